@@ -1,0 +1,62 @@
+//! How large is everything? One letter per axis, used in every shape comment of the project.
+//!
+//! | letter | axis | Humanoid-v5 |
+//! |---|---|---|
+//! | `O` | observation | 348 |
+//! | `A` | action | 17 |
+//! | `Z` | latent vector of the VAE | 32 |
+//! | `H` | hidden units of the LSTM | 256 |
+//! | `K` | Gaussians of the mixture | 5 |
+//! | `E1`, `E2` | the encoder's two hidden layers | 256, 128 |
+
+/// Lanes that every stored vector is padded to: 16 × binary32 = 64 bytes, one cache line and one AVX-512 register.
+pub const LANES: usize = 16;
+
+/// The largest value any single dimension may have. Caps the memory that a model file can ask for.
+pub const MAX_DIM: usize = 1 << 16;
+
+/// The sizes of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Dims {
+    /// `O`: observation.
+    pub obs: usize,
+    /// `A`: action.
+    pub action: usize,
+    /// `Z`: latent.
+    pub latent: usize,
+    /// `H`: LSTM hidden units.
+    pub hidden: usize,
+    /// `K`: mixture components.
+    pub mixtures: usize,
+    /// `[E1, E2]`: the encoder's hidden layers.
+    pub encoder: [usize; 2],
+}
+
+impl Dims {
+    /// Humanoid-v5 as Ha & Schmidhuber's sizes would have it: z = 32, hidden = 256, 5 Gaussians.
+    pub const HUMANOID: Self =
+        Self { obs: 348, action: 17, latent: 32, hidden: 256, mixtures: 5, encoder: [256, 128] };
+
+    /// Outputs of the MDN head: means `[K,Z]`, log-sigmas `[K,Z]`, mixture logits `[K]`, reward, terminal logit.
+    #[must_use]
+    pub const fn mdn_outputs(&self) -> usize {
+        (2 * self.latent + 1) * self.mixtures + 2
+    }
+
+    /// Weights (biases left out) that one `act` + `advance` reads with the mean latent.
+    #[must_use]
+    pub const fn step_weights(&self) -> usize {
+        let [e1, e2] = self.encoder;
+        self.obs * e1
+            + e1 * e2
+            + e2 * self.latent
+            + 4 * self.hidden * (self.action + self.latent + self.hidden)
+            + self.action * (self.latent + self.hidden)
+    }
+}
+
+/// `n` rounded up to a whole number of [`LANES`].
+#[must_use]
+pub const fn padded(n: usize) -> usize {
+    n.div_ceil(LANES) * LANES
+}

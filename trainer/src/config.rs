@@ -1,0 +1,430 @@
+//! Every value that decides a run: one typed TOML file with defaults, presets and overrides.
+//!
+//! Precedence, lowest first: the preset, the run folder's `config.toml`, `--config FILE`, each `--set key=value`. What is in force
+//! is written beside every result. An unknown key or a bad value is an error that names it.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The whole configuration of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The one seed that drives everything.
+    pub seed: u64,
+    /// Environment id, as Gymnasium names it.
+    pub env: String,
+    /// Worker threads for rollouts; 0 takes every core. Results do not depend on it.
+    pub threads: usize,
+    /// Threads of libtorch. 1 makes training repeat bit for bit.
+    pub torch_threads: usize,
+    /// Random-policy data.
+    pub collect: CollectConfig,
+    /// V.
+    pub vae: VaeConfig,
+    /// M.
+    pub mdnrnn: MdnrnnConfig,
+    /// C.
+    pub controller: ControllerConfig,
+    /// How agents are measured.
+    pub evaluate: EvaluateConfig,
+}
+
+/// `collect`: rollouts of the random policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectConfig {
+    /// Environment steps to collect (the last episode is finished, so a few more are).
+    pub steps: u64,
+}
+
+/// `train --stage vae`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VaeConfig {
+    /// `Z`: size of the latent vector.
+    pub latent: usize,
+    /// `[E1, E2]`: the encoder's hidden layers; the decoder mirrors them.
+    pub hidden: [usize; 2],
+    /// Passes over the data.
+    pub epochs: usize,
+    /// Observations in a batch.
+    pub batch_size: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Free bits: KL is charged only above `kl_tolerance · Z` nats per observation.
+    pub kl_tolerance: f64,
+    /// Weight of the KL term against the summed squared error of whitened observations.
+    pub kl_weight: f64,
+    /// Log-variance is clamped into this range.
+    pub log_var_range: [f64; 2],
+    /// Whitened observations are clipped to ± this.
+    pub obs_clip: f64,
+    /// A dimension whose standard deviation is below this is dead: it is whitened to 0.
+    pub min_std: f64,
+    /// Fraction of episodes held out.
+    pub validation: f64,
+}
+
+/// `train --stage mdnrnn`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MdnrnnConfig {
+    /// `H`: LSTM hidden units.
+    pub hidden: usize,
+    /// `K`: Gaussians of the mixture.
+    pub mixtures: usize,
+    /// Passes over the data.
+    pub epochs: usize,
+    /// Windows in a batch.
+    pub batch_size: usize,
+    /// Steps in a window. A window never crosses an episode's end.
+    pub sequence_length: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Gradients are clipped to this Euclidean norm.
+    pub grad_clip: f64,
+    /// Weight of the squared error of the reward, which is predicted without its constant.
+    pub reward_weight: f64,
+    /// Weight of the terminal head's cross entropy.
+    pub terminal_weight: f64,
+    /// Floor of log σ: an unbounded likelihood diverges.
+    pub log_sigma_min: f64,
+}
+
+/// `train --stage controller`: PGPE with ClipUp on real episodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControllerConfig {
+    /// How the linear output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    pub squash: Squash,
+    /// Environment steps that evolution may spend (the last generation is finished).
+    pub steps: u64,
+    /// Antithetic directions in a generation (two episodes each).
+    pub directions: usize,
+    /// Episodes averaged per candidate.
+    pub episodes: usize,
+    /// Initial standard deviation of the search distribution, in units of whitened features.
+    pub sigma: f64,
+    /// PGPE's learning rate of sigma.
+    pub sigma_learning_rate: f64,
+    /// Sigma changes by at most this fraction in a generation.
+    pub sigma_max_change: f64,
+    /// ClipUp's bound on the length of a step.
+    pub max_speed: f64,
+    /// ClipUp's momentum.
+    pub momentum: f64,
+    /// Taken off every step's reward while evolving (never while evaluating): with Humanoid's whole healthy bonus of 5 left
+    /// in, evolution learns to stand still first.
+    pub reward_offset: f64,
+    /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
+    pub max_episode_steps: u32,
+}
+
+/// `evaluate`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// Episodes.
+    pub episodes: usize,
+    /// Episode i is `reset(seed + i)`.
+    pub seed: u64,
+}
+
+/// How the controller's linear output becomes an action in [-1, 1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Squash {
+    /// `min(max(u, -1), 1)`.
+    Clamp,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+/// A named starting point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preset {
+    /// Minutes on two cores: what `make demo` runs.
+    Quick,
+    /// The sizes and amounts of Ha & Schmidhuber (2018): hours.
+    Paper,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            env: "Humanoid-v5".into(),
+            threads: 0,
+            torch_threads: 1,
+            collect: CollectConfig::default(),
+            vae: VaeConfig::default(),
+            mdnrnn: MdnrnnConfig::default(),
+            controller: ControllerConfig::default(),
+            evaluate: EvaluateConfig::default(),
+        }
+    }
+}
+
+impl Default for CollectConfig {
+    fn default() -> Self {
+        Self { steps: 30_000 }
+    }
+}
+
+impl Default for VaeConfig {
+    fn default() -> Self {
+        Self {
+            latent: 32,
+            hidden: [256, 128],
+            epochs: 15,
+            batch_size: 128,
+            learning_rate: 1e-3,
+            kl_tolerance: 0.5,
+            kl_weight: 1.0,
+            log_var_range: [-10.0, 10.0],
+            obs_clip: 10.0,
+            min_std: 1e-6,
+            validation: 0.1,
+        }
+    }
+}
+
+impl Default for MdnrnnConfig {
+    fn default() -> Self {
+        Self {
+            hidden: 256,
+            mixtures: 5,
+            epochs: 15,
+            batch_size: 64,
+            sequence_length: 32,
+            learning_rate: 1e-3,
+            grad_clip: 1.0,
+            reward_weight: 1.0,
+            terminal_weight: 1.0,
+            log_sigma_min: -5.0,
+        }
+    }
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            squash: Squash::Clamp,
+            steps: 1_000_000,
+            directions: 40,
+            episodes: 1,
+            sigma: 0.02,
+            sigma_learning_rate: 0.1,
+            sigma_max_change: 0.2,
+            max_speed: 0.06,
+            momentum: 0.9,
+            reward_offset: 0.0,
+            max_episode_steps: 0,
+        }
+    }
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { episodes: 100, seed: 1000 }
+    }
+}
+
+impl Preset {
+    /// The preset's values.
+    #[must_use]
+    pub fn config(self) -> Config {
+        let mut config = Config::default();
+        if self == Self::Paper {
+            config.collect.steps = 250_000;
+            config.vae.epochs = 25;
+            config.mdnrnn.epochs = 25;
+            config.controller.steps = 50_000_000;
+            config.controller.directions = 200;
+            config.controller.reward_offset = 5.0;
+        }
+        config
+    }
+}
+
+impl Config {
+    /// Reads `text` over `self` (only the keys it names change), then applies each `key=value` of `overrides`.
+    ///
+    /// # Errors
+    /// One line that names the unknown key or the bad value and `origin`.
+    pub fn overlay(&self, origin: &str, text: &str, overrides: &[String]) -> Result<Self> {
+        let mut table = toml::Table::try_from(self).context("configuration does not serialise")?;
+        let over: toml::Table =
+            text.parse().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(e.message())))?;
+        merge(&mut table, over, origin, "")?;
+        for item in overrides {
+            let (key, value) =
+                item.split_once('=').with_context(|| format!("--set {item}: expected key=value, e.g. vae.epochs=5"))?;
+            // A bare word is a string: `--set controller.squash=tanh`.
+            let assignment = format!("{} = {}", key.trim(), value.trim());
+            let over: toml::Table = assignment
+                .parse()
+                .or_else(|_| format!("{} = {:?}", key.trim(), value.trim()).parse())
+                .map_err(|e: toml::de::Error| anyhow::anyhow!("--set {item}: {}", one_line(e.message())))?;
+            merge(&mut table, over, &format!("--set {item}"), "")?;
+        }
+        let config: Self = table.try_into().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(&e.to_string())))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Reads a file over `self`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or [`Self::overlay`] rejects it.
+    pub fn overlay_file(&self, path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the configuration", path.display()))?;
+        self.overlay(&path.display().to_string(), &text, overrides)
+    }
+
+    /// The TOML text of every value in force.
+    ///
+    /// # Panics
+    /// Never: every field serialises.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("the configuration serialises")
+    }
+
+    /// Threads to use: `threads`, or every core where it is 0.
+    #[must_use]
+    pub fn worker_threads(&self) -> usize {
+        if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// One line naming the key, the rule and the value found.
+    pub fn validate(&self) -> Result<()> {
+        let positive = [
+            ("torch_threads", self.torch_threads as f64),
+            ("collect.steps", self.collect.steps as f64),
+            ("vae.latent", self.vae.latent as f64),
+            ("vae.hidden[0]", self.vae.hidden[0] as f64),
+            ("vae.hidden[1]", self.vae.hidden[1] as f64),
+            ("vae.epochs", self.vae.epochs as f64),
+            ("vae.batch_size", self.vae.batch_size as f64),
+            ("vae.learning_rate", self.vae.learning_rate),
+            ("vae.obs_clip", self.vae.obs_clip),
+            ("mdnrnn.hidden", self.mdnrnn.hidden as f64),
+            ("mdnrnn.mixtures", self.mdnrnn.mixtures as f64),
+            ("mdnrnn.epochs", self.mdnrnn.epochs as f64),
+            ("mdnrnn.batch_size", self.mdnrnn.batch_size as f64),
+            ("mdnrnn.sequence_length", self.mdnrnn.sequence_length as f64),
+            ("mdnrnn.learning_rate", self.mdnrnn.learning_rate),
+            ("mdnrnn.grad_clip", self.mdnrnn.grad_clip),
+            ("controller.steps", self.controller.steps as f64),
+            ("controller.directions", self.controller.directions as f64),
+            ("controller.episodes", self.controller.episodes as f64),
+            ("controller.sigma", self.controller.sigma),
+            ("controller.max_speed", self.controller.max_speed),
+            ("evaluate.episodes", self.evaluate.episodes as f64),
+        ];
+        for (key, value) in positive {
+            ensure!(value > 0.0 && value.is_finite(), "{key} = {value}: must be a positive number");
+        }
+        let not_negative = [
+            ("vae.kl_tolerance", self.vae.kl_tolerance),
+            ("vae.kl_weight", self.vae.kl_weight),
+            ("vae.min_std", self.vae.min_std),
+            ("mdnrnn.reward_weight", self.mdnrnn.reward_weight),
+            ("mdnrnn.terminal_weight", self.mdnrnn.terminal_weight),
+            ("controller.sigma_learning_rate", self.controller.sigma_learning_rate),
+            ("controller.sigma_max_change", self.controller.sigma_max_change),
+        ];
+        for (key, value) in not_negative {
+            ensure!(value >= 0.0 && value.is_finite(), "{key} = {value}: must be zero or positive");
+        }
+        let fractions = [("vae.validation", self.vae.validation), ("controller.momentum", self.controller.momentum)];
+        for (key, value) in fractions {
+            ensure!((0.0..1.0).contains(&value), "{key} = {value}: must be at least 0 and below 1");
+        }
+        let [low, high] = self.vae.log_var_range;
+        ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
+        ensure!(self.controller.reward_offset.is_finite(), "controller.reward_offset: must be finite");
+        ensure!(self.mdnrnn.log_sigma_min.is_finite(), "mdnrnn.log_sigma_min: must be finite");
+        Ok(())
+    }
+}
+
+/// Writes `over` into `base`, key by key. A key that `base` lacks is unknown: every key has a default.
+fn merge(base: &mut toml::Table, over: toml::Table, origin: &str, prefix: &str) -> Result<()> {
+    for (key, value) in over {
+        let path = format!("{prefix}{key}");
+        match (base.get_mut(&key), value) {
+            (None, _) => bail!("{origin}: unknown key `{path}`; known here: {}", base.keys().cloned().collect::<Vec<_>>().join(", ")),
+            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, over, origin, &format!("{path}."))?,
+            (Some(slot), value) => {
+                // TOML tells 1 from 1.0; a user need not.
+                let value = match (&*slot, value) {
+                    (toml::Value::Float(_), toml::Value::Integer(i)) => toml::Value::Float(i as f64),
+                    (_, value) => value,
+                };
+                ensure!(
+                    slot.same_type(&value),
+                    "{origin}: {path} = {value}: expected a value of type {}, found {}",
+                    slot.type_str(),
+                    value.type_str()
+                );
+                *slot = value;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Error texts of the TOML crate span lines; ours are one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        format!("{:#}", Config::default().overlay("test.toml", text, &overrides).unwrap_err())
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let config = Preset::Paper.config();
+        assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
+    }
+
+    #[test]
+    fn overrides_win_and_leave_the_rest() {
+        let set = ["vae.epochs=3".into(), "controller.squash=tanh".into(), "vae.learning_rate=1".into()];
+        let config = Config::default().overlay("x", "[vae]\nlatent = 64\n", &set).unwrap();
+        assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
+        assert_eq!(config.controller.squash, Squash::Tanh);
+        assert_eq!(config.mdnrnn, MdnrnnConfig::default());
+    }
+
+    #[test]
+    fn errors_name_the_key_on_one_line() {
+        for (text, set, part) in [
+            ("[vae]\nlatnet = 3", vec![], "vae.latnet"),
+            ("[vae]\nlatent = \"big\"", vec![], "vae.latent"),
+            ("[vae]\nlatent = 0", vec![], "vae.latent"),
+            ("[vae]\nlatent = -1", vec![], "vae"),
+            ("", vec!["mdnrnn.hiden=3"], "mdnrnn.hiden"),
+            ("", vec!["mdnrnn.hidden"], "key=value"),
+            ("", vec!["controller.squash=relu"], "relu"),
+            ("[vae", vec![], "test.toml"),
+        ] {
+            let error = error(text, &set);
+            assert!(error.contains(part), "{error:?} should name {part:?}");
+            assert!(!error.contains('\n'), "{error:?} should be one line");
+        }
+    }
+}
