@@ -28,6 +28,12 @@ pub enum Stream {
     Evolution = 6,
     /// Seeds handed to libtorch's own generator.
     Torch = 7,
+    /// Initial weights of V and M; the step names the tensor.
+    Weights = 20,
+    /// The VAE's reparameterisation noise; the step is the epoch.
+    VaeNoise = 21,
+    /// Noise of the latents that M is trained on; the step is the epoch.
+    LatentNoise = 22,
     /// Mixture component and noise of a sampled latent.
     Latent = 8,
     /// Whether a sampled step is terminal.
