@@ -3,4 +3,5 @@
 //! One readable file per stage, in the order the data flows.
 
 pub mod config;
+pub mod env;
 pub mod rollouts;
