@@ -2,5 +2,9 @@
 //!
 //! One readable file per stage, in the order the data flows.
 
+pub mod collect;
 pub mod config;
+pub mod env;
+pub mod progress;
 pub mod rollouts;
+pub mod run_dir;
