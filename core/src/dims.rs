@@ -34,8 +34,7 @@ pub struct Dims {
 
 impl Dims {
     /// Humanoid-v5 as Ha & Schmidhuber's sizes would have it: z = 32, hidden = 256, 5 Gaussians.
-    pub const HUMANOID: Self =
-        Self { obs: 348, action: 17, latent: 32, hidden: 256, mixtures: 5, encoder: [256, 128] };
+    pub const HUMANOID: Self = Self { obs: 348, action: 17, latent: 32, hidden: 256, mixtures: 5, encoder: [256, 128] };
 
     /// Outputs of the MDN head: means `[K,Z]`, log-sigmas `[K,Z]`, mixture logits `[K]`, reward, terminal logit.
     #[must_use]

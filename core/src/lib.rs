@@ -9,7 +9,9 @@
 //! | [`rng`] | which random number is draw (seed, stream, step, index)? |
 //! | [`digest`] | when are two states the same? |
 //! | [`reader`] | which bytes are a valid safetensors file, and where do its tensors lie? |
+//! | [`schema`] | which tensors and settings make an agent? |
 //! | [`error`] | what was expected, and what was found? |
+//! | `pack` (feature `host`) | how does a checkpoint become the file that the runtime reads? |
 //!
 //! # The arithmetic contract
 //!
@@ -20,9 +22,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "host"))]
 extern crate std;
 
+pub mod digest;
 pub mod dims;
+pub mod error;
+pub mod layout;
+pub mod maths;
 pub mod names;
+pub mod reader;
 pub mod rng;
+pub mod schema;
+
+#[cfg(feature = "host")]
+pub mod pack;

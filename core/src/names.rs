@@ -34,3 +34,79 @@ pub mod checkpoint {
     /// `[A]`.
     pub const FC_BIAS: &str = "fc.bias";
 }
+
+/// Tensors of the packed file. All are F32, little-endian; vectors are padded with zeros to a multiple of 16.
+pub mod packed {
+    /// `[O]` (padded) mean of the training observations.
+    pub const OBSERVATION_MEAN: &str = "observation.mean";
+    /// `[O]` (padded) 1/std of the training observations; 0 where the dimension is dead.
+    pub const OBSERVATION_INV_STD: &str = "observation.inv_std";
+    /// Panels of the encoder's first layer, O → E1, ReLU.
+    pub const ENCODER_0: &str = "encoder.0.panels";
+    /// Panels of the encoder's second layer, E1 → E2, ReLU.
+    pub const ENCODER_2: &str = "encoder.2.panels";
+    /// Panels of the encoder's mean, E2 → Z.
+    pub const ENCODER_MEAN: &str = "encoder.mean.panels";
+    /// Panels of the encoder's log-variance, E2 → Z.
+    pub const ENCODER_LOG_VAR: &str = "encoder.log_var.panels";
+    /// Panels of the LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
+    pub const RNN: &str = "rnn.panels";
+    /// Panels of the MDN head, H → (2Z+1)K+2.
+    pub const GMM: &str = "gmm_linear.panels";
+    /// Panels of the controller, `[z, h]` → A.
+    pub const FC: &str = "fc.panels";
+    /// `[A]` (padded) middle of the action range, in the environment's units.
+    pub const ACTION_MID: &str = "action.mid";
+    /// `[A]` (padded) half of the action range.
+    pub const ACTION_HALF: &str = "action.half";
+    /// `[T, O]` (rows padded) observations of the self-test.
+    pub const SELFTEST_OBSERVATIONS: &str = "selftest.observations";
+    /// `[T, A]` (rows padded) the actions that they must give.
+    pub const SELFTEST_ACTIONS: &str = "selftest.actions";
+}
+
+/// Keys of `__metadata__`. All values are strings.
+pub mod metadata {
+    /// What the file is: [`FORMAT_PACKED`] or [`FORMAT_CHECKPOINT`].
+    pub const FORMAT: &str = "dreamstep.format";
+    /// Value of [`FORMAT`] in packed files. The number changes with the layout.
+    pub const FORMAT_PACKED: &str = "packed-1";
+    /// Value of [`FORMAT`] in checkpoints.
+    pub const FORMAT_CHECKPOINT: &str = "checkpoint-1";
+    /// `O`.
+    pub const DIM_OBS: &str = "dims.obs";
+    /// `A`.
+    pub const DIM_ACTION: &str = "dims.action";
+    /// `Z`.
+    pub const DIM_LATENT: &str = "dims.latent";
+    /// `H`.
+    pub const DIM_HIDDEN: &str = "dims.hidden";
+    /// `K`.
+    pub const DIM_MIXTURES: &str = "dims.mixtures";
+    /// `[E1, E2]`.
+    pub const DIM_ENCODER: [&str; 2] = ["dims.encoder.0", "dims.encoder.1"];
+    /// Weight precision: `f32`.
+    pub const PRECISION: &str = "precision";
+    /// Whitened observations are clipped to ± this.
+    pub const OBS_CLIP: &str = "observation.clip";
+    /// How the controller's output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    pub const ACTION_SQUASH: &str = "action.squash";
+    /// Which z acts: `mean`.
+    pub const ACTION_LATENT: &str = "action.latent";
+    /// Order of the LSTM's input: `action,z` (the action normalised to [-1, 1]).
+    pub const RNN_INPUT: &str = "rnn.input";
+    /// `joint`: one mixture over the whole latent vector.
+    pub const GMM_MIXTURE: &str = "gmm.mixture";
+    /// What the mixture predicts: `z` (the next latent) or `delta` (its change).
+    pub const GMM_TARGET: &str = "gmm.target";
+    /// Parametrisation of sigma: `exp`.
+    pub const GMM_SIGMA: &str = "gmm.sigma";
+    /// Floor of log sigma.
+    pub const GMM_LOG_SIGMA_MIN: &str = "gmm.log_sigma_min";
+    /// Added to the reward head's output.
+    pub const REWARD_OFFSET: &str = "reward.offset";
+    /// Digest of (h, c) after the self-test, 16 hexadecimal digits.
+    pub const SELFTEST_DIGEST: &str = "selftest.digest";
+    /// Environment id.
+    pub const ENV: &str = "env";
+}

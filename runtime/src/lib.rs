@@ -1,1 +1,58 @@
-//! placeholder
+//! Runs a dreamstep agent inside a control loop: `no_std`, no allocation, no panic path in a step, and the same bits on every
+//! machine.
+//!
+//! ```
+//! use dreamstep_fixtures::HUMANOID;
+//! use dreamstep_runtime::{Agent, Dims, Model, memory_len};
+//!
+//! let model = Model::load(HUMANOID).unwrap(); // checks every byte, copies none
+//! let mut memory = [0.0; memory_len(&Dims::HUMANOID)];
+//! model.self_test(&mut memory).unwrap(); // this machine computes what the packer's did
+//!
+//! let mut agent = Agent::new(&model, &mut memory).unwrap();
+//! let (observation, mut action) = ([0.0; 348], [0.0; 17]);
+//! agent.act(&observation, &mut action).unwrap(); // what the actuators wait for
+//! agent.advance().unwrap(); // after the command is out
+//! ```
+//!
+//! # One tick
+//!
+//! ```text
+//! obs [O] ─normalise→ x [O] ─encoder→ z [Z] ─controller(z,h)→ action [A]      ← act()
+//!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance()
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | `agent` | what happens in one tick? |
+//! | `layers` | what does each layer compute? |
+//! | `mdn` | what does M expect to come next? |
+//! | `model` | is this file an agent, and where are its weights? |
+//! | `kernels` | which instructions compute the layers? |
+//!
+//! # Determinism
+//!
+//! The arithmetic contract of [`dreamstep_core`] fixes every operation and its order; the portable back end states it in safe Rust,
+//! and the others are tested to give the same bits. It assumes the processor's default floating-point mode: round to nearest
+//! even, subnormals kept. Where a host program switches on flush-to-zero, [`Model::self_test`] in that thread tells.
+#![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(target_endian = "big")]
+compile_error!("dreamstep-runtime reads weights in place, and files are little-endian");
+
+mod agent;
+#[allow(unsafe_code)] // the instruction sets' files, and nothing else
+mod kernels;
+mod layers;
+mod mdn;
+mod model;
+
+pub use agent::{Agent, MemoryError, StepError, memory_len};
+pub use dreamstep_core::dims::Dims;
+pub use dreamstep_core::error::{LoadError, ReadError};
+pub use kernels::Backend;
+pub use mdn::Prediction;
+pub use model::{Model, SelfTestError};

@@ -4,13 +4,13 @@
 //! No libtorch here: `pack` and `inspect` read checkpoints without it. The bytes depend on the content alone (every key is
 //! sorted), so that equal training runs write equal files.
 
+use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
-/// Keys of the checkpoints' `__metadata__`.
+/// Metadata that only the trainer reads; the rest is named in [`dreamstep_core::names::metadata`].
 pub mod meta {
     /// `dreamstep` version that wrote the file.
     pub const VERSION: &str = "dreamstep.version";
@@ -18,37 +18,23 @@ pub mod meta {
     pub const STAGE: &str = "stage";
     /// The run's seed.
     pub const SEED: &str = "seed";
-    /// Environment id.
-    pub const ENV: &str = "env";
     /// TOML text of every value in force.
     pub const CONFIG: &str = "config";
     /// One line about the data it was trained on.
     pub const DATA: &str = "data";
-    /// Whitened observations are clipped to ± this.
-    pub const OBS_CLIP: &str = "obs_clip";
-    /// The encoder's log-variance is clamped into `[LOG_VAR_MIN, LOG_VAR_MAX]`.
-    pub const LOG_VAR_MIN: &str = "log_var_min";
-    /// See [`LOG_VAR_MIN`].
-    pub const LOG_VAR_MAX: &str = "log_var_max";
-    /// `K`: the one size that the tensors' shapes do not tell apart from `Z`.
-    pub const MIXTURES: &str = "mixtures";
-    /// `joint`: one mixture over the whole latent vector.
-    pub const MIXTURE: &str = "mixture";
-    /// What the mixture's value is: `z`, the next latent vector itself.
-    pub const PREDICTS: &str = "predicts";
-    /// log σ = max(raw, this).
-    pub const LOG_SIGMA_MIN: &str = "log_sigma_min";
-    /// Added to the reward head's output to get the environment's reward.
-    pub const REWARD_OFFSET: &str = "reward_offset";
-    /// Order of M's input: `action,z`.
-    pub const INPUT: &str = "input";
+    /// The encoder's log-variance is clamped to at least this.
+    pub const LOG_VAR_MIN: &str = "log_var.min";
+    /// The encoder's log-variance is clamped to at most this.
+    pub const LOG_VAR_MAX: &str = "log_var.max";
     /// Order of the LSTM's gates: `i,f,g,o`.
-    pub const GATES: &str = "gates";
+    pub const GATES: &str = "rnn.gates";
     /// `[A]`, comma-separated: M's action input is `(a − mid)/half`.
-    pub const ACTION_MID: &str = "action_mid";
-    /// See [`ACTION_MID`].
-    pub const ACTION_HALF: &str = "action_half";
-    /// Prefix of validation figures.
+    pub const ACTION_MID: &str = "action.mid";
+    /// `[A]`, comma-separated: see [`ACTION_MID`].
+    pub const ACTION_HALF: &str = "action.half";
+    /// `sampled` or `mean`: which latents M was trained on.
+    pub const LATENTS: &str = "latents";
+    /// Prefix of the figures on held-out episodes.
     pub const VALIDATION: &str = "validation.";
 }
 
@@ -194,32 +180,6 @@ fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::BF16 => half_words().map(|w| half::bf16::from_bits(w).to_f32()).collect(),
         _ => return None,
     })
-}
-
-/// Writes `bytes` so that a reader, or a power cut, finds the old file or the new one and nothing between: a temporary file in
-/// the same folder, fsync, rename, fsync of the folder.
-///
-/// # Errors
-/// One line naming the file.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // A temporary file is private by default; what it becomes should not be.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-        let mut file = builder.prefix(".tmp-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        #[cfg(unix)]
-        std::fs::File::open(folder)?.sync_all()?;
-        Ok(())
-    };
-    write().with_context(|| format!("{}: cannot write", path.display()))
 }
 
 #[cfg(test)]

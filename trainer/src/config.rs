@@ -199,12 +199,12 @@ impl Default for MdnrnnConfig {
             hidden: 256,
             mixtures: 5,
             epochs: 15,
-            batch_size: 64,
+            batch_size: 16,
             sequence_length: 32,
-            learning_rate: 1e-3,
+            learning_rate: 3e-3,
             grad_clip: 1.0,
-            reward_weight: 1.0,
-            terminal_weight: 1.0,
+            reward_weight: 0.1,
+            terminal_weight: 0.3,
             log_sigma_min: -5.0,
             sample_latents: true,
         }
@@ -267,13 +267,15 @@ impl Config {
                 item.split_once('=').with_context(|| format!("--set {item}: expected key=value, e.g. vae.epochs=5"))?;
             // A bare word is a string: `--set controller.squash=tanh`.
             let assignment = format!("{} = {}", key.trim(), value.trim());
-            let over: toml::Table = assignment
-                .parse()
-                .or_else(|_| format!("{} = {:?}", key.trim(), value.trim()).parse())
-                .map_err(|e: toml::de::Error| anyhow::anyhow!("--set {item}: {}", one_line(e.message())))?;
+            let over: toml::Table =
+                assignment
+                    .parse()
+                    .or_else(|_| format!("{} = {:?}", key.trim(), value.trim()).parse())
+                    .map_err(|e: toml::de::Error| anyhow::anyhow!("--set {item}: {}", one_line(e.message())))?;
             merge(&mut table, over, &format!("--set {item}"), "")?;
         }
-        let config: Self = table.try_into().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(&e.to_string())))?;
+        let config: Self =
+            table.try_into().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(&e.to_string())))?;
         config.validate()?;
         Ok(config)
     }
@@ -283,7 +285,8 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or [`Self::overlay`] rejects it.
     pub fn overlay_file(&self, path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the configuration", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the configuration", path.display()))?;
         self.overlay(&path.display().to_string(), &text, overrides)
     }
 
@@ -363,7 +366,9 @@ fn merge(base: &mut toml::Table, over: toml::Table, origin: &str, prefix: &str) 
     for (key, value) in over {
         let path = format!("{prefix}{key}");
         match (base.get_mut(&key), value) {
-            (None, _) => bail!("{origin}: unknown key `{path}`; known here: {}", base.keys().cloned().collect::<Vec<_>>().join(", ")),
+            (None, _) => {
+                bail!("{origin}: unknown key `{path}`; known here: {}", base.keys().cloned().collect::<Vec<_>>().join(", "))
+            }
             (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, over, origin, &format!("{path}."))?,
             (Some(slot), value) => {
                 // TOML tells 1 from 1.0; a user need not.

@@ -4,12 +4,13 @@ use crate::checkpoint::{Checkpoint, meta};
 use crate::config::Config;
 use crate::nets;
 use crate::rollouts::Episode;
+use crate::run_dir::RunDir;
 use crate::stats::Normalizer;
 use anyhow::{Context, Result, ensure};
+use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
 use tch::{Device, Tensor};
 
 /// What a stage is given. Its result is a pure function of `config`, `episodes` and the action range: a stage that was killed
@@ -24,7 +25,7 @@ pub struct StageInput<'a> {
     /// `[A]` half of its width.
     pub action_half: &'a [f32],
     /// The run's folder.
-    pub run: &'a Path,
+    pub run: &'a RunDir,
     /// Where libtorch computes.
     pub device: Device,
     /// Called after each epoch.
@@ -101,25 +102,17 @@ pub fn whiten<'a>(
     nets::matrix(&rows, obs, device)
 }
 
-/// Checks that all episodes have one shape, at least one step, and finite numbers.
+/// Checks every episode, and that all have the same sizes and `actions` numbers in an action.
 ///
 /// # Errors
 /// One line naming the episode, what was expected and what was found.
 pub fn check_episodes(episodes: &[Episode], actions: usize) -> Result<()> {
-    let Some(first) = episodes.first() else { anyhow::bail!("training: expected episodes, found none") };
-    let obs = first.observations.ncols();
-    for (i, e) in episodes.iter().enumerate() {
-        let t = e.rewards.len();
-        ensure!(t > 0, "episode {i} (seed {}): expected at least one step, found none", e.seed);
-        let shapes = [e.observations.dim(), e.actions.dim(), (e.terminals.len(), t)];
-        let expected = [(t + 1, obs), (t, actions), (t, t)];
-        ensure!(
-            shapes == expected,
-            "episode {i} (seed {}): expected observations, actions, terminals of shapes {expected:?}, found {shapes:?}",
-            e.seed
-        );
-        let finite = e.observations.iter().chain(&e.actions).chain(&e.rewards).all(|v| v.is_finite());
-        ensure!(finite, "episode {i} (seed {}): expected finite numbers, found one that is not", e.seed);
+    let obs = episodes.first().context("training: expected episodes, found none")?.dims().0;
+    for (i, episode) in episodes.iter().enumerate() {
+        let name = || format!("episode {i} (seed {})", episode.seed);
+        episode.validate().with_context(name)?;
+        let (expected, found) = ((obs, actions), episode.dims());
+        ensure!(expected == found, "{}: expected (observation, action) sizes {expected:?}, found {found:?}", name());
     }
     Ok(())
 }
@@ -128,8 +121,8 @@ pub fn check_episodes(episodes: &[Episode], actions: usize) -> Result<()> {
 ///
 /// # Errors
 /// One line naming the file.
-pub fn append_metrics(run: &Path, record: &impl Serialize) -> Result<()> {
-    let path = run.join("metrics.jsonl");
+pub fn append_metrics(run: &RunDir, record: &impl Serialize) -> Result<()> {
+    let path = run.metrics();
     let write = || -> std::io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
@@ -151,10 +144,11 @@ pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint 
         steps(&split.validation)
     );
     let mut checkpoint = Checkpoint::default();
+    checkpoint.set_meta(metadata::FORMAT, metadata::FORMAT_CHECKPOINT);
     checkpoint.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
     checkpoint.set_meta(meta::STAGE, stage);
     checkpoint.set_meta(meta::SEED, input.config.seed);
-    checkpoint.set_meta(meta::ENV, &input.config.env);
+    checkpoint.set_meta(metadata::ENV, &input.config.env);
     checkpoint.set_meta(meta::CONFIG, input.config.to_toml());
     checkpoint.set_meta(meta::DATA, data);
     checkpoint

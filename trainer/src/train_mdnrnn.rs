@@ -18,16 +18,14 @@ use crate::nets::{self, indices, matrix, normals, to_vec};
 use crate::rollouts::Episode;
 use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance};
 use crate::stats::{Ridge, auroc, normalised_mse};
-use crate::train_vae::{self, TrainedVae};
+use crate::train_vae::TrainedVae;
 use anyhow::{Context, Result, ensure};
+use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::Serialize;
 use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor, nn, nn::OptimizerConfig};
-
-/// File name of the stage's result.
-pub const FILE: &str = "mdnrnn.safetensors";
 
 /// Windows evaluated at a time where no gradient is kept.
 const EVAL_WINDOWS: usize = 256;
@@ -60,7 +58,7 @@ pub struct MdnrnnFigures {
     pub best_epoch: usize,
 }
 
-/// Trains M and writes [`FILE`] into the run's folder, which holds V already.
+/// Trains M and writes the run's `mdnrnn.safetensors`. The run holds V already.
 ///
 /// # Errors
 /// V is missing or does not fit, the data is unusable, the loss stops being finite, or a file cannot be written.
@@ -71,9 +69,14 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
 
     // ---- data: latents, normalised actions, rewards and terminals of every step, in one table each
     check_episodes(input.episodes, input.action_mid.len())?;
-    let vae = TrainedVae::read(&train_vae::path(input.run), input.device)?;
+    let vae = TrainedVae::read(&input.run.vae(), input.device)?;
     let obs = input.episodes[0].observations.ncols();
-    ensure!(vae.shape.obs == obs, "{}: expected observations of size {obs}, found {}", train_vae::FILE, vae.shape.obs);
+    ensure!(
+        vae.shape.obs == obs,
+        "{}: expected observations of size {obs}, found {}",
+        input.run.vae().display(),
+        vae.shape.obs
+    );
     let split = Split::new(input.config.seed, input.episodes.len(), input.config.vae.validation)?;
     let pick = |ids: &[usize]| ids.iter().map(|&i| &input.episodes[i]).collect::<Vec<_>>();
     let train = Table::new(&pick(&split.train), &vae, input, config.sequence_length);
@@ -188,13 +191,23 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
 
     let mut checkpoint = provenance("mdnrnn", input, &split);
     checkpoint.tensors = weights.tensors;
-    checkpoint.set_meta(meta::MIXTURES, config.mixtures);
-    checkpoint.set_meta(meta::MIXTURE, "joint");
-    checkpoint.set_meta(meta::PREDICTS, "z");
-    checkpoint.set_meta(meta::LOG_SIGMA_MIN, config.log_sigma_min as f32);
-    checkpoint.set_meta(meta::REWARD_OFFSET, reward_offset as f32);
-    checkpoint.set_meta(meta::INPUT, "action,z");
+    let dims = [
+        (metadata::DIM_ACTION, input.action_mid.len()),
+        (metadata::DIM_LATENT, vae.shape.latent),
+        (metadata::DIM_HIDDEN, config.hidden),
+        (metadata::DIM_MIXTURES, config.mixtures),
+    ];
+    for (key, size) in dims {
+        checkpoint.set_meta(key, size);
+    }
+    checkpoint.set_meta(metadata::GMM_MIXTURE, "joint");
+    checkpoint.set_meta(metadata::GMM_TARGET, "z");
+    checkpoint.set_meta(metadata::GMM_LOG_SIGMA_MIN, config.log_sigma_min as f32);
+    checkpoint.set_meta(metadata::REWARD_OFFSET, reward_offset as f32);
+    checkpoint.set_meta(metadata::RNN_INPUT, "action,z");
+    checkpoint.set_meta(metadata::GMM_SIGMA, "exp");
     checkpoint.set_meta(meta::GATES, "i,f,g,o");
+    checkpoint.set_meta(meta::LATENTS, if config.sample_latents { "sampled" } else { "mean" });
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));
     checkpoint.set_meta(meta::ACTION_HALF, list(input.action_half));
@@ -203,7 +216,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
             checkpoint.set_meta(&format!("{}{key}", meta::VALIDATION), value);
         }
     }
-    checkpoint.write(&input.run.join(FILE))?;
+    checkpoint.write(&input.run.mdnrnn())?;
     Ok(figures)
 }
 

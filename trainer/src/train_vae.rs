@@ -8,15 +8,12 @@ use crate::nets::{self, indices, matrix, normals};
 use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance, whiten};
 use crate::stats::Normalizer;
 use anyhow::{Result, ensure};
-use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Tensor, nn, nn::OptimizerConfig};
-
-/// File name of the stage's result.
-pub const FILE: &str = "vae.safetensors";
 
 /// Rows encoded at a time where no gradient is kept.
 const EVAL_BATCH: i64 = 4096;
@@ -38,7 +35,7 @@ pub struct VaeFigures {
     pub best_epoch: usize,
 }
 
-/// Trains V and writes [`FILE`] into the run's folder.
+/// Trains V and writes the run's `vae.safetensors`.
 ///
 /// # Errors
 /// The data is unusable, the loss stops being finite, or a file cannot be written.
@@ -127,7 +124,12 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     checkpoint.tensors = weights.tensors;
     checkpoint.insert(names::NORMALIZER_MEAN, &[alive.len()], normalizer.mean.to_vec());
     checkpoint.insert(names::NORMALIZER_INV_STD, &[alive.len()], normalizer.inv_std.to_vec());
-    checkpoint.set_meta(meta::OBS_CLIP, clip);
+    checkpoint.set_meta(metadata::DIM_OBS, alive.len());
+    checkpoint.set_meta(metadata::DIM_LATENT, config.latent);
+    for (key, size) in metadata::DIM_ENCODER.iter().zip(config.hidden) {
+        checkpoint.set_meta(key, size);
+    }
+    checkpoint.set_meta(metadata::OBS_CLIP, clip);
     checkpoint.set_meta(meta::LOG_VAR_MIN, config.log_var_range[0]);
     checkpoint.set_meta(meta::LOG_VAR_MAX, config.log_var_range[1]);
     for (key, value) in
@@ -136,7 +138,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
         checkpoint.set_meta(&format!("{}{key}", meta::VALIDATION), value);
     }
     checkpoint.set_meta(&format!("{}active_latents", meta::VALIDATION), figures.active_latents);
-    checkpoint.write(&input.run.join(FILE))?;
+    checkpoint.write(&input.run.vae())?;
     Ok(figures)
 }
 
@@ -216,7 +218,7 @@ impl TrainedVae {
         let vs = nn::VarStore::new(device);
         let vae = Vae::new(&vs.root(), shape.clone(), &normalizer.alive(), Philox::new(0));
         nets::import(&vs, &file)?;
-        Ok(Self { normalizer, vae, shape, obs_clip: file.meta(meta::OBS_CLIP)? })
+        Ok(Self { normalizer, vae, shape, obs_clip: file.meta(metadata::OBS_CLIP)? })
     }
 
     /// Mean and log-variance of every observation of `episodes`, one below the other, `[Σ(T+1), Z]` each.
@@ -231,10 +233,4 @@ impl TrainedVae {
         let (means, log_vars): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
         (Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0))
     }
-}
-
-/// Where a run keeps V.
-#[must_use]
-pub fn path(run: &Path) -> PathBuf {
-    run.join(FILE)
 }

@@ -1,1 +1,1 @@
-//! placeholder
+//! Carries nothing: this package exists for its build script, which says where libmujoco lies.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::Config;
+use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
-use std::path::Path;
 
 /// A world whose rules are known, so that only an M trained on the right pairs can predict it. The state `(p, q)` moves by the
 /// action, `p' = 0.5 p + a₀`, `q' = −0.5 q + a₁`; the step's reward is `3 + a₀ − a₁`, both of that same step; and it is terminal
@@ -62,7 +62,7 @@ fn config() -> Config {
     Config::default().overlay("test", "", &set.map(String::from)).unwrap()
 }
 
-fn train(config: &Config, episodes: &[Episode], run: &Path) -> MdnrnnFigures {
+fn train(config: &Config, episodes: &[Episode], run: &RunDir) -> MdnrnnFigures {
     let input = StageInput {
         config,
         episodes,
@@ -79,15 +79,15 @@ fn train(config: &Config, episodes: &[Episode], run: &Path) -> MdnrnnFigures {
 #[test]
 fn a_known_world_is_learned_to_near_zero() {
     let folder = tempfile::tempdir().unwrap();
-    let f = train(&config(), &world(200), folder.path());
+    let f = train(&config(), &world(200), &RunDir::new(folder.path()));
     assert!(f.nmse < 0.02, "next z: {f:?}");
     assert!(f.reward_r2 > 0.98, "reward: {f:?}");
     assert!(f.terminal_auroc > 0.95, "terminal: {f:?}");
     assert!(f.ridge_nmse < 0.1 && f.persistence_nmse > 0.5, "baselines: {f:?}");
     let lines = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 45);
-    let file = Checkpoint::read(&folder.path().join(FILE)).unwrap();
-    let offset: f32 = file.meta(meta::REWARD_OFFSET).unwrap();
+    let file = Checkpoint::read(&RunDir::new(folder.path()).mdnrnn()).unwrap();
+    let offset: f32 = file.meta(metadata::REWARD_OFFSET).unwrap();
     assert!((offset - 3.0).abs() < 0.3, "the reward's constant is 3, or a little more since a₁ > 0.8 ends: {offset}");
 }
 
@@ -98,9 +98,9 @@ fn one_seed_gives_the_same_bytes_and_another_does_not() {
     (config.vae.epochs, config.mdnrnn.epochs, config.mdnrnn.sample_latents) = (2, 2, true);
     for (i, folder) in folders.iter().enumerate() {
         config.seed = i as u64 / 2;
-        train(&config, &world(40), folder.path());
+        train(&config, &world(40), &RunDir::new(folder.path()));
     }
-    for file in [train_vae::FILE, FILE] {
+    for file in ["vae.safetensors", "mdnrnn.safetensors"] {
         let [a, b, c] = [0, 1, 2].map(|i: usize| std::fs::read(folders[i].path().join(file)).unwrap());
         assert!(a == b, "{file}: two runs of one seed differ");
         assert!(Checkpoint::from_bytes("a", &a).unwrap().tensors != Checkpoint::from_bytes("c", &c).unwrap().tensors);
@@ -179,22 +179,23 @@ fn cutting_an_episode_into_windows_changes_no_prediction() {
 #[test]
 fn a_missing_or_foreign_vae_is_named() {
     let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
     let (config, episodes) = (config(), world(4));
     let input = StageInput {
         config: &config,
         episodes: &episodes,
         action_mid: &[0.1, 0.1],
         action_half: &[0.4, 0.4],
-        run: folder.path(),
+        run: &run,
         device: Device::Cpu,
         progress: &|_| {},
     };
     let error = format!("{:#}", train_mdnrnn(&input).unwrap_err());
-    assert!(error.contains(train_vae::FILE), "{error}");
+    assert!(error.contains("vae.safetensors"), "{error}");
     let mut file = Checkpoint::default();
     file.set_meta(meta::LOG_VAR_MIN, -10);
     file.set_meta(meta::LOG_VAR_MAX, 10);
-    file.write(&train_vae::path(folder.path())).unwrap();
+    file.write(&run.vae()).unwrap();
     let error = format!("{:#}", train_mdnrnn(&input).unwrap_err());
     assert!(error.contains("normalizer.mean") && !error.contains('\n'), "{error}");
 }

@@ -1,0 +1,230 @@
+//! What was expected, and what was found? Every way a model file can be wrong, each naming the place.
+//!
+//! The errors borrow the names they print from the file, so that they need no allocation; `to_string` makes one owned.
+
+use core::fmt;
+
+/// Why bytes are not a valid safetensors file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError<'a> {
+    /// The file ends before its header does.
+    Truncated {
+        /// Bytes that the header needs.
+        expected: u64,
+        /// Bytes in the file.
+        found: usize,
+    },
+    /// The header is larger than the reader allows.
+    HeaderTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes claimed.
+        found: u64,
+    },
+    /// The header is not UTF-8 from this byte on.
+    NotUtf8 {
+        /// Offset in the header.
+        at: usize,
+    },
+    /// The header is not the JSON that the format prescribes.
+    Syntax {
+        /// Offset in the header.
+        at: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// The same tensor or metadata key twice.
+    Duplicate {
+        /// Its name.
+        name: &'a str,
+    },
+    /// More tensors than the reader allows.
+    TooManyTensors {
+        /// Tensors allowed.
+        limit: usize,
+    },
+    /// A tensor has more axes than the reader allows.
+    TooManyAxes {
+        /// The tensor.
+        name: &'a str,
+        /// Axes allowed.
+        limit: usize,
+    },
+    /// A tensor's dtype is not one of the format's.
+    UnknownDtype {
+        /// The tensor.
+        name: &'a str,
+        /// The dtype claimed.
+        found: &'a str,
+    },
+    /// dtype × shape is not the number of bytes between the offsets.
+    WrongLength {
+        /// The tensor.
+        name: &'a str,
+        /// Bytes by dtype and shape; none where the product overflows.
+        expected: Option<u64>,
+        /// Bytes by the offsets.
+        found: u64,
+    },
+    /// A tensor's offsets leave the file, or end before they begin.
+    OutOfRange {
+        /// The tensor.
+        name: &'a str,
+        /// First byte of its data.
+        begin: u64,
+        /// Byte after its data.
+        end: u64,
+        /// Bytes of data in the file.
+        data: usize,
+    },
+    /// No tensor begins where another ended: a hole or an overlap.
+    NotContiguous {
+        /// Offset in the data where a tensor should begin.
+        at: u64,
+    },
+}
+
+/// Why a file is not an agent that the runtime can run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LoadError<'a> {
+    /// Not a safetensors file.
+    Read(ReadError<'a>),
+    /// A metadata key is missing.
+    MissingKey {
+        /// The key.
+        key: &'static str,
+    },
+    /// A metadata value is not one the runtime knows.
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: &'a str,
+    },
+    /// A tensor is missing.
+    MissingTensor {
+        /// The tensor.
+        name: &'static str,
+    },
+    /// A tensor that the format does not have.
+    UnknownTensor {
+        /// The tensor.
+        name: &'a str,
+    },
+    /// A tensor of another dtype.
+    WrongDtype {
+        /// The tensor.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: &'a str,
+    },
+    /// A tensor of another shape.
+    WrongShape {
+        /// The tensor.
+        name: &'static str,
+        /// What it should be; unused axes are 0.
+        expected: [usize; 3],
+        /// What it is; unused axes are 0.
+        found: [usize; 3],
+    },
+    /// A tensor's data do not lie on a four-byte boundary in memory.
+    Misaligned {
+        /// The tensor.
+        name: &'static str,
+    },
+    /// A weight is infinite or NaN.
+    NonFinite {
+        /// The tensor.
+        name: &'static str,
+        /// Index of the first such value.
+        index: usize,
+    },
+    /// The back end that was asked for does not run on this processor.
+    Backend {
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+impl<'a> From<ReadError<'a>> for LoadError<'a> {
+    fn from(error: ReadError<'a>) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl fmt::Display for ReadError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Truncated { expected, found } => {
+                write!(f, "not a safetensors file, or cut short: expected at least {expected} bytes, found {found}")
+            }
+            Self::HeaderTooLarge { limit, found } => {
+                write!(f, "not a safetensors file: header of {found} bytes, expected at most {limit}")
+            }
+            Self::NotUtf8 { at } => write!(f, "safetensors header: byte {at} is not UTF-8"),
+            Self::Syntax { at, expected } => write!(f, "safetensors header: expected {expected} at byte {at}"),
+            Self::Duplicate { name } => write!(f, "safetensors header: `{name}` stands twice"),
+            Self::TooManyTensors { limit } => write!(f, "safetensors header: more than {limit} tensors"),
+            Self::TooManyAxes { name, limit } => write!(f, "tensor `{name}`: more than {limit} axes"),
+            Self::UnknownDtype { name, found } => write!(f, "tensor `{name}`: unknown dtype `{found}`"),
+            Self::WrongLength { name, expected: Some(expected), found } => {
+                write!(f, "tensor `{name}`: dtype and shape take {expected} bytes, the offsets span {found}")
+            }
+            Self::WrongLength { name, expected: None, found } => {
+                write!(f, "tensor `{name}`: dtype and shape take more bytes than can be counted, the offsets span {found}")
+            }
+            Self::OutOfRange { name, begin, end, data } => {
+                write!(f, "tensor `{name}`: offsets {begin}..{end} do not lie in the {data} bytes of data")
+            }
+            Self::NotContiguous { at } => {
+                write!(
+                    f,
+                    "safetensors header: tensors must follow each other without hole or overlap, none begins at byte {at}"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for LoadError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Read(error) => error.fmt(f),
+            Self::MissingKey { key } => write!(f, "metadata `{key}`: expected, not found (is this a packed agent?)"),
+            Self::BadValue { key, expected, found } => write!(f, "metadata `{key}`: expected {expected}, found `{found}`"),
+            Self::MissingTensor { name } => write!(f, "tensor `{name}`: expected, not found"),
+            Self::UnknownTensor { name } => write!(f, "tensor `{name}`: not part of a packed agent"),
+            Self::WrongDtype { name, expected, found } => {
+                write!(f, "tensor `{name}`: expected dtype {expected}, found {found}")
+            }
+            Self::WrongShape { name, expected, found } => {
+                write!(f, "tensor `{name}`: expected shape ")?;
+                shape(f, expected)?;
+                f.write_str(", found ")?;
+                shape(f, found)
+            }
+            Self::Misaligned { name } => {
+                write!(f, "tensor `{name}`: expected its data on a 4-byte boundary in memory (align the file's bytes to 64)")
+            }
+            Self::NonFinite { name, index } => {
+                write!(f, "tensor `{name}`: expected finite values, found a non-finite one at {index}")
+            }
+            Self::Backend { name } => write!(f, "back end `{name}`: this processor does not run it"),
+        }
+    }
+}
+
+fn shape(f: &mut fmt::Formatter<'_>, shape: [usize; 3]) -> fmt::Result {
+    f.write_str("[")?;
+    for (i, axis) in shape.iter().take_while(|&&axis| axis > 0).enumerate() {
+        write!(f, "{}{axis}", if i > 0 { ", " } else { "" })?;
+    }
+    f.write_str("]")
+}
+
+impl core::error::Error for ReadError<'_> {}
+impl core::error::Error for LoadError<'_> {}

@@ -1,0 +1,145 @@
+//! Sixteen lanes as two 256-bit registers (AVX2). No FMA: the contract is multiply, then add.
+
+use super::{F32x16, entry_points};
+use core::arch::x86_64::*;
+use dreamstep_core::dims::LANES;
+use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
+
+cpufeatures::new!(has_avx2, "avx2");
+
+/// Proof that this processor has AVX2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token(());
+
+impl Token {
+    pub(crate) fn detect() -> Option<Self> {
+        has_avx2::get().then_some(Self(()))
+    }
+}
+
+entry_points!("avx2");
+
+/// Two halves of eight lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Register(__m256, __m256);
+
+/// An expression of AVX2 intrinsics.
+macro_rules! avx2 {
+    ($e:expr) => {{
+        // SAFETY: `Register` is private to the kernels and its methods are inlined into `Token`'s entry points alone, which run
+        // only where a `Token` proves AVX2. None of the intrinsics used here takes a pointer (loads and stores say their own).
+        #[allow(unused_unsafe)]
+        unsafe {
+            $e
+        }
+    }};
+}
+
+impl Register {
+    #[inline(always)]
+    fn both(self, f: impl Fn(__m256) -> __m256) -> Self {
+        Self(f(self.0), f(self.1))
+    }
+    #[inline(always)]
+    fn pair(self, rhs: Self, f: impl Fn(__m256, __m256) -> __m256) -> Self {
+        Self(f(self.0, rhs.0), f(self.1, rhs.1))
+    }
+}
+
+impl Lane for Register {
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        let half = avx2!(_mm256_set1_ps(value));
+        Self(half, half)
+    }
+    #[inline(always)]
+    fn add(self, rhs: Self) -> Self {
+        self.pair(rhs, |a, b| avx2!(_mm256_add_ps(a, b)))
+    }
+    #[inline(always)]
+    fn sub(self, rhs: Self) -> Self {
+        self.pair(rhs, |a, b| avx2!(_mm256_sub_ps(a, b)))
+    }
+    #[inline(always)]
+    fn mul(self, rhs: Self) -> Self {
+        self.pair(rhs, |a, b| avx2!(_mm256_mul_ps(a, b)))
+    }
+    #[inline(always)]
+    fn div(self, rhs: Self) -> Self {
+        self.pair(rhs, |a, b| avx2!(_mm256_div_ps(a, b)))
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.both(|a| avx2!(_mm256_sqrt_ps(a)))
+    }
+    #[inline(always)]
+    fn max(self, rhs: Self) -> Self {
+        self.pair(rhs, |a, b| avx2!(_mm256_max_ps(a, b)))
+    }
+    #[inline(always)]
+    fn min(self, rhs: Self) -> Self {
+        self.pair(rhs, |a, b| avx2!(_mm256_min_ps(a, b)))
+    }
+    #[inline(always)]
+    fn select_lt(a: Self, b: Self, yes: Self, no: Self) -> Self {
+        let select = |a, b, yes, no| avx2!(_mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)));
+        Self(select(a.0, b.0, yes.0, no.0), select(a.1, b.1, yes.1, no.1))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.both(|a| avx2!(_mm256_andnot_ps(_mm256_set1_ps(-0.0), a)))
+    }
+    #[inline(always)]
+    fn copysign(self, sign: Self) -> Self {
+        self.pair(sign, |a, s| {
+            avx2!({
+                let bit = _mm256_set1_ps(-0.0);
+                _mm256_or_ps(_mm256_andnot_ps(bit, a), _mm256_and_ps(bit, s))
+            })
+        })
+    }
+    #[inline(always)]
+    fn nan_where_nan(self, of: Self) -> Self {
+        self.pair(of, |a, x| avx2!(_mm256_blendv_ps(a, _mm256_set1_ps(CANONICAL_NAN), _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))))
+    }
+    #[inline(always)]
+    fn pow2_of_magic(self) -> Self {
+        self.both(|a| {
+            avx2!({
+                let shifted = _mm256_slli_epi32::<23>(_mm256_castps_si256(a));
+                _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f80_0000)))
+            })
+        })
+    }
+    #[inline(always)]
+    fn split_exponent(self) -> (Self, Self) {
+        let split = |a| {
+            avx2!({
+                let bits = _mm256_castps_si256(a);
+                let e = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF_BITS as i32)));
+                let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(e));
+                (_mm256_castsi256_ps(m), _mm256_cvtepi32_ps(e))
+            })
+        };
+        let (low, high) = (split(self.0), split(self.1));
+        (Self(low.0, high.0), Self(low.1, high.1))
+    }
+}
+
+impl F32x16 for Register {
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        let from = from.as_ptr();
+        // SAFETY: AVX2 as above; `from` is the start of sixteen readable values, and these loads need no alignment.
+        unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(LANES / 2))) }
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: AVX2 as above; `to` is the start of sixteen writable values, and these stores need no alignment.
+        unsafe {
+            _mm256_storeu_ps(to, self.0);
+            _mm256_storeu_ps(to.add(LANES / 2), self.1);
+        }
+    }
+}

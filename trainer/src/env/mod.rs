@@ -1,0 +1,168 @@
+//! What can an agent act in? Environments defined as Gymnasium defines them, down to the bits of observations and rewards.
+//!
+//! ```text
+//! reset(seed) → obs [O]        step(action [A]) → obs [O], reward, terminated | truncated
+//! ```
+//!
+//! A new environment is one file and one line of the `environments!` list below. MuJoCo is bit-identical to itself in one
+//! version on one kind of machine; nothing is promised across either.
+
+pub mod humanoid;
+mod mujoco;
+pub mod numpy_random;
+
+/// What an environment is, before anything moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvSpec {
+    /// Its name in Gymnasium.
+    pub id: &'static str,
+    /// `O`: numbers in an observation.
+    pub obs: usize,
+    /// `A`: numbers in an action.
+    pub action: usize,
+    /// `[A]`: the least that each actuator obeys.
+    pub action_low: Vec<f32>,
+    /// `[A]`: the most that each actuator obeys.
+    pub action_high: Vec<f32>,
+    /// Seconds of simulated time in one step.
+    pub dt_s: f64,
+    /// Steps after which an episode is truncated.
+    pub time_limit: u32,
+}
+
+/// What a step led to, besides the observation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The step's reward.
+    pub reward: f64,
+    /// The task ended (the humanoid fell): nothing comes after.
+    pub terminated: bool,
+    /// The time limit was reached: something would have come after. Both flags can be true.
+    pub truncated: bool,
+}
+
+/// One simulated world. Stepping on after an end is allowed and means what it means in Gymnasium; a fresh episode needs
+/// [`Env::reset`].
+pub trait Env: Send {
+    /// Sizes, ranges and times.
+    fn spec(&self) -> &EnvSpec;
+
+    /// Starts the episode that `seed` names (Gymnasium's `reset(seed=seed)`), whatever went before, and writes its first
+    /// observation into `obs [O]`.
+    ///
+    /// # Panics
+    /// If `obs` has another length than `spec().obs`.
+    fn reset(&mut self, seed: u64, obs: &mut [f64]);
+
+    /// Applies `action [A]` for `dt_s` seconds and writes the observation that follows into `obs [O]`. An action outside
+    /// the range is not clipped here: actuators obey its nearest bound, and a control cost charges what was asked for. Actions
+    /// are binary32, as Gymnasium's action space is; everything after that is binary64.
+    ///
+    /// # Panics
+    /// If a length is not the spec's, or if an action is not finite. That is the caller's bug, and MuJoCo would answer it by
+    /// resetting the simulation and leaving a `MUJOCO_LOG.TXT` in the current folder.
+    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Step;
+
+    /// How far the agent has come: metres along the world's x axis. Not part of the observation.
+    fn position_x(&self) -> f64;
+}
+
+/// The one list of environments, and everything that has to know all of them.
+macro_rules! environments {
+    ($($id:literal => $variant:ident($type:ty)),+ $(,)?) => {
+        /// Any of the environments.
+        pub enum AnyEnv {
+            $(#[doc = $id] $variant($type)),+
+        }
+
+        /// The ids that [`AnyEnv::make`] knows.
+        pub const IDS: &[&str] = &[$($id),+];
+
+        impl AnyEnv {
+            /// Makes the environment that Gymnasium calls `id`. Its model is compiled once per process and shared.
+            ///
+            /// # Errors
+            /// One line: an unknown id, with the known ones; or a model file that is missing or does not compile.
+            pub fn make(id: &str) -> anyhow::Result<Self> {
+                match id {
+                    $($id => Ok(Self::$variant(<$type>::new()?)),)+
+                    _ => anyhow::bail!("environment `{id}`: unknown; known: {}", IDS.join(", ")),
+                }
+            }
+
+            fn env(&self) -> &dyn Env {
+                match self { $(Self::$variant(env) => env),+ }
+            }
+
+            fn env_mut(&mut self) -> &mut dyn Env {
+                match self { $(Self::$variant(env) => env),+ }
+            }
+        }
+    };
+}
+
+environments! {
+    "Humanoid-v5" => Humanoid(humanoid::Humanoid),
+}
+
+impl Env for AnyEnv {
+    fn spec(&self) -> &EnvSpec {
+        self.env().spec()
+    }
+
+    fn reset(&mut self, seed: u64, obs: &mut [f64]) {
+        self.env_mut().reset(seed, obs);
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Step {
+        self.env_mut().step(action, obs)
+    }
+
+    fn position_x(&self) -> f64 {
+        self.env().position_x()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smoke entry of every environment: its spec is coherent, a reset forgets what went before, a step moves.
+    #[test]
+    fn every_environment_starts_moves_and_starts_again() {
+        for id in IDS {
+            let mut env = AnyEnv::make(id).unwrap();
+            let spec = env.spec().clone();
+            assert_eq!(spec.id, *id);
+            assert_eq!((spec.action_low.len(), spec.action_high.len()), (spec.action, spec.action));
+            assert!(spec.action_low.iter().zip(&spec.action_high).all(|(low, high)| low < high), "{id}");
+            let (mut first, mut again) = (vec![f64::NAN; spec.obs], vec![f64::NAN; spec.obs]);
+            env.reset(3, &mut first);
+            let step = env.step(&vec![0.1; spec.action], &mut again);
+            assert!(step.reward.is_finite() && !step.truncated, "{id}: {step:?}");
+            assert!(first.iter().chain(&again).all(|x| x.is_finite()), "{id}");
+            assert_ne!(first, again, "{id}: a step must move something");
+            env.reset(3, &mut again);
+            assert_eq!(first, again, "{id}: the same seed starts the same episode");
+            env.reset(4, &mut again);
+            assert_ne!(first, again, "{id}: another seed starts another episode");
+        }
+    }
+
+    #[test]
+    fn an_unknown_id_is_answered_with_the_known_ones() {
+        let error = format!("{:#}", AnyEnv::make("Humanoid-v4").err().unwrap());
+        assert!(error.contains("`Humanoid-v4`") && error.contains("Humanoid-v5") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "Humanoid-v5: action[3] = NaN: must be finite")]
+    fn a_nan_action_never_reaches_the_simulator() {
+        let mut env = AnyEnv::make("Humanoid-v5").unwrap();
+        let mut obs = vec![0.0; env.spec().obs];
+        env.reset(0, &mut obs);
+        let mut action = vec![0.0; env.spec().action];
+        action[3] = f32::NAN;
+        env.step(&action, &mut obs);
+    }
+}
