@@ -26,8 +26,6 @@ pub enum Stream {
     MdnrnnOrder = 5,
     /// Perturbations of evolution.
     Evolution = 6,
-    /// Seeds handed to libtorch's own generator.
-    Torch = 7,
     /// Mixture component of a sampled latent.
     Component = 8,
     /// Gaussian noise of a sampled latent.

@@ -63,7 +63,7 @@ pub struct VaeConfig {
     pub obs_clip: f64,
     /// A dimension whose standard deviation is below this is dead: it is whitened to 0.
     pub min_std: f64,
-    /// Fraction of episodes held out.
+    /// Fraction of episodes held out, from V and M alike (at least one episode).
     pub validation: f64,
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
 use tch::{Device, Tensor};
 
@@ -41,10 +42,10 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// How many there will be.
     pub epochs: usize,
-    /// Training loss, then its parts by name.
-    pub train: Vec<(&'static str, f64)>,
+    /// Training `loss` and its parts, by name.
+    pub train: BTreeMap<&'static str, f64>,
     /// The same for the held-out episodes.
-    pub validation: Vec<(&'static str, f64)>,
+    pub validation: BTreeMap<&'static str, f64>,
     /// Whether this is the best validation loss so far, whose weights are kept.
     pub best: bool,
     /// Wall time of the epoch, s.

@@ -11,6 +11,11 @@
 //! # Targets
 //! Step `t`: `z_{t+1}`, `reward_t`, `terminal_t`, given `z_t`, `a_t` and what came before. An episode records where its last step
 //! led, so the next latent exists there too and is learned from.
+//!
+//! # Sampled or mean latents
+//! Acting uses V's mean. Training on the mean predicts the mean a little better (on 30,000 random steps of Humanoid-v5 an error of
+//! 0.10 against 0.12 of the variance, ridge 0.17); training on samples, drawn anew each epoch, keeps the reward from overfitting
+//! (R² 0.55 against 0.45) and leaves a dream fewer gaps to exploit. Samples, as in the paper, are the default.
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
@@ -24,6 +29,7 @@ use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor, nn, nn::OptimizerConfig};
 
@@ -138,7 +144,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
             sums.add(&batch, &loss);
         }
         let train_loss = sums.means();
-        let found = train_loss[0].1;
+        let found = train_loss["loss"];
         ensure!(
             found.is_finite(),
             "mdnrnn: epoch {epoch}: expected a finite loss, found {found}; lower mdnrnn.learning_rate"
@@ -147,7 +153,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         let mut sums = Sums::default();
         tch::no_grad(|| validation.evaluate(&model, &z_val, |p, batch| sums.add(batch, &loss_of(p, batch))));
         let validation_loss = sums.means();
-        let loss = validation_loss[0].1;
+        let loss = validation_loss["loss"];
         let improved = loss.is_finite() && best.as_ref().is_none_or(|(b, ..)| loss < *b);
         if improved {
             best = Some((loss, epoch, Checkpoint { tensors: nets::export(&vs)?, ..Checkpoint::default() }));
@@ -433,7 +439,7 @@ impl Sums {
         self.steps += batch.rows.len();
     }
 
-    fn means(&self) -> Vec<(&'static str, f64)> {
+    fn means(&self) -> BTreeMap<&'static str, f64> {
         let names = ["loss", "nll_per_dim", "reward", "terminal"];
         names.into_iter().zip(self.sums.map(|s| s / self.steps as f64)).collect()
     }

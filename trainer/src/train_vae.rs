@@ -103,13 +103,14 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
             stage: "vae",
             epoch,
             epochs: config.epochs,
-            train: vec![("loss", train[0]), ("reconstruction", train[1]), ("kl", train[2])],
-            validation: vec![
+            train: [("loss", train[0]), ("reconstruction", train[1]), ("kl", train[2])].into(),
+            validation: [
                 ("loss", figures.loss),
                 ("reconstruction", figures.reconstruction),
                 ("kl", figures.kl),
                 ("nmse", figures.nmse),
-            ],
+            ]
+            .into(),
             best: improved,
             seconds,
             items_per_s: n as f64 / seconds,

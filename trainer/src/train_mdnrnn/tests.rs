@@ -86,6 +86,8 @@ fn a_known_world_is_learned_to_near_zero() {
     assert!(f.ridge_nmse < 0.1 && f.persistence_nmse > 0.5, "baselines: {f:?}");
     let lines = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     assert_eq!(lines.lines().count(), 45);
+    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert!(last["stage"] == "mdnrnn" && last["validation"]["nll_per_dim"].is_number(), "{last}");
     let file = Checkpoint::read(&RunDir::new(folder.path()).mdnrnn()).unwrap();
     let offset: f32 = file.meta(metadata::REWARD_OFFSET).unwrap();
     assert!((offset - 3.0).abs() < 0.3, "the reward's constant is 3, or a little more since a₁ > 0.8 ends: {offset}");
@@ -160,7 +162,7 @@ fn cutting_an_episode_into_windows_changes_no_prediction() {
     };
     let reward_of = |sequence_length| {
         let table = table(sequence_length);
-        let mut by_row = std::collections::BTreeMap::new();
+        let mut by_row = BTreeMap::new();
         tch::no_grad(|| {
             table.evaluate(&model, &table.mean, |p, batch| {
                 by_row.extend(batch.rows.iter().copied().zip(to_vec(&p.reward).unwrap()));
