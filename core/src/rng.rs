@@ -34,6 +34,12 @@ pub enum Stream {
     Component = 8,
     /// Gaussian noise of a sampled latent.
     Latent = 9,
+    /// Initial weights of V and M; the step names the tensor.
+    Weights = 20,
+    /// The VAE's reparameterisation noise; the step is the epoch.
+    VaeNoise = 21,
+    /// Noise of the latents that M is trained on; the step is the epoch.
+    LatentNoise = 22,
 }
 
 impl Philox {

@@ -85,12 +85,14 @@ pub struct MdnrnnConfig {
     pub learning_rate: f64,
     /// Gradients are clipped to this Euclidean norm.
     pub grad_clip: f64,
-    /// Weight of the squared error of the reward, which is predicted without its constant.
+    /// Weight of the reward's squared error, over its variance. The reward is predicted without its constant.
     pub reward_weight: f64,
     /// Weight of the terminal head's cross entropy.
     pub terminal_weight: f64,
     /// Floor of log σ: an unbounded likelihood diverges.
     pub log_sigma_min: f64,
+    /// Train on latents sampled from V's posterior, anew each epoch, as Ha & Schmidhuber did (`true`), or on its mean.
+    pub sample_latents: bool,
 }
 
 /// `train --stage controller`: PGPE with ClipUp on real episodes.
@@ -204,6 +206,7 @@ impl Default for MdnrnnConfig {
             reward_weight: 1.0,
             terminal_weight: 1.0,
             log_sigma_min: -5.0,
+            sample_latents: true,
         }
     }
 }

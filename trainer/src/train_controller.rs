@@ -19,6 +19,7 @@ use crate::play::{Arena, Estimate, Policy};
 use crate::progress::Progress;
 use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
+use crate::stage::append_metrics;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::checkpoint as names;
@@ -220,7 +221,7 @@ impl Search {
             "stage": "controller", "generation": self.pgpe.generation, "steps": self.steps, "directions": config.controller.directions,
             "validation_return": self.latest, "best_return": self.best, "mean_sigma": sigma,
         });
-        run.append_metrics(&line)
+        append_metrics(run.root(), &line)
     }
 
     fn save(&self, run: &RunDir, config: &Config) -> Result<()> {

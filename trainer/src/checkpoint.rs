@@ -1,0 +1,309 @@
+//! How is a network stored on the host? As a safetensors checkpoint: row-major tensors under PyTorch's names, and a
+//! `__metadata__` map of strings.
+//!
+//! No libtorch here: `pack` and `inspect` read checkpoints without it. The bytes depend on the content alone (every key is
+//! sorted), so that equal training runs write equal files.
+
+use anyhow::{Context, Result, anyhow, ensure};
+use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Keys of the checkpoints' `__metadata__`.
+pub mod meta {
+    /// `dreamstep` version that wrote the file.
+    pub const VERSION: &str = "dreamstep.version";
+    /// Which stage wrote it: `vae` or `mdnrnn`.
+    pub const STAGE: &str = "stage";
+    /// The run's seed.
+    pub const SEED: &str = "seed";
+    /// Environment id.
+    pub const ENV: &str = "env";
+    /// TOML text of every value in force.
+    pub const CONFIG: &str = "config";
+    /// One line about the data it was trained on.
+    pub const DATA: &str = "data";
+    /// Whitened observations are clipped to ± this.
+    pub const OBS_CLIP: &str = "obs_clip";
+    /// The encoder's log-variance is clamped into `[LOG_VAR_MIN, LOG_VAR_MAX]`.
+    pub const LOG_VAR_MIN: &str = "log_var_min";
+    /// See [`LOG_VAR_MIN`].
+    pub const LOG_VAR_MAX: &str = "log_var_max";
+    /// `K`: the one size that the tensors' shapes do not tell apart from `Z`.
+    pub const MIXTURES: &str = "mixtures";
+    /// `joint`: one mixture over the whole latent vector.
+    pub const MIXTURE: &str = "mixture";
+    /// What the mixture's value is: `z`, the next latent vector itself.
+    pub const PREDICTS: &str = "predicts";
+    /// log σ = max(raw, this).
+    pub const LOG_SIGMA_MIN: &str = "log_sigma_min";
+    /// Added to the reward head's output to get the environment's reward.
+    pub const REWARD_OFFSET: &str = "reward_offset";
+    /// Order of M's input: `action,z`.
+    pub const INPUT: &str = "input";
+    /// Order of the LSTM's gates: `i,f,g,o`.
+    pub const GATES: &str = "gates";
+    /// `[A]`, comma-separated: M's action input is `(a − mid)/half`.
+    pub const ACTION_MID: &str = "action_mid";
+    /// See [`ACTION_MID`].
+    pub const ACTION_HALF: &str = "action_half";
+    /// Prefix of validation figures.
+    pub const VALIDATION: &str = "validation.";
+}
+
+/// A row-major tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Sizes, slowest axis first.
+    pub shape: Vec<usize>,
+    /// `shape`'s product many values.
+    pub data: Vec<f32>,
+}
+
+/// Tensors by name, and metadata. Plain data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Where it was read from, for messages; empty where it was made in memory.
+    pub origin: String,
+    /// Tensors, widened to f32.
+    pub tensors: BTreeMap<String, Array>,
+    /// `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Reads a file. F16 and BF16 tensors are widened to f32 (exactly); so a PyTorch checkpoint saved in half opens.
+    ///
+    /// # Errors
+    /// One line that names the file, and the tensor where one is at fault.
+    pub fn read(path: &Path) -> Result<Self> {
+        let origin = path.display().to_string();
+        let bytes = std::fs::read(path).with_context(|| format!("{origin}: cannot read the checkpoint"))?;
+        Self::from_bytes(&origin, &bytes)
+    }
+
+    /// Reads the bytes of a file called `origin`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_bytes(origin: &str, bytes: &[u8]) -> Result<Self> {
+        let broken = |e| anyhow!("{origin}: not a safetensors file: {e}");
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.iter() {
+            let data = widen(view.dtype(), view.data()).ok_or_else(|| {
+                anyhow!("{origin}: tensor {name}: expected dtype F32, F16 or BF16, found {}", view.dtype())
+            })?;
+            if let Some(at) = data.iter().position(|v| !v.is_finite()) {
+                return Err(anyhow!("{origin}: tensor {name}: expected finite values, found {} at index {at}", data[at]));
+            }
+            tensors.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data });
+        }
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Ok(Self { origin: origin.to_owned(), tensors, metadata })
+    }
+
+    /// The file's bytes. Equal content gives equal bytes.
+    ///
+    /// The `safetensors` crate writes the metadata in hash-map order, so the header is written here and the crate checks it.
+    ///
+    /// # Errors
+    /// A tensor's shape does not fit its data.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut entries = Vec::with_capacity(self.tensors.len() + 1);
+        if !self.metadata.is_empty() {
+            entries.push(format!("\"__metadata__\":{}", serde_json::to_string(&self.metadata)?));
+        }
+        let mut offset = 0;
+        for (name, Array { shape, data }) in &self.tensors {
+            ensure!(
+                shape.iter().product::<usize>() == data.len(),
+                "tensor {name}: expected {shape:?} values, found {} values",
+                data.len()
+            );
+            let end = offset + 4 * data.len();
+            let name = serde_json::to_string(name)?;
+            entries.push(format!("{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{offset},{end}]}}"));
+            offset = end;
+        }
+        let mut header = format!("{{{}}}", entries.join(","));
+        while header.len() % 8 != 0 {
+            header.push(' '); // the format pads with spaces, so that the data starts aligned
+        }
+        let mut bytes = Vec::with_capacity(8 + header.len() + offset);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        for array in self.tensors.values() {
+            bytes.extend(array.data.iter().flat_map(|v| v.to_le_bytes()));
+        }
+        SafeTensors::deserialize(&bytes).map_err(|e| anyhow!("checkpoint does not read back: {e}"))?;
+        Ok(bytes)
+    }
+
+    /// Writes the file atomically.
+    ///
+    /// # Errors
+    /// As [`Self::to_bytes`] and [`write_atomic`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes().with_context(|| path.display().to_string())?;
+        write_atomic(path, &bytes)
+    }
+
+    /// The data of tensor `name`, which must have `shape`.
+    ///
+    /// # Errors
+    /// One line naming the file, the tensor, and the shape expected and found.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
+        let array = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| anyhow!("{}: tensor {name}: expected shape {shape:?}, found no such tensor", self.origin))?;
+        ensure!(array.shape == shape, "{}: tensor {name}: expected shape {shape:?}, found {:?}", self.origin, array.shape);
+        Ok(&array.data)
+    }
+
+    /// The metadata under `key`, parsed.
+    ///
+    /// # Errors
+    /// One line naming the file, the key, and what was found.
+    pub fn meta<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
+        let text = self.metadata.get(key).ok_or_else(|| anyhow!("{}: metadata {key}: not found", self.origin))?;
+        let expected = std::any::type_name::<T>();
+        text.parse().map_err(|_| anyhow!("{}: metadata {key}: expected {expected}, found {text:?}", self.origin))
+    }
+
+    /// Adds a tensor.
+    pub fn insert(&mut self, name: &str, shape: &[usize], data: Vec<f32>) {
+        self.tensors.insert(name.to_owned(), Array { shape: shape.to_vec(), data });
+    }
+
+    /// Adds metadata: what `value` displays, which for a float is the shortest text that reads back as the same bits.
+    pub fn set_meta(&mut self, key: &str, value: impl ToString) {
+        self.metadata.insert(key.to_owned(), value.to_string());
+    }
+}
+
+/// Little-endian floats widened to f32; `None` for any other type.
+fn widen(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    let half_words = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    Some(match dtype {
+        Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Dtype::F16 => half_words().map(|w| half::f16::from_bits(w).to_f32()).collect(),
+        Dtype::BF16 => half_words().map(|w| half::bf16::from_bits(w).to_f32()).collect(),
+        _ => return None,
+    })
+}
+
+/// Writes `bytes` so that a reader, or a power cut, finds the old file or the new one and nothing between: a temporary file in
+/// the same folder, fsync, rename, fsync of the folder.
+///
+/// # Errors
+/// One line naming the file.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let write = || -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        // A temporary file is private by default; what it becomes should not be.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let mut file = builder.prefix(".tmp-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        #[cfg(unix)]
+        std::fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    write().with_context(|| format!("{}: cannot write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Checkpoint {
+        let mut c = Checkpoint::default();
+        c.insert("b.weight", &[2, 3], vec![1.0, -0.0, 3.5, f32::MIN_POSITIVE, 1e30, -7.0]);
+        c.insert("a.bias", &[2], vec![0.25, 0.5]);
+        for key in ["z", "seed", "config \"quoted\"\nlines", "a"] {
+            c.set_meta(key, format!("{key} value"));
+        }
+        c
+    }
+
+    /// A file with one tensor `w` of `dtype` and `shape`.
+    fn raw(dtype: Dtype, shape: Vec<usize>, data: &[u8]) -> Vec<u8> {
+        let view = safetensors::tensor::TensorView::new(dtype, shape, data).unwrap();
+        safetensors::serialize([("w", view)], None).unwrap()
+    }
+
+    #[test]
+    fn a_round_trip_keeps_every_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let written = sample();
+        written.write(&path).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
+        assert_eq!((&read.tensors, &read.metadata), (&written.tensors, &written.metadata));
+        let bits = |c: &Checkpoint| c.tensors["b.weight"].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&read), bits(&written)); // -0.0 == 0.0, their bits are not
+        assert_eq!(read.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_that_names_the_file() {
+        let bytes = sample().to_bytes().unwrap();
+        for len in 0..bytes.len() {
+            let error = format!("{:#}", Checkpoint::from_bytes("cut.safetensors", &bytes[..len]).unwrap_err());
+            assert!(error.starts_with("cut.safetensors: ") && !error.contains('\n'), "{len}: {error}");
+        }
+    }
+
+    #[test]
+    fn missing_and_misshapen_tensors_are_named() {
+        let mut c = Checkpoint::from_bytes("v.safetensors", &sample().to_bytes().unwrap()).unwrap();
+        let error = c.tensor("b.weight", &[3, 2]).unwrap_err().to_string();
+        assert_eq!(error, "v.safetensors: tensor b.weight: expected shape [3, 2], found [2, 3]");
+        let error = c.tensor("c.weight", &[1]).unwrap_err().to_string();
+        assert_eq!(error, "v.safetensors: tensor c.weight: expected shape [1], found no such tensor");
+        c.set_meta("k", "many");
+        let error = c.meta::<f32>("k").unwrap_err().to_string();
+        assert_eq!(error, "v.safetensors: metadata k: expected f32, found \"many\"");
+    }
+
+    #[test]
+    fn foreign_dtypes_and_non_finite_weights_are_named() {
+        let error = Checkpoint::from_bytes("i.safetensors", &raw(Dtype::I64, vec![1], &[0; 8])).unwrap_err().to_string();
+        assert_eq!(error, "i.safetensors: tensor w: expected dtype F32, F16 or BF16, found I64");
+        let bytes: Vec<u8> = [1.0_f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let error = Checkpoint::from_bytes("n.safetensors", &raw(Dtype::F32, vec![2], &bytes)).unwrap_err().to_string();
+        assert_eq!(error, "n.safetensors: tensor w: expected finite values, found NaN at index 1");
+    }
+
+    #[test]
+    fn half_precision_widens_exactly() {
+        // Values worked out by hand: sign, exponent, fraction.
+        let f16 =
+            [(0x3C00_u16, 1.0_f32), (0xC500, -5.0), (0x0001, 5.960_464_5e-8), (0x7BFF, 65504.0), (0x3555, 0.333_251_95)];
+        let bytes: Vec<u8> = f16.iter().flat_map(|(w, _)| w.to_le_bytes()).collect();
+        let c = Checkpoint::from_bytes("h", &raw(Dtype::F16, vec![5], &bytes)).unwrap();
+        assert_eq!(c.tensor("w", &[5]).unwrap(), f16.map(|(_, v)| v));
+        // bfloat16 is the upper half of binary32.
+        let bf16 = [1.0_f32, -2.5, 1.0e-38, 3.0e38].map(|v| (v.to_bits() >> 16) as u16);
+        let bytes: Vec<u8> = bf16.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let c = Checkpoint::from_bytes("b", &raw(Dtype::BF16, vec![2, 2], &bytes)).unwrap();
+        assert_eq!(c.tensor("w", &[2, 2]).unwrap(), bf16.map(|w| f32::from_bits(u32::from(w) << 16)));
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file() {
+        let error = format!("{:#}", sample().write(Path::new("/nonexistent/x.safetensors")).unwrap_err());
+        assert!(error.starts_with("/nonexistent/x.safetensors: cannot write"), "{error}");
+    }
+}

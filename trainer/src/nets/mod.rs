@@ -1,0 +1,128 @@
+//! The networks that are trained: V ([`vae`]) and M ([`mdnrnn`]), in libtorch through `tch`.
+//!
+//! Their variables carry the checkpoint's names ([`dreamstep_core::names::checkpoint`]). Initial weights and training noise are
+//! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
+
+pub mod mdnrnn;
+pub mod vae;
+
+use crate::checkpoint::{Array, Checkpoint};
+use anyhow::{Result, anyhow};
+use dreamstep_core::rng::{Philox, Stream};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor, nn};
+
+/// `n` standard normals: draws `(stream, step, 0..)`, by Box & Muller (1958) in f64.
+#[must_use]
+pub fn normals(rng: Philox, stream: Stream, step: u64, n: usize) -> Vec<f32> {
+    // ½ keeps the logarithm's argument above 0.
+    let unit = |word: u32| (f64::from(word) + 0.5) / 4_294_967_296.0;
+    let mut out = Vec::with_capacity(n + 3);
+    for index in 0..n.div_ceil(4) as u32 {
+        let w = rng.words(stream, step, index);
+        for pair in [[w[0], w[1]], [w[2], w[3]]] {
+            let radius = (-2.0 * unit(pair[0]).ln()).sqrt();
+            let (sin, cos) = (2.0 * std::f64::consts::PI * unit(pair[1])).sin_cos();
+            out.extend([(radius * cos) as f32, (radius * sin) as f32]);
+        }
+    }
+    out.truncate(n);
+    out
+}
+
+/// A variable drawn from U(−bound, bound). The draws are named by the variable's full name (FNV-1a), so that adding a layer
+/// changes no other layer's start.
+pub(crate) fn uniform(path: &nn::Path, name: &str, shape: &[i64], bound: f64, rng: Philox) -> Tensor {
+    let full = path.components().chain([name]).collect::<Vec<_>>().join(".");
+    let step = full.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3));
+    let n = shape.iter().product::<i64>() as u32;
+    let values: Vec<f32> =
+        (0..n).map(|i| ((2.0 * f64::from(rng.uniform(Stream::Weights, step, i)) - 1.0) * bound) as f32).collect();
+    path.var_copy(name, &Tensor::from_slice(&values).reshape(shape))
+}
+
+/// A linear layer with PyTorch's initialisation, U(±1/√inputs) for weight and bias.
+pub(crate) fn linear(path: &nn::Path, inputs: i64, outputs: i64, rng: Philox) -> nn::Linear {
+    let bound = 1.0 / (inputs as f64).sqrt();
+    let ws = uniform(path, "weight", &[outputs, inputs], bound, rng);
+    let bs = uniform(path, "bias", &[outputs], bound, rng);
+    nn::Linear { ws, bs: Some(bs) }
+}
+
+/// The variables of `vs` by name, copied to the host.
+///
+/// # Errors
+/// libtorch cannot hand one over.
+pub fn export(vs: &nn::VarStore) -> Result<BTreeMap<String, Array>> {
+    vs.variables()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let shape = tensor.size().iter().map(|&s| s as usize).collect();
+            Ok((name, Array { shape, data: to_vec(&tensor)? }))
+        })
+        .collect()
+}
+
+/// Fills every variable of `vs` from the checkpoint. Other tensors of the checkpoint are left alone.
+///
+/// # Errors
+/// One line naming the file and the tensor that is missing or has another shape.
+pub fn import(vs: &nn::VarStore, checkpoint: &Checkpoint) -> Result<()> {
+    let variables: BTreeMap<_, _> = vs.variables().into_iter().collect();
+    for (name, mut tensor) in variables {
+        let size = tensor.size();
+        let shape: Vec<usize> = size.iter().map(|&s| s as usize).collect();
+        let data = checkpoint.tensor(&name, &shape)?;
+        tch::no_grad(|| tensor.copy_(&Tensor::from_slice(data).reshape(&size)));
+    }
+    Ok(())
+}
+
+/// The values of a tensor, row-major, on the host.
+///
+/// # Errors
+/// libtorch cannot hand them over.
+pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
+    Vec::try_from(&flat).map_err(|e| anyhow!("cannot read a tensor of shape {:?}: {e}", tensor.size()))
+}
+
+/// A `[N, columns]` tensor of host values.
+pub fn matrix(values: &[f32], columns: usize, device: Device) -> Tensor {
+    Tensor::from_slice(values).reshape([-1, columns as i64]).to_device(device)
+}
+
+/// An index tensor.
+pub fn indices(values: &[i64], device: Device) -> Tensor {
+    Tensor::from_slice(values).to_device(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normals_are_normal_and_named() {
+        let x = normals(Philox::new(1), Stream::VaeNoise, 3, 100_001);
+        let n = x.len() as f64;
+        let moment = |p: i32| x.iter().map(|&v| f64::from(v).powi(p)).sum::<f64>() / n;
+        assert_eq!(x.len(), 100_001);
+        assert!(moment(1).abs() < 0.01 && (moment(2) - 1.0).abs() < 0.02 && (moment(4) - 3.0).abs() < 0.15);
+        assert_eq!(normals(Philox::new(1), Stream::VaeNoise, 3, 10), x[..10]);
+        assert_ne!(normals(Philox::new(1), Stream::VaeNoise, 4, 10), x[..10]);
+    }
+
+    #[test]
+    fn import_names_what_is_wrong() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let _ = linear(&(vs.root() / "fc"), 2, 3, Philox::new(0));
+        let mut c = Checkpoint { origin: "m.safetensors".into(), tensors: export(&vs).unwrap(), ..Default::default() };
+        import(&vs, &c).unwrap();
+        c.insert("fc.weight", &[2, 3], vec![0.0; 6]);
+        let error = import(&vs, &c).unwrap_err().to_string();
+        assert_eq!(error, "m.safetensors: tensor fc.weight: expected shape [3, 2], found [2, 3]");
+        c.tensors.remove("fc.bias");
+        let error = import(&vs, &c).unwrap_err().to_string();
+        assert_eq!(error, "m.safetensors: tensor fc.bias: expected shape [3], found no such tensor");
+    }
+}

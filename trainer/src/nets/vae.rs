@@ -1,0 +1,190 @@
+//! V: what is an observation, in `Z` numbers? A variational autoencoder of multi-layer perceptrons (Kingma & Welling 2014).
+//!
+//! ```text
+//! x [O] ─256 ReLU─128 ReLU─▶ mean [Z], log-variance [Z] ─ z = mean + e^(log-variance/2)·ε ─▶ 128 ReLU─256 ReLU─▶ x̂ [O]
+//! ```
+//! `x` is a whitened observation. Acting uses the mean.
+
+use super::linear;
+use dreamstep_core::rng::Philox;
+use tch::{Tensor, nn, nn::Module};
+
+/// Sizes and ranges of a VAE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaeShape {
+    /// `O`
+    pub obs: usize,
+    /// `[E1, E2]`; the decoder mirrors them.
+    pub hidden: [usize; 2],
+    /// `Z`
+    pub latent: usize,
+    /// The log-variance is clamped into this range.
+    pub log_var_range: [f64; 2],
+}
+
+/// Encoder and decoder.
+#[derive(Debug)]
+pub struct Vae {
+    encoder: [nn::Linear; 3],
+    decoder: [nn::Linear; 3],
+    shape: VaeShape,
+}
+
+/// The parts of the loss, each the mean over the batch, in nats for a decoder of variance ½.
+#[derive(Debug)]
+pub struct VaeLoss {
+    /// Squared error, summed over the observation.
+    pub reconstruction: Tensor,
+    /// KL divergence from the prior, summed over the latent.
+    pub kl: Tensor,
+    /// `reconstruction + kl_weight · max(kl, kl_tolerance·Z)`, the maximum taken per observation.
+    pub total: Tensor,
+}
+
+impl Vae {
+    /// A new network under `root`, with weights drawn from `rng`. A dimension that is not `alive` is not seen and is decoded as
+    /// exactly 0, which is what it is whitened to: its weights start at 0 and get no gradient.
+    #[must_use]
+    pub fn new(root: &nn::Path, shape: VaeShape, alive: &[bool], rng: Philox) -> Self {
+        let [o, z] = [shape.obs, shape.latent].map(|n| n as i64);
+        let [e1, e2] = shape.hidden.map(|n| n as i64);
+        let (e, d) = (root / "encoder", root / "decoder");
+        // 0, 2, 4: PyTorch's nn.Sequential counts the ReLUs between them.
+        let encoder = [(0, o, e1), (2, e1, e2), (4, e2, 2 * z)].map(|(i, n, m)| linear(&(&e / i), n, m, rng));
+        let decoder = [(0, z, e2), (2, e2, e1), (4, e1, o)].map(|(i, n, m)| linear(&(&d / i), n, m, rng));
+        let mask: Vec<f32> = alive.iter().map(|&a| f32::from(u8::from(a))).collect();
+        let mask = Tensor::from_slice(&mask).to_device(root.device()); // [O]
+        tch::no_grad(|| {
+            let _ = encoder[0].ws.shallow_clone().g_mul_(&mask);
+            let _ = decoder[2].ws.shallow_clone().g_mul_(&mask.unsqueeze(1));
+            if let Some(bias) = &decoder[2].bs {
+                let _ = bias.shallow_clone().g_mul_(&mask);
+            }
+        });
+        Self { encoder, decoder, shape }
+    }
+
+    /// Whitened observations `[N, O]` → mean and log-variance, `[N, Z]` each.
+    pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let out = layers(&self.encoder, x); // [N, 2Z]
+        let z = self.shape.latent as i64;
+        let [low, high] = self.shape.log_var_range;
+        (out.narrow(1, 0, z), out.narrow(1, z, z).clamp(low, high))
+    }
+
+    /// Latents `[N, Z]` → whitened observations `[N, O]`.
+    pub fn decode(&self, z: &Tensor) -> Tensor {
+        layers(&self.decoder, z)
+    }
+
+    /// The loss of whitened observations `x` `[N, O]` with standard normal `noise` `[N, Z]`.
+    #[must_use]
+    pub fn loss(&self, x: &Tensor, noise: &Tensor, kl_weight: f64, kl_tolerance: f64) -> VaeLoss {
+        let (mean, log_var) = self.encode(x);
+        let z = &mean + (&log_var * 0.5).exp() * noise;
+        let per_obs = |t: Tensor| t.sum_dim_intlist(1, false, tch::Kind::Float);
+        let reconstruction = per_obs((self.decode(&z) - x).square()).mean(tch::Kind::Float);
+        let kl = kl_divergence(&mean, &log_var); // [N]
+        let free = kl_tolerance * self.shape.latent as f64;
+        let total = &reconstruction + kl.clamp_min(free).mean(tch::Kind::Float) * kl_weight;
+        VaeLoss { reconstruction, kl: kl.mean(tch::Kind::Float), total }
+    }
+}
+
+/// KL(N(mean, e^log_var) ‖ N(0, 1)) = −½ Σ (1 + log σ² − µ² − σ²), `[N, Z]` → `[N]` (Kingma & Welling 2014, appendix B).
+pub fn kl_divergence(mean: &Tensor, log_var: &Tensor) -> Tensor {
+    (log_var + 1.0 - mean.square() - log_var.exp()).sum_dim_intlist(1, false, tch::Kind::Float) * -0.5
+}
+
+/// Linear, ReLU, linear, ReLU, linear.
+fn layers(layers: &[nn::Linear; 3], x: &Tensor) -> Tensor {
+    layers[2].forward(&layers[1].forward(&layers[0].forward(x).relu()).relu())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::{export, matrix, normals, to_vec};
+    use dreamstep_core::names::checkpoint as names;
+    use dreamstep_core::rng::Stream;
+    use tch::Device;
+
+    const SHAPE: VaeShape = VaeShape { obs: 6, hidden: [5, 4], latent: 3, log_var_range: [-10.0, 10.0] };
+
+    fn noise(step: u64, n: usize, columns: usize) -> Tensor {
+        matrix(&normals(Philox::new(9), Stream::VaeNoise, step, n * columns), columns, Device::Cpu)
+    }
+
+    #[test]
+    fn variables_have_the_checkpoints_names_and_shapes() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let _ = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let found = export(&vs).unwrap();
+        let weights = names::ENCODER_WEIGHT.into_iter().chain(names::DECODER_WEIGHT);
+        for (name, shape) in weights.zip([[5, 6], [4, 5], [6, 4], [4, 3], [5, 4], [6, 5]]) {
+            assert_eq!(found[name].shape, shape, "{name}");
+        }
+        for (name, n) in names::ENCODER_BIAS.into_iter().chain(names::DECODER_BIAS).zip([5, 4, 6, 4, 5, 6]) {
+            assert_eq!(found[name].shape, [n], "{name}");
+        }
+        assert_eq!(found.len(), 12);
+    }
+
+    #[test]
+    fn every_parameter_gets_a_gradient() {
+        tch::set_num_threads(1);
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        vae.loss(&noise(0, 32, 6), &noise(1, 32, 3), 1.0, 0.0).total.backward();
+        for (name, v) in vs.variables() {
+            assert!(v.grad().defined() && v.grad().abs().max().double_value(&[]) > 0.0, "{name} gets no gradient");
+        }
+    }
+
+    #[test]
+    fn dead_dimensions_do_not_count() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let alive = [true, false, true, true, false, true];
+        let vae = Vae::new(&vs.root(), SHAPE, &alive, Philox::new(0));
+        let x = noise(0, 8, 6) * Tensor::from_slice(&alive.map(|a| f32::from(u8::from(a))));
+        let loss = vae.loss(&x, &noise(1, 8, 3), 1.0, 0.0);
+        loss.total.backward();
+        let decoded = vae.decode(&noise(2, 8, 3));
+        let rows = vs.variables()["decoder.4.weight"].grad();
+        for (k, alive) in alive.into_iter().enumerate() {
+            let zero = |t: Tensor| t.abs().max().double_value(&[]) == 0.0;
+            assert_eq!(zero(decoded.select(1, k as i64)), !alive, "dimension {k}");
+            assert_eq!(zero(rows.select(0, k as i64)), !alive, "dimension {k}");
+        }
+    }
+
+    #[test]
+    fn the_kl_formula_agrees_with_numerical_integration() {
+        let cases = [(0.0_f32, 0.0_f32), (1.5, -2.0), (-0.3, 0.8)];
+        for (mean, log_var) in cases {
+            // ∫ q ln(q/p) by the midpoint rule over ± 12 standard deviations.
+            let (m, s) = (f64::from(mean), (0.5 * f64::from(log_var)).exp());
+            let density = |x: f64, m: f64, s: f64| (-0.5 * ((x - m) / s).powi(2)).exp() / (s * std::f64::consts::TAU.sqrt());
+            let step = 24.0 * s / 1e5;
+            let integral: f64 = (0..100_000)
+                .map(|i| {
+                    let x = m - 12.0 * s + (f64::from(i) + 0.5) * step;
+                    let q = density(x, m, s);
+                    if q > 0.0 { q * (q.ln() - density(x, 0.0, 1.0).ln()) * step } else { 0.0 }
+                })
+                .sum();
+            let kl = kl_divergence(&matrix(&[mean, 0.0], 2, Device::Cpu), &matrix(&[log_var, 0.0], 2, Device::Cpu));
+            let kl = f64::from(to_vec(&kl).unwrap()[0]);
+            assert!((kl - integral).abs() < 1e-5, "KL({mean}, {log_var}): expected {integral}, found {kl}");
+        }
+    }
+
+    #[test]
+    fn free_nats_are_not_charged_and_their_gradient_is_0() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let loss = vae.loss(&noise(0, 8, 6), &noise(1, 8, 3), 2.0, 100.0);
+        let [total, reconstruction] = [&loss.total, &loss.reconstruction].map(|t| t.double_value(&[]));
+        assert!((total - reconstruction - 600.0).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,240 @@
+//! `train --stage vae`: fit the normaliser, then V, to single observations (Ha & Schmidhuber 2018 §2.1).
+//!
+//! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*`, `encoder.*`, `decoder.*`.
+
+use crate::checkpoint::{Checkpoint, meta};
+use crate::nets::vae::{Vae, VaeShape};
+use crate::nets::{self, indices, matrix, normals};
+use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance, whiten};
+use crate::stats::Normalizer;
+use anyhow::{Result, ensure};
+use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::rng::{Philox, Stream};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tch::{Device, Tensor, nn, nn::OptimizerConfig};
+
+/// File name of the stage's result.
+pub const FILE: &str = "vae.safetensors";
+
+/// Rows encoded at a time where no gradient is kept.
+const EVAL_BATCH: i64 = 4096;
+
+/// How good V is on the held-out episodes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct VaeFigures {
+    /// Loss, as trained.
+    pub loss: f64,
+    /// Squared error of the reconstruction from a sampled z, summed over whitened dimensions.
+    pub reconstruction: f64,
+    /// KL divergence, nats.
+    pub kl: f64,
+    /// Squared error of the reconstruction from the *mean* z over the observations' variance: 0 is perfect, 1 is the mean.
+    pub nmse: f64,
+    /// Latent dimensions in use: their mean varies by more than 0.1 (standard deviation).
+    pub active_latents: usize,
+    /// Epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
+}
+
+/// Trains V and writes [`FILE`] into the run's folder.
+///
+/// # Errors
+/// The data is unusable, the loss stops being finite, or a file cannot be written.
+pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
+    let config = &input.config.vae;
+    let rng = Philox::new(input.config.seed);
+    tch::set_num_threads(input.config.torch_threads as i32);
+
+    // ---- data: every observation of an episode is a row, its last one too
+    check_episodes(input.episodes, input.action_mid.len())?;
+    let split = Split::new(input.config.seed, input.episodes.len(), config.validation)?;
+    let pick = |ids: &[usize]| ids.iter().map(|&i| &input.episodes[i]).collect::<Vec<_>>();
+    let (train, validation) = (pick(&split.train), pick(&split.validation));
+    let normalizer = Normalizer::fit(train.iter().flat_map(|e| e.observations.rows()), config.min_std)?;
+    let alive = normalizer.alive();
+    let clip = config.obs_clip as f32;
+    let x = whiten(train.into_iter(), &normalizer, clip, input.device); // [N, O]
+    let x_val = whiten(validation.into_iter(), &normalizer, clip, input.device); // [V, O]
+    let (n, n_val) = (x.size()[0] as usize, x_val.size()[0] as usize);
+
+    // ---- network
+    let vs = nn::VarStore::new(input.device);
+    let shape =
+        VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
+    let vae = Vae::new(&vs.root(), shape, &alive, rng);
+    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
+    let loss_of = |x: &Tensor, noise: &Tensor| vae.loss(x, noise, config.kl_weight, config.kl_tolerance);
+    let noise = |epoch: usize, rows: usize| {
+        matrix(&normals(rng, Stream::VaeNoise, epoch as u64, rows * config.latent), config.latent, input.device)
+    };
+    // Epoch 0's noise, the same after every epoch: validation losses compare.
+    let noise_val = noise(0, n_val); // [V, Z]
+
+    // ---- epochs
+    let updates = n.div_ceil(config.batch_size);
+    let mut best: Option<(VaeFigures, Checkpoint)> = None;
+    for epoch in 1..=config.epochs {
+        let start = Instant::now();
+        let mut order: Vec<i64> = (0..n as i64).collect();
+        rng.shuffle(Stream::VaeOrder, epoch as u64, &mut order);
+        let noise = noise(epoch, n); // [N, Z]
+        let mut sums = Sums::default();
+        for (i, batch) in order.chunks(config.batch_size).enumerate() {
+            let rows = indices(batch, input.device);
+            let loss = loss_of(&x.index_select(0, &rows), &noise.index_select(0, &rows));
+            adam.set_lr(cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates));
+            adam.backward_step(&loss.total);
+            sums.add(batch.len(), [&loss.total, &loss.reconstruction, &loss.kl]);
+        }
+        let train = sums.means();
+        ensure!(
+            train[0].is_finite(),
+            "vae: epoch {epoch}: expected a finite loss, found {}; lower vae.learning_rate",
+            train[0]
+        );
+
+        let mut figures = tch::no_grad(|| evaluate(&vae, &x_val, &noise_val, &loss_of));
+        figures.best_epoch = epoch;
+        let improved = figures.loss.is_finite() && best.as_ref().is_none_or(|(b, _)| figures.loss < b.loss);
+        if improved {
+            best = Some((figures, Checkpoint { tensors: nets::export(&vs)?, ..Checkpoint::default() }));
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let record = EpochRecord {
+            stage: "vae",
+            epoch,
+            epochs: config.epochs,
+            train: vec![("loss", train[0]), ("reconstruction", train[1]), ("kl", train[2])],
+            validation: vec![
+                ("loss", figures.loss),
+                ("reconstruction", figures.reconstruction),
+                ("kl", figures.kl),
+                ("nmse", figures.nmse),
+            ],
+            best: improved,
+            seconds,
+            items_per_s: n as f64 / seconds,
+        };
+        append_metrics(input.run, &record)?;
+        (input.progress)(&record);
+    }
+
+    // ---- the best epoch's weights, and where they come from
+    let (figures, weights) = best.ok_or_else(|| anyhow::anyhow!("vae: expected a finite validation loss, found none"))?;
+    let mut checkpoint = provenance("vae", input, &split);
+    checkpoint.tensors = weights.tensors;
+    checkpoint.insert(names::NORMALIZER_MEAN, &[alive.len()], normalizer.mean.to_vec());
+    checkpoint.insert(names::NORMALIZER_INV_STD, &[alive.len()], normalizer.inv_std.to_vec());
+    checkpoint.set_meta(meta::OBS_CLIP, clip);
+    checkpoint.set_meta(meta::LOG_VAR_MIN, config.log_var_range[0]);
+    checkpoint.set_meta(meta::LOG_VAR_MAX, config.log_var_range[1]);
+    for (key, value) in
+        [("loss", figures.loss), ("reconstruction", figures.reconstruction), ("kl", figures.kl), ("nmse", figures.nmse)]
+    {
+        checkpoint.set_meta(&format!("{}{key}", meta::VALIDATION), value);
+    }
+    checkpoint.set_meta(&format!("{}active_latents", meta::VALIDATION), figures.active_latents);
+    checkpoint.write(&input.run.join(FILE))?;
+    Ok(figures)
+}
+
+/// Figures of `x` `[V, O]`.
+fn evaluate(
+    vae: &Vae,
+    x: &Tensor,
+    noise: &Tensor,
+    loss_of: &impl Fn(&Tensor, &Tensor) -> crate::nets::vae::VaeLoss,
+) -> VaeFigures {
+    let mut sums = Sums::default();
+    let (mut error, mut total) = (0.0, 0.0);
+    let mut means = Vec::new();
+    for (x, noise) in x.split(EVAL_BATCH, 0).iter().zip(noise.split(EVAL_BATCH, 0)) {
+        let loss = loss_of(x, &noise);
+        sums.add(x.size()[0] as usize, [&loss.total, &loss.reconstruction, &loss.kl]);
+        let (mean, _) = vae.encode(x);
+        error += (vae.decode(&mean) - x).square().sum(tch::Kind::Double).double_value(&[]);
+        total += x.square().sum(tch::Kind::Double).double_value(&[]);
+        means.push(mean);
+    }
+    let [loss, reconstruction, kl] = sums.means();
+    let spread = Tensor::cat(&means, 0).std_dim(0, false, false); // [Z]
+    let active_latents = spread.gt(0.1).sum(tch::Kind::Int64).int64_value(&[]) as usize;
+    VaeFigures { loss, reconstruction, kl, nmse: error / total, active_latents, best_epoch: 0 }
+}
+
+/// Means of losses over batches of unequal sizes.
+#[derive(Default)]
+struct Sums {
+    sums: [f64; 3],
+    items: usize,
+}
+
+impl Sums {
+    fn add(&mut self, items: usize, losses: [&Tensor; 3]) {
+        for (sum, loss) in self.sums.iter_mut().zip(losses) {
+            *sum += loss.double_value(&[]) * items as f64;
+        }
+        self.items += items;
+    }
+
+    fn means(&self) -> [f64; 3] {
+        self.sums.map(|s| s / self.items as f64)
+    }
+}
+
+/// V as the later stages use it: a normaliser and an encoder, read from a checkpoint.
+pub struct TrainedVae {
+    /// Whitens observations.
+    pub normalizer: Normalizer,
+    /// Encoder and decoder.
+    pub vae: Vae,
+    /// Sizes.
+    pub shape: VaeShape,
+    /// Whitened observations are clipped to ± this.
+    pub obs_clip: f32,
+}
+
+impl TrainedVae {
+    /// Reads `vae.safetensors`; the tensors' shapes say how large everything is.
+    ///
+    /// # Errors
+    /// One line naming the file and the tensor or the metadata that is missing or wrong.
+    pub fn read(path: &Path, device: Device) -> Result<Self> {
+        let file = Checkpoint::read(path)?;
+        let rows = |name: &str| file.tensors.get(name).and_then(|t| t.shape.first().copied()).unwrap_or(0);
+        let shape = VaeShape {
+            obs: rows(names::NORMALIZER_MEAN),
+            hidden: [rows(names::ENCODER_BIAS[0]), rows(names::ENCODER_BIAS[1])],
+            latent: rows(names::ENCODER_BIAS[2]) / 2,
+            log_var_range: [file.meta(meta::LOG_VAR_MIN)?, file.meta(meta::LOG_VAR_MAX)?],
+        };
+        let mean = file.tensor(names::NORMALIZER_MEAN, &[shape.obs])?.to_vec();
+        let inv_std = file.tensor(names::NORMALIZER_INV_STD, &[shape.obs])?.to_vec();
+        let normalizer = Normalizer { mean: mean.into(), inv_std: inv_std.into() };
+        let vs = nn::VarStore::new(device);
+        let vae = Vae::new(&vs.root(), shape.clone(), &normalizer.alive(), Philox::new(0));
+        nets::import(&vs, &file)?;
+        Ok(Self { normalizer, vae, shape, obs_clip: file.meta(meta::OBS_CLIP)? })
+    }
+
+    /// Mean and log-variance of every observation of `episodes`, one below the other, `[Σ(T+1), Z]` each.
+    pub fn encode(&self, episodes: &[&crate::rollouts::Episode], device: Device) -> (Tensor, Tensor) {
+        // A few episodes at a time: the whitened observations of all would be the largest thing in memory.
+        let encoded: Vec<(Tensor, Tensor)> = tch::no_grad(|| {
+            episodes
+                .chunks(64)
+                .map(|some| self.vae.encode(&whiten(some.iter().copied(), &self.normalizer, self.obs_clip, device)))
+                .collect()
+        });
+        let (means, log_vars): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
+        (Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0))
+    }
+}
+
+/// Where a run keeps V.
+#[must_use]
+pub fn path(run: &Path) -> PathBuf {
+    run.join(FILE)
+}
