@@ -17,6 +17,33 @@ use std::vec::Vec;
 /// Row-major tensors by name: shape and values.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// A file's bytes from a 64-byte boundary on, as weights that are used in place want them.
+#[derive(Debug)]
+pub struct AlignedBytes {
+    block: Vec<u8>,
+    range: core::ops::Range<usize>,
+}
+
+impl AlignedBytes {
+    /// A copy of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut block = vec![0; bytes.len() + 64];
+        let start = block.as_ptr().align_offset(64);
+        let range = start..start + bytes.len();
+        block[range.clone()].copy_from_slice(bytes);
+        Self { block, range }
+    }
+}
+
+impl core::ops::Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.block[self.range.clone()]
+    }
+}
+
 /// A replayable proof that a runtime computes what the packer's did: observations in, actions out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SelfTest {

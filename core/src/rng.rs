@@ -26,6 +26,8 @@ pub enum Stream {
     MdnrnnOrder = 5,
     /// Perturbations of evolution.
     Evolution = 6,
+    /// Seeds of the episodes that evolution judges by.
+    EvolutionReset = 10,
     /// Mixture component of a sampled latent.
     Component = 8,
     /// Gaussian noise of a sampled latent.
@@ -62,6 +64,16 @@ impl Philox {
     #[must_use]
     pub const fn uniform(self, stream: Stream, step: u64, index: u32) -> f32 {
         open_unit(self.words(stream, step, index)[0])
+    }
+
+    /// Fills `out` with standard normal deviates, four to a counter: value `i` is word `i mod 4` of draw `(stream, step, i / 4)`.
+    pub fn fill_normal(self, stream: Stream, step: u64, out: &mut [f32]) {
+        for (index, four) in out.chunks_mut(4).enumerate() {
+            let words = self.words(stream, step, index as u32);
+            for (value, word) in four.iter_mut().zip(words) {
+                *value = crate::maths::normal_quantile(open_unit(word));
+            }
+        }
     }
 
     /// Uniform in `0..n` (Lemire's multiply-shift on 64 bits; bias below n·2⁻⁶⁴).
@@ -121,6 +133,19 @@ mod tests {
     fn uniform_stays_inside_the_open_interval() {
         assert!(open_unit(0) > 0.0);
         assert!(open_unit(u32::MAX) < 1.0);
+    }
+
+    #[test]
+    fn normal_deviates_have_the_moments_of_their_distribution() {
+        let mut values = [0.0; 40_001];
+        Philox::new(11).fill_normal(Stream::Evolution, 5, &mut values);
+        let moment = |p: i32| values.iter().map(|&v| f64::from(v).powi(p)).sum::<f64>() / values.len() as f64;
+        for (p, expected, error) in [(1, 0.0, 0.02), (2, 1.0, 0.03), (3, 0.0, 0.06), (4, 3.0, 0.2)] {
+            assert!((moment(p) - expected).abs() < error, "moment {p}: {}", moment(p));
+        }
+        let mut longer = [0.0; 40_004];
+        Philox::new(11).fill_normal(Stream::Evolution, 5, &mut longer);
+        assert_eq!(values, longer[..40_001], "a value does not depend on how many are drawn");
     }
 
     #[test]

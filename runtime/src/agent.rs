@@ -62,6 +62,13 @@ pub enum StepError {
         /// Its value.
         found: f32,
     },
+    /// An overriding action that is infinite or NaN.
+    NonFiniteAction {
+        /// The first such component.
+        index: usize,
+        /// Its value.
+        found: f32,
+    },
     /// `advance` without an `act` since the last `advance` or `reset`: there is no action to remember.
     AdvanceBeforeAct,
 }
@@ -164,6 +171,30 @@ impl<'m, 'f> Agent<'m, 'f> {
         Ok(self.work.action.get(..dims.action).unwrap_or_default())
     }
 
+    /// Tells the agent what was really sent to the actuators `[A]`, where that is not what [`Self::act`] asked for: a safety filter
+    /// cut it, or a person or another policy is in command. [`Self::advance`] then remembers this action.
+    ///
+    /// # Errors
+    /// Wrong length, a non-finite value, or no [`Self::act`] to correct; nothing has changed then.
+    pub fn override_action(&mut self, applied: &[f32]) -> Result<(), StepError> {
+        let expected = self.model.dims().action;
+        if applied.len() != expected {
+            return Err(StepError::ActionLength { expected, found: applied.len() });
+        }
+        if let Some((index, &found)) = applied.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(StepError::NonFiniteAction { index, found });
+        }
+        if !self.acted {
+            return Err(StepError::AdvanceBeforeAct);
+        }
+        let map = self.model.action_mid.iter().zip(self.model.action_half);
+        for ((unit, &action), (&mid, &half)) in self.work.unit_action.iter_mut().zip(applied).zip(map) {
+            let raw = if half == 0.0 { 0.0 } else { (action - mid) / half };
+            *unit = raw.clamp(-1.0, 1.0);
+        }
+        Ok(())
+    }
+
     /// Takes the newest observation and action into the recurrent state. Call it when the command is out.
     ///
     /// # Errors
@@ -244,6 +275,7 @@ impl fmt::Display for StepError {
             }
             Self::ActionLength { expected, found } => write!(f, "action buffer: expected {expected} values, found {found}"),
             Self::NonFinite { index, found } => write!(f, "observation[{index}]: expected a finite value, found {found}"),
+            Self::NonFiniteAction { index, found } => write!(f, "action[{index}]: expected a finite value, found {found}"),
             Self::AdvanceBeforeAct => {
                 f.write_str("advance: expected an act before it, found none since the last advance or reset")
             }

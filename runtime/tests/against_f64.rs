@@ -70,7 +70,7 @@ fn follows_the_formulas_over_an_episode() {
     let odd = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] };
     for (dims, squash) in [(odd, Squash::Tanh), (Dims::HUMANOID, Squash::Clamp)] {
         let settings = Settings { squash, target: Target::Next, ..synthetic::settings(&dims) };
-        let file = synthetic::aligned(&synthetic::agent_with(&settings, 3));
+        let file = synthetic::agent_with(&settings, 3);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
         let mut agent = Agent::new(&model, &mut memory).unwrap();

@@ -40,7 +40,7 @@ fn every_back_end_gives_the_bits_of_the_portable_one() {
     for (dims, steps) in [(ODD, 300), (MIDDLE, 300), (Dims::HUMANOID, 1000)] {
         for (squash, target) in [(Squash::Clamp, Target::Next), (Squash::Tanh, Target::Delta)] {
             let settings = Settings { squash, target, ..synthetic::settings(&dims) };
-            let file = synthetic::aligned(&synthetic::agent_with(&settings, 1));
+            let file = synthetic::agent_with(&settings, 1);
             let expected = trace(&file, Backend::Portable, 2, steps);
             for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
                 let found = trace(&file, backend, 2, steps);
@@ -57,8 +57,7 @@ fn every_back_end_gives_the_bits_of_the_portable_one() {
 
 #[test]
 fn a_back_end_that_the_processor_lacks_is_refused() {
-    let bytes = synthetic::agent(&ODD, 1);
-    let file = synthetic::aligned(&bytes);
+    let file = synthetic::agent(&ODD, 1);
     for backend in Backend::ALL {
         match Model::load_with(&file, backend) {
             Ok(model) => assert!(backend.is_available() && model.backend() == backend),

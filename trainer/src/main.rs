@@ -1,1 +1,315 @@
-fn main() {}
+//! The command line of dreamstep: each stage a subcommand. `dreamstep help` lists them.
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dreamstep::agent_file;
+use dreamstep::collect::collect;
+use dreamstep::config::{Config, Preset};
+use dreamstep::env::{AnyEnv, Env};
+use dreamstep::evaluate::evaluate;
+use dreamstep::play::Arena;
+use dreamstep::progress::Progress;
+use dreamstep::rollouts;
+use dreamstep::run_dir::{RunDir, write_atomic};
+use dreamstep::stage::{EpochRecord, StageInput};
+use dreamstep::{inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep_runtime::Backend;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Trains a world model (VAE, MDN-RNN, linear controller) on a workstation and exports one file for the no_std runtime.
+///
+/// The road: collect → train → pack → evaluate / run. Every stage reads and writes one run folder.
+#[derive(Parser)]
+#[command(version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Record episodes of the random policy into RUN/rollouts (an interrupted collection is completed)
+    Collect(RunArgs),
+    /// Train the networks and the controller on what was recorded
+    Train {
+        #[command(flatten)]
+        run: RunArgs,
+        /// What to train; `all` is vae, then mdnrnn, then controller
+        #[arg(long, value_enum, default_value_t = Stage::All)]
+        stage: Stage,
+        /// Train again where a result exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make one file for the robot out of the run's networks and controller, with self-test vectors
+    Pack {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Where to write it [default: RUN/agent.safetensors]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Play many episodes on fixed seeds and report the mean return with its standard error
+    Evaluate {
+        #[command(flatten)]
+        agent: AgentArgs,
+        /// Episodes
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        episodes: u32,
+        /// Episode i is reset(seed + i)
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Also play the random policy and the zero action
+        #[arg(long)]
+        baselines: bool,
+        /// Worker threads; 0 takes every core. The result does not depend on it
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+        /// Print JSON, every episode included
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the control loop: observation, act, command out, advance; report latencies and missed deadlines
+    Run {
+        #[command(flatten)]
+        agent: AgentArgs,
+        /// Episodes, one after the other
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        episodes: u64,
+        /// Episode i is reset(seed + i)
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Keep to the wall clock (Humanoid-v5: 66.7 ticks a second)
+        #[arg(long)]
+        realtime: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is in a packed agent or a checkpoint, and replay its self-test on every back end
+    Inspect {
+        /// The file
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The run's folder
+    #[arg(long, value_name = "RUN", default_value = "runs/default")]
+    run: PathBuf,
+    /// Start from these values instead of RUN/config.toml
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Read a TOML file over them
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Override one value, e.g. --set vae.epochs=5 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+#[derive(Args)]
+struct AgentArgs {
+    /// A packed agent
+    #[arg(long, value_name = "FILE")]
+    agent: PathBuf,
+    /// Environment id
+    #[arg(long, default_value = "Humanoid-v5")]
+    env: String,
+    /// Step the agent on this back end instead of the widest; the result is the same, bit for bit
+    #[arg(long, value_enum)]
+    backend: Option<BackendArg>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    Vae,
+    Mdnrnn,
+    Controller,
+    All,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BackendArg {
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+impl From<BackendArg> for Backend {
+    fn from(argument: BackendArg) -> Self {
+        match argument {
+            BackendArg::Portable => Self::Portable,
+            BackendArg::Avx2 => Self::Avx2,
+            BackendArg::Avx512 => Self::Avx512,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Collect(args) => collect_stage(&args),
+        Command::Train { run, stage, force } => train_stages(&run, stage, force),
+        Command::Pack { run, out } => pack_stage(&run, out),
+        Command::Evaluate { agent, episodes, seed, baselines, threads, json } => {
+            evaluate_agent(&agent, episodes as usize, seed, baselines, threads, json)
+        }
+        Command::Run { agent, episodes, seed, realtime, json } => run_agent(&agent, episodes, seed, realtime, json),
+        Command::Inspect { file, json } => {
+            agent_file::read(&file).and_then(|bytes| print(&inspect::inspect(&file, &bytes)?, json))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl RunArgs {
+    /// The configuration in force and the folder it is for.
+    fn open(&self) -> Result<(Config, RunDir)> {
+        let run = RunDir::new(&self.run);
+        let base = match self.preset {
+            Some(preset) => preset.config(),
+            None if run.config().exists() => Config::default().overlay_file(&run.config(), &[])?,
+            None => Config::default(),
+        };
+        let config = match &self.config {
+            Some(file) => base.overlay_file(file, &self.overrides)?,
+            None => base.overlay("command line", "", &self.overrides)?,
+        };
+        Ok((config, run))
+    }
+
+    /// The same, written into the folder: what is in force stands beside every result.
+    fn open_and_record(&self) -> Result<(Config, RunDir)> {
+        let (config, run) = self.open()?;
+        write_atomic(&run.config(), config.to_toml().as_bytes())?;
+        Ok((config, run))
+    }
+}
+
+fn collect_stage(args: &RunArgs) -> Result<()> {
+    let (config, run) = args.open_and_record()?;
+    let summary = collect(&config, run.root(), &Progress::new("collect", config.collect.steps, "steps"))?;
+    println!(
+        "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
+        summary.episodes,
+        summary.steps,
+        summary.mean_return,
+        summary.mean_length,
+        run.rollouts().display()
+    );
+    Ok(())
+}
+
+fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
+    let (config, run) = args.open()?;
+    let episodes = rollouts::read_dir(&run.rollouts())?;
+    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let dims = episodes[0].dims();
+    ensure!(
+        dims == (spec.obs, spec.action),
+        "{}: expected observations of {} and actions of {} for {}, found {} and {}",
+        run.rollouts().display(),
+        spec.obs,
+        spec.action,
+        spec.id,
+        dims.0,
+        dims.1
+    );
+    write_atomic(&run.config(), config.to_toml().as_bytes())?;
+    let wants = |one| stage == one || stage == Stage::All;
+    let ends = || spec.action_low.iter().zip(&spec.action_high);
+    let action_mid: Vec<f32> = ends().map(|(&low, &high)| 0.5 * low + 0.5 * high).collect();
+    let action_half: Vec<f32> = ends().map(|(&low, &high)| 0.5 * high - 0.5 * low).collect();
+    let networks = |label: &str, epochs: usize, train: &dyn Fn(&StageInput<'_>) -> Result<String>| -> Result<()> {
+        let bar = Progress::new(label, epochs as u64, "epochs");
+        let report = |record: &EpochRecord| {
+            bar.set(record.epoch as u64);
+            bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
+        };
+        let input = StageInput {
+            config: &config,
+            episodes: &episodes,
+            action_mid: &action_mid,
+            action_half: &action_half,
+            run: &run,
+            device: tch::Device::Cpu,
+            progress: &report,
+        };
+        let figures = train(&input)?;
+        drop(bar);
+        println!("{label}: {figures}");
+        Ok(())
+    };
+    if wants(Stage::Vae) && !kept(&run.vae(), force) {
+        networks("vae", config.vae.epochs, &|input| Ok(serde_json::to_string(&train_vae::train_vae(input)?)?))?;
+    }
+    if wants(Stage::Mdnrnn) && !kept(&run.mdnrnn(), force) {
+        networks("mdnrnn", config.mdnrnn.epochs, &|input| Ok(serde_json::to_string(&train_mdnrnn::train_mdnrnn(input)?)?))?;
+    }
+    if wants(Stage::Controller) && !kept(&run.controller(), force) {
+        let bar = Progress::new("controller", config.controller.steps, "steps");
+        let summary = train_controller::train(&config, &run, &episodes, &bar)?;
+        drop(bar);
+        println!(
+            "controller: {} generations, {} steps, return on the validation episodes {:.1}",
+            summary.generations, summary.steps, summary.best
+        );
+    }
+    Ok(())
+}
+
+/// Whether a stage's result is there and stays.
+fn kept(path: &Path, force: bool) -> bool {
+    let kept = path.exists() && !force;
+    if kept {
+        println!("{}: kept (--force trains it again)", path.display());
+    }
+    kept
+}
+
+fn pack_stage(args: &RunArgs, out: Option<PathBuf>) -> Result<()> {
+    let (config, run) = args.open()?;
+    let out = out.unwrap_or_else(|| run.agent());
+    let bytes = pack::pack(&config, &run, &out)?;
+    println!("pack: {} bytes, self-test passed -> {}", bytes.len(), out.display());
+    Ok(())
+}
+
+fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool, threads: usize, json: bool) -> Result<()> {
+    let bytes = agent_file::read(&args.agent)?;
+    let model = agent_file::load(&args.agent, &bytes, args.backend.map(Into::into))?;
+    let threads = Config { threads, ..Config::default() }.worker_threads();
+    let arena = Arena::new(&args.env, threads)?;
+    let progress = Progress::new("evaluate", 0, "episodes");
+    let report = evaluate(&arena, &args.env, Some(&model), baselines, seed, episodes, &progress)
+        .with_context(|| args.agent.display().to_string())?;
+    drop(progress);
+    print(&report, json)
+}
+
+fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: bool) -> Result<()> {
+    let bytes = agent_file::read(&args.agent)?;
+    let model = agent_file::load(&args.agent, &bytes, args.backend.map(Into::into))?;
+    let report = run::run(&model, &args.env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
+    print(&report, json)
+}
+
+fn print<T: std::fmt::Display + serde::Serialize>(report: &T, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}

@@ -57,6 +57,12 @@ impl RunDir {
         self.root.join("controller.safetensors")
     }
 
+    /// The state of an evolution that is under way.
+    #[must_use]
+    pub fn evolution(&self) -> PathBuf {
+        self.root.join("evolution.safetensors")
+    }
+
     /// What the robot gets: everything in one file.
     #[must_use]
     pub fn agent(&self) -> PathBuf {

@@ -1,0 +1,188 @@
+//! How does a policy do in the real environment? Episodes stepped by the runtime itself (what is trained is what will run), and by
+//! the two baselines that any agent has to beat.
+
+use crate::env::{AnyEnv, Env};
+use anyhow::{Context, Result, ensure};
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::{Agent, Model, memory_len};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::sync::Mutex;
+
+/// What one episode came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Sum of rewards.
+    #[serde(rename = "return")]
+    pub episode_return: f64,
+    /// Steps.
+    pub length: u64,
+    /// Metres along x from start to end.
+    pub distance_m: f64,
+    /// Whether the task ended it (else the time limit did).
+    pub terminated: bool,
+}
+
+/// A mean and its standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Mean.
+    pub mean: f64,
+    /// Standard error of the mean (sample standard deviation / √n).
+    pub standard_error: f64,
+}
+
+impl Estimate {
+    /// Of `values`; the error is 0 where there are fewer than two.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n.max(1.0);
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        Self { mean, standard_error: (variance / n.max(1.0)).sqrt() }
+    }
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Debug)]
+pub enum Policy<'a> {
+    /// A packed agent.
+    Agent(&'a Model<'a>),
+    /// Uniform over the action range.
+    Random,
+    /// The zero action.
+    Zero,
+}
+
+/// One thread's tools: an environment and the memory that agents work in.
+pub struct Player {
+    env: AnyEnv,
+    observation: Vec<f64>,
+    single: Vec<f32>,
+    action: Vec<f32>,
+    memory: Vec<f32>,
+}
+
+impl Player {
+    /// In the environment `id`.
+    ///
+    /// # Errors
+    /// The environment cannot be made.
+    pub fn new(id: &str) -> Result<Self> {
+        let env = AnyEnv::make(id)?;
+        let (obs, action) = (env.spec().obs, env.spec().action);
+        let (observation, single, action) = (vec![0.0; obs], vec![0.0; obs], vec![0.0; action]);
+        Ok(Self { env, observation, single, action, memory: Vec::new() })
+    }
+
+    /// Plays one episode from `reset(seed)`; it is cut after `max_steps` where that is not 0.
+    ///
+    /// # Errors
+    /// The model is of another environment, or the simulation gave a non-finite observation.
+    pub fn episode(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Outcome> {
+        let Self { env, observation, single, action, memory } = self;
+        let mut agent = match policy {
+            Policy::Agent(model) => {
+                check_dims(model, env)?;
+                memory.resize(memory_len(model.dims()), 0.0);
+                Some(Agent::new(model, memory)?)
+            }
+            Policy::Random | Policy::Zero => None,
+        };
+        env.reset(seed, observation);
+        action.fill(0.0);
+        let start = env.position_x();
+        let mut outcome = Outcome::default();
+        loop {
+            match (&mut agent, policy) {
+                (Some(agent), _) => {
+                    single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
+                    let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
+                    agent.step(single, action).with_context(refused)?;
+                }
+                (None, Policy::Random) => uniform_action(env, seed, outcome.length, action),
+                (None, _) => {}
+            }
+            let step = env.step(action, observation);
+            outcome.episode_return += step.reward;
+            outcome.length += 1;
+            if step.terminated || step.truncated || outcome.length == u64::from(max_steps) {
+                outcome.distance_m = env.position_x() - start;
+                outcome.terminated = step.terminated;
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f32]) {
+    let (low, high) = (&env.spec().action_low, &env.spec().action_high);
+    for (i, a) in action.iter_mut().enumerate() {
+        *a = low[i] + (high[i] - low[i]) * Philox::new(seed).uniform(Stream::CollectAction, step, i as u32);
+    }
+}
+
+/// That `model` fits `env`.
+///
+/// # Errors
+/// One line with both sizes.
+pub fn check_dims(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
+    let (spec, dims) = (env.spec(), model.dims());
+    ensure!(
+        (spec.obs, spec.action) == (dims.obs, dims.action),
+        "agent does not fit {}: expected observations of {} and actions of {}, found a model for {} and {}",
+        spec.id,
+        spec.obs,
+        spec.action,
+        dims.obs,
+        dims.action
+    );
+    Ok(())
+}
+
+/// Worker threads, each with a player of its own.
+pub struct Arena {
+    pool: rayon::ThreadPool,
+    players: Vec<Mutex<Player>>,
+}
+
+impl Arena {
+    /// `threads` workers in the environment `id`.
+    ///
+    /// # Errors
+    /// The environment cannot be made, or the threads not started.
+    pub fn new(id: &str, threads: usize) -> Result<Self> {
+        let players = (0..threads).map(|_| Player::new(id).map(Mutex::new)).collect::<Result<_>>()?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
+        Ok(Self { pool, players })
+    }
+
+    /// `work(player, 0)`, …, `work(player, count - 1)`, shared out among the workers as they come free; the results in order. They do
+    /// not depend on the number of workers if `work` depends on its index alone.
+    ///
+    /// # Errors
+    /// What `work` gives for the first index that fails.
+    pub fn map<T: Send>(&self, count: usize, work: impl Fn(&mut Player, usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let one = |index| {
+            // A worker's number names its player, so the lock is never waited for. A poisoned one means that a worker died,
+            // and rayon passes its panic on.
+            let worker = rayon::current_thread_index().unwrap_or(0);
+            let mut player = self.players[worker].lock().map_err(|_| anyhow::anyhow!("a worker thread died"))?;
+            work(&mut player, index)
+        };
+        // Episodes differ in length a hundredfold: hand them out one by one.
+        self.pool.install(|| (0..count).into_par_iter().with_max_len(1).map(one).collect())
+    }
+
+    /// Plays `reset(seed)`, `reset(seed + 1)`, …, one episode each. `done` is called after each.
+    ///
+    /// # Errors
+    /// The first episode that fails.
+    pub fn episodes(&self, policy: Policy<'_>, seed: u64, count: usize, done: impl Fn() + Sync) -> Result<Vec<Outcome>> {
+        self.map(count, |player, i| {
+            let outcome = player.episode(policy, seed + i as u64, 0)?;
+            done();
+            Ok(outcome)
+        })
+    }
+}

@@ -1,0 +1,267 @@
+//! `train --stage controller`: which linear map from [z, h] to actions earns the most? Evolved on real episodes (Ha & Schmidhuber
+//! 2018, C), each stepped by the runtime crate itself: what is trained is what will run.
+//!
+//! 1. V and M are packed into a base agent.
+//! 2. The recorded episodes are replayed through it, for the mean and standard deviation of every feature in [z, h].
+//! 3. PGPE searches over weights on *whitened* features, where one step size suits all; a candidate is folded back into plain
+//!    weights before it plays, so the deployed controller is one linear layer.
+//! 4. All candidates of a generation meet the same episodes. Now and then the mean of the search distribution plays a fixed set
+//!    of validation episodes; the best of these means is the result.
+//!
+//! The state is saved every few generations and a run that was killed goes on from there: every random number is named, so it
+//! ends in the same bytes as one that was not. Neither depends on the number of threads.
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{Config, ControllerConfig};
+use crate::evolve::pgpe::{Pgpe, Settings};
+use crate::pack::{Ingredients, base_agent};
+use crate::play::{Arena, Estimate, Policy};
+use crate::progress::Progress;
+use crate::rollouts::Episode;
+use crate::run_dir::RunDir;
+use crate::stage::append_metrics;
+use anyhow::{Context, Result, ensure};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::pack::controller_panels;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::{Agent, Model, memory_len};
+use std::collections::BTreeMap;
+
+/// Generations between two looks at the validation episodes, which are also the points that a killed run goes on from.
+const VALIDATE_EVERY: u64 = 10;
+/// Validation episodes.
+const VALIDATION_EPISODES: usize = 16;
+/// A feature that varies less than this on the data is whitened as if it varied this much.
+const MIN_FEATURE_STD: f64 = 0.01;
+
+/// What evolution came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Generations.
+    pub generations: u64,
+    /// Environment steps spent.
+    pub steps: u64,
+    /// Return of the result on the validation episodes.
+    pub best: f64,
+}
+
+/// Evolves C in `run`, which holds V, M and the recorded episodes; writes `controller.safetensors`.
+///
+/// # Errors
+/// One line: an ingredient is missing or does not fit, or an episode failed.
+pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], progress: &Progress) -> Result<Summary> {
+    let ingredients = Ingredients::read(run)?;
+    let base = base_agent(&ingredients, config)?;
+    let model = Model::load(&base).map_err(|error| anyhow::anyhow!("base agent: {error}"))?;
+    let dims = *model.dims();
+    let features = Whitening::measure(&model, episodes)?;
+    let arena = Arena::new(&config.env, config.worker_threads())?;
+    let controller = &config.controller;
+
+    let mut search = Search::start(config, run, &dims)?;
+    progress.set_total(controller.steps);
+    progress.resume_at(search.steps);
+    while search.steps < controller.steps {
+        search.generation(config, &model, &features, &arena)?;
+        let finished = search.steps >= controller.steps;
+        if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {
+            search.validate(config, &model, &features, &arena)?;
+            search.log(run, config)?;
+            search.save(run, config)?;
+        }
+        progress.set(search.steps.min(controller.steps));
+        progress.message(format!("generation {}, best mean return {:.0}", search.pgpe.generation, search.best));
+    }
+    let (weight, bias) = features.fold(&dims, &search.best_mean);
+    let mut result = Checkpoint::default();
+    result.insert(names::FC_WEIGHT, &[dims.action, dims.latent + dims.hidden], weight);
+    result.insert(names::FC_BIAS, &[dims.action], bias);
+    result.metadata = provenance(config, &search);
+    result.write(&run.controller())?;
+    Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
+}
+
+/// Mean and standard deviation of every feature in [z, h] on the recorded episodes.
+struct Whitening {
+    mean: Vec<f64>,
+    std: Vec<f64>,
+}
+
+impl Whitening {
+    /// Replays `episodes` with the actions that were taken.
+    fn measure(model: &Model<'_>, episodes: &[Episode]) -> Result<Self> {
+        let n = model.dims().latent + model.dims().hidden;
+        let mut memory = vec![0.0; memory_len(model.dims())];
+        let mut agent = Agent::new(model, &mut memory)?;
+        let (mut sum, mut squares, mut count) = (vec![0.0; n], vec![0.0; n], 0.0_f64);
+        for episode in episodes {
+            agent.reset();
+            for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+                // Rows of an array in standard layout are slices.
+                agent.act_in_place(&observation.to_vec())?;
+                for (i, &value) in agent.latent().iter().chain(agent.hidden()).enumerate() {
+                    sum[i] += f64::from(value);
+                    squares[i] += f64::from(value) * f64::from(value);
+                }
+                count += 1.0;
+                agent.override_action(&action.to_vec())?;
+                agent.advance()?;
+            }
+        }
+        ensure!(count > 0.0, "recorded episodes: expected at least one step, found none");
+        let mean: Vec<f64> = sum.iter().map(|s| s / count).collect();
+        let variance = squares.iter().zip(&mean).map(|(s, m)| (s / count - m * m).max(0.0));
+        Ok(Self { std: variance.map(|v| v.sqrt().max(MIN_FEATURE_STD)).collect(), mean })
+    }
+
+    /// From parameters on whitened features (weights `[A, Z+H]`, then biases `[A]`) to plain weights and biases.
+    fn fold(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let n = self.mean.len();
+        let (weights, biases) = parameters.split_at(dims.action * n);
+        let mut weight = Vec::with_capacity(weights.len());
+        let mut bias = Vec::with_capacity(biases.len());
+        for (row, &b) in weights.chunks_exact(n).zip(biases) {
+            let scaled = || row.iter().zip(&self.std).map(|(&w, std)| f64::from(w) / std);
+            weight.extend(scaled().map(|w| w as f32));
+            bias.push((f64::from(b) - scaled().zip(&self.mean).map(|(w, mean)| w * mean).sum::<f64>()) as f32);
+        }
+        (weight, bias)
+    }
+
+    /// `parameters` as the controller that plays, in panels.
+    fn panels(&self, dims: &Dims, parameters: &[f32]) -> Vec<f32> {
+        let (weight, bias) = self.fold(dims, parameters);
+        controller_panels(dims, &weight, &bias)
+    }
+}
+
+/// Evolution between two generations.
+struct Search {
+    pgpe: Pgpe,
+    steps: u64,
+    best: f64,
+    best_mean: Vec<f32>,
+    latest: f64,
+}
+
+impl Search {
+    /// From the saved state, where there is one of the same configuration; else from zero weights: a controller that holds still.
+    fn start(config: &Config, run: &RunDir, dims: &Dims) -> Result<Self> {
+        let c = &config.controller;
+        let settings = Settings {
+            seed: config.seed,
+            directions: c.directions,
+            sigma_learning_rate: c.sigma_learning_rate as f32,
+            sigma_max_change: c.sigma_max_change as f32,
+            max_speed: c.max_speed as f32,
+            momentum: c.momentum as f32,
+        };
+        let n = dims.action * (dims.latent + dims.hidden + 1);
+        let path = run.evolution();
+        if path.exists() {
+            let saved = Checkpoint::read(&path)?;
+            if saved.metadata.get(CONFIG_KEY) == Some(&fingerprint(config, run)?) {
+                let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
+                let generation = saved.meta("generation")?;
+                let pgpe = Pgpe::resume(settings, generation, vector("mean")?, vector("sigma")?, vector("velocity")?);
+                let (steps, best) = (saved.meta("steps")?, saved.meta("best")?);
+                return Ok(Self { pgpe, steps, best, best_mean: vector("best_mean")?, latest: best });
+            }
+        }
+        let pgpe = Pgpe::new(settings, vec![0.0; n], c.sigma as f32);
+        Ok(Self { best_mean: pgpe.mean.clone(), pgpe, steps: 0, best: f64::NEG_INFINITY, latest: f64::NAN })
+    }
+
+    fn generation(&mut self, config: &Config, model: &Model<'_>, features: &Whitening, arena: &Arena) -> Result<()> {
+        let ControllerConfig { directions, episodes, reward_offset, max_episode_steps, .. } = config.controller;
+        let (pgpe, number) = (&self.pgpe, self.pgpe.generation);
+        let generation = pgpe.ask();
+        let results = arena.map(2 * directions, |player, index| {
+            let mut parameters = Vec::new();
+            pgpe.candidate(&generation, index, &mut parameters);
+            let panels = features.panels(model.dims(), &parameters);
+            let candidate = model.with_controller(&panels).map_err(|error| anyhow::anyhow!("candidate {index}: {error}"))?;
+            let (mut score, mut steps) = (0.0, 0);
+            for episode in 0..episodes {
+                let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
+                let outcome = player.episode(Policy::Agent(&candidate), seed, max_episode_steps)?;
+                score += outcome.episode_return - reward_offset * outcome.length as f64;
+                steps += outcome.length;
+            }
+            Ok((score / episodes as f64, steps))
+        })?;
+        let scores: Vec<f64> = results.iter().map(|result| result.0).collect();
+        self.steps += results.iter().map(|result| result.1).sum::<u64>();
+        self.pgpe.tell(&generation, &scores);
+        Ok(())
+    }
+
+    /// Plays the mean on the validation episodes and keeps it where it is the best so far.
+    fn validate(&mut self, config: &Config, model: &Model<'_>, features: &Whitening, arena: &Arena) -> Result<()> {
+        let panels = features.panels(model.dims(), &self.pgpe.mean);
+        let candidate = model.with_controller(&panels).map_err(|error| anyhow::anyhow!("mean: {error}"))?;
+        let outcomes = arena.map(VALIDATION_EPISODES, |player, i| {
+            let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, u64::MAX, i as u32);
+            player.episode(Policy::Agent(&candidate), seed, 0)
+        })?;
+        self.steps += outcomes.iter().map(|outcome| outcome.length).sum::<u64>();
+        let returns: Vec<f64> = outcomes.iter().map(|outcome| outcome.episode_return).collect();
+        self.latest = Estimate::of(&returns).mean;
+        if self.latest > self.best {
+            self.best = self.latest;
+            self.best_mean = self.pgpe.mean.clone();
+        }
+        Ok(())
+    }
+
+    fn log(&self, run: &RunDir, config: &Config) -> Result<()> {
+        let sigma = Estimate::of(&self.pgpe.sigma.iter().map(|&s| f64::from(s)).collect::<Vec<_>>()).mean;
+        let line = serde_json::json!({
+            "stage": "controller", "generation": self.pgpe.generation, "steps": self.steps, "directions": config.controller.directions,
+            "validation_return": self.latest, "best_return": self.best, "mean_sigma": sigma,
+        });
+        append_metrics(run, &line)
+    }
+
+    fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
+        let mut state = Checkpoint::default();
+        let n = self.pgpe.mean.len();
+        for (name, values) in
+            [("mean", &self.pgpe.mean), ("sigma", &self.pgpe.sigma), ("velocity", &self.pgpe.velocity), ("best_mean", &self.best_mean)]
+        {
+            state.insert(name, &[n], values.clone());
+        }
+        state.metadata = provenance(config, self);
+        state.metadata.insert(CONFIG_KEY.into(), fingerprint(config, run)?);
+        state.write(&run.evolution())
+    }
+}
+
+const CONFIG_KEY: &str = "fingerprint";
+
+/// What a saved state depends on: the configuration but for the budget and the threads, and the bytes of V and M.
+fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
+    let mut config = config.clone();
+    config.controller.steps = 1;
+    config.threads = 0;
+    let mut digest = dreamstep_core::digest::Digest::default().update_bytes(config.to_toml().as_bytes());
+    for path in [run.vae(), run.mdnrnn()] {
+        digest = digest.update_bytes(&std::fs::read(&path).with_context(|| path.display().to_string())?);
+    }
+    Ok(format!("{:016x}", digest.value()))
+}
+
+fn provenance(config: &Config, search: &Search) -> BTreeMap<String, String> {
+    [
+        ("stage", "controller".to_string()),
+        ("seed", config.seed.to_string()),
+        ("env", config.env.clone()),
+        ("generation", search.pgpe.generation.to_string()),
+        ("steps", search.steps.to_string()),
+        ("best", format!("{:?}", search.best)),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+    .map(|(key, value)| (key.to_string(), value))
+    .into()
+}
