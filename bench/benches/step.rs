@@ -1,7 +1,7 @@
 //! Criterion benches of the kernels (whole vectors of maths, the encoder with the controller, the LSTM, the MDN head), of the whole
 //! step, and of loading a model; for every back end of this processor.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use dreamstep_core::maths;
 use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
@@ -14,17 +14,17 @@ fn kernels_and_step(criterion: &mut Criterion) {
         let mut agent = Agent::new(&model, &mut memory).expect("enough memory");
         let observation = synthetic::observation(model.dims(), 0, 0);
         let mut action = vec![0.0; model.dims().action];
-        let name = |kernel| BenchmarkId::new(kernel, backend.name());
-        criterion.bench_function(&name("act (encoder + controller)").to_string(), |bencher| {
+        let name = |kernel: &str| format!("{kernel}/{}", backend.name());
+        criterion.bench_function(&name("act (encoder + controller)"), |bencher| {
             bencher.iter(|| agent.act(black_box(&observation), &mut action));
         });
-        criterion.bench_function(&name("step (act + advance)").to_string(), |bencher| {
+        criterion.bench_function(&name("step (act + advance)"), |bencher| {
             bencher.iter(|| agent.step(black_box(&observation), &mut action));
         });
-        criterion.bench_function(&name("predict (MDN head)").to_string(), |bencher| {
+        criterion.bench_function(&name("predict (MDN head)"), |bencher| {
             bencher.iter(|| agent.predict().map(|prediction| prediction.reward()));
         });
-        criterion.bench_function(&name("load").to_string(), |bencher| {
+        criterion.bench_function(&name("load"), |bencher| {
             bencher.iter(|| Model::load_with(black_box(HUMANOID), backend).map(|model| model.backend()));
         });
     }

@@ -73,10 +73,15 @@ pub fn evaluate(
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let last = self.seed + self.episodes as u64 - 1;
-        writeln!(f, "{}, {} episodes each, reset(seed) for seeds {} to {last}, mean ± standard error", self.env, self.episodes, self.seed)?;
+        writeln!(
+            f,
+            "{}, {} episodes each, reset(seed) for seeds {} to {last}, mean ± standard error",
+            self.env, self.episodes, self.seed
+        )?;
         writeln!(f, "{:<8} {:>20} {:>18} {:>18}", "policy", "return", "length (steps)", "distance (m)")?;
         for row in &self.rows {
-            let cell = |estimate: &Estimate, digits| format!("{:.digits$} ± {:.digits$}", estimate.mean, estimate.standard_error);
+            let cell =
+                |estimate: &Estimate, digits| format!("{:.digits$} ± {:.digits$}", estimate.mean, estimate.standard_error);
             let (reward, length, distance) = (cell(&row.episode_return, 1), cell(&row.length, 1), cell(&row.distance_m, 2));
             writeln!(f, "{:<8} {reward:>20} {length:>18} {distance:>18}", row.policy)?;
         }

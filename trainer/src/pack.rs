@@ -36,7 +36,11 @@ impl Ingredients {
     /// One line: which is missing and what makes it, or what is wrong with it.
     pub fn read(run: &RunDir) -> Result<Self> {
         let read = |path: &Path, stage| {
-            ensure!(path.exists(), "{}: expected the stage's result, found none; run `dreamstep train --stage {stage}`", path.display());
+            ensure!(
+                path.exists(),
+                "{}: expected the stage's result, found none; run `dreamstep train --stage {stage}`",
+                path.display()
+            );
             Checkpoint::read(path)
         };
         Ok(Self { vae: read(&run.vae(), "vae")?, mdnrnn: read(&run.mdnrnn(), "mdnrnn")?, controller: None })
@@ -49,7 +53,11 @@ impl Ingredients {
     pub fn read_all(run: &RunDir) -> Result<Self> {
         let mut ingredients = Self::read(run)?;
         let path = run.controller();
-        ensure!(path.exists(), "{}: expected the stage's result, found none; run `dreamstep train --stage controller`", path.display());
+        ensure!(
+            path.exists(),
+            "{}: expected the stage's result, found none; run `dreamstep train --stage controller`",
+            path.display()
+        );
         ingredients.controller = Some(Checkpoint::read(&path)?);
         Ok(ingredients)
     }
@@ -57,9 +65,14 @@ impl Ingredients {
     /// Sizes, from the tensors' shapes.
     fn dims(&self) -> Result<Dims> {
         let shape = |checkpoint: &Checkpoint, name: &str, rank: usize| -> Result<Vec<usize>> {
-            let array = checkpoint.tensors.get(name).ok_or_else(|| anyhow!("{}: tensor {name}: not found", checkpoint.origin))?;
+            let array =
+                checkpoint.tensors.get(name).ok_or_else(|| anyhow!("{}: tensor {name}: not found", checkpoint.origin))?;
             let found = &array.shape;
-            ensure!(found.len() == rank, "{}: tensor {name}: expected {rank} axes, found shape {found:?}", checkpoint.origin);
+            ensure!(
+                found.len() == rank,
+                "{}: tensor {name}: expected {rank} axes, found shape {found:?}",
+                checkpoint.origin
+            );
             Ok(found.clone())
         };
         let obs = shape(&self.vae, names::NORMALIZER_MEAN, 1)?[0];
@@ -132,7 +145,8 @@ pub fn pack(config: &Config, run: &RunDir, out: &Path) -> Result<AlignedBytes> {
     let mut settings = ingredients.settings(config)?;
     let (tensors, spec) = (ingredients.tensors(), spec(config, &settings.dims)?);
     let provenance = provenance(config, &ingredients);
-    let first = list(&run.rollouts())?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
+    let first =
+        list(&run.rollouts())?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
     let episode = Episode::read(&first)?;
     ensure!(
         episode.dims() == (settings.dims.obs, settings.dims.action),
@@ -201,8 +215,11 @@ fn provenance(config: &Config, ingredients: &Ingredients) -> BTreeMap<String, St
         ("provenance.seed".to_string(), config.seed.to_string()),
         ("provenance.config".to_string(), config.to_toml()),
     ]);
-    let stages =
-        [("vae", Some(&ingredients.vae)), ("mdnrnn", Some(&ingredients.mdnrnn)), ("controller", ingredients.controller.as_ref())];
+    let stages = [
+        ("vae", Some(&ingredients.vae)),
+        ("mdnrnn", Some(&ingredients.mdnrnn)),
+        ("controller", ingredients.controller.as_ref()),
+    ];
     for (stage, checkpoint) in stages {
         let figures = checkpoint.iter().flat_map(|checkpoint| &checkpoint.metadata);
         for (name, value) in figures.filter(|(name, _)| name.starts_with(meta::VALIDATION) || name.as_str() == meta::DATA) {

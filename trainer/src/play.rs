@@ -153,7 +153,8 @@ impl Arena {
     /// The environment cannot be made, or the threads not started.
     pub fn new(id: &str, threads: usize) -> Result<Self> {
         let players = (0..threads).map(|_| Player::new(id).map(Mutex::new)).collect::<Result<_>>()?;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
         Ok(Self { pool, players })
     }
 

@@ -67,7 +67,8 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
     let dt = Duration::from_secs_f64(spec.dt_s);
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut agent = Agent::new(model, &mut memory)?;
-    let (mut wide, mut observation, mut action) = (vec![0.0_f64; spec.obs], vec![0.0_f32; spec.obs], vec![0.0_f32; spec.action]);
+    let (mut wide, mut observation, mut action) =
+        (vec![0.0_f64; spec.obs], vec![0.0_f32; spec.obs], vec![0.0_f32; spec.action]);
     // Room for every tick, so that the loop itself never allocates.
     let capacity = episodes as usize * spec.time_limit as usize;
     let (mut act_times, mut advance_times) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
@@ -133,7 +134,13 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} on back end {}, {}", self.env, self.backend, if self.realtime { "wall clock" } else { "as fast as it goes" })?;
+        writeln!(
+            f,
+            "{} on back end {}, {}",
+            self.env,
+            self.backend,
+            if self.realtime { "wall clock" } else { "as fast as it goes" }
+        )?;
         for outcome in &self.outcomes {
             let Outcome { episode_return, length, distance_m, terminated } = *outcome;
             let end = if terminated { "terminated" } else { "time limit" };

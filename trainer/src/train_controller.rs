@@ -227,9 +227,12 @@ impl Search {
     fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
         let mut state = Checkpoint::default();
         let n = self.pgpe.mean.len();
-        for (name, values) in
-            [("mean", &self.pgpe.mean), ("sigma", &self.pgpe.sigma), ("velocity", &self.pgpe.velocity), ("best_mean", &self.best_mean)]
-        {
+        for (name, values) in [
+            ("mean", &self.pgpe.mean),
+            ("sigma", &self.pgpe.sigma),
+            ("velocity", &self.pgpe.velocity),
+            ("best_mean", &self.best_mean),
+        ] {
             state.insert(name, &[n], values.clone());
         }
         state.metadata = provenance(config, self);

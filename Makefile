@@ -1,0 +1,29 @@
+# The two commands: `make demo` runs the main job, `make test` passes the tests. Both set up what they need first.
+
+.PHONY: demo test setup bench fixtures clean help
+
+help:
+	@echo "make demo      train a Humanoid-v5 agent, export it, run it in the simulator on the no_std runtime"
+	@echo "make test      every test and house rule"
+	@echo "make bench     step time against a plain load of the same weights, then criterion benches"
+	@echo "make fixtures  make the shipped agent anew (fixtures/data)"
+	@echo "make setup     only install the pinned native libraries into third_party/"
+
+setup:
+	@bash scripts/setup.sh
+
+demo: setup
+	@bash scripts/demo.sh
+
+test: setup
+	@bash scripts/test.sh
+
+bench:
+	cargo run --release --locked -p dreamstep-bench --bin roofline
+	cargo bench --locked -p dreamstep-bench --bench step
+
+fixtures: setup
+	@bash scripts/fixtures.sh
+
+clean:
+	rm -rf target runs third_party
