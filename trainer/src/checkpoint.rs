@@ -34,6 +34,8 @@ pub mod meta {
     pub const ACTION_HALF: &str = "action.half";
     /// `sampled` or `mean`: which latents M was trained on.
     pub const LATENTS: &str = "latents";
+    /// Prefix of the digests of the files that a stage's result was made from: `upstream.vae`, `upstream.mdnrnn`.
+    pub const UPSTREAM: &str = "upstream.";
     /// Prefix of the figures on held-out episodes.
     pub const VALIDATION: &str = "validation.";
 }

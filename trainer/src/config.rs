@@ -299,6 +299,27 @@ impl Config {
         toml::to_string_pretty(self).expect("the configuration serialises")
     }
 
+    /// The TOML text of every value that decides a result, for provenance: the number of worker threads decides none.
+    #[must_use]
+    pub fn provenance(&self) -> String {
+        Self { threads: 0, ..self.clone() }.to_toml()
+    }
+
+    /// The first key, in alphabetical order, whose value in the TOML text `recorded` is not the one in force here: key, then, now. The
+    /// sections of `ignored` and the number of worker threads do not count; neither does a key that `recorded` lacks.
+    ///
+    /// # Errors
+    /// `recorded` is not TOML.
+    ///
+    /// # Panics
+    /// Never: the configuration serialises.
+    pub fn first_difference(&self, recorded: &str, ignored: &[&str]) -> Result<Option<(String, String, String)>> {
+        let now = toml::Table::try_from(self).expect("the configuration serialises");
+        let then: toml::Table = recorded.parse().context("recorded configuration")?;
+        let skip = |key: &str| key == "threads" || ignored.contains(&key);
+        Ok(then.iter().filter(|(key, _)| !skip(key)).find_map(|(key, then)| difference(key, then, now.get(key)?)))
+    }
+
     /// Threads to use: `threads`, or every core where it is 0.
     #[must_use]
     pub fn worker_threads(&self) -> usize {
@@ -389,6 +410,17 @@ fn merge(base: &mut toml::Table, over: toml::Table, origin: &str, prefix: &str) 
     Ok(())
 }
 
+/// The first leaf below `path` that differs.
+fn difference(path: &str, then: &toml::Value, now: &toml::Value) -> Option<(String, String, String)> {
+    match (then, now) {
+        (toml::Value::Table(then), toml::Value::Table(now)) => {
+            then.iter().find_map(|(key, then)| difference(&format!("{path}.{key}"), then, now.get(key)?))
+        }
+        _ if then == now => None,
+        _ => Some((path.to_string(), then.to_string(), now.to_string())),
+    }
+}
+
 /// Error texts of the TOML crate span lines; ours are one.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -416,6 +448,17 @@ mod tests {
         assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
         assert_eq!(config.controller.squash, Squash::Tanh);
         assert_eq!(config.mdnrnn, MdnrnnConfig::default());
+    }
+
+    #[test]
+    fn a_difference_is_named_unless_its_section_does_not_count() {
+        let mut then = Config { threads: 7, ..Config::default() };
+        let differs =
+            |then: &Config, ignored: &[&str]| Config::default().first_difference(&then.to_toml(), ignored).unwrap();
+        assert_eq!(differs(&then, &[]), None);
+        then.vae.latent = 64;
+        assert_eq!(differs(&then, &["controller"]), Some(("vae.latent".into(), "64".into(), "32".into())));
+        assert_eq!(differs(&then, &["vae"]), None);
     }
 
     #[test]

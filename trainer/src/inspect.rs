@@ -2,6 +2,7 @@
 //! computes what the packer's did.
 
 use anyhow::{Context, Result, anyhow};
+use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
 use dreamstep_runtime::{Backend, LoadError, Model, memory_len};
@@ -62,7 +63,7 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         tensors: file.tensors().map(tensor).collect(),
         metadata: file.metadata_entries().map(|(key, value)| (key.to_string(), unescape(value))).collect(),
     };
-    if file.metadata(dreamstep_core::names::metadata::FORMAT).is_none() {
+    if file.metadata(metadata::FORMAT).is_none_or(|format| format == metadata::FORMAT_CHECKPOINT) {
         return Ok(report);
     }
     report.kind = "packed agent";

@@ -1,8 +1,9 @@
 //! The command line of dreamstep: each stage a subcommand. `dreamstep help` lists them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamstep::agent_file;
+use dreamstep::checkpoint::{Checkpoint, meta};
 use dreamstep::collect::collect;
 use dreamstep::config::{Config, Preset};
 use dreamstep::env::{AnyEnv, Env};
@@ -226,8 +227,10 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         dims.0,
         dims.1
     );
-    write_atomic(&run.config(), config.to_toml().as_bytes())?;
     let wants = |one| stage == one || stage == Stage::All;
+    let makes_vae = makes(&run.vae(), wants(Stage::Vae), &config, &["controller", "evaluate", "mdnrnn"], force)?;
+    let makes_mdnrnn = makes(&run.mdnrnn(), wants(Stage::Mdnrnn), &config, &["controller", "evaluate"], force)?;
+    write_atomic(&run.config(), config.to_toml().as_bytes())?;
     let ends = || spec.action_low.iter().zip(&spec.action_high);
     let action_mid: Vec<f32> = ends().map(|(&low, &high)| 0.5 * low + 0.5 * high).collect();
     let action_half: Vec<f32> = ends().map(|(&low, &high)| 0.5 * high - 0.5 * low).collect();
@@ -251,15 +254,20 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         println!("{label}: {figures}");
         Ok(())
     };
-    if wants(Stage::Vae) && !kept(&run.vae(), force) {
+    if makes_vae {
         networks("vae", config.vae.epochs, &|input| Ok(serde_json::to_string(&train_vae::train_vae(input)?)?))?;
     }
-    if wants(Stage::Mdnrnn) && !kept(&run.mdnrnn(), force) {
+    if makes_mdnrnn {
         networks("mdnrnn", config.mdnrnn.epochs, &|input| Ok(serde_json::to_string(&train_mdnrnn::train_mdnrnn(input)?)?))?;
     }
-    if wants(Stage::Controller) && !kept(&run.controller(), force) {
+    // A budget raised since last time is gone on with.
+    let finished = wants(Stage::Controller) && !force && train_controller::is_finished(&config, &run)?;
+    if finished {
+        println!("{}: kept (--force evolves it anew)", run.controller().display());
+    }
+    if wants(Stage::Controller) && !finished {
         let bar = Progress::new("controller", config.controller.steps, "steps");
-        let summary = train_controller::train(&config, &run, &episodes, &bar)?;
+        let summary = train_controller::train(&config, &run, &episodes, force, &bar)?;
         drop(bar);
         println!(
             "controller: {} generations, {} steps, return on the validation episodes {:.1}",
@@ -269,13 +277,22 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether a stage's result is there and stays.
-fn kept(path: &Path, force: bool) -> bool {
-    let kept = path.exists() && !force;
-    if kept {
+/// Whether a stage has to run: it is wanted, and its result is not there yet or `force`d anew. A result that stays must have been
+/// made with the values in force, so that `config.toml` never stands beside one that it does not describe. `later` names the
+/// sections that the stage does not read.
+fn makes(path: &Path, wanted: bool, config: &Config, later: &[&str], force: bool) -> Result<bool> {
+    if !path.exists() || wanted && force {
+        return Ok(wanted);
+    }
+    let result = Checkpoint::read(path)?;
+    let recorded = result.metadata.get(meta::CONFIG).map(String::as_str).unwrap_or_default();
+    if let Some((key, then, now)) = config.first_difference(recorded, later)? {
+        bail!("{}: made with {key} = {then}, expected {now} as asked for; --force trains it again", path.display());
+    }
+    if wanted {
         println!("{}: kept (--force trains it again)", path.display());
     }
-    kept
+    Ok(false)
 }
 
 fn pack_stage(args: &RunArgs, out: Option<PathBuf>) -> Result<()> {

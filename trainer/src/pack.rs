@@ -5,7 +5,7 @@ use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, Squash};
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::rollouts::{Episode, list};
-use crate::run_dir::{RunDir, write_atomic};
+use crate::run_dir::{RunDir, digest, write_atomic};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::{checkpoint as names, metadata as key};
@@ -43,7 +43,9 @@ impl Ingredients {
             );
             Checkpoint::read(path)
         };
-        Ok(Self { vae: read(&run.vae(), "vae")?, mdnrnn: read(&run.mdnrnn(), "mdnrnn")?, controller: None })
+        let (vae, mdnrnn) = (read(&run.vae(), "vae")?, read(&run.mdnrnn(), "mdnrnn")?);
+        made_from(&mdnrnn, "vae", &run.vae())?;
+        Ok(Self { vae, mdnrnn, controller: None })
     }
 
     /// Reads V, M and C.
@@ -58,7 +60,10 @@ impl Ingredients {
             "{}: expected the stage's result, found none; run `dreamstep train --stage controller`",
             path.display()
         );
-        ingredients.controller = Some(Checkpoint::read(&path)?);
+        let controller = Checkpoint::read(&path)?;
+        made_from(&controller, "vae", &run.vae())?;
+        made_from(&controller, "mdnrnn", &run.mdnrnn())?;
+        ingredients.controller = Some(controller);
         Ok(ingredients)
     }
 
@@ -120,6 +125,20 @@ impl Ingredients {
         let all = stages.into_iter().flatten().flat_map(|checkpoint| &checkpoint.tensors);
         all.map(|(name, array)| (name.clone(), (array.shape.clone(), array.data.clone()))).collect()
     }
+}
+
+/// That `result` was made from the very file at `path`: V, M and C of different trainings fit each other in size and in nothing
+/// else. A checkpoint that does not say (one that was imported) is believed.
+fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result<()> {
+    let Some(expected) = result.metadata.get(&format!("{}{stage}", meta::UPSTREAM)) else { return Ok(()) };
+    let found = digest(path)?;
+    ensure!(
+        *expected == found,
+        "{}: made from another {stage}: expected {} with digest {expected}, found {found}; train this stage again with --force",
+        result.origin,
+        path.display()
+    );
+    Ok(())
 }
 
 /// V and M with a controller of zeros, for evolution to fill in.
@@ -213,7 +232,7 @@ fn provenance(config: &Config, ingredients: &Ingredients) -> BTreeMap<String, St
         (key::ENV.to_string(), config.env.clone()),
         ("provenance.version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("provenance.seed".to_string(), config.seed.to_string()),
-        ("provenance.config".to_string(), config.to_toml()),
+        ("provenance.config".to_string(), config.provenance()),
     ]);
     let stages = [
         ("vae", Some(&ingredients.vae)),

@@ -2,6 +2,7 @@
 //! to the disk, and renamed.
 
 use anyhow::{Context, Result};
+use dreamstep_core::digest::Digest;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,15 @@ impl RunDir {
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
+}
+
+/// Digest of the file at `path`, 16 hexadecimal digits: by it a result names what it was made from.
+///
+/// # Errors
+/// One line: the file cannot be read.
+pub fn digest(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
+    Ok(format!("{:016x}", Digest::default().update_bytes(&bytes).value()))
 }
 
 /// Puts `bytes` at `path`, whole or not at all, replacing what was there. Missing folders are made.

@@ -150,7 +150,7 @@ pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint 
     checkpoint.set_meta(meta::STAGE, stage);
     checkpoint.set_meta(meta::SEED, input.config.seed);
     checkpoint.set_meta(metadata::ENV, &input.config.env);
-    checkpoint.set_meta(meta::CONFIG, input.config.to_toml());
+    checkpoint.set_meta(meta::CONFIG, input.config.provenance());
     checkpoint.set_meta(meta::DATA, data);
     checkpoint
 }

@@ -11,18 +11,19 @@
 //! The state is saved every few generations and a run that was killed goes on from there: every random number is named, so it
 //! ends in the same bytes as one that was not. Neither depends on the number of threads.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, ControllerConfig};
 use crate::evolve::pgpe::{Pgpe, Settings};
 use crate::pack::{Ingredients, base_agent};
 use crate::play::{Arena, Estimate, Policy};
 use crate::progress::Progress;
 use crate::rollouts::Episode;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, digest};
 use crate::stage::append_metrics;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
-use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::controller_panels;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -46,11 +47,13 @@ pub struct Summary {
     pub best: f64,
 }
 
-/// Evolves C in `run`, which holds V, M and the recorded episodes; writes `controller.safetensors`.
+/// Evolves C in `run`, which holds V, M and the recorded episodes; writes `controller.safetensors`. Goes on from a saved state of the
+/// same configuration, V and M, unless `force` starts anew.
 ///
 /// # Errors
-/// One line: an ingredient is missing or does not fit, or an episode failed.
-pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], progress: &Progress) -> Result<Summary> {
+/// One line: an ingredient is missing or does not fit, a saved state is of another configuration (`force` replaces it), or an
+/// episode failed.
+pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], force: bool, progress: &Progress) -> Result<Summary> {
     let ingredients = Ingredients::read(run)?;
     let base = base_agent(&ingredients, config)?;
     let model = Model::load(&base).map_err(|error| anyhow::anyhow!("base agent: {error}"))?;
@@ -59,7 +62,7 @@ pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], progress: &Pro
     let arena = Arena::new(&config.env, config.worker_threads())?;
     let controller = &config.controller;
 
-    let mut search = Search::start(config, run, &dims)?;
+    let mut search = Search::start(config, run, &dims, force)?;
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     while search.steps < controller.steps {
@@ -77,9 +80,22 @@ pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], progress: &Pro
     let mut result = Checkpoint::default();
     result.insert(names::FC_WEIGHT, &[dims.action, dims.latent + dims.hidden], weight);
     result.insert(names::FC_BIAS, &[dims.action], bias);
-    result.metadata = provenance(config, &search);
+    result.metadata = provenance(config, run, &search)?;
     result.write(&run.controller())?;
     Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
+}
+
+/// Whether `run` holds a finished C of this very configuration, V and M.
+///
+/// # Errors
+/// One line: the result, V or M cannot be read.
+pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
+    if !run.controller().exists() {
+        return Ok(false);
+    }
+    let result = Checkpoint::read(&run.controller())?;
+    let same = result.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?);
+    Ok(same && result.meta::<u64>(STEPS)? >= config.controller.steps)
 }
 
 /// Mean and standard deviation of every feature in [z, h] on the recorded episodes.
@@ -147,7 +163,7 @@ struct Search {
 
 impl Search {
     /// From the saved state, where there is one of the same configuration; else from zero weights: a controller that holds still.
-    fn start(config: &Config, run: &RunDir, dims: &Dims) -> Result<Self> {
+    fn start(config: &Config, run: &RunDir, dims: &Dims, force: bool) -> Result<Self> {
         let c = &config.controller;
         let settings = Settings {
             seed: config.seed,
@@ -159,15 +175,18 @@ impl Search {
         };
         let n = dims.action * (dims.latent + dims.hidden + 1);
         let path = run.evolution();
-        if path.exists() {
+        if path.exists() && !force {
             let saved = Checkpoint::read(&path)?;
-            if saved.metadata.get(CONFIG_KEY) == Some(&fingerprint(config, run)?) {
-                let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
-                let generation = saved.meta("generation")?;
-                let pgpe = Pgpe::resume(settings, generation, vector("mean")?, vector("sigma")?, vector("velocity")?);
-                let (steps, best) = (saved.meta("steps")?, saved.meta("best")?);
-                return Ok(Self { pgpe, steps, best, best_mean: vector("best_mean")?, latest: best });
-            }
+            ensure!(
+                saved.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?),
+                "{}: expected the state of an evolution with this configuration, V and M, found another's; --force starts anew",
+                path.display()
+            );
+            let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
+            let generation = saved.meta(GENERATION)?;
+            let pgpe = Pgpe::resume(settings, generation, vector("mean")?, vector("sigma")?, vector("velocity")?);
+            let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
+            return Ok(Self { pgpe, steps, best, best_mean: vector("best_mean")?, latest: best });
         }
         let pgpe = Pgpe::new(settings, vec![0.0; n], c.sigma as f32);
         Ok(Self { best_mean: pgpe.mean.clone(), pgpe, steps: 0, best: f64::NEG_INFINITY, latest: f64::NAN })
@@ -235,36 +254,40 @@ impl Search {
         ] {
             state.insert(name, &[n], values.clone());
         }
-        state.metadata = provenance(config, self);
-        state.metadata.insert(CONFIG_KEY.into(), fingerprint(config, run)?);
+        state.metadata = provenance(config, run, self)?;
         state.write(&run.evolution())
     }
 }
 
-const CONFIG_KEY: &str = "fingerprint";
-
-/// What a saved state depends on: the configuration but for the budget and the threads, and the bytes of V and M.
+/// What a saved state depends on: the configuration but for the budget, and the bytes of V and M.
 fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
     config.controller.steps = 1;
-    config.threads = 0;
-    let mut digest = dreamstep_core::digest::Digest::default().update_bytes(config.to_toml().as_bytes());
-    for path in [run.vae(), run.mdnrnn()] {
-        digest = digest.update_bytes(&std::fs::read(&path).with_context(|| path.display().to_string())?);
-    }
-    Ok(format!("{:016x}", digest.value()))
+    let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();
+    Ok(format!("{settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?))
 }
 
-fn provenance(config: &Config, search: &Search) -> BTreeMap<String, String> {
-    [
-        ("stage", "controller".to_string()),
-        ("seed", config.seed.to_string()),
-        ("env", config.env.clone()),
-        ("generation", search.pgpe.generation.to_string()),
-        ("steps", search.steps.to_string()),
-        ("best", format!("{:?}", search.best)),
-        ("version", env!("CARGO_PKG_VERSION").to_string()),
-    ]
-    .map(|(key, value)| (key.to_string(), value))
-    .into()
+fn provenance(config: &Config, run: &RunDir, search: &Search) -> Result<BTreeMap<String, String>> {
+    let entries = [
+        (metadata::FORMAT, metadata::FORMAT_CHECKPOINT.to_string()),
+        (meta::STAGE, "controller".to_string()),
+        (meta::SEED, config.seed.to_string()),
+        (meta::VERSION, env!("CARGO_PKG_VERSION").to_string()),
+        (meta::CONFIG, config.provenance()),
+        (metadata::ENV, config.env.clone()),
+        (GENERATION, search.pgpe.generation.to_string()),
+        (STEPS, search.steps.to_string()),
+        (BEST, search.best.to_string()),
+    ];
+    let mut map: BTreeMap<String, String> = entries.map(|(key, value)| (key.to_string(), value)).into();
+    map.insert(format!("{}vae", meta::UPSTREAM), digest(&run.vae())?);
+    map.insert(format!("{}mdnrnn", meta::UPSTREAM), digest(&run.mdnrnn())?);
+    map.insert(FINGERPRINT.to_string(), fingerprint(config, run)?);
+    Ok(map)
 }
+
+/// Metadata of the result and of the saved state.
+const FINGERPRINT: &str = "fingerprint";
+const GENERATION: &str = "validation.generation";
+const STEPS: &str = "validation.steps";
+const BEST: &str = "validation.return";

@@ -21,6 +21,7 @@ use crate::checkpoint::{Checkpoint, meta};
 use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
 use crate::nets::{self, indices, matrix, normals, to_vec};
 use crate::rollouts::Episode;
+use crate::run_dir::digest;
 use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance};
 use crate::stats::{Ridge, auroc, normalised_mse};
 use crate::train_vae::TrainedVae;
@@ -196,6 +197,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     };
 
     let mut checkpoint = provenance("mdnrnn", input, &split);
+    checkpoint.set_meta(&format!("{}vae", meta::UPSTREAM), digest(&input.run.vae())?);
     checkpoint.tensors = weights.tensors;
     let dims = [
         (metadata::DIM_ACTION, input.action_mid.len()),
