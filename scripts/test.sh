@@ -20,8 +20,6 @@ step "tests (release, the flags that ship)"
 cargo test --release --locked --workspace --all-features --no-fail-fast 2>&1 | tee "$log" || failed=1
 step "benches run"
 cargo bench --locked -p dreamstep-bench --bench step -- --test
-step "the runtime builds without std"
-cargo rustc --release --locked -p dreamstep-runtime --lib --crate-type lib
 step "the shortest program runs"
 cargo run --release --locked -q -p dreamstep-runtime --example hello_agent
 

@@ -18,6 +18,9 @@ use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 use std::path::Path;
 
+/// Names what a folder's episodes are.
+const CLAIM: &str = "collect.txt";
+
 /// What was collected, whether now or before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
@@ -29,6 +32,26 @@ pub struct Summary {
     pub mean_return: f64,
     /// Mean steps of an episode.
     pub mean_length: f64,
+}
+
+/// That [`collect`] would go on in `run`: so that a refusal comes before anything is written.
+///
+/// # Errors
+/// One line: an unknown environment, a folder with other contents, or more episodes in it than are asked for.
+pub fn check(config: &Config, run: &Path) -> Result<()> {
+    let folder = RunDir::new(run).rollouts();
+    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    if !is_claimed(&folder, config)? {
+        return Ok(());
+    }
+    let (mut index, mut steps) = (0, 0);
+    while steps < config.collect.steps {
+        // A gap is for `collect` to fill.
+        let Some(episode) = kept(&folder, &spec, config.seed, index) else { return Ok(()) };
+        steps += episode.steps() as u64;
+        index += 1;
+    }
+    check_count(&folder, config, index)
 }
 
 /// One episode of a batch, and whether the disk has it already.
@@ -96,13 +119,7 @@ pub fn collect(config: &Config, run: &Path, progress: &Progress) -> Result<Summa
             progress.set(steps.min(target));
         }
     }
-    let found = list(&folder)?.len() as u64;
-    ensure!(
-        found == episodes,
-        "{}: expected the {episodes} episodes that collect.steps = {target} asks for, found {found}; remove the folder to record it anew, \
-         or ask for more steps",
-        folder.display()
-    );
+    check_count(&folder, config, episodes)?;
     let n = episodes as f64;
     Ok(Summary { episodes, steps, mean_return: returns / n, mean_length: steps as f64 / n })
 }
@@ -165,10 +182,26 @@ fn kept(folder: &Path, spec: &EnvSpec, seed: u64, index: u64) -> Option<Episode>
     (episode.seed == reset_seed(seed, index) && episode.dims() == (spec.obs, spec.action)).then_some(episode)
 }
 
-/// Makes `folder` ours, or refuses it: `collect.txt` in it says what its episodes are.
-fn claim(folder: &Path, config: &Config) -> Result<()> {
-    let claim = folder.join("collect.txt");
-    let expected = format!("env = {}, policy = uniform, seed = {}\n", config.env, config.seed);
+/// That `folder` holds `episodes` episodes, which are enough.
+fn check_count(folder: &Path, config: &Config, episodes: u64) -> Result<()> {
+    let (found, target) = (list(folder)?.len() as u64, config.collect.steps);
+    ensure!(
+        found == episodes,
+        "{}: expected the {episodes} episodes that collect.steps = {target} asks for, found {found}; remove the folder to record it anew, \
+         or ask for more steps",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// `collect.txt`: what a folder's episodes are.
+fn claim_text(config: &Config) -> String {
+    format!("env = {}, policy = uniform, seed = {}\n", config.env, config.seed)
+}
+
+/// Whether `folder` is ours already; an error where it is somebody else's.
+fn is_claimed(folder: &Path, config: &Config) -> Result<bool> {
+    let (claim, expected) = (folder.join(CLAIM), claim_text(config));
     if let Ok(found) = std::fs::read_to_string(&claim) {
         ensure!(
             found == expected,
@@ -177,21 +210,33 @@ fn claim(folder: &Path, config: &Config) -> Result<()> {
             expected.trim(),
             found.lines().next().unwrap_or_default()
         );
-        for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-            let path = entry.with_context(|| folder.display().to_string())?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
-                std::fs::remove_file(&path)
-                    .with_context(|| format!("{}: cannot remove an unfinished file", path.display()))?;
-            }
-        }
-        return Ok(());
+        return Ok(true);
     }
-    let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    // What a killed process left of its claim is nobody's.
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     ensure!(
-        !taken,
+        entries.all(|entry| is_partial(&entry.path())),
         "{}: expected an empty folder, or one with the collect.txt of `{}`; name another run, or remove the folder",
         folder.display(),
         expected.trim()
     );
-    write_atomic(&claim, expected.as_bytes())
+    Ok(false)
+}
+
+/// Makes `folder` ours, or refuses it: `collect.txt` in it says what its episodes are. What a killed process left is swept out.
+fn claim(folder: &Path, config: &Config) -> Result<()> {
+    if !is_claimed(folder, config)? {
+        write_atomic(&folder.join(CLAIM), claim_text(config).as_bytes())?;
+    }
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        if is_partial(&path) {
+            std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove an unfinished file", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_partial(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
 }

@@ -215,7 +215,7 @@ impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
             squash: Squash::Clamp,
-            steps: 1_000_000,
+            steps: 400_000,
             directions: 40,
             episodes: 1,
             sigma: 0.02,

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::collect::collect;
 use dreamstep::config::{Config, Preset};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
@@ -13,8 +12,9 @@ use dreamstep::progress::Progress;
 use dreamstep::rollouts;
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, StageInput};
-use dreamstep::{inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{collect, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_runtime::Backend;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -76,7 +76,7 @@ enum Command {
         #[command(flatten)]
         agent: AgentArgs,
         /// Episodes, one after the other
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
         episodes: u64,
         /// Episode i is reset(seed + i)
         #[arg(long, default_value_t = 1000)]
@@ -189,18 +189,18 @@ impl RunArgs {
         };
         Ok((config, run))
     }
+}
 
-    /// The same, written into the folder: what is in force stands beside every result.
-    fn open_and_record(&self) -> Result<(Config, RunDir)> {
-        let (config, run) = self.open()?;
-        write_atomic(&run.config(), config.to_toml().as_bytes())?;
-        Ok((config, run))
-    }
+/// Writes what is in force beside the results. Everything that may refuse a command comes first: a refusal changes nothing.
+fn put_on_record(config: &Config, run: &RunDir) -> Result<()> {
+    write_atomic(&run.config(), config.to_toml().as_bytes())
 }
 
 fn collect_stage(args: &RunArgs) -> Result<()> {
-    let (config, run) = args.open_and_record()?;
-    let summary = collect(&config, run.root(), &Progress::new("collect", config.collect.steps, "steps"))?;
+    let (config, run) = args.open()?;
+    collect::check(&config, run.root())?;
+    put_on_record(&config, &run)?;
+    let summary = collect::collect(&config, run.root(), &Progress::new("collect", config.collect.steps, "steps"))?;
     println!(
         "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
         summary.episodes,
@@ -230,7 +230,17 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     let wants = |one| stage == one || stage == Stage::All;
     let makes_vae = makes(&run.vae(), wants(Stage::Vae), &config, &["controller", "evaluate", "mdnrnn"], force)?;
     let makes_mdnrnn = makes(&run.mdnrnn(), wants(Stage::Mdnrnn), &config, &["controller", "evaluate"], force)?;
-    write_atomic(&run.config(), config.to_toml().as_bytes())?;
+    if makes_mdnrnn && !makes_vae {
+        pack::expect(&run.vae(), "vae")?;
+    }
+    let networks_stay = !makes_vae && !makes_mdnrnn;
+    // A budget raised since last time is gone on with.
+    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force && train_controller::is_finished(&config, &run)?);
+    let makes_controller = wants(Stage::Controller) && !is_finished()?;
+    if makes_controller && networks_stay {
+        train_controller::check(&config, &run, force)?;
+    }
+    put_on_record(&config, &run)?;
     let ends = || spec.action_low.iter().zip(&spec.action_high);
     let action_mid: Vec<f32> = ends().map(|(&low, &high)| 0.5 * low + 0.5 * high).collect();
     let action_half: Vec<f32> = ends().map(|(&low, &high)| 0.5 * high - 0.5 * low).collect();
@@ -255,17 +265,15 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         Ok(())
     };
     if makes_vae {
-        networks("vae", config.vae.epochs, &|input| Ok(serde_json::to_string(&train_vae::train_vae(input)?)?))?;
+        networks("vae", config.vae.epochs, &|input| Ok(train_vae::train_vae(input)?.to_string()))?;
     }
     if makes_mdnrnn {
-        networks("mdnrnn", config.mdnrnn.epochs, &|input| Ok(serde_json::to_string(&train_mdnrnn::train_mdnrnn(input)?)?))?;
+        networks("mdnrnn", config.mdnrnn.epochs, &|input| Ok(train_mdnrnn::train_mdnrnn(input)?.to_string()))?;
     }
-    // A budget raised since last time is gone on with.
-    let finished = wants(Stage::Controller) && !force && train_controller::is_finished(&config, &run)?;
-    if finished {
+    if wants(Stage::Controller) && !makes_controller {
         println!("{}: kept (--force evolves it anew)", run.controller().display());
     }
-    if wants(Stage::Controller) && !finished {
+    if makes_controller {
         let bar = Progress::new("controller", config.controller.steps, "steps");
         let summary = train_controller::train(&config, &run, &episodes, force, &bar)?;
         drop(bar);
@@ -304,6 +312,7 @@ fn pack_stage(args: &RunArgs, out: Option<PathBuf>) -> Result<()> {
 }
 
 fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool, threads: usize, json: bool) -> Result<()> {
+    check_seeds(seed, episodes as u64)?;
     let bytes = agent_file::read(&args.agent)?;
     let model = agent_file::load(&args.agent, &bytes, args.backend.map(Into::into))?;
     let threads = Config { threads, ..Config::default() }.worker_threads();
@@ -316,17 +325,25 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
 }
 
 fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: bool) -> Result<()> {
+    check_seeds(seed, episodes)?;
     let bytes = agent_file::read(&args.agent)?;
     let model = agent_file::load(&args.agent, &bytes, args.backend.map(Into::into))?;
     let report = run::run(&model, &args.env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }
 
-fn print<T: std::fmt::Display + serde::Serialize>(report: &T, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{report}");
-    }
+/// That `seed`, `seed + 1`, … do not wrap around.
+fn check_seeds(seed: u64, episodes: u64) -> Result<()> {
+    let last = u64::MAX - episodes;
+    ensure!(seed <= last, "--seed {seed}: expected at most {last} for {episodes} episodes");
     Ok(())
+}
+
+fn print<T: std::fmt::Display + serde::Serialize>(report: &T, json: bool) -> Result<()> {
+    let text = if json { format!("{}\n", serde_json::to_string_pretty(report)?) } else { report.to_string() };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `dreamstep inspect … | head`: the reader has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("stdout: cannot write"),
+    }
 }

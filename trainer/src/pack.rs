@@ -35,15 +35,9 @@ impl Ingredients {
     /// # Errors
     /// One line: which is missing and what makes it, or what is wrong with it.
     pub fn read(run: &RunDir) -> Result<Self> {
-        let read = |path: &Path, stage| {
-            ensure!(
-                path.exists(),
-                "{}: expected the stage's result, found none; run `dreamstep train --stage {stage}`",
-                path.display()
-            );
-            Checkpoint::read(path)
-        };
-        let (vae, mdnrnn) = (read(&run.vae(), "vae")?, read(&run.mdnrnn(), "mdnrnn")?);
+        expect(&run.vae(), "vae")?;
+        expect(&run.mdnrnn(), "mdnrnn")?;
+        let (vae, mdnrnn) = (Checkpoint::read(&run.vae())?, Checkpoint::read(&run.mdnrnn())?);
         made_from(&mdnrnn, "vae", &run.vae())?;
         Ok(Self { vae, mdnrnn, controller: None })
     }
@@ -55,11 +49,7 @@ impl Ingredients {
     pub fn read_all(run: &RunDir) -> Result<Self> {
         let mut ingredients = Self::read(run)?;
         let path = run.controller();
-        ensure!(
-            path.exists(),
-            "{}: expected the stage's result, found none; run `dreamstep train --stage controller`",
-            path.display()
-        );
+        expect(&path, "controller")?;
         let controller = Checkpoint::read(&path)?;
         made_from(&controller, "vae", &run.vae())?;
         made_from(&controller, "mdnrnn", &run.mdnrnn())?;
@@ -125,6 +115,19 @@ impl Ingredients {
         let all = stages.into_iter().flatten().flat_map(|checkpoint| &checkpoint.tensors);
         all.map(|(name, array)| (name.clone(), (array.shape.clone(), array.data.clone()))).collect()
     }
+}
+
+/// That `stage`'s result is there.
+///
+/// # Errors
+/// One line: it is not, and what makes it.
+pub fn expect(path: &Path, stage: &str) -> Result<()> {
+    ensure!(
+        path.exists(),
+        "{}: expected the stage's result, found none; run `dreamstep train --stage {stage}`",
+        path.display()
+    );
+    Ok(())
 }
 
 /// That `result` was made from the very file at `path`: V, M and C of different trainings fit each other in size and in nothing

@@ -93,6 +93,10 @@ pub fn digest(path: &Path) -> Result<String> {
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
+        // A rename would put a file in the place of a device: as root, `--out /dev/null` would do lasting harm.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(std::io::Error::other("expected a file or nothing there, found a folder or a device"));
+        }
         std::fs::create_dir_all(folder)?;
         // Readable by others as any new file is; tempfile's own default is for secrets.
         let mut builder = tempfile::Builder::new();

@@ -98,6 +98,18 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
     Ok(same && result.meta::<u64>(STEPS)? >= config.controller.steps)
 }
 
+/// That [`train`] would find in `run` what it begins with: so that a refusal comes before anything is written.
+///
+/// # Errors
+/// As [`train`]'s.
+pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
+    base_agent(&Ingredients::read(run)?, config)?;
+    if run.evolution().exists() && !force {
+        read_state(config, run)?;
+    }
+    Ok(())
+}
+
 /// Mean and standard deviation of every feature in [z, h] on the recorded episodes.
 struct Whitening {
     mean: Vec<f64>,
@@ -176,12 +188,7 @@ impl Search {
         let n = dims.action * (dims.latent + dims.hidden + 1);
         let path = run.evolution();
         if path.exists() && !force {
-            let saved = Checkpoint::read(&path)?;
-            ensure!(
-                saved.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?),
-                "{}: expected the state of an evolution with this configuration, V and M, found another's; --force starts anew",
-                path.display()
-            );
+            let saved = read_state(config, run)?;
             let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
             let generation = saved.meta(GENERATION)?;
             let pgpe = Pgpe::resume(settings, generation, vector("mean")?, vector("sigma")?, vector("velocity")?);
@@ -257,6 +264,17 @@ impl Search {
         state.metadata = provenance(config, run, self)?;
         state.write(&run.evolution())
     }
+}
+
+/// The saved state, which must be of this configuration, V and M.
+fn read_state(config: &Config, run: &RunDir) -> Result<Checkpoint> {
+    let saved = Checkpoint::read(&run.evolution())?;
+    ensure!(
+        saved.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?),
+        "{}: expected the state of an evolution with this configuration, V and M, found another's; --force starts anew",
+        run.evolution().display()
+    );
+    Ok(saved)
 }
 
 /// What a saved state depends on: the configuration but for the budget, and the bytes of V and M.

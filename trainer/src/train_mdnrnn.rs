@@ -65,6 +65,20 @@ pub struct MdnrnnFigures {
     pub best_epoch: usize,
 }
 
+impl std::fmt::Display for MdnrnnFigures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { nmse, ridge_nmse, persistence_nmse, nll_per_dim, ridge_nll_per_dim, reward_r2, ridge_reward_r2, .. } =
+            self;
+        write!(
+            f,
+            "on held-out episodes: one-step error {nmse:.3} of the variance (ridge {ridge_nmse:.3}, persistence \
+             {persistence_nmse:.3}), NLL {nll_per_dim:.2} nats per dimension (linear-Gaussian {ridge_nll_per_dim:.2}), reward R² \
+             {reward_r2:.2} (ridge {ridge_reward_r2:.2}), terminal AUROC {:.3}",
+            self.terminal_auroc
+        )
+    }
+}
+
 /// Trains M and writes the run's `mdnrnn.safetensors`. The run holds V already.
 ///
 /// # Errors

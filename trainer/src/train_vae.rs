@@ -35,6 +35,16 @@ pub struct VaeFigures {
     pub best_epoch: usize,
 }
 
+impl std::fmt::Display for VaeFigures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "on held-out episodes: reconstruction error {:.3} of the variance, KL {:.1} nats, {} latents in use",
+            self.nmse, self.kl, self.active_latents
+        )
+    }
+}
+
 /// Trains V and writes the run's `vae.safetensors`.
 ///
 /// # Errors
