@@ -11,7 +11,7 @@ use dreamstep::play::Arena;
 use dreamstep::progress::Progress;
 use dreamstep::rollouts;
 use dreamstep::run_dir::{RunDir, write_atomic};
-use dreamstep::stage::{EpochRecord, StageInput};
+use dreamstep::stage::{EpochRecord, Split, StageInput};
 use dreamstep::{collect, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_runtime::Backend;
 use std::io::Write;
@@ -232,6 +232,9 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     let makes_mdnrnn = makes(&run.mdnrnn(), wants(Stage::Mdnrnn), &config, &["controller", "evaluate"], force)?;
     if makes_mdnrnn && !makes_vae {
         pack::expect(&run.vae(), "vae")?;
+    }
+    if makes_vae || makes_mdnrnn {
+        Split::new(config.seed, episodes.len(), config.vae.validation)?;
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.

@@ -7,7 +7,7 @@
 //! square of libtorch's values of that vector over all steps. r keeps a component that happens to be near zero from asking for
 //! more digits than the sums behind it have.
 
-use dreamstep::checkpoint::{Checkpoint, meta};
+use dreamstep::checkpoint::Checkpoint;
 use dreamstep::config::Config;
 use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape};
 use dreamstep::nets::vae::{Vae, VaeShape};
@@ -16,7 +16,7 @@ use dreamstep::pack;
 use dreamstep::rollouts::{Episode, file_name};
 use dreamstep::run_dir::RunDir;
 use dreamstep_core::dims::Dims;
-use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
@@ -66,7 +66,7 @@ impl Fixture {
         vae.tensors.get_mut(names::ENCODER_WEIGHT[2]).unwrap().data.iter_mut().for_each(|w| *w *= 20.0);
         vae.insert(names::NORMALIZER_MEAN, &[o], mean.clone());
         vae.insert(names::NORMALIZER_INV_STD, &[o], inv_std);
-        vae.set_meta(meta::OBS_CLIP, CLIP as f32);
+        vae.set_meta(key::OBS_CLIP, CLIP as f32);
 
         let mut mdnrnn = Checkpoint::default();
         let vs = nn::VarStore::new(Device::Cpu);
@@ -79,11 +79,11 @@ impl Fixture {
         };
         let _ = MdnRnn::new(&vs.root(), shape, rng);
         mdnrnn.tensors = export(&vs).unwrap();
-        mdnrnn.set_meta(meta::MIXTURES, DIMS.mixtures);
-        mdnrnn.set_meta(meta::MIXTURE, "joint");
-        mdnrnn.set_meta(meta::PREDICTS, "z");
-        mdnrnn.set_meta(meta::LOG_SIGMA_MIN, LOG_SIGMA_MIN);
-        mdnrnn.set_meta(meta::REWARD_OFFSET, REWARD_OFFSET);
+        mdnrnn.set_meta(key::DIM_MIXTURES, DIMS.mixtures);
+        mdnrnn.set_meta(key::GMM_MIXTURE, "joint");
+        mdnrnn.set_meta(key::GMM_TARGET, "z");
+        mdnrnn.set_meta(key::GMM_LOG_SIGMA_MIN, LOG_SIGMA_MIN);
+        mdnrnn.set_meta(key::REWARD_OFFSET, REWARD_OFFSET);
 
         let mut controller = Checkpoint::default();
         controller.insert(names::FC_WEIGHT, &[a, z + h], draw(3, a * (z + h)).iter().map(|n| 0.1 * n).collect());
