@@ -43,6 +43,11 @@ pub enum ReadError<'a> {
         /// Tensors allowed.
         limit: usize,
     },
+    /// More metadata keys than the reader allows.
+    TooManyKeys {
+        /// Keys allowed.
+        limit: usize,
+    },
     /// A tensor has more axes than the reader allows.
     TooManyAxes {
         /// The tensor.
@@ -77,9 +82,9 @@ pub enum ReadError<'a> {
         /// Bytes of data in the file.
         data: usize,
     },
-    /// No tensor begins where another ended: a hole or an overlap.
+    /// No tensor begins where another ended, or one begins inside another: a hole or an overlap.
     NotContiguous {
-        /// Offset in the data where a tensor should begin.
+        /// Offset in the data.
         at: u64,
     },
 }
@@ -122,13 +127,22 @@ pub enum LoadError<'a> {
         /// What it is.
         found: &'a str,
     },
+    /// A tensor of another number of axes.
+    WrongRank {
+        /// The tensor.
+        name: &'static str,
+        /// What it should be.
+        expected: usize,
+        /// What it is.
+        found: usize,
+    },
     /// A tensor of another shape.
     WrongShape {
         /// The tensor.
         name: &'static str,
         /// What it should be; unused axes are 0.
         expected: [usize; 3],
-        /// What it is; unused axes are 0.
+        /// What it is, with as many axes.
         found: [usize; 3],
     },
     /// A tensor's data do not lie on a four-byte boundary in memory.
@@ -169,6 +183,7 @@ impl fmt::Display for ReadError<'_> {
             Self::Syntax { at, expected } => write!(f, "safetensors header: expected {expected} at byte {at}"),
             Self::Duplicate { name } => write!(f, "safetensors header: `{name}` stands twice"),
             Self::TooManyTensors { limit } => write!(f, "safetensors header: more than {limit} tensors"),
+            Self::TooManyKeys { limit } => write!(f, "safetensors header: more than {limit} metadata keys"),
             Self::TooManyAxes { name, limit } => write!(f, "tensor `{name}`: more than {limit} axes"),
             Self::UnknownDtype { name, found } => write!(f, "tensor `{name}`: unknown dtype `{found}`"),
             Self::WrongLength { name, expected: Some(expected), found } => {
@@ -183,7 +198,7 @@ impl fmt::Display for ReadError<'_> {
             Self::NotContiguous { at } => {
                 write!(
                     f,
-                    "safetensors header: tensors must follow each other without hole or overlap, none begins at byte {at}"
+                    "safetensors header: tensors must follow each other without hole or overlap, and do not at byte {at}"
                 )
             }
         }
@@ -201,11 +216,12 @@ impl fmt::Display for LoadError<'_> {
             Self::WrongDtype { name, expected, found } => {
                 write!(f, "tensor `{name}`: expected dtype {expected}, found {found}")
             }
+            Self::WrongRank { name, expected, found } => {
+                write!(f, "tensor `{name}`: expected {expected} axes, found {found}")
+            }
             Self::WrongShape { name, expected, found } => {
-                write!(f, "tensor `{name}`: expected shape ")?;
-                shape(f, expected)?;
-                f.write_str(", found ")?;
-                shape(f, found)
+                let rank = expected.iter().take_while(|&&axis| axis > 0).count();
+                write!(f, "tensor `{name}`: expected shape {:?}, found {:?}", &expected[..rank], &found[..rank])
             }
             Self::Misaligned { name } => {
                 write!(f, "tensor `{name}`: expected its data on a 4-byte boundary in memory (align the file's bytes to 64)")
@@ -216,14 +232,6 @@ impl fmt::Display for LoadError<'_> {
             Self::Backend { name } => write!(f, "back end `{name}`: this processor does not run it"),
         }
     }
-}
-
-fn shape(f: &mut fmt::Formatter<'_>, shape: [usize; 3]) -> fmt::Result {
-    f.write_str("[")?;
-    for (i, axis) in shape.iter().take_while(|&&axis| axis > 0).enumerate() {
-        write!(f, "{}{axis}", if i > 0 { ", " } else { "" })?;
-    }
-    f.write_str("]")
 }
 
 impl core::error::Error for ReadError<'_> {}

@@ -15,6 +15,8 @@ use crate::error::ReadError;
 pub const MAX_HEADER: usize = 1 << 20;
 /// Most tensors accepted.
 pub const MAX_TENSORS: usize = 256;
+/// Most metadata keys accepted. The look-up for a key that stands twice takes time in their square.
+pub const MAX_METADATA: usize = 256;
 /// Most axes accepted.
 pub const MAX_AXES: usize = 8;
 
@@ -129,7 +131,11 @@ impl<'a> File<'a> {
         }
         for (i, pair) in metadata.into_iter().flat_map(Pairs::new).enumerate() {
             let (key, _) = pair?;
-            if self.metadata_entries().take(i).any(|(other, _)| other == key) {
+            if i == MAX_METADATA {
+                return Err(ReadError::TooManyKeys { limit: MAX_METADATA });
+            }
+            let mut earlier = metadata.into_iter().flat_map(Pairs::new).flatten().take(i);
+            if earlier.any(|(other, _)| other == key) {
                 return Err(ReadError::Duplicate { name: key });
             }
         }
@@ -137,7 +143,12 @@ impl<'a> File<'a> {
         let mut at = 0;
         for _ in 0..filled {
             let next = self.tensors().find(|tensor| tensor.begin == at && tensor.end > at);
-            at = next.ok_or(ReadError::NotContiguous { at })?.end;
+            let end = next.ok_or(ReadError::NotContiguous { at })?.end;
+            // An empty tensor may stand between two others, not inside one.
+            if let Some(inside) = self.tensors().find(|t| t.begin == t.end && at < t.begin && t.begin < end) {
+                return Err(ReadError::NotContiguous { at: inside.begin });
+            }
+            at = end;
         }
         if at != self.data.len() as u64 { Err(ReadError::NotContiguous { at }) } else { Ok(()) }
     }
@@ -148,7 +159,7 @@ const METADATA: &str = "__metadata__";
 /// Bytes of one element, by the format's dtype names. The sub-byte ones are left out: no whole number of bytes.
 fn dtype_bytes(dtype: &str) -> Option<u64> {
     Some(match dtype {
-        "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" => 1,
+        "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => 1,
         "I16" | "U16" | "F16" | "BF16" => 2,
         "I32" | "U32" | "F32" => 4,
         "I64" | "U64" | "F64" | "C64" => 8,
@@ -381,15 +392,21 @@ impl<'a> Cursor<'a> {
     }
 
     fn escape(&mut self) -> Result<(), ReadError<'a>> {
-        let bytes = self.text.as_bytes();
-        match bytes.get(self.at + 1) {
+        match self.text.as_bytes().get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') if bytes.get(self.at + 2..self.at + 6).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit)) => {
-                self.at += 6
-            }
-            _ => return Err(self.syntax("a JSON escape")),
+            _ => match (self.utf16(self.at), self.utf16(self.at + 6)) {
+                (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => self.at += 12,
+                (Some(0xd800..0xe000) | None, _) => return Err(self.syntax("a JSON escape")),
+                (Some(_), _) => self.at += 6,
+            },
         }
         Ok(())
+    }
+
+    /// The UTF-16 unit that `\uXXXX` at `at` stands for. A surrogate is a character only in a pair.
+    fn utf16(&self, at: usize) -> Option<u32> {
+        let digits = self.text.as_bytes().get(at..at + 6)?.strip_prefix(b"\\u")?;
+        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
     }
 
     /// An unsigned integer without sign, point, exponent or leading zero.
