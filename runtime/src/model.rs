@@ -139,6 +139,7 @@ impl<'f> Model<'f> {
             match file.tensor(spec.name) {
                 Some(tensor) => {
                     check(&tensor, spec.name, spec.shape)?;
+                    finite(floats(&tensor, spec.name)?, spec.name)?;
                 }
                 None if spec.optional => {}
                 None => return Err(LoadError::MissingTensor { name: spec.name }),
@@ -242,8 +243,8 @@ fn selftest<'f>(file: &File<'f>, settings: &Settings) -> Result<Option<SelfTestV
     let rows = |name, width| {
         let Some(tensor) = file.tensor(name) else { return Ok(None) };
         let steps = tensor.shape().first().copied().unwrap_or(0);
-        check(&tensor, name, [steps, padded(width), 0])?;
-        floats(&tensor, name).map(|values| Some((steps, values)))
+        check(&tensor, name, [steps.max(1), padded(width), 0])?;
+        finite(floats(&tensor, name)?, name).map(|values| Some((steps, values)))
     };
     let observations = rows(packed::SELFTEST_OBSERVATIONS, settings.dims.obs)?;
     let actions = rows(packed::SELFTEST_ACTIONS, settings.dims.action)?;
@@ -269,6 +270,9 @@ fn check<'f>(tensor: &Tensor<'f>, name: &'static str, expected: [usize; 3]) -> R
         return Err(LoadError::WrongDtype { name, expected: "F32", found: tensor.dtype });
     }
     let rank = expected.iter().take_while(|&&axis| axis > 0).count();
+    if tensor.rank() != rank {
+        return Err(LoadError::WrongRank { name, expected: rank, found: tensor.rank() });
+    }
     if tensor.shape() != &expected[..rank] {
         let mut found = [0; 3];
         found.iter_mut().zip(tensor.shape()).for_each(|(slot, &axis)| *slot = axis);
@@ -279,15 +283,14 @@ fn check<'f>(tensor: &Tensor<'f>, name: &'static str, expected: [usize; 3]) -> R
 
 /// The values, in place.
 fn floats<'f>(tensor: &Tensor<'f>, name: &'static str) -> Result<&'f [f32], LoadError<'f>> {
-    let values = bytemuck::try_cast_slice(tensor.data).map_err(|_| LoadError::Misaligned { name })?;
-    finite(values, name)?;
-    Ok(values)
+    bytemuck::try_cast_slice(tensor.data).map_err(|_| LoadError::Misaligned { name })
 }
 
-fn finite<'f>(values: &[f32], name: &'static str) -> Result<(), LoadError<'f>> {
+/// The values, none of them infinite or NaN.
+fn finite<'f>(values: &'f [f32], name: &'static str) -> Result<&'f [f32], LoadError<'f>> {
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(LoadError::NonFinite { name, index }),
-        None => Ok(()),
+        None => Ok(values),
     }
 }
 

@@ -1,0 +1,407 @@
+//! What does an agent promise its loop? A refused call changes nothing, the order of calls is kept, an episode repeats bit for
+//! bit, and neither the memory, nor another agent, nor where the file lies has a say in the bits.
+
+use dreamstep_core::names::checkpoint;
+use dreamstep_core::pack::{AlignedBytes, Parts, pack};
+use dreamstep_fixtures::synthetic;
+use dreamstep_runtime::{Agent, Backend, Dims, MemoryError, Model, StepError, memory_len};
+use std::collections::BTreeMap;
+
+const DIMS: Dims = Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, encoder: [9, 17] };
+
+/// Steps of an episode.
+const EPISODE: u64 = 12;
+
+fn observation(t: u64) -> Vec<f32> {
+    synthetic::observation(&DIMS, 2, t)
+}
+
+/// An agent whose action range is -half..half, or as `mid` shifts it.
+fn file(mid: f32, half: f32) -> AlignedBytes {
+    let parts = Parts {
+        tensors: &synthetic::tensors(&DIMS, 1),
+        settings: synthetic::settings(&DIMS),
+        action_low: &[mid - half; 3],
+        action_high: &[mid + half; 3],
+        selftest: None,
+        provenance: &BTreeMap::new(),
+    };
+    AlignedBytes::new(&pack(&parts).unwrap())
+}
+
+/// Runs `test` with a fresh agent on every back end that this processor has.
+fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>)) {
+    let file = file(0.0, 0.5);
+    for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+        let model = Model::load_with(&file, backend).unwrap();
+        let mut memory = vec![f32::NAN; memory_len(&DIMS)];
+        test(&mut Agent::new(&model, &mut memory).unwrap());
+    }
+}
+
+/// Everything that an agent shows, as bits.
+fn bits(agent: &Agent<'_, '_>) -> Vec<u32> {
+    let digest = agent.digest();
+    let values = [agent.hidden(), agent.cell(), agent.latent(), agent.unit_action()].concat();
+    [digest as u32, (digest >> 32) as u32].into_iter().chain(values.iter().map(|v| v.to_bits())).collect()
+}
+
+/// An action and what the agent shows after it, as bits.
+fn shown(action: &[f32], agent: &Agent<'_, '_>) -> Vec<u32> {
+    action.iter().map(|v| v.to_bits()).chain(bits(agent)).collect()
+}
+
+/// The actions and states of steps `range`, as bits.
+fn live(agent: &mut Agent<'_, '_>, range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
+    let step = |t| {
+        let mut action = [f32::NAN; 3];
+        agent.step(&observation(t), &mut action).unwrap();
+        shown(&action, agent)
+    };
+    range.map(step).collect()
+}
+
+/// What an undisturbed agent does.
+fn undisturbed(range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
+    let file = file(0.0, 0.5);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    live(&mut Agent::new(&model, &mut memory).unwrap(), range)
+}
+
+#[test]
+fn a_refused_observation_is_as_if_it_had_never_come() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = live(agent, 0..4);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::NAN, f32::from_bits(0x7f80_0001)] {
+            for index in [0, DIMS.obs / 2, DIMS.obs - 1] {
+                let before = bits(agent);
+                let (mut broken, mut action) = (observation(99), [7.0; 3]);
+                broken[index] = bad;
+                for error in [
+                    agent.act(&broken, &mut action).unwrap_err(),
+                    agent.step(&broken, &mut action).unwrap_err(),
+                    agent.act_in_place(&broken).unwrap_err(),
+                ] {
+                    let StepError::NonFinite { index: at, found } = error else { panic!("{error:?}") };
+                    assert_eq!((at, found.to_bits()), (index, bad.to_bits()));
+                    let message = format!("observation[{index}]: expected a finite value, found {bad}");
+                    assert_eq!(error.to_string(), message);
+                }
+                assert_eq!(action, [7.0; 3], "the action buffer is left alone");
+                assert_eq!(bits(agent), before);
+                assert_eq!(agent.advance(), Err(StepError::AdvanceBeforeAct), "a refused act is none");
+            }
+        }
+        found.extend(live(agent, 4..EPISODE));
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn the_first_of_several_bad_values_is_named() {
+    on_every_back_end(|agent| {
+        let mut broken = observation(0);
+        (broken[3], broken[9]) = (f32::INFINITY, f32::NAN);
+        let error = agent.act(&broken, &mut [0.0; 3]);
+        assert_eq!(error, Err(StepError::NonFinite { index: 3, found: f32::INFINITY }));
+    });
+}
+
+#[test]
+fn a_bad_observation_between_act_and_advance_leaves_the_act() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = live(agent, 0..3);
+        let (mut action, mut other) = ([0.0; 3], [0.0; 3]);
+        agent.act(&observation(3), &mut action).unwrap();
+        agent.act(&[f32::NAN; 21], &mut other).unwrap_err();
+        agent.act(&observation(4)[1..], &mut other).unwrap_err();
+        agent.advance().unwrap();
+        found.push(shown(&action, agent));
+        found.extend(live(agent, 4..EPISODE));
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn the_largest_finite_observations_are_taken() {
+    on_every_back_end(|agent| {
+        let mut action = [0.0; 3];
+        for value in [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -0.0] {
+            agent.step(&[value; 21], &mut action).unwrap();
+            assert!(action.iter().all(|v| v.abs() <= 0.5), "{value}: {action:?}");
+            assert!(agent.hidden().iter().all(|v| v.is_finite()), "{value}");
+        }
+    });
+}
+
+#[test]
+fn slices_of_another_length_are_refused() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = live(agent, 0..2);
+        let before = bits(agent);
+        for n in [0, 20, 22, 32] {
+            let error = agent.step(&vec![0.0; n], &mut [0.0; 3]).unwrap_err();
+            assert_eq!(error, StepError::ObservationLength { expected: 21, found: n });
+            assert_eq!(error.to_string(), format!("observation: expected 21 values, found {n}"));
+        }
+        for n in [0, 2, 4, 16] {
+            let error = agent.step(&observation(2), &mut vec![0.0; n]).unwrap_err();
+            assert_eq!(error, StepError::ActionLength { expected: 3, found: n });
+            assert_eq!(error.to_string(), format!("action buffer: expected 3 values, found {n}"));
+            assert_eq!(agent.override_action(&vec![0.0; n]), Err(error));
+        }
+        assert_eq!(bits(agent), before);
+        found.extend(live(agent, 2..EPISODE));
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn there_is_nothing_to_advance_or_override_before_an_act() {
+    on_every_back_end(|agent| {
+        let refused = |agent: &mut Agent<'_, '_>| {
+            let before = bits(agent);
+            assert_eq!(agent.advance(), Err(StepError::AdvanceBeforeAct));
+            assert_eq!(agent.override_action(&[0.0; 3]), Err(StepError::AdvanceBeforeAct));
+            assert_eq!(bits(agent), before);
+        };
+        refused(agent);
+        live(agent, 0..2);
+        refused(agent);
+        agent.act(&observation(2), &mut [0.0; 3]).unwrap();
+        agent.reset();
+        refused(agent);
+        let message = "advance: expected an act before it, found none since the last advance or reset";
+        assert_eq!(agent.advance().unwrap_err().to_string(), message);
+    });
+}
+
+#[test]
+fn acting_again_answers_from_the_same_state_and_the_last_act_counts() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = live(agent, 0..3);
+        let (mut first, mut again) = ([0.0; 3], [0.0; 3]);
+        let digest = agent.digest();
+        for t in [50, 51, 50] {
+            agent.act(&observation(t), &mut again).unwrap();
+            if t == 50 && first == [0.0; 3] {
+                first = again;
+            }
+            assert_eq!(agent.digest(), digest, "act only reads the recurrent state");
+        }
+        assert_eq!(first, again, "the same observation from the same state");
+        // As if only this one had come.
+        found.extend(live(agent, 3..EPISODE));
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn predicting_changes_nothing() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = Vec::new();
+        for t in 0..EPISODE {
+            assert!(agent.predict().is_some());
+            let mut action = [0.0; 3];
+            agent.act(&observation(t), &mut action).unwrap();
+            let before = bits(agent);
+            agent.predict().unwrap();
+            assert_eq!(bits(agent), before);
+            agent.advance().unwrap();
+            found.push(shown(&action, agent));
+        }
+        assert_eq!(found, expected, "step is act, then advance");
+    });
+}
+
+#[test]
+fn reset_begins_the_first_episode_again() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let fresh = bits(agent);
+        assert!(fresh[2..].iter().all(|&v| v == 0), "an episode begins with zeros");
+        for steps in [EPISODE, 1, 0, 7] {
+            live(agent, 100..100 + steps);
+            agent.act(&observation(200), &mut [0.0; 3]).unwrap(); // and no advance
+            agent.reset();
+            assert_eq!(bits(agent), fresh);
+            assert_eq!(live(agent, 0..EPISODE), expected);
+            agent.reset();
+        }
+    });
+}
+
+#[test]
+fn overriding_with_the_own_action_changes_nothing() {
+    // Where the action range is exact in binary: [-½, ½] is.
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = Vec::new();
+        for t in 0..EPISODE {
+            let mut action = [0.0; 3];
+            agent.act(&observation(t), &mut action).unwrap();
+            agent.override_action(&action).unwrap();
+            agent.advance().unwrap();
+            found.push(shown(&action, agent));
+        }
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn overriding_with_another_action_is_remembered() {
+    on_every_back_end(|agent| {
+        let mut after = |applied: Option<[f32; 3]>| {
+            agent.reset();
+            live(agent, 0..2);
+            agent.act(&observation(2), &mut [0.0; 3]).unwrap();
+            let latent = agent.latent().to_vec();
+            if let Some(applied) = applied {
+                agent.override_action(&applied).unwrap();
+            }
+            assert_eq!(agent.latent(), latent, "only the action is overridden");
+            let unit = agent.unit_action().to_vec();
+            agent.advance().unwrap();
+            (unit, agent.digest())
+        };
+        let own = after(None);
+        let other = after(Some([0.25, -0.5, 0.0]));
+        assert_eq!(other.0, [0.5, -1.0, 0.0], "in units of half the range");
+        assert_ne!(other.1, own.1, "the state remembers what was applied");
+        assert_eq!(after(Some([0.25, -0.5, 0.0])), other);
+        // Beyond the range is at its end.
+        assert_eq!(after(Some([3.0, -3.0, 0.0])), after(Some([0.5, -0.5, 0.0])));
+        assert_eq!(after(Some([f32::MAX, f32::MIN, 0.0])), after(Some([0.5, -0.5, 0.0])));
+        // The last override counts, and a new act forgets it.
+        agent.reset();
+        live(agent, 0..2);
+        agent.act(&observation(2), &mut [0.0; 3]).unwrap();
+        agent.override_action(&[0.125; 3]).unwrap();
+        agent.override_action(&[0.25, -0.5, 0.0]).unwrap();
+        assert_eq!(agent.unit_action(), other.0);
+        agent.act(&observation(2), &mut [0.0; 3]).unwrap();
+        agent.advance().unwrap();
+        assert_eq!(agent.digest(), own.1);
+    });
+}
+
+#[test]
+fn an_override_that_is_not_finite_is_refused() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        let mut found = live(agent, 0..2);
+        let mut action = [0.0; 3];
+        agent.act(&observation(2), &mut action).unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for index in 0..3 {
+                let before = bits(agent);
+                let mut applied = [0.25; 3];
+                applied[index] = bad;
+                let error = agent.override_action(&applied).unwrap_err();
+                let StepError::NonFiniteAction { index: at, found } = error else { panic!("{error:?}") };
+                assert_eq!((at, found.to_bits()), (index, bad.to_bits()));
+                assert_eq!(error.to_string(), format!("action[{index}]: expected a finite value, found {bad}"));
+                assert_eq!(bits(agent), before);
+            }
+        }
+        agent.advance().unwrap();
+        found.push(shown(&action, agent));
+        found.extend(live(agent, 3..EPISODE));
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn an_override_is_in_the_environments_units() {
+    let file = file(1.0, 2.0); // actions from -1 to 3
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut action = [0.0; 3];
+    agent.act(&observation(0), &mut action).unwrap();
+    let mapped: Vec<f32> = agent.unit_action().iter().map(|u| 1.0 + 2.0 * u).collect();
+    assert_eq!(action.as_slice(), mapped);
+    agent.override_action(&[-1.0, 1.0, 2.0]).unwrap();
+    assert_eq!(agent.unit_action(), [-1.0, 0.0, 0.5]);
+    agent.override_action(&[-1.5, 3.5, 3.0]).unwrap();
+    assert_eq!(agent.unit_action(), [-1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn the_memory_is_measured_and_its_content_does_not_matter() {
+    let expected = undisturbed(0..EPISODE);
+    let file = file(0.0, 0.5);
+    let model = Model::load(&file).unwrap();
+    let need = memory_len(&DIMS);
+    for found in [0, 1, need / 2, need - 16, need - 1] {
+        let mut memory = vec![0.0; found];
+        let error = Agent::new(&model, &mut memory).unwrap_err();
+        assert_eq!(error, MemoryError { expected: need, found });
+        assert_eq!(error.to_string(), format!("agent memory: expected at least {need} values, found {found}"));
+    }
+    for (found, content) in [(need, 1e30), (need + 1, f32::NAN), (need + 1000, -1.0), (need, f32::INFINITY)] {
+        let mut memory = vec![content; found];
+        // The agent may begin at any value of a larger block.
+        let at = (found - need).min(3);
+        let mut agent = Agent::new(&model, &mut memory[at..]).unwrap();
+        assert_eq!(live(&mut agent, 0..EPISODE), expected, "{found} values of {content}");
+    }
+}
+
+#[test]
+fn two_agents_on_one_model_do_not_disturb_each_other() {
+    let (first, second) = (undisturbed(0..EPISODE), undisturbed(30..30 + EPISODE));
+    let file = file(0.0, 0.5);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![f32::NAN; 2 * memory_len(&DIMS)];
+    let (left, right) = memory.split_at_mut(memory_len(&DIMS));
+    let (mut a, mut b) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+    for t in 0..EPISODE {
+        let (mut action, i) = ([0.0; 3], t as usize);
+        a.act(&observation(t), &mut action).unwrap();
+        assert_eq!(live(&mut b, 30 + t..31 + t), second[i..=i]);
+        b.predict().unwrap();
+        a.advance().unwrap();
+        assert_eq!(shown(&action, &a), first[i]);
+    }
+    b.reset();
+    assert_eq!(live(&mut a, EPISODE..EPISODE + 1), undisturbed(0..EPISODE + 1)[EPISODE as usize..]);
+    assert_eq!(live(&mut b, 0..EPISODE), first);
+}
+
+#[test]
+fn a_models_place_in_memory_has_no_say() {
+    let expected = undisturbed(0..EPISODE);
+    let file = file(0.0, 0.5);
+    for offset in (0..128).step_by(4) {
+        let moved = AlignedBytes::new(&[&vec![0xAA; offset], &file[..]].concat());
+        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+            let model = Model::load_with(&moved[offset..], backend).unwrap();
+            let mut memory = vec![0.0; memory_len(&DIMS)];
+            let found = live(&mut Agent::new(&model, &mut memory).unwrap(), 0..EPISODE);
+            assert_eq!(found, expected, "{} bytes off, {}", offset, backend.name());
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
+    let file = file(0.0, 0.5);
+    let model = Model::load(&file).unwrap();
+    let tensors = synthetic::tensors(&DIMS, 8);
+    let (weight, bias) = (&tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
+    let panels = dreamstep_core::pack::controller_panels(&DIMS, weight, bias);
+    let other = model.with_controller(&panels).unwrap();
+    let run = |model: &Model<'_>| {
+        let mut memory = vec![0.0; memory_len(&DIMS)];
+        live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE)
+    };
+    assert_ne!(run(&other), run(&model));
+    assert_eq!(run(&model), undisturbed(0..EPISODE));
+}

@@ -1,0 +1,540 @@
+//! Is every damaged agent refused, each fault with its own error in one line? Valid packed agents are taken apart, damaged in one
+//! place and put together again as valid safetensors files, so that it is the loader that must notice and not the reader. Then
+//! the same by chance: what loads in spite of a mutation must run.
+
+use dreamstep_core::names::{checkpoint, metadata as key, packed};
+use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, controller_panels, pack, safetensors_bytes};
+use dreamstep_core::reader::File;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_fixtures::synthetic;
+use dreamstep_runtime::{Agent, Dims, LoadError, Model, SelfTestError, memory_len};
+use std::collections::BTreeMap;
+
+const DIMS: Dims = Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] };
+const STEPS: usize = 4;
+
+/// A packed agent of [`DIMS`] with self-test vectors, as bytes.
+fn agent() -> Vec<u8> {
+    let plain = synthetic::agent(&DIMS, 1);
+    let model = Model::load(&plain).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut selftest = SelfTest::default();
+    for t in 0..STEPS as u64 {
+        let mut action = vec![0.0; DIMS.action];
+        let observation = synthetic::observation(&DIMS, 2, t);
+        agent.step(&observation, &mut action).unwrap();
+        selftest.observations.push(observation);
+        selftest.actions.push(action);
+    }
+    let mut settings = synthetic::settings(&DIMS);
+    settings.selftest_digest = Some(agent.digest());
+    let parts = Parts {
+        tensors: &synthetic::tensors(&DIMS, 1),
+        settings,
+        action_low: &[-0.4; 2],
+        action_high: &[0.4; 2],
+        selftest: Some(&selftest),
+        provenance: &BTreeMap::new(),
+    };
+    pack(&parts).unwrap()
+}
+
+/// One tensor, taken out of its file.
+#[derive(Clone)]
+struct Loose {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+/// A file in pieces.
+#[derive(Clone)]
+struct Pieces {
+    metadata: BTreeMap<String, String>,
+    tensors: Vec<Loose>,
+}
+
+impl Pieces {
+    fn of(bytes: &[u8]) -> Self {
+        let file = File::parse(bytes).unwrap();
+        let owned = |(key, value): (&str, &str)| (key.to_string(), value.to_string());
+        let tensors = file.tensors().map(|t| Loose {
+            name: t.name.to_string(),
+            dtype: t.dtype.to_string(),
+            shape: t.shape().to_vec(),
+            data: t.data.to_vec(),
+        });
+        Self { metadata: file.metadata_entries().map(owned).collect(), tensors: tensors.collect() }
+    }
+
+    fn tensor(&mut self, name: &str) -> &mut Loose {
+        self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no tensor `{name}`"))
+    }
+
+    fn remove(&mut self, name: &str) {
+        assert!(self.tensors.iter().any(|tensor| tensor.name == name), "no tensor `{name}`");
+        self.tensors.retain(|tensor| tensor.name != name);
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        assert!(self.metadata.insert(key.to_string(), value.to_string()).is_some(), "no key `{key}`");
+    }
+
+    /// The file's bytes, its data `shift` bytes after a multiple of 64.
+    fn bytes(&self, shift: usize) -> Vec<u8> {
+        let pairs: Vec<_> = self.metadata.iter().map(|(key, value)| format!("{key:?}:{value:?}")).collect();
+        let mut header = format!("{{\"__metadata__\":{{{}}}", pairs.join(","));
+        let mut data = Vec::new();
+        for Loose { name, dtype, shape, data: own } in &self.tensors {
+            let begin = data.len();
+            data.extend(own);
+            header +=
+                &format!(",{name:?}:{{\"dtype\":{dtype:?},\"shape\":{shape:?},\"data_offsets\":[{begin},{}]}}", data.len());
+        }
+        header += "}";
+        let padding = (8 + header.len()).next_multiple_of(64) - 8 - header.len() + shift;
+        header.extend(std::iter::repeat_n(' ', padding));
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+    }
+
+    fn load<T>(&self, look: impl FnOnce(Result<Model<'_>, LoadError<'_>>) -> T) -> T {
+        let bytes = AlignedBytes::new(&self.bytes(0));
+        look(Model::load(&bytes))
+    }
+}
+
+impl Loose {
+    /// Fits the data to the shape, with zeros.
+    fn reshape(&mut self, shape: &[usize]) {
+        self.shape = shape.to_vec();
+        self.data.resize(4 * shape.iter().product::<usize>(), 0);
+    }
+
+    fn put(&mut self, index: usize, value: f32) {
+        self.data[4 * index..][..4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    fn flip_lowest_bit(&mut self, index: usize) {
+        self.data[4 * index] ^= 1;
+    }
+}
+
+/// Each message must be one line; the file must be refused with this one.
+#[track_caller]
+fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
+    let mut pieces = Pieces::of(&agent());
+    damage(&mut pieces);
+    pieces.load(|result| match result {
+        Ok(_) => panic!("{what}: loaded, expected `{message}`"),
+        Err(error) => assert_eq!(error.to_string(), message, "{what}"),
+    });
+    assert_eq!(message.lines().count(), 1, "{what}");
+}
+
+const KEYS: [&str; 18] = [
+    key::FORMAT,
+    key::PRECISION,
+    key::ACTION_LATENT,
+    key::RNN_INPUT,
+    key::GMM_MIXTURE,
+    key::GMM_SIGMA,
+    key::DIM_OBS,
+    key::DIM_ACTION,
+    key::DIM_LATENT,
+    key::DIM_HIDDEN,
+    key::DIM_MIXTURES,
+    key::DIM_ENCODER[0],
+    key::DIM_ENCODER[1],
+    key::OBS_CLIP,
+    key::ACTION_SQUASH,
+    key::GMM_TARGET,
+    key::GMM_LOG_SIGMA_MIN,
+    key::REWARD_OFFSET,
+];
+
+/// Every tensor of the packed file and its shape for [`DIMS`], written out.
+const TENSORS: [(&str, &[usize]); 13] = [
+    (packed::OBSERVATION_MEAN, &[16]),
+    (packed::OBSERVATION_INV_STD, &[16]),
+    (packed::ENCODER_0, &[1, 6, 16]),
+    (packed::ENCODER_2, &[1, 10, 16]),
+    (packed::ENCODER_MEAN, &[1, 5, 16]),
+    (packed::ENCODER_LOG_VAR, &[1, 5, 16]),
+    (packed::FC, &[1, 11, 16]),
+    (packed::ACTION_MID, &[16]),
+    (packed::ACTION_HALF, &[16]),
+    (packed::RNN, &[1, 13, 64]),
+    (packed::GMM, &[1, 8, 16]),
+    (packed::SELFTEST_OBSERVATIONS, &[STEPS, 16]),
+    (packed::SELFTEST_ACTIONS, &[STEPS, 16]),
+];
+
+#[test]
+fn an_agent_that_is_whole_loads() {
+    let pieces = Pieces::of(&agent());
+    assert_eq!(pieces.metadata.len(), KEYS.len() + 1, "{:?}", pieces.metadata.keys());
+    let found: BTreeMap<_, _> = pieces.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
+    assert_eq!(found, TENSORS.into_iter().collect());
+    pieces.load(|model| {
+        let model = model.unwrap();
+        assert!(*model.dims() == DIMS && model.has_mdn());
+        assert_eq!(model.self_test(&mut vec![0.0; memory_len(&DIMS)]), Ok(()));
+    });
+}
+
+#[test]
+fn metadata() {
+    for key in KEYS {
+        let message = format!("metadata `{key}`: expected, not found (is this a packed agent?)");
+        refused("missing", &message, |file| drop(file.metadata.remove(key)));
+    }
+    let one_of = [
+        (key::FORMAT, "packed-1", ["packed-2", "packed-1 ", "checkpoint-1"]),
+        (key::PRECISION, "f32", ["f16", "i8", "F32"]),
+        (key::ACTION_LATENT, "mean", ["sample", "Mean", ""]),
+        (key::RNN_INPUT, "action,z", ["z,action", "action, z", "z"]),
+        (key::GMM_MIXTURE, "joint", ["dimension", "", "joint,"]),
+        (key::GMM_SIGMA, "exp", ["softplus", "", "e"]),
+        (key::ACTION_SQUASH, "clamp or tanh", ["none", "Tanh", "clamp,tanh"]),
+        (key::GMM_TARGET, "z or delta", ["dz", "Z", "z,delta"]),
+        (key::OBS_CLIP, "a positive number", ["0", "-10", "inf"]),
+        (key::OBS_CLIP, "a positive number", ["NaN", "ten", ""]),
+        (key::GMM_LOG_SIGMA_MIN, "a finite number", ["-inf", "1e39", "NaN"]),
+        (key::REWARD_OFFSET, "a finite number", ["infinity", "0,5", " 0"]),
+        (key::SELFTEST_DIGEST, "16 hexadecimal digits", ["", "0123456789abcde", "0123456789abcdefg"]),
+        (key::SELFTEST_DIGEST, "16 hexadecimal digits", ["0123456789abcdeg", "+123456789abcdef", "0x23456789abcdef"]),
+    ];
+    for (key, expected, values) in one_of {
+        for found in values {
+            let message = format!("metadata `{key}`: expected {expected}, found `{found}`");
+            refused("bad value", &message, |file| file.set(key, found));
+        }
+    }
+    for key in KEYS.into_iter().filter(|key| key.starts_with("dims.")) {
+        for found in ["0", "65537", "-1", "5.0", "5 ", "", "0x5", "18446744073709551616"] {
+            let message = format!("metadata `{key}`: expected an integer from 1 to 65536, found `{found}`");
+            refused("bad size", &message, |file| file.set(key, found));
+        }
+    }
+}
+
+#[test]
+fn sizes_that_the_tensors_do_not_have() {
+    let cases = [
+        (key::DIM_OBS, "6", "encoder.0.panels", "[1, 7, 16]", "[1, 6, 16]"),
+        (key::DIM_OBS, "17", "observation.mean", "[32]", "[16]"),
+        (key::DIM_ACTION, "3", "rnn.panels", "[1, 14, 64]", "[1, 13, 64]"),
+        (key::DIM_ACTION, "17", "fc.panels", "[1, 11, 32]", "[1, 11, 16]"),
+        (key::DIM_LATENT, "2", "fc.panels", "[1, 10, 16]", "[1, 11, 16]"),
+        (key::DIM_LATENT, "65536", "encoder.mean.panels", "[1024, 5, 64]", "[1, 5, 16]"),
+        (key::DIM_HIDDEN, "8", "fc.panels", "[1, 12, 16]", "[1, 11, 16]"),
+        (key::DIM_MIXTURES, "3", "gmm_linear.panels", "[1, 8, 32]", "[1, 8, 16]"),
+        (key::DIM_MIXTURES, "65536", "gmm_linear.panels", "[7169, 8, 64]", "[1, 8, 16]"),
+        (key::DIM_ENCODER[0], "10", "encoder.2.panels", "[1, 11, 16]", "[1, 10, 16]"),
+        (key::DIM_ENCODER[1], "3", "encoder.mean.panels", "[1, 4, 16]", "[1, 5, 16]"),
+    ];
+    for (key, value, name, expected, found) in cases {
+        let message = format!("tensor `{name}`: expected shape {expected}, found {found}");
+        refused(key, &message, |file| file.set(key, value));
+    }
+}
+
+#[test]
+fn tensors() {
+    for (name, shape) in TENSORS {
+        let optional = [packed::ENCODER_LOG_VAR, packed::GMM].contains(&name);
+        if !optional {
+            refused("missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
+        }
+        refused("renamed", &format!("tensor `{name}2`: not part of a packed agent"), |file| {
+            file.tensor(name).name.push('2');
+        });
+        for dtype in ["I32", "U32"] {
+            let message = format!("tensor `{name}`: expected dtype F32, found {dtype}");
+            refused("dtype", &message, |file| file.tensor(name).dtype = dtype.to_string());
+        }
+        let message = format!("tensor `{name}`: expected dtype F32, found BF16");
+        refused("dtype of another size", &message, |file| {
+            let tensor = file.tensor(name);
+            (tensor.dtype, tensor.data) = ("BF16".to_string(), tensor.data[..tensor.data.len() / 2].to_vec());
+        });
+
+        let rank = shape.len();
+        for (what, other) in [("an axis more", [shape, &[1]].concat()), ("one axis", vec![shape.iter().product()])] {
+            if other.len() != rank {
+                let message = format!("tensor `{name}`: expected {rank} axes, found {}", other.len());
+                refused(what, &message, |file| file.tensor(name).reshape(&other));
+            }
+        }
+        refused("a scalar", &format!("tensor `{name}`: expected {rank} axes, found 0"), |file| {
+            file.tensor(name).reshape(&[]);
+        });
+        // The steps of a self-test are any number.
+        for axis in usize::from(name.starts_with("selftest"))..rank {
+            for size in [0, shape[axis] - 1, shape[axis] + 1] {
+                let mut other = shape.to_vec();
+                other[axis] = size;
+                let message = format!("tensor `{name}`: expected shape {shape:?}, found {other:?}");
+                refused("an axis of another size", &message, |file| file.tensor(name).reshape(&other));
+            }
+        }
+
+        let count: usize = shape.iter().product();
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(0x7f80_0001)] {
+            for index in [0, count / 2, count - 1] {
+                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
+                refused("not finite", &message, |file| file.tensor(name).put(index, value));
+            }
+        }
+    }
+    refused("one more", "tensor `decoder.0.weight`: not part of a packed agent", |file| {
+        let mut tensor = file.tensor(packed::ACTION_MID).clone();
+        tensor.name = "decoder.0.weight".to_string();
+        file.tensors.push(tensor);
+    });
+}
+
+#[test]
+fn an_agent_can_do_without_the_head_and_the_log_variance() {
+    let mut pieces = Pieces::of(&agent());
+    pieces.remove(packed::GMM);
+    pieces.remove(packed::ENCODER_LOG_VAR);
+    pieces.load(|model| {
+        let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
+        assert!(!model.has_mdn());
+        assert_eq!(model.self_test(&mut memory), Ok(()));
+        assert!(Agent::new(&model, &mut memory).unwrap().predict().is_none());
+    });
+}
+
+#[test]
+fn bytes_off_the_boundary() {
+    let pieces = Pieces::of(&agent());
+    let message =
+        "tensor `observation.mean`: expected its data on a 4-byte boundary in memory (align the file's bytes to 64)";
+    for shift in 1..8 {
+        // The whole file moved, then the data moved by the header's length.
+        let moved = AlignedBytes::new(&[vec![0; shift], pieces.bytes(0)].concat());
+        let (moved, longer) = (&moved[shift..], AlignedBytes::new(&pieces.bytes(shift)));
+        for bytes in [moved, &longer[..]] {
+            match Model::load(bytes) {
+                Ok(model) => {
+                    assert_eq!(shift % 4, 0, "loaded {shift} bytes off");
+                    assert_eq!(model.self_test(&mut vec![0.0; memory_len(&DIMS)]), Ok(()));
+                }
+                Err(error) => {
+                    assert_eq!(error, LoadError::Misaligned { name: packed::OBSERVATION_MEAN }, "{shift} bytes off");
+                    assert_eq!(error.to_string(), message);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn files_of_another_kind() {
+    let tensors = synthetic::tensors(&DIMS, 1);
+    let rows = || tensors.iter().map(|(name, (shape, values))| (name.as_str(), shape.as_slice(), values.as_slice()));
+    let settings = synthetic::settings(&DIMS).entries();
+    let mut metadata: BTreeMap<_, _> = settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+    metadata.insert(key::FORMAT.to_string(), key::FORMAT_CHECKPOINT.to_string());
+    let error = |bytes: &[u8]| Model::load(&AlignedBytes::new(bytes)).map(|_| ()).unwrap_err().to_string();
+    let expected = "metadata `dreamstep.format`: expected packed-1, found `checkpoint-1`";
+    assert_eq!(error(&safetensors_bytes(rows(), &metadata)), expected);
+    let expected = "metadata `dreamstep.format`: expected, not found (is this a packed agent?)";
+    assert_eq!(error(&safetensors_bytes(rows(), &BTreeMap::new())), expected);
+    metadata.insert(key::FORMAT.to_string(), key::FORMAT_PACKED.to_string());
+    let expected = format!("tensor `{}`: not part of a packed agent", checkpoint::ENCODER_BIAS[0]);
+    assert_eq!(error(&safetensors_bytes(rows(), &metadata)), expected, "a checkpoint that claims to be packed");
+    let zip = *b"PK\x03\x04\x14\0\0\0\x08\0"; // how a PyTorch archive begins
+    let length = u64::from_le_bytes(*zip.first_chunk().unwrap());
+    let expected = format!("not a safetensors file: header of {length} bytes, expected at most 1048576");
+    assert_eq!(error(&zip), expected);
+    assert_eq!(error(b""), "not a safetensors file, or cut short: expected at least 8 bytes, found 0");
+    let whole = agent();
+    let cut = error(&whole[..whole.len() - 1]);
+    assert!(cut.starts_with("tensor `selftest.actions`: offsets "), "{cut}");
+}
+
+/// Damages the agent, loads it, and replays its self-test.
+fn self_test(damage: impl FnOnce(&mut Pieces)) -> Result<(), SelfTestError> {
+    let mut pieces = Pieces::of(&agent());
+    damage(&mut pieces);
+    pieces.load(|model| model.unwrap().self_test(&mut vec![f32::NAN; memory_len(&DIMS)]))
+}
+
+#[test]
+fn a_self_test_sees_one_bit() {
+    assert_eq!(self_test(|_| ()), Ok(()));
+    for step in 0..STEPS {
+        for index in 0..DIMS.action {
+            let error = self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).flip_lowest_bit(16 * step + index));
+            let Err(SelfTestError::Action { step: s, index: i, expected, found }) = error else { panic!("{error:?}") };
+            assert_eq!((s, i, expected.to_bits() ^ found.to_bits()), (step, index, 1));
+            let message = format!("self-test: step {step}, action {index}: expected {expected:?}, found {found:?}");
+            assert_eq!(error.unwrap_err().to_string(), message);
+        }
+        // What pads a row is not part of it.
+        assert_eq!(self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).flip_lowest_bit(16 * step + 15)), Ok(()));
+    }
+    let digest = Pieces::of(&agent()).metadata[key::SELFTEST_DIGEST].clone();
+    let digest = u64::from_str_radix(&digest, 16).unwrap();
+    for bit in 0..64 {
+        let other = digest ^ 1 << bit;
+        let error = self_test(|file| file.set(key::SELFTEST_DIGEST, &format!("{other:016x}")));
+        assert_eq!(error, Err(SelfTestError::Digest { expected: other, found: digest }));
+        let message = format!("self-test: expected state digest {other:016x}, found {digest:016x}");
+        assert_eq!(error.unwrap_err().to_string(), message);
+    }
+    // A bit of a weight: of the controller's bias in an action, of the LSTM's in the state.
+    let error = self_test(|file| file.tensor(packed::FC).flip_lowest_bit(0));
+    assert!(matches!(error, Err(SelfTestError::Action { index: 0, .. })), "{error:?}");
+    let error = self_test(|file| file.tensor(packed::RNN).data[2] ^= 1); // an input gate's bias, seven bits up
+    assert!(matches!(error, Err(SelfTestError::Action { .. } | SelfTestError::Digest { .. })), "{error:?}");
+}
+
+#[test]
+fn a_self_test_that_is_not_whole() {
+    let (observations, actions) = (packed::SELFTEST_OBSERVATIONS, packed::SELFTEST_ACTIONS);
+    let no_digest = format!("metadata `{}`: expected, not found (is this a packed agent?)", key::SELFTEST_DIGEST);
+    refused("no digest", &no_digest, |file| drop(file.metadata.remove(key::SELFTEST_DIGEST)));
+    refused("a digest alone", &format!("tensor `{observations}`: expected, not found"), |file| {
+        file.remove(observations);
+        file.remove(actions);
+    });
+    for (steps, message) in [
+        (STEPS - 1, "tensor `selftest.actions`: expected shape [4, 16], found [3, 16]"),
+        (0, "tensor `selftest.actions`: expected shape [1, 16], found [0, 16]"),
+    ] {
+        refused("actions of other steps", message, |file| file.tensor(actions).reshape(&[steps, 16]));
+    }
+    refused("no steps", "tensor `selftest.observations`: expected shape [1, 16], found [0, 16]", |file| {
+        file.tensor(observations).reshape(&[0, 16]);
+        file.tensor(actions).reshape(&[0, 16]);
+    });
+    let absent = self_test(|file| {
+        file.remove(observations);
+        file.remove(actions);
+        file.metadata.remove(key::SELFTEST_DIGEST);
+    });
+    assert_eq!(absent, Err(SelfTestError::Absent));
+    assert_eq!(SelfTestError::Absent.to_string(), "self-test: the file holds no vectors");
+    let (expected, found) = (memory_len(&DIMS), memory_len(&DIMS) - 1);
+    Pieces::of(&agent()).load(|model| {
+        let error = model.unwrap().self_test(&mut vec![0.0; found]).unwrap_err();
+        assert_eq!(error, SelfTestError::Memory { expected, found });
+        assert_eq!(error.to_string(), format!("self-test: expected memory for {expected} values, found {found}"));
+    });
+}
+
+#[test]
+fn another_controller() {
+    let file = AlignedBytes::new(&agent());
+    let model = Model::load(&file).unwrap();
+    let tensors = synthetic::tensors(&DIMS, 1);
+    let panels = controller_panels(&DIMS, &tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
+    for found in [0, 1, panels.len() - 16, panels.len() - 1, panels.len() + 1] {
+        let other = vec![0.0; found];
+        let error = model.with_controller(&other).unwrap_err();
+        assert_eq!(error.to_string(), format!("tensor `fc.panels`: expected shape [{}], found [{found}]", panels.len()));
+    }
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for index in [0, panels.len() / 2, panels.len() - 1] {
+            let mut other = panels.clone();
+            other[index] = value;
+            let error = model.with_controller(&other).unwrap_err();
+            assert_eq!(error, LoadError::NonFinite { name: packed::FC, index });
+        }
+    }
+    // The file's own weights act as before; zeros do nothing.
+    let act = |model: &Model<'_>| {
+        let mut memory = vec![0.0; memory_len(&DIMS)];
+        let mut action = vec![f32::NAN; DIMS.action];
+        Agent::new(model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
+        action
+    };
+    assert_eq!(act(&model.with_controller(&panels).unwrap()), act(&model));
+    assert_eq!(act(&model.with_controller(&vec![0.0; panels.len()]).unwrap()), [0.0; 2]);
+    assert_ne!(act(&model), [0.0; 2]);
+}
+
+/// Damages a file in one to three places, half of the time within its header.
+fn mutate(base: &[u8], rng: Philox, step: u64) -> Vec<u8> {
+    let mut index = 0;
+    let mut below = |n: usize| {
+        index += 1;
+        rng.below(Stream::Evolution, step, index, n as u64) as usize
+    };
+    let header = 8 + u64::from_le_bytes(*base.first_chunk().unwrap()) as usize;
+    let mut bytes = base.to_vec();
+    for _ in 0..=below(3) {
+        let reach = if below(2) == 0 { header } else { bytes.len() };
+        let at = below(reach.min(bytes.len()));
+        match below(6) {
+            0 => bytes[at] ^= 1 << below(8),
+            1 => bytes[at] = below(256) as u8,
+            2 => {
+                if let Some(digit) = bytes[at..].iter_mut().find(|byte| byte.is_ascii_digit()) {
+                    *digit = b'0' + below(10) as u8;
+                }
+            }
+            3 => {
+                // A weight as large, as small or as odd as they come.
+                let from = (header + below((bytes.len() - header).max(4)) / 4 * 4).min(bytes.len() - 4);
+                let values = [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -0.0, 1e30, f32::NAN];
+                bytes[from..from + 4].copy_from_slice(&values[below(7)].to_le_bytes());
+            }
+            4 if below(8) == 0 => bytes.truncate(at.max(header + 4)),
+            _ => {
+                // A few bytes from one place to another.
+                let (from, length) = (below(bytes.len()), 1 + below(8));
+                let piece = bytes[from..(from + length).min(bytes.len())].to_vec();
+                let to = at.min(bytes.len() - piece.len());
+                bytes[to..to + piece.len()].copy_from_slice(&piece);
+            }
+        }
+    }
+    bytes
+}
+
+/// Loads and, if that works, lives a little: three steps, what M expects, the self-test.
+fn live(bytes: &[u8]) -> Result<(), String> {
+    let bytes = AlignedBytes::new(bytes);
+    let model = Model::load(&bytes).map_err(|error| error.to_string())?;
+    let dims = *model.dims();
+    let mut memory = vec![0.0; memory_len(&dims)];
+    let _ = model.self_test(&mut memory); // what it finds is not the point: it must return
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let (mut action, mut z) = (vec![0.0; dims.action], vec![0.0; dims.latent]);
+    for t in 0..3 {
+        agent.step(&synthetic::observation(&dims, 5, t), &mut action).expect("a step does not fail on the model");
+        if let Some(prediction) = agent.predict() {
+            prediction.sample_latent(1.0, Philox::new(6), t, &mut z);
+            prediction.expected_latent(&mut z);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_loads_in_spite_of_a_mutation_runs() {
+    const SEED: u64 = 14;
+    const MUTATIONS: u64 = 20_000;
+    let base = agent();
+    let (mut ran, mut errors) = (0_u64, BTreeMap::<String, u64>::new());
+    for step in 0..MUTATIONS {
+        let bytes = mutate(&base, Philox::new(SEED), step);
+        match std::panic::catch_unwind(|| live(&bytes)) {
+            Ok(Ok(())) => ran += 1,
+            Ok(Err(error)) => {
+                assert_eq!(error.lines().count(), 1, "seed {SEED}, mutation {step}: {error}");
+                *errors.entry(error).or_default() += 1;
+            }
+            Err(_) => panic!("seed {SEED}, mutation {step} panicked"),
+        }
+    }
+    println!("{MUTATIONS} mutations: {ran} ran, {} were refused in {} ways", MUTATIONS - ran, errors.len());
+    assert!(ran > MUTATIONS / 20 && errors.len() > 200, "{ran} ran, {} kinds of refusal", errors.len());
+}
