@@ -1,5 +1,5 @@
-//! Does our reader agree with the `safetensors` crate? The crate judges: it reads what we write, we read what it writes, and of
-//! some 200,000 damaged files we may accept none that it rejects.
+//! Does our reader agree with the `safetensors` crate? The crate judges: it reads what we write, we read what it writes, and
+//! of some 200,000 damaged files we may accept none that it rejects.
 //!
 //! What it accepts and we refuse is a decision, and each is one of these classes:
 //!
@@ -234,11 +234,12 @@ fn where_ours_is_stricter() {
 /// Pieces that a header is made of, and some that it should not be made of.
 #[rustfmt::skip] // a table
 const PIECES: [&str; 44] = [
-    "{", "}", "[", "]", ",", ":", "\"", "\\", " ", "\n", "\0", "null", "true", "-", ".", "e1", "0", "1", "4", "8", "-0", "01", "1.0",
-    "18446744073709551615", "18446744073709551616", "4611686018427387904,", "\"F32\"", "\"F4\"", "\"F6_E2M3\"", "\"BF16\"",
+    "{", "}", "[", "]", ",", ":", "\"", "\\", " ", "\n", "\0", "null", "true", "-", ".", "e1", "0", "1", "4", "8",
+    "-0", "01", "1.0", "18446744073709551615", "18446744073709551616", "4611686018427387904,", "\"F32\"", "\"F4\"",
+    "\"F6_E2M3\"", "\"BF16\"",
     "\"dtype\"", "\"d\\u0074ype\"", "\"more\":[{}],", "\"shape\":[1],", "\"data_offsets\":[0,0],", "\"__metadata__\":{},",
-    "\"__metadata__\":null,", "\"k\":\"v\",", "\"\\u0041\"", "\"\\ud800\"", "\"\\udc00x\"", "\"\\ud83d\\ude00\"", "{\"F32\":null}",
-    "\"new\":[\"F32\",[0],[0,0]],",
+    "\"__metadata__\":null,", "\"k\":\"v\",", "\"\\u0041\"", "\"\\ud800\"", "\"\\udc00x\"", "\"\\ud83d\\ude00\"",
+    "{\"F32\":null}", "\"new\":[\"F32\",[0],[0,0]],",
 ];
 
 /// Where the header's tokens (strings, numbers, punctuation) lie in the file.
@@ -258,8 +259,8 @@ fn tokens(bytes: &[u8], header: core::ops::Range<usize>) -> Vec<core::ops::Range
     tokens
 }
 
-/// Damages a file once, or now and then up to three times. The header's length nearly always stays true, so that the damage is
-/// seen.
+/// Damages a file once, or now and then up to three times. The header's length nearly always stays true, so that the damage
+/// is seen.
 fn mutate(base: &[u8], other: &[u8], draws: &mut Draws) -> Vec<u8> {
     let header = |bytes: &[u8]| {
         let length = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length) as usize);

@@ -1,6 +1,6 @@
-//! Does the reader refuse every kind of bad file, each with its own error, in one line that names the thing? One table of byte
-//! strings, each a valid file but for one fault. In a header, `▲` marks the byte that a syntax error must point at; it is taken
-//! out before the header is read.
+//! Does the reader refuse every kind of bad file, each with its own error, in one line that names the thing? One table of
+//! byte strings, each a valid file but for one fault. In a header, `▲` marks the byte that a syntax error must point at; it
+//! is taken out before the header is read.
 
 use dreamstep_core::error::ReadError;
 use dreamstep_core::reader::{File, MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
@@ -330,7 +330,8 @@ fn every_fault_has_its_error_in_one_line_that_names_it() {
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-/// The negative control: the table's helpers write valid files where nothing is wrong, and the limits themselves are allowed.
+/// The negative control: the table's helpers write valid files where nothing is wrong, and the limits themselves are
+/// allowed.
 #[test]
 fn what_is_valid_is_accepted() {
     let mut padded = format!("{NAMED}}}");

@@ -1,5 +1,5 @@
-//! What does an agent promise its loop? A refused call changes nothing, the order of calls is kept, an episode repeats bit for
-//! bit, and neither the memory, nor another agent, nor where the file lies has a say in the bits.
+//! What does an agent promise its loop? A refused call changes nothing, the order of calls is kept, an episode repeats bit
+//! for bit, and neither the memory, nor another agent, nor where the file lies has a say in the bits.
 
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};

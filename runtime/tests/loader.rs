@@ -1,6 +1,6 @@
-//! Is every damaged agent refused, each fault with its own error in one line? Valid packed agents are taken apart, damaged in one
-//! place and put together again as valid safetensors files, so that it is the loader that must notice and not the reader. Then
-//! the same by chance: what loads in spite of a mutation must run.
+//! Is every damaged agent refused, each fault with its own error in one line? Valid packed agents are taken apart, damaged
+//! in one place and put together again as valid safetensors files, so that it is the loader that must notice and not the
+//! reader. Then the same by chance: what loads in spite of a mutation must run.
 
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, controller_panels, pack, safetensors_bytes};

@@ -26,8 +26,8 @@ impl Counting {
     }
 }
 
-// SAFETY: every method hands its arguments on to the system's allocator unchanged and returns what that returns; counting touches
-// neither the block nor its layout, and does not allocate.
+// SAFETY: every method hands its arguments on to the system's allocator unchanged and returns what that returns; counting
+// touches neither the block nor its layout, and does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count();
