@@ -105,7 +105,7 @@ pub mod metadata {
     pub const GMM_LOG_SIGMA_MIN: &str = "gmm.log_sigma_min";
     /// Added to the reward head's output.
     pub const REWARD_OFFSET: &str = "reward.offset";
-    /// Digest of (h, c) after the self-test, 16 hexadecimal digits.
+    /// Digest of h, c and the MDN head's outputs (where the file has the head) after the self-test, 16 hexadecimal digits.
     pub const SELFTEST_DIGEST: &str = "selftest.digest";
     /// Environment id.
     pub const ENV: &str = "env";

@@ -6,6 +6,9 @@ use crate::layout::Panels;
 use crate::names::{metadata as key, packed};
 use crate::reader::File;
 
+/// Most outputs of the MDN head: what an agent's memory is sized by, even where a file leaves the head out.
+const MAX_MDN_OUTPUTS: u64 = 1 << 20;
+
 /// How the controller's linear output becomes an action in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Squash {
@@ -39,7 +42,7 @@ pub struct Settings {
     pub log_sigma_min: f32,
     /// Added to the reward head's output.
     pub reward_offset: f32,
-    /// Digest of (h, c) after the self-test vectors, where there are some.
+    /// Digest of h, c and the MDN head's outputs (where the file has the head) after the self-test vectors, where there are some.
     pub selftest_digest: Option<u64>,
 }
 
@@ -96,15 +99,22 @@ impl Settings {
                 found,
             })
         });
+        let dims = Dims {
+            obs: dim(file, key::DIM_OBS)?,
+            action: dim(file, key::DIM_ACTION)?,
+            latent: dim(file, key::DIM_LATENT)?,
+            hidden: dim(file, key::DIM_HIDDEN)?,
+            mixtures: dim(file, key::DIM_MIXTURES)?,
+            encoder: [dim(file, key::DIM_ENCODER[0])?, dim(file, key::DIM_ENCODER[1])?],
+        };
+        // In 64 bits: the product of two dims may not fit a small machine's usize.
+        if (2 * dims.latent as u64 + 1) * dims.mixtures as u64 + 2 > MAX_MDN_OUTPUTS {
+            let found = value(file, key::DIM_MIXTURES)?;
+            let expected = "at most 1048576 outputs of the MDN head, (2Z+1)K+2";
+            return Err(LoadError::BadValue { key: key::DIM_MIXTURES, expected, found });
+        }
         Ok(Self {
-            dims: Dims {
-                obs: dim(file, key::DIM_OBS)?,
-                action: dim(file, key::DIM_ACTION)?,
-                latent: dim(file, key::DIM_LATENT)?,
-                hidden: dim(file, key::DIM_HIDDEN)?,
-                mixtures: dim(file, key::DIM_MIXTURES)?,
-                encoder: [dim(file, key::DIM_ENCODER[0])?, dim(file, key::DIM_ENCODER[1])?],
-            },
+            dims,
             obs_clip: number(file, key::OBS_CLIP, "a positive number", |v| v > 0.0)?,
             squash: one_of(file, key::ACTION_SQUASH, "clamp or tanh", &[("clamp", Squash::Clamp), ("tanh", Squash::Tanh)])?,
             target: one_of(file, key::GMM_TARGET, "z or delta", &[("z", Target::Next), ("delta", Target::Delta)])?,

@@ -111,6 +111,9 @@ impl<'m, 'f> Agent<'m, 'f> {
     pub fn new(model: &'m Model<'f>, memory: &'m mut [f32]) -> Result<Self, MemoryError> {
         let dims = model.dims();
         let error = MemoryError { expected: memory_len(dims), found: memory.len() };
+        if error.found < error.expected {
+            return Err(error);
+        }
         memory.fill(0.0);
         let mut rest = memory;
         let mut cut = |len| {
@@ -189,8 +192,10 @@ impl<'m, 'f> Agent<'m, 'f> {
         }
         let map = self.model.action_mid.iter().zip(self.model.action_half);
         for ((unit, &action), (&mid, &half)) in self.work.unit_action.iter_mut().zip(applied).zip(map) {
-            let raw = if half == 0.0 { 0.0 } else { (action - mid) / half };
-            *unit = raw.clamp(-1.0, 1.0);
+            // An actuator without range has one action, whatever the controller asked for.
+            if half != 0.0 {
+                *unit = ((action - mid) / half).clamp(-1.0, 1.0);
+            }
         }
         Ok(())
     }
@@ -240,6 +245,15 @@ impl<'m, 'f> Agent<'m, 'f> {
     #[must_use]
     pub fn digest(&self) -> u64 {
         Digest::default().update(self.hidden()).update(self.cell()).value()
+    }
+
+    /// Digest of everything that the model computes from the present state: h and c, and the MDN head's outputs where the file has the
+    /// head. What the self-test compares.
+    pub fn proof_digest(&mut self) -> u64 {
+        let state = Digest::default().update(self.hidden()).update(self.cell());
+        let Some(gmm) = self.model.gmm.as_ref() else { return state.value() };
+        dispatch!(self.model.isa, head(gmm, &mut self.work));
+        state.update(self.work.head.get(..self.model.dims().mdn_outputs()).unwrap_or_default()).value()
     }
 
     /// `h` `[H]`.

@@ -3,9 +3,10 @@
 //! reader. Then the same by chance: what loads in spite of a mutation must run.
 
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
-use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, controller_panels, pack, safetensors_bytes};
+use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, controller_panels, pack, safetensors_bytes};
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Dims, LoadError, Model, SelfTestError, memory_len};
 use std::collections::BTreeMap;
@@ -15,7 +16,16 @@ const STEPS: usize = 4;
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
-    let plain = synthetic::agent(&DIMS, 1);
+    agent_of(&synthetic::tensors(&DIMS, 1))
+}
+
+/// The same of given weights: packed without vectors, stepped, and packed again with them.
+fn agent_of(tensors: &Tensors) -> Vec<u8> {
+    let provenance = BTreeMap::new();
+    let settings = synthetic::settings(&DIMS);
+    let (action_low, action_high) = (&[-0.4; 2][..], &[0.4; 2][..]);
+    let bare = Parts { tensors, settings, action_low, action_high, selftest: None, provenance: &provenance };
+    let plain = AlignedBytes::new(&pack(&bare).unwrap());
     let model = Model::load(&plain).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
     let mut agent = Agent::new(&model, &mut memory).unwrap();
@@ -27,17 +37,8 @@ fn agent() -> Vec<u8> {
         selftest.observations.push(observation);
         selftest.actions.push(action);
     }
-    let mut settings = synthetic::settings(&DIMS);
-    settings.selftest_digest = Some(agent.digest());
-    let parts = Parts {
-        tensors: &synthetic::tensors(&DIMS, 1),
-        settings,
-        action_low: &[-0.4; 2],
-        action_high: &[0.4; 2],
-        selftest: Some(&selftest),
-        provenance: &BTreeMap::new(),
-    };
-    pack(&parts).unwrap()
+    let settings = Settings { selftest_digest: Some(agent.proof_digest()), ..settings };
+    pack(&Parts { settings, selftest: Some(&selftest), ..bare }).unwrap()
 }
 
 /// One tensor, taken out of its file.
@@ -298,14 +299,22 @@ fn tensors() {
 
 #[test]
 fn an_agent_can_do_without_the_head_and_the_log_variance() {
-    let mut pieces = Pieces::of(&agent());
-    pieces.remove(packed::GMM);
+    let mut tensors = synthetic::tensors(&DIMS, 1);
+    tensors.remove(checkpoint::GMM_WEIGHT);
+    let mut pieces = Pieces::of(&agent_of(&tensors));
     pieces.remove(packed::ENCODER_LOG_VAR);
     pieces.load(|model| {
         let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
         assert!(!model.has_mdn());
         assert_eq!(model.self_test(&mut memory), Ok(()));
         assert!(Agent::new(&model, &mut memory).unwrap().predict().is_none());
+    });
+    // Cut out of a packed file, the head takes its part of the proof with it.
+    let mut pieces = Pieces::of(&agent());
+    pieces.remove(packed::GMM);
+    pieces.load(|model| {
+        let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
+        assert!(matches!(model.self_test(&mut memory), Err(SelfTestError::Digest { .. })));
     });
 }
 
