@@ -221,7 +221,7 @@ impl Default for ControllerConfig {
             sigma: 0.02,
             sigma_learning_rate: 0.1,
             sigma_max_change: 0.2,
-            max_speed: 0.06,
+            max_speed: 0.15,
             momentum: 0.9,
             reward_offset: 0.0,
             max_episode_steps: 0,

@@ -191,7 +191,7 @@ pub fn pack(config: &Config, run: &RunDir, out: &Path) -> Result<AlignedBytes> {
         selftest.observations.push(observation);
         selftest.actions.push(action);
     }
-    settings.selftest_digest = Some(agent.digest());
+    settings.selftest_digest = Some(agent.proof_digest());
     let bytes = assemble(&tensors, &settings, &spec, Some(&selftest), &provenance)?;
 
     // Nothing leaves that this machine's own back ends do not all agree on.
