@@ -1,4 +1,5 @@
-//! What exactly are exp, tanh, sigmoid, ln and the normal quantile here? One polynomial each, written once over [`Lane`], made of
+//! What exactly are exp, tanh, sigmoid, ln and the normal quantile here? One polynomial each, written once (over [`Lane`], where
+//! vectors need it), made of
 //! operations that IEEE 754 defines exactly. So every target computes the same bits, and `f32` (one lane, safe Rust) is the
 //! specification that vector code is tested against.
 //!
@@ -26,9 +27,6 @@ pub trait Lane: Copy {
     /// Quotient.
     #[must_use]
     fn div(self, rhs: Self) -> Self;
-    /// Square root.
-    #[must_use]
-    fn sqrt(self) -> Self;
     /// `if self > rhs { self } else { rhs }`: the second operand where they tie or either is NaN, as `maxps` has it.
     #[must_use]
     fn max(self, rhs: Self) -> Self;
@@ -56,8 +54,6 @@ pub trait Lane: Copy {
     /// `2ⁿ` from `self = 1.5·2²³ + n`, -126 ≤ n ≤ 127: the bits shifted left by 23, plus those of 1.0.
     #[must_use]
     fn pow2_of_magic(self) -> Self;
-    /// `(m, e)` with `self = m·2ᵉ` and m in [√½, √2), for a positive normal `self`.
-    fn split_exponent(self) -> (Self, Self);
 }
 
 impl Lane for f32 {
@@ -80,10 +76,6 @@ impl Lane for f32 {
     #[inline(always)]
     fn div(self, rhs: Self) -> Self {
         self / rhs
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        libm::sqrtf(self)
     }
     #[inline(always)]
     fn max(self, rhs: Self) -> Self {
@@ -113,15 +105,7 @@ impl Lane for f32 {
     fn pow2_of_magic(self) -> Self {
         Self::from_bits((self.to_bits() << 23).wrapping_add(0x3f80_0000))
     }
-    #[inline(always)]
-    fn split_exponent(self) -> (Self, Self) {
-        let e = self.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32 >> 23;
-        (Self::from_bits(self.to_bits().wrapping_sub((e << 23) as u32)), e as f32)
-    }
 }
-
-/// The bits of √½ rounded to binary32: where [`Lane::split_exponent`] cuts.
-pub const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
 
 /// 1.5·2²³: adding it rounds to an integer (to even) and leaves that integer in the low bits.
 const MAGIC: f32 = 12_582_912.0;
@@ -182,42 +166,52 @@ pub fn tanh<L: Lane>(x: L) -> L {
     L::select_lt(a, L::splat(0.625), small, large).copysign(x).nan_where_nan(x)
 }
 
-/// Natural logarithm. 0 gives −∞, a negative number NaN.
-#[inline(always)]
+/// Natural logarithm. 0 gives −∞, a negative number NaN. One lane: only sampling needs it.
 #[must_use]
-pub fn ln<L: Lane>(x: L) -> L {
+pub fn ln(x: f32) -> f32 {
+    if x.is_nan() || x < 0.0 {
+        return CANONICAL_NAN;
+    }
+    if x == 0.0 {
+        return f32::NEG_INFINITY;
+    }
+    if x == f32::INFINITY {
+        return x;
+    }
     // Subnormals are scaled into the normal range first.
-    let tiny = L::splat(f32::MIN_POSITIVE);
-    let scaled = L::select_lt(x, tiny, x.mul(L::splat(8_388_608.0)), x);
-    let (m, e) = scaled.split_exponent();
-    let e = L::select_lt(x, tiny, e.sub(L::splat(23.0)), e);
+    let (scaled, shift) = if x < f32::MIN_POSITIVE { (x * 8_388_608.0, -23.0) } else { (x, 0.0) };
+    // x = m·2ᵉ with m in [√½, √2).
+    let e = scaled.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32 >> 23;
+    let m = f32::from_bits(scaled.to_bits().wrapping_sub((e << 23) as u32));
+    let e = e as f32 + shift;
     // ln(1+f) = f − (f²/2 − s·(f²/2 + R)), s = f/(2+f): the correction is small against f.
-    let f = m.sub(L::splat(1.0));
-    let s = f.div(f.add(L::splat(2.0)));
-    let z = s.mul(s);
-    let r = z.mul(horner(z, [0.666_666_6, 0.400_003_37, 0.285_372_38, 0.235_835_72]));
-    let half_f2 = f.mul(f).mul(L::splat(0.5));
-    let low = s.mul(half_f2.add(r)).add(e.mul(L::splat(LN_2_LOW)));
-    let finite = e.mul(L::splat(LN_2_HIGH)).add(f.sub(half_f2.sub(low)));
-    let infinity = L::splat(f32::INFINITY);
-    let result = L::select_lt(x, infinity, finite, infinity);
-    let zero = L::splat(0.0);
-    let result = L::select_lt(zero, x, result, L::splat(f32::NEG_INFINITY));
-    L::select_lt(x, zero, L::splat(CANONICAL_NAN), result).nan_where_nan(x)
+    let f = m - 1.0;
+    let s = f / (f + 2.0);
+    let z = s * s;
+    let r = z * horner(z, [0.666_666_6, 0.400_003_37, 0.285_372_38, 0.235_835_72]);
+    let half_f2 = f * f * 0.5;
+    let low = s * (half_f2 + r) + e * LN_2_LOW;
+    e * LN_2_HIGH + (f - (half_f2 - low))
 }
+
+/// Square root, correctly rounded.
+#[must_use]
+pub fn sqrt(x: f32) -> f32 {
+    libm::sqrtf(x)
+}
+
+/// The bits of √½ rounded to binary32.
+const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
 
 /// The standard normal deviate whose cumulative probability is `u`, for u in (0, 1): turns a uniform draw into a Gaussian one
 /// without a loop. With t = 2u − 1 and w = −ln(1 − t²), the quotient z/t is smooth in w, and in √w for the tails (the
 /// substitution of Giles, *Approximating the erfinv function*, GPU Computing Gems 2011; the fit is ours, to 2·10⁻⁷ relative).
-#[inline(always)]
 #[must_use]
-pub fn normal_quantile<L: Lane>(u: L) -> L {
-    let one = L::splat(1.0);
-    let t = u.add(u).sub(one);
-    let w = L::splat(0.0).sub(ln(one.sub(t).mul(one.add(t))));
-    let central = horner(
-        w.sub(L::splat(2.5)),
-        [
+pub fn normal_quantile(u: f32) -> f32 {
+    let t = u + u - 1.0;
+    let w = -ln((1.0 - t) * (1.0 + t));
+    if w < 5.0 {
+        let central = [
             2.123_313_7,
             0.348_802_66,
             -0.005_908_171,
@@ -227,11 +221,10 @@ pub fn normal_quantile<L: Lane>(u: L) -> L {
             -4.990_561e-6,
             4.861_035e-7,
             4.035_428_7e-8,
-        ],
-    );
-    let tail = horner(
-        w.sqrt().sub(L::splat(3.0)),
-        [
+        ];
+        t * horner(w - 2.5, central)
+    } else {
+        let tail = [
             4.006_434_4,
             1.416_581,
             0.013_347_464,
@@ -241,9 +234,9 @@ pub fn normal_quantile<L: Lane>(u: L) -> L {
             0.001_889_175,
             1.401_030_3e-4,
             -2.696_212e-4,
-        ],
-    );
-    t.mul(L::select_lt(w, L::splat(5.0), central, tail))
+        ];
+        t * horner(sqrt(w) - 3.0, tail)
+    }
 }
 
 #[cfg(test)]

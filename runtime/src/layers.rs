@@ -35,7 +35,11 @@ pub(crate) fn control<S: F32x16>(model: &Model<'_>, work: &mut Work<'_>) {
         Squash::Clamp => dense(&model.controller, &inputs, work.unit_action, |u: S| {
             u.max(S::splat(-1.0)).min(S::splat(1.0)).nan_where_nan(u)
         }),
-        Squash::Tanh => dense(&model.controller, &inputs, work.unit_action, tanh::<S>),
+        Squash::Tanh => {
+            // Not passed to `dense`: a function this large becomes a call there, compiled without the instruction set's features.
+            dense(&model.controller, &inputs, work.unit_action, |u: S| u);
+            blocks_mut(work.unit_action).iter_mut().for_each(|u| tanh(S::load(u)).store(u));
+        }
     }
     let map = blocks(model.action_mid).iter().zip(blocks(model.action_half));
     for ((u, action), (mid, half)) in blocks(work.unit_action).iter().zip(blocks_mut(work.action)).zip(map) {

@@ -98,7 +98,7 @@ impl<'a> Prediction<'a> {
                 best = (score, k);
             }
         }
-        let scale = dreamstep_core::maths::Lane::sqrt(temperature);
+        let scale = dreamstep_core::maths::sqrt(temperature);
         for (i, slot) in z.iter_mut().enumerate() {
             let noise: f32 = normal_quantile(rng.uniform(Stream::Latent, step, i as u32));
             *slot = self.mean(best.1, i) + self.sigma(best.1, i) * scale * noise;

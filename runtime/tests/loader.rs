@@ -2,43 +2,22 @@
 //! in one place and put together again as valid safetensors files, so that it is the loader that must notice and not the
 //! reader. Then the same by chance: what loads in spite of a mutation must run.
 
+mod common;
+
+use common::{STEPS, agent_with_selftest};
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
-use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, controller_panels, pack, safetensors_bytes};
+use dreamstep_core::pack::{AlignedBytes, controller_panels, safetensors_bytes};
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Dims, LoadError, Model, SelfTestError, memory_len};
 use std::collections::BTreeMap;
 
 const DIMS: Dims = Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] };
-const STEPS: usize = 4;
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
-    agent_of(&synthetic::tensors(&DIMS, 1))
-}
-
-/// The same of given weights: packed without vectors, stepped, and packed again with them.
-fn agent_of(tensors: &Tensors) -> Vec<u8> {
-    let provenance = BTreeMap::new();
-    let settings = synthetic::settings(&DIMS);
-    let (action_low, action_high) = (&[-0.4; 2][..], &[0.4; 2][..]);
-    let bare = Parts { tensors, settings, action_low, action_high, selftest: None, provenance: &provenance };
-    let plain = AlignedBytes::new(&pack(&bare).unwrap());
-    let model = Model::load(&plain).unwrap();
-    let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    let mut selftest = SelfTest::default();
-    for t in 0..STEPS as u64 {
-        let mut action = vec![0.0; DIMS.action];
-        let observation = synthetic::observation(&DIMS, 2, t);
-        agent.step(&observation, &mut action).unwrap();
-        selftest.observations.push(observation);
-        selftest.actions.push(action);
-    }
-    let settings = Settings { selftest_digest: Some(agent.proof_digest()), ..settings };
-    pack(&Parts { settings, selftest: Some(&selftest), ..bare }).unwrap()
+    agent_with_selftest(&DIMS, &synthetic::tensors(&DIMS, 1))
 }
 
 /// One tensor, taken out of its file.
@@ -301,7 +280,7 @@ fn tensors() {
 fn an_agent_can_do_without_the_head_and_the_log_variance() {
     let mut tensors = synthetic::tensors(&DIMS, 1);
     tensors.remove(checkpoint::GMM_WEIGHT);
-    let mut pieces = Pieces::of(&agent_of(&tensors));
+    let mut pieces = Pieces::of(&agent_with_selftest(&DIMS, &tensors));
     pieces.remove(packed::ENCODER_LOG_VAR);
     pieces.load(|model| {
         let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);

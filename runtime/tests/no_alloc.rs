@@ -3,13 +3,15 @@
 //!
 //! The count is the thread's own: what the test harness does meanwhile on its threads is not counted.
 
-use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, pack};
+mod common;
+
+use common::agent_with_selftest;
+use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Backend, Dims, LoadError, Model, SelfTestError, StepError, memory_len};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 thread_local! {
@@ -64,38 +66,10 @@ fn calls<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (result, CALLS.get() - before)
 }
 
-/// A packed agent with self-test vectors.
-fn agent(dims: &Dims) -> AlignedBytes {
-    let plain = synthetic::agent(dims, 1);
-    let model = Model::load(&plain).unwrap();
-    let mut memory = vec![0.0; memory_len(dims)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    let mut selftest = SelfTest::default();
-    for t in 0..5 {
-        let mut action = vec![0.0; dims.action];
-        let observation = synthetic::observation(dims, 2, t);
-        agent.step(&observation, &mut action).unwrap();
-        selftest.observations.push(observation);
-        selftest.actions.push(action);
-    }
-    let mut settings = synthetic::settings(dims);
-    settings.selftest_digest = Some(agent.digest());
-    let (low, high) = (vec![-0.4; dims.action], vec![0.4; dims.action]);
-    let parts = Parts {
-        tensors: &synthetic::tensors(dims, 1),
-        settings,
-        action_low: &low,
-        action_high: &high,
-        selftest: Some(&selftest),
-        provenance: &BTreeMap::new(),
-    };
-    AlignedBytes::new(&pack(&parts).unwrap())
-}
-
 #[test]
 fn nothing_the_loop_calls_allocates() {
     for dims in [Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] }, Dims::HUMANOID] {
-        let file = agent(&dims);
+        let file = AlignedBytes::new(&agent_with_selftest(&dims, &synthetic::tensors(&dims, 1)));
         let controller = vec![0.25; controller_len(&dims)];
         let mut memory = vec![0.0; memory_len(&dims)];
         let observations: Vec<_> = (0..20).map(|t| synthetic::observation(&dims, 3, t)).collect();

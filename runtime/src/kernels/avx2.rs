@@ -3,7 +3,7 @@
 use super::{F32x16, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
-use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
+use dreamstep_core::maths::{CANONICAL_NAN, Lane};
 
 cpufeatures::new!(has_avx2, "avx2");
 
@@ -69,10 +69,6 @@ impl Lane for Register {
         self.pair(rhs, |a, b| avx2!(_mm256_div_ps(a, b)))
     }
     #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.both(|a| avx2!(_mm256_sqrt_ps(a)))
-    }
-    #[inline(always)]
     fn max(self, rhs: Self) -> Self {
         self.pair(rhs, |a, b| avx2!(_mm256_max_ps(a, b)))
     }
@@ -110,19 +106,6 @@ impl Lane for Register {
                 _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f80_0000)))
             })
         })
-    }
-    #[inline(always)]
-    fn split_exponent(self) -> (Self, Self) {
-        let split = |a| {
-            avx2!({
-                let bits = _mm256_castps_si256(a);
-                let e = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF_BITS as i32)));
-                let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(e));
-                (_mm256_castsi256_ps(m), _mm256_cvtepi32_ps(e))
-            })
-        };
-        let (low, high) = (split(self.0), split(self.1));
-        (Self(low.0, high.0), Self(low.1, high.1))
     }
 }
 

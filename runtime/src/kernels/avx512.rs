@@ -3,7 +3,7 @@
 use super::{F32x16, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
-use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
+use dreamstep_core::maths::{CANONICAL_NAN, Lane};
 
 cpufeatures::new!(has_avx512, "avx512f");
 
@@ -60,10 +60,6 @@ impl Lane for Register {
         Self(avx512!(_mm512_div_ps(self.0, rhs.0)))
     }
     #[inline(always)]
-    fn sqrt(self) -> Self {
-        Self(avx512!(_mm512_sqrt_ps(self.0)))
-    }
-    #[inline(always)]
     fn max(self, rhs: Self) -> Self {
         Self(avx512!(_mm512_max_ps(self.0, rhs.0)))
     }
@@ -100,16 +96,6 @@ impl Lane for Register {
             let shifted = _mm512_slli_epi32::<23>(_mm512_castps_si512(self.0));
             _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f80_0000)))
         }))
-    }
-    #[inline(always)]
-    fn split_exponent(self) -> (Self, Self) {
-        let (m, e) = avx512!({
-            let bits = _mm512_castps_si512(self.0);
-            let e = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF_BITS as i32)));
-            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
-            (_mm512_castsi512_ps(m), _mm512_cvtepi32_ps(e))
-        });
-        (Self(m), Self(e))
     }
 }
 

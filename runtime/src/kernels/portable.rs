@@ -30,7 +30,6 @@ impl Lane for Register {
         sub(rhs);
         mul(rhs);
         div(rhs);
-        sqrt();
         max(rhs);
         min(rhs);
         abs();
@@ -41,11 +40,6 @@ impl Lane for Register {
     #[inline(always)]
     fn select_lt(a: Self, b: Self, yes: Self, no: Self) -> Self {
         Self(from_fn(|i| Lane::select_lt(a.0[i], b.0[i], yes.0[i], no.0[i])))
-    }
-    #[inline(always)]
-    fn split_exponent(self) -> (Self, Self) {
-        let parts: [(f32, f32); LANES] = from_fn(|i| self.0[i].split_exponent());
-        (Self(from_fn(|i| parts[i].0)), Self(from_fn(|i| parts[i].1)))
     }
 }
 
