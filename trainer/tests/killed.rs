@@ -1,5 +1,5 @@
-//! Does a kill leave anything that a later command would believe? Every stage is killed (SIGKILL) again and again, at seeded random
-//! moments and in the middle of writing a file, and then run to its end.
+//! Does a kill leave anything that a later command would believe? Every stage is killed again and again, at seeded random moments
+//! and in the middle of writing a file, and then run to its end.
 //!
 //! Contract: at any moment every file under a result's name is whole; what carries the name of an unfinished file is no result; and
 //! the run that was killed ends in the same bytes as the one that was not. `collect` and the controller go on from where they were, V
@@ -10,15 +10,16 @@ use dreamstep::config::Config;
 use dreamstep::rollouts::Episode;
 use dreamstep::run_dir::PARTIAL;
 use dreamstep_core::rng::{Philox, Stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SEED: u64 = 20;
-/// Kills of each stage: half at a random moment, half at the sight of an unfinished file.
-const KILLS: u32 = 5;
+/// Kills of each stage: a third at a random moment, a third at the sight of a new file, a third in the middle of a write.
+const KILLS: u32 = 6;
 
 const SETTINGS: [&str; 8] = [
     "collect.steps=1500",
@@ -26,7 +27,7 @@ const SETTINGS: [&str; 8] = [
     "vae.hidden=[64,32]",
     "mdnrnn.epochs=3",
     "mdnrnn.hidden=16",
-    "controller.steps=3500",
+    "controller.steps=2500",
     "controller.directions=2",
     "controller.max_episode_steps=20",
 ];
@@ -50,9 +51,12 @@ const STAGES: [Stage; 4] = [
     },
 ];
 
-/// The stage's command in `run`. Settings are given to the first; the others find them in the run.
-fn command(stage: &Stage, run: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
+/// The stage's command in `run`. Settings are given to the first; the others find them in the run. Where there is a `limit`, the
+/// system kills the process in the middle of the write that would take a file beyond that many bytes (setrlimit(2), SIGXFSZ).
+fn command(stage: &Stage, run: &Path, limit: Option<u64>) -> Command {
+    let mut command = Command::new("sh");
+    let limit = limit.map_or(String::new(), |bytes| format!("ulimit -f {}; ", bytes / 512));
+    command.args(["-c", &format!("ulimit -c 0; {limit}exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_dreamstep")]);
     command.args(stage.args).arg("--run").arg(run).stdin(Stdio::null()).stdout(Stdio::null());
     if stage.args == ["collect"] {
         command.args(SETTINGS.iter().flat_map(|setting| ["--set", setting]));
@@ -61,7 +65,7 @@ fn command(stage: &Stage, run: &Path) -> Command {
 }
 
 fn complete(stage: &Stage, run: &Path, what: &str) {
-    let output = command(stage, run).output().unwrap();
+    let output = command(stage, run, None).output().unwrap();
     assert!(output.status.success(), "{what}: {:?}: {}", stage.args, String::from_utf8_lossy(&output.stderr));
 }
 
@@ -132,20 +136,31 @@ fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) {
     }
 }
 
-/// Starts the stage and kills it. Returns whether it was still running.
-fn kill(stage: &Stage, run: &Path, duration: Duration, rng: Philox, number: u32) -> bool {
+/// Starts the stage and kills it. Returns whether it was still running. `largest` is the size of its largest file.
+fn kill(stage: &Stage, run: &Path, duration: Duration, largest: u64, rng: Philox, number: u32) -> bool {
     let draw = |index| rng.uniform(Stream::Split, u64::from(number), index);
-    let mut child = command(stage, run).stderr(Stdio::null()).spawn().unwrap();
-    if number.is_multiple_of(2) {
+    if number % 3 == 2 {
+        let limit = (largest as f32 * (0.2 + 0.6 * draw(0))) as u64;
+        let status = command(stage, run, Some(limit)).stderr(Stdio::null()).status().unwrap();
+        assert!(
+            status.signal().is_some(),
+            "{:?}: expected its death at {limit} bytes of {largest}, found {status}",
+            stage.args
+        );
+        return true;
+    }
+    let mut child = command(stage, run, None).stderr(Stdio::null()).spawn().unwrap();
+    if number % 3 == 0 {
         // Libraries load in the first part, where nothing can happen.
         std::thread::sleep(duration.mul_f32(0.2 + 0.8 * draw(0)));
     } else {
-        // When the first, second, … unfinished file appears.
-        let (mut left, mut seen) = (1 + (stage.writes as f32 * draw(1)) as u32, files(run, true));
+        // When the first, second, … new name appears: that file is being written, or has this moment been renamed.
+        let names = || [false, true].into_iter().flat_map(|partial| files(run, partial).into_keys());
+        let (mut left, mut seen) = (1 + (2.0 * stage.writes as f32 * draw(1)) as u32, names().collect::<BTreeSet<_>>());
         let deadline = Instant::now() + 10 * duration;
         while left > 0 && Instant::now() < deadline && child.try_wait().unwrap().is_none() {
-            for (name, path) in files(run, true) {
-                left -= u32::from(left > 0 && seen.insert(name, path).is_none());
+            for name in names() {
+                left -= u32::from(left > 0 && seen.insert(name));
             }
         }
     }
@@ -173,12 +188,14 @@ fn every_stage_survives_being_killed() {
         let is_result = |name: &str| {
             stage.results.iter().any(|result| name == *result || result.ends_with('/') && name.starts_with(result))
         };
+        let sizes = files(&whole, false).into_iter().filter(|(name, _)| is_result(name));
+        let largest = sizes.map(|(_, path)| fs::metadata(path).unwrap().len()).max().unwrap();
         let rng = Philox::new(SEED + s as u64);
         let (mut number, mut killed, mut furthest) = (0, 0, 0);
         // Some come too late: a loaded machine keeps no time.
         while killed < KILLS && number < 3 * KILLS {
             let what = format!("seed {SEED}, {:?}, kill {number}", stage.args);
-            let met_it_running = kill(stage, &run, duration, rng, number);
+            let met_it_running = kill(stage, &run, duration, largest, rng, number);
             check(&run, &whole, &what);
             let reached = generation(&run);
             assert!(reached >= furthest, "{what}: evolution fell back from generation {furthest} to {reached}");

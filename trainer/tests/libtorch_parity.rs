@@ -287,10 +287,12 @@ fn the_measure_sees_small_mistakes() {
         variable(vs, names::RNN_WEIGHT_HH).copy_(&Tensor::cat(&parts, 0));
     };
     let one_weight = |vs: &nn::VarStore| drop(variable(vs, names::RNN_WEIGHT_IH).get(700).get(20).g_add_scalar_(0.1));
-    let mistakes: [(&str, &dyn Fn(&nn::VarStore)); 3] =
-        [("a bias", &a_bias), ("two gates", &two_gates), ("one weight", &one_weight)];
-    for (mistake, spoil) in mistakes {
-        let longest = longest(&errors(&found, &fixture.libtorch(spoil)));
+    for (mistake, libtorch) in [
+        ("a bias", fixture.libtorch(a_bias)),
+        ("two gates", fixture.libtorch(two_gates)),
+        ("one weight", fixture.libtorch(one_weight)),
+    ] {
+        let longest = longest(&errors(&found, &libtorch));
         assert!(longest > 1e-3, "{mistake}: {longest:.1e} in {STEPS} steps passes for rounding");
     }
 }
