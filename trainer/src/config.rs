@@ -223,7 +223,7 @@ impl Default for ControllerConfig {
             sigma_max_change: 0.2,
             max_speed: 0.15,
             momentum: 0.9,
-            reward_offset: 0.0,
+            reward_offset: 4.0,
             max_episode_steps: 0,
         }
     }
