@@ -1,8 +1,8 @@
-//! Does it matter to the world which back end steps the agent, or how many threads play? No bit of it: the shipped agent plays whole
-//! Humanoid-v5 episodes on every back end that this processor runs, and on one, two and three threads.
+//! Does it matter to the world which back end steps the agent, or how many threads play? No bit of it: the shipped agent
+//! plays whole Humanoid-v5 episodes on every back end that this processor runs, and on one, two and three threads.
 //!
-//! Contract: same file, same seed, same machine. An action that differed in one bit would leave a different world behind it, so a
-//! whole episode is a stricter judge than any tolerance.
+//! Contract: same file, same seed, same machine. An action that differed in one bit would leave a different world behind
+//! it, so a whole episode is a stricter judge than any tolerance.
 
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::{Report, evaluate};

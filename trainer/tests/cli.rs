@@ -1,5 +1,5 @@
-//! Does the binary do what it says, as a user runs it? The whole road once in small, the same bytes from any number of threads, and bad
-//! input: each a single line that names the thing, a non-zero exit, and not a byte created or changed.
+//! Does the binary do what it says, as a user runs it? The whole road once in small, the same bytes from any number of
+//! threads, and bad input: each a single line that names the thing, a non-zero exit, and not a byte created or changed.
 
 use dreamstep::checkpoint::{Checkpoint, meta};
 use dreamstep::config::Config;

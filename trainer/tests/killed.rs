@@ -1,9 +1,10 @@
-//! Does a kill leave anything that a later command would believe? Every stage is killed again and again, at seeded random moments
-//! and in the middle of writing a file, and then run to its end.
+//! Does a kill leave anything that a later command would believe? Every stage is killed again and again, at seeded random
+//! moments and in the middle of writing a file, and then run to its end.
 //!
-//! Contract: at any moment every file under a result's name is whole; what carries the name of an unfinished file is no result; and
-//! the run that was killed ends in the same bytes as the one that was not. `collect` and the controller go on from where they were, V
-//! and M start over. Only `metrics.jsonl`, the log, may differ: it has a line for everything that was tried.
+//! Contract: at any moment every file under a result's name is whole; what carries the name of an unfinished file is no
+//! result; and the run that was killed ends in the same bytes as the one that was not. `collect` and the controller go on
+//! from where they were, V and M start over. Only `metrics.jsonl`, the log, may differ: it has a line for everything that
+//! was tried.
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::config::Config;
@@ -32,8 +33,8 @@ const SETTINGS: [&str; 8] = [
     "controller.max_episode_steps=20",
 ];
 
-/// A stage: its command, its results (a folder's name ends in a slash, and the last to be written comes first), and how many files it
-/// writes, or enough of them to choose from.
+/// A stage: its command, its results (a folder's name ends in a slash, and the last to be written comes first), and how
+/// many files it writes, or enough of them to choose from.
 struct Stage {
     args: &'static [&'static str],
     results: &'static [&'static str],
@@ -51,8 +52,9 @@ const STAGES: [Stage; 4] = [
     },
 ];
 
-/// The stage's command in `run`. Settings are given to the first; the others find them in the run. Where there is a `limit`, the
-/// system kills the process in the middle of the write that would take a file beyond that many bytes (setrlimit(2), SIGXFSZ).
+/// The stage's command in `run`. Settings are given to the first; the others find them in the run. Where there is a
+/// `limit`, the system kills the process in the middle of the write that would take a file beyond that many bytes
+/// (setrlimit(2), SIGXFSZ).
 fn command(stage: &Stage, run: &Path, limit: Option<u64>) -> Command {
     let mut command = Command::new("sh");
     let limit = limit.map_or(String::new(), |bytes| format!("ulimit -f {}; ", bytes / 512));
@@ -150,7 +152,7 @@ fn kill(stage: &Stage, run: &Path, duration: Duration, largest: u64, rng: Philox
         return true;
     }
     let mut child = command(stage, run, None).stderr(Stdio::null()).spawn().unwrap();
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         // Libraries load in the first part, where nothing can happen.
         std::thread::sleep(duration.mul_f32(0.2 + 0.8 * draw(0)));
     } else {

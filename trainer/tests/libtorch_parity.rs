@@ -1,11 +1,11 @@
-//! Does the runtime compute what libtorch computes on the same weights? V, M and a random controller of Humanoid's sizes are written
-//! as checkpoints and packed as `dreamstep pack` packs them. One side is the runtime on the packed file; the other is libtorch's own
-//! linear layers and `nn::LSTM`, which read the same checkpoints under PyTorch's names. Both run on their own for 200 steps: each
-//! is fed the same observations and its own past.
+//! Does the runtime compute what libtorch computes on the same weights? V, M and a random controller of Humanoid's sizes
+//! are written as checkpoints and packed as `dreamstep pack` packs them. One side is the runtime on the packed file; the
+//! other is libtorch's own linear layers and `nn::LSTM`, which read the same checkpoints under PyTorch's names. Both run on
+//! their own for 200 steps: each is fed the same observations and its own past.
 //!
-//! Contract: |a − b| / max(|b|, r) ≤ 1e-5 after one step and ≤ 1e-3 in each of 200, where b is libtorch's value and r the root mean
-//! square of libtorch's values of that vector over all steps. r keeps a component that happens to be near zero from asking for
-//! more digits than the sums behind it have.
+//! Contract: |a − b| / max(|b|, r) ≤ 1e-5 after one step and ≤ 1e-3 in each of 200, where b is libtorch's value and r the
+//! root mean square of libtorch's values of that vector over all steps. r keeps a component that happens to be near zero
+//! from asking for more digits than the sums behind it have.
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::config::Config;
@@ -273,7 +273,8 @@ fn assert_alive(seed: u64, steps: &[Step]) {
     assert!((0.2..5.0).contains(&z), "seed {seed}: a latent is about 1, these are {z}");
 }
 
-/// The measure sees what a packer or a kernel might get wrong: a bias left out, gates exchanged, one weight of 266,240 off by a tenth.
+/// The measure sees what a packer or a kernel might get wrong: a bias left out, gates exchanged, one weight of 266,240 off
+/// by a tenth.
 #[test]
 fn the_measure_sees_small_mistakes() {
     let fixture = Fixture::new(3);
