@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::pack::AlignedBytes;
-use dreamstep_runtime::{Backend, Model};
+use dreamstep_runtime::{Backend, Model, SelfTestError, memory_len};
 use std::path::Path;
 
 /// The largest file read: a typing slip should not fill the memory.
@@ -20,11 +20,16 @@ pub fn read(path: &Path) -> Result<AlignedBytes> {
     Ok(AlignedBytes::new(&std::fs::read(path).with_context(name)?))
 }
 
-/// The model in `bytes`, on `backend` or the widest that this machine has.
+/// The model in `bytes`, on `backend` or the widest that this machine has. Where the file holds self-test vectors (every file that
+/// `pack` made does), they are replayed first.
 ///
 /// # Errors
-/// One line that names `path` and what is wrong.
+/// One line that names `path` and what is wrong, a failed self-test included.
 pub fn load<'a>(path: &Path, bytes: &'a AlignedBytes, backend: Option<Backend>) -> Result<Model<'a>> {
     let backend = backend.unwrap_or_else(Backend::detect);
-    Model::load_with(bytes, backend).map_err(|error| anyhow!("{}: {error}", path.display()))
+    let model = Model::load_with(bytes, backend).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    match model.self_test(&mut vec![0.0; memory_len(model.dims())]) {
+        Ok(()) | Err(SelfTestError::Absent) => Ok(model),
+        Err(error) => Err(anyhow!("{}: back end {}: {error}", path.display(), backend.name())),
+    }
 }

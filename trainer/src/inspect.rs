@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
-use dreamstep_runtime::{Backend, LoadError, Model, memory_len};
+use dreamstep_runtime::{Backend, LoadError, Model, SelfTestError, memory_len};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +36,8 @@ pub struct Report {
     pub memory_bytes: Option<usize>,
     /// Packed agents: the self-test's answer by back end.
     pub self_test: BTreeMap<&'static str, String>,
+    /// Whether none of them failed; none where there are no vectors to replay.
+    pub self_test_passed: Option<bool>,
     /// Tensors, in the file's order.
     pub tensors: Vec<TensorEntry>,
     /// Metadata.
@@ -60,6 +62,7 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         kind: "checkpoint",
         memory_bytes: None,
         self_test: BTreeMap::new(),
+        self_test_passed: None,
         tensors: file.tensors().map(tensor).collect(),
         metadata: file.metadata_entries().map(|(key, value)| (key.to_string(), unescape(value))).collect(),
     };
@@ -72,7 +75,11 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
             Ok(model) => {
                 let mut memory = vec![0.0; memory_len(model.dims())];
                 report.memory_bytes = Some(size_of_val(memory.as_slice()));
-                model.self_test(&mut memory).map_or_else(|error| error.to_string(), |()| "passed".to_string())
+                let result = model.self_test(&mut memory);
+                if result != Err(SelfTestError::Absent) {
+                    report.self_test_passed = Some(report.self_test_passed.unwrap_or(true) && result.is_ok());
+                }
+                result.map_or_else(|error| error.to_string(), |()| "passed".to_string())
             }
             Err(LoadError::Backend { .. }) => "not on this processor".to_string(),
             Err(error) => return Err(anyhow!("{error}")).with_context(|| path.display().to_string()),

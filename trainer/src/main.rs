@@ -161,9 +161,7 @@ fn main() -> ExitCode {
             evaluate_agent(&agent, episodes as usize, seed, baselines, threads, json)
         }
         Command::Run { agent, episodes, seed, realtime, json } => run_agent(&agent, episodes, seed, realtime, json),
-        Command::Inspect { file, json } => {
-            agent_file::read(&file).and_then(|bytes| print(&inspect::inspect(&file, &bytes)?, json))
-        }
+        Command::Inspect { file, json } => inspect_file(&file, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -226,6 +224,13 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         spec.id,
         dims.0,
         dims.1
+    );
+    let steps = episodes.iter().map(|episode| episode.steps() as u64).sum::<u64>();
+    ensure!(
+        steps >= config.collect.steps,
+        "{}: expected collect.steps = {} steps, found {steps}; run `dreamstep collect` to complete them",
+        run.rollouts().display(),
+        config.collect.steps
     );
     let wants = |one| stage == one || stage == Stage::All;
     let makes_vae = makes(&run.vae(), wants(Stage::Vae), &config, &["controller", "evaluate", "mdnrnn"], force)?;
@@ -311,6 +316,14 @@ fn pack_stage(args: &RunArgs, out: Option<PathBuf>) -> Result<()> {
     let out = out.unwrap_or_else(|| run.agent());
     let bytes = pack::pack(&config, &run, &out)?;
     println!("pack: {} bytes, self-test passed -> {}", bytes.len(), out.display());
+    Ok(())
+}
+
+fn inspect_file(file: &Path, json: bool) -> Result<()> {
+    let bytes = agent_file::read(file)?;
+    let report = inspect::inspect(file, &bytes)?;
+    print(&report, json)?;
+    ensure!(report.self_test_passed != Some(false), "{}: the self-test failed", file.display());
     Ok(())
 }
 

@@ -378,8 +378,14 @@ fn files_that_are_no_agent_are_refused() {
     let mut flipped = HUMANOID.to_vec();
     flipped[at + 2] ^= 0x40;
     fs::write(tests.path().join("flipped"), flipped).unwrap();
-    let verdict = &json(tests.path(), "inspect flipped --json")["self_test"]["portable"];
-    assert!(verdict != "passed" && verdict.is_string(), "{verdict}");
+    for command in ["evaluate", "run"] {
+        tests.refuse(&format!("{command} --agent flipped"), &["flipped", "self-test", "expected", "found"]);
+    }
+    let output = command(tests.path(), "inspect flipped --json").output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["self_test"]["portable"].as_str().unwrap().starts_with("self-test: "), "{report}");
+    assert_eq!(report["self_test_passed"], false);
+    assert!(!output.status.success() && text(&output.stderr) == "error: flipped: the self-test failed\n");
 
     // What the parser of arguments refuses has its usage below, but says what is wrong first, and does nothing.
     for args in ["run", "run --agent good --episodes 0", "evaluate --agent good --episodes 4294967296", "fly"] {
@@ -441,7 +447,8 @@ fn runs_that_cannot_go_on_are_refused() {
     rollouts("none", &[]);
     tests.refuse("train --run none", &["none/rollouts", "expected recorded episodes", "found none"]);
     rollouts("one", &[episode(348, 17, 20)]);
-    tests.refuse("train --run one", &["expected at least 2 episodes", "found 1"]);
+    tests.refuse("train --run one", &["one/rollouts", "collect.steps = 30000", "found 20", "dreamstep collect"]);
+    tests.refuse("train --run one --set collect.steps=20", &["expected at least 2 episodes", "found 1"]);
     rollouts("ant", &three(105, 8));
     tests.refuse("train --run ant", &["ant/rollouts", "expected observations of 348", "found 105 and 8"]);
     rollouts("mixed", &[episode(348, 17, 20), episode(348, 16, 20)]);
