@@ -6,6 +6,7 @@
 
 use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::pack::safetensors_bytes;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,37 +96,20 @@ impl Checkpoint {
 
     /// The file's bytes. Equal content gives equal bytes.
     ///
-    /// The `safetensors` crate writes the metadata in hash-map order, so the header is written here and the crate checks it.
-    ///
     /// # Errors
     /// A tensor's shape does not fit its data.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut entries = Vec::with_capacity(self.tensors.len() + 1);
-        if !self.metadata.is_empty() {
-            entries.push(format!("\"__metadata__\":{}", serde_json::to_string(&self.metadata)?));
-        }
-        let mut offset = 0;
         for (name, Array { shape, data }) in &self.tensors {
             ensure!(
                 shape.iter().product::<usize>() == data.len(),
                 "tensor {name}: expected {shape:?} values, found {} values",
                 data.len()
             );
-            let end = offset + 4 * data.len();
-            let name = serde_json::to_string(name)?;
-            entries.push(format!("{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{offset},{end}]}}"));
-            offset = end;
         }
-        let mut header = format!("{{{}}}", entries.join(","));
-        while header.len() % 8 != 0 {
-            header.push(' '); // the format pads with spaces, so that the data starts aligned
-        }
-        let mut bytes = Vec::with_capacity(8 + header.len() + offset);
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header.as_bytes());
-        for array in self.tensors.values() {
-            bytes.extend(array.data.iter().flat_map(|v| v.to_le_bytes()));
-        }
+        let tensors =
+            self.tensors.iter().map(|(name, array)| (name.as_str(), array.shape.as_slice(), array.data.as_slice()));
+        let bytes = safetensors_bytes(tensors, &self.metadata);
+        // Our own writer keeps the metadata in order, which the crate's does not; the crate is its judge.
         SafeTensors::deserialize(&bytes).map_err(|e| anyhow!("checkpoint does not read back: {e}"))?;
         Ok(bytes)
     }
