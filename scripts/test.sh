@@ -20,6 +20,8 @@ step "tests (release, the flags that ship)"
 cargo test --release --locked --workspace --all-features --no-fail-fast 2>&1 | tee "$log" || failed=1
 step "benches run"
 cargo bench --locked -p dreamstep-bench --bench step -- --test
+step "no panic in the control loop"
+python3 scripts/no_panic.py
 step "the shortest program runs"
 cargo run --release --locked -q -p dreamstep-runtime --example hello_agent
 

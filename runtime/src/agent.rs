@@ -148,7 +148,9 @@ impl<'m, 'f> Agent<'m, 'f> {
         if action.len() != expected {
             return Err(StepError::ActionLength { expected, found: action.len() });
         }
-        action.copy_from_slice(self.act_in_place(observation)?);
+        for (slot, &value) in action.iter_mut().zip(self.act_in_place(observation)?) {
+            *slot = value;
+        }
         Ok(())
     }
 

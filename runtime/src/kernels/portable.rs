@@ -2,7 +2,6 @@
 //! `f32`'s own [`Lane`]; compilers turn the loops into whatever vectors the target has.
 
 use super::F32x16;
-use core::array::from_fn;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::Lane;
 
@@ -10,12 +9,25 @@ use dreamstep_core::maths::Lane;
 #[derive(Clone, Copy)]
 pub(crate) struct Register([f32; LANES]);
 
-/// A method of [`Lane`] applied lane by lane.
+/// Methods of [`Lane`] applied lane by lane. Zipped, not indexed: an index leaves a bounds check, and with it a panic, wherever the
+/// compiler does not inline.
 macro_rules! lanewise {
-    ($($name:ident($($argument:ident),*);)*) => {$(
+    (unary: $($name:ident),*) => {$(
         #[inline(always)]
-        fn $name(self $(, $argument: Self)*) -> Self {
-            Self(from_fn(|i| Lane::$name(self.0[i] $(, $argument.0[i])*)))
+        fn $name(mut self) -> Self {
+            for lane in &mut self.0 {
+                *lane = Lane::$name(*lane);
+            }
+            self
+        }
+    )*};
+    (binary: $($name:ident),*) => {$(
+        #[inline(always)]
+        fn $name(mut self, rhs: Self) -> Self {
+            for (lane, rhs) in self.0.iter_mut().zip(&rhs.0) {
+                *lane = Lane::$name(*lane, *rhs);
+            }
+            self
         }
     )*};
 }
@@ -25,21 +37,14 @@ impl Lane for Register {
     fn splat(value: f32) -> Self {
         Self([value; LANES])
     }
-    lanewise! {
-        add(rhs);
-        sub(rhs);
-        mul(rhs);
-        div(rhs);
-        max(rhs);
-        min(rhs);
-        abs();
-        copysign(sign);
-        nan_where_nan(of);
-        pow2_of_magic();
-    }
+    lanewise!(unary: abs, pow2_of_magic);
+    lanewise!(binary: add, sub, mul, div, max, min, copysign, nan_where_nan);
     #[inline(always)]
-    fn select_lt(a: Self, b: Self, yes: Self, no: Self) -> Self {
-        Self(from_fn(|i| Lane::select_lt(a.0[i], b.0[i], yes.0[i], no.0[i])))
+    fn select_lt(mut a: Self, b: Self, yes: Self, no: Self) -> Self {
+        for ((a, b), (yes, no)) in a.0.iter_mut().zip(&b.0).zip(yes.0.iter().zip(&no.0)) {
+            *a = Lane::select_lt(*a, *b, *yes, *no);
+        }
+        a
     }
 }
 

@@ -1,0 +1,33 @@
+//! What the control loop calls, as functions of their own: `scripts/no_panic.py` disassembles them and looks for panics.
+
+use dreamstep_runtime::{Agent, StepError};
+
+#[unsafe(no_mangle)]
+fn entry_act(agent: &mut Agent<'_, '_>, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
+    agent.act(observation, action)
+}
+
+#[unsafe(no_mangle)]
+fn entry_override_action(agent: &mut Agent<'_, '_>, applied: &[f32]) -> Result<(), StepError> {
+    agent.override_action(applied)
+}
+
+#[unsafe(no_mangle)]
+fn entry_advance(agent: &mut Agent<'_, '_>) -> Result<(), StepError> {
+    agent.advance()
+}
+
+#[unsafe(no_mangle)]
+fn entry_step(agent: &mut Agent<'_, '_>, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
+    agent.step(observation, action)
+}
+
+#[unsafe(no_mangle)]
+fn entry_reset(agent: &mut Agent<'_, '_>) {
+    agent.reset();
+}
+
+#[unsafe(no_mangle)]
+fn entry_digest(agent: &Agent<'_, '_>) -> u64 {
+    agent.digest()
+}
