@@ -39,7 +39,7 @@ def panics(library: Path) -> dict[str, bool]:
 
 def main() -> int:
     subprocess.run(
-        ["cargo", "build", "--release", "--locked", "-q", "-p", "dreamstep-runtime", "--example", "entry_points"], check=True
+        ["cargo", "build", "--release", "--locked", "-q", "-p", "dreamstep-runtime", "--lib", "--example", "entry_points"], check=True
     )
     release = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
     entry = panics(release / "examples/libentry_points.rlib")
