@@ -38,9 +38,8 @@ def panics(library: Path) -> dict[str, bool]:
 
 
 def main() -> int:
-    subprocess.run(
-        ["cargo", "build", "--release", "--locked", "-q", "-p", "dreamstep-runtime", "--lib", "--example", "entry_points"], check=True
-    )
+    build = "cargo build --release --locked -q -p dreamstep-runtime --lib --example entry_points"
+    subprocess.run(build.split(), check=True)
     release = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
     entry = panics(release / "examples/libentry_points.rlib")
     runtime = panics(release / "libdreamstep_runtime.rlib")
