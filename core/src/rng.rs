@@ -32,6 +32,10 @@ pub enum Stream {
     Component = 8,
     /// Gaussian noise of a sampled latent.
     Latent = 9,
+    /// Weights of agents made for tests; the step names the tensor.
+    SyntheticWeights = 30,
+    /// Observations made for tests; the step is the tick.
+    SyntheticObservation = 31,
     /// Initial weights of V and M; the step names the tensor.
     Weights = 20,
     /// The VAE's reparameterisation noise; the step is the epoch.

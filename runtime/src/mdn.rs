@@ -85,7 +85,8 @@ impl<'a> Prediction<'a> {
     }
 
     /// A sampled next latent `[Z]`. The temperature divides the mixture logits and √τ multiplies σ (Ha & Schmidhuber 2018, appendix
-    /// "MDN-RNN"; Ha & Eck 2017, equation 8). The draw is named by `(rng, step)`: the same name draws the same latent.
+    /// "MDN-RNN"; Ha & Eck, *A neural representation of sketch drawings*, 2017). The draw is named by `(rng, step)`: the same name
+    /// draws the same latent.
     ///
     /// `temperature` is above 0; 1 is the model's own distribution.
     pub fn sample_latent(&self, temperature: f32, rng: Philox, step: u64, z: &mut [f32]) {

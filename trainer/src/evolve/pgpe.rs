@@ -38,7 +38,7 @@ pub struct Pgpe {
     pub velocity: Vec<f32>,
 }
 
-/// ClipUp's step as a fraction of its maximum speed (§4 of the paper recommends one half; three quarters did better on Humanoid).
+/// ClipUp's step as a fraction of its maximum speed. The authors' guideline is one half; this is a little bolder.
 const STEP_OF_MAX_SPEED: f32 = 0.75;
 
 /// One generation's perturbations.
@@ -100,7 +100,7 @@ impl Pgpe {
         let n = self.mean.len();
         let (mut mean_gradient, mut sigma_gradient) = (vec![0.0_f32; n], vec![0.0_f32; n]);
         for (epsilon, utility) in generation.epsilon.iter().zip(utilities.chunks_exact(2)) {
-            // Sehnke et al. 2010, equations 14 and 15, with a baseline of 0: the mean of centred ranks.
+            // Sehnke et al. 2010, symmetric sampling, with a baseline of 0: the mean of centred ranks.
             let difference = (utility[0] - utility[1]) / 2.0;
             let average = (utility[0] + utility[1]) / 2.0;
             for (((mean, sigma_gradient), epsilon), sigma) in
