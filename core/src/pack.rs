@@ -87,9 +87,9 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
     if parts.action_low.len() != a || parts.action_high.len() != a {
         return Err(format!("action range: expected {a} values, found {}", parts.action_low.len()));
     }
-    let ends = || parts.action_low.iter().zip(parts.action_high);
-    vector(packed::ACTION_MID, &ends().map(|(&low, &high)| 0.5 * low + 0.5 * high).collect::<Vec<_>>());
-    vector(packed::ACTION_HALF, &ends().map(|(&low, &high)| 0.5 * high - 0.5 * low).collect::<Vec<_>>());
+    let (mid, half) = action_map(parts.action_low, parts.action_high);
+    vector(packed::ACTION_MID, &mid);
+    vector(packed::ACTION_HALF, &half);
 
     let (weights, biases) = (checkpoint::ENCODER_WEIGHT, checkpoint::ENCODER_BIAS);
     out.push(dense(packed::ENCODER_0, e1, dims.obs, get(weights[0], &[e1, dims.obs])?, get(biases[0], &[e1])?));
@@ -126,6 +126,12 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
     let mut metadata = parts.provenance.clone();
     metadata.extend(parts.settings.entries().into_iter().map(|(key, value)| (key.to_string(), value)));
     Ok(safetensors_bytes(out.iter().map(|(name, shape, values)| (*name, shape.as_slice(), values.as_slice())), &metadata))
+}
+
+/// Middle and half of the action range, both `[A]`: the runtime's actions are `mid + half·u` with u in [-1, 1], and M is trained on u.
+#[must_use]
+pub fn action_map(low: &[f32], high: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    low.iter().zip(high).map(|(&low, &high)| (0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low)).unzip()
 }
 
 /// Controller weights `[A, Z+H]` and biases `[A]` as panels, for [`Panels::dense`]`(A, Z+H)`.

@@ -15,7 +15,7 @@ use std::path::Path;
 pub mod meta {
     /// `dreamstep` version that wrote the file.
     pub const VERSION: &str = "dreamstep.version";
-    /// Which stage wrote it: `vae` or `mdnrnn`.
+    /// Which stage wrote it: `vae`, `mdnrnn` or `controller`.
     pub const STAGE: &str = "stage";
     /// The run's seed.
     pub const SEED: &str = "seed";

@@ -13,6 +13,7 @@ use dreamstep::rollouts;
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, Split, StageInput};
 use dreamstep::{collect, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep_core::pack::action_map;
 use dreamstep_runtime::Backend;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -233,8 +234,8 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         config.collect.steps
     );
     let wants = |one| stage == one || stage == Stage::All;
-    let makes_vae = makes(&run.vae(), wants(Stage::Vae), &config, &["controller", "evaluate", "mdnrnn"], force)?;
-    let makes_mdnrnn = makes(&run.mdnrnn(), wants(Stage::Mdnrnn), &config, &["controller", "evaluate"], force)?;
+    let makes_vae = makes(&run.vae(), wants(Stage::Vae), &config, &["controller", "mdnrnn"], force)?;
+    let makes_mdnrnn = makes(&run.mdnrnn(), wants(Stage::Mdnrnn), &config, &["controller"], force)?;
     if makes_mdnrnn && !makes_vae {
         pack::expect(&run.vae(), "vae")?;
     }
@@ -249,9 +250,7 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         train_controller::check(&config, &run, force)?;
     }
     put_on_record(&config, &run)?;
-    let ends = || spec.action_low.iter().zip(&spec.action_high);
-    let action_mid: Vec<f32> = ends().map(|(&low, &high)| 0.5 * low + 0.5 * high).collect();
-    let action_half: Vec<f32> = ends().map(|(&low, &high)| 0.5 * high - 0.5 * low).collect();
+    let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
     let networks = |label: &str, epochs: usize, train: &dyn Fn(&StageInput<'_>) -> Result<String>| -> Result<()> {
         let bar = Progress::new(label, epochs as u64, "epochs");
         let report = |record: &EpochRecord| {

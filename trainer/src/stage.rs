@@ -127,7 +127,7 @@ pub fn append_metrics(run: &RunDir, record: &impl Serialize) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        // One write: a line is there whole or not at all.
+        // One write, so that two lines never mix; a kill can still cut the last one short.
         std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(&line)
     };
     write().with_context(|| format!("{}: cannot append", path.display()))
