@@ -15,6 +15,15 @@ pub const LANES: usize = 16;
 /// The largest value any single dimension may have. Caps the memory that a model file can ask for.
 pub const MAX_DIM: usize = 1 << 16;
 
+/// What one mixture of Gaussians spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mixture {
+    /// The whole latent vector: one component is drawn for all of it (TorchWM).
+    Joint,
+    /// One dimension of it: every dimension draws a component of its own (Ha & Schmidhuber 2018).
+    PerDimension,
+}
+
 /// The sizes of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dims {
@@ -28,18 +37,36 @@ pub struct Dims {
     pub hidden: usize,
     /// `K`: mixture components.
     pub mixtures: usize,
+    /// What a mixture spans: decides how many logits the MDN head has.
+    pub mixture: Mixture,
     /// `[E1, E2]`: the encoder's hidden layers.
     pub encoder: [usize; 2],
 }
 
 impl Dims {
     /// Humanoid-v5 as Ha & Schmidhuber's sizes would have it: z = 32, hidden = 256, 5 Gaussians.
-    pub const HUMANOID: Self = Self { obs: 348, action: 17, latent: 32, hidden: 256, mixtures: 5, encoder: [256, 128] };
+    pub const HUMANOID: Self =
+        Self { obs: 348, action: 17, latent: 32, hidden: 256, mixtures: 5, mixture: Mixture::Joint, encoder: [256, 128] };
 
-    /// Outputs of the MDN head: means `[K,Z]`, log-sigmas `[K,Z]`, mixture logits `[K]`, reward, terminal logit.
+    /// Mixture logits: `[K]` of a joint mixture, `[K,Z]` of one per dimension.
+    #[must_use]
+    pub const fn mixture_logits(&self) -> usize {
+        match self.mixture {
+            Mixture::Joint => self.mixtures,
+            Mixture::PerDimension => self.mixtures * self.latent,
+        }
+    }
+
+    /// Outputs of the MDN head: means `[K,Z]`, log-sigmas `[K,Z]`, mixture logits, reward, terminal logit.
     #[must_use]
     pub const fn mdn_outputs(&self) -> usize {
-        (2 * self.latent + 1) * self.mixtures + 2
+        2 * self.latent * self.mixtures + self.mixture_logits() + 2
+    }
+
+    /// Inputs of the LSTM: `[a, z, h]`.
+    #[must_use]
+    pub const fn rnn_inputs(&self) -> usize {
+        self.action + self.latent + self.hidden
     }
 
     /// Weights (biases left out) that one `act` + `advance` reads with the mean latent.
@@ -49,7 +76,7 @@ impl Dims {
         self.obs * e1
             + e1 * e2
             + e2 * self.latent
-            + 4 * self.hidden * (self.action + self.latent + self.hidden)
+            + 4 * self.hidden * self.rnn_inputs()
             + self.action * (self.latent + self.hidden)
     }
 }

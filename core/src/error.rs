@@ -141,9 +141,9 @@ pub enum LoadError<'a> {
         /// The tensor.
         name: &'static str,
         /// What it should be; unused axes are 0.
-        expected: [usize; 3],
+        expected: [usize; 4],
         /// What it is, with as many axes.
-        found: [usize; 3],
+        found: [usize; 4],
     },
     /// A tensor's data do not lie on a four-byte boundary in memory.
     Misaligned {
@@ -156,6 +156,17 @@ pub enum LoadError<'a> {
         name: &'static str,
         /// Index of the first such value.
         index: usize,
+    },
+    /// An output's integer weights do not add up to what the file says.
+    WrongSum {
+        /// The tensor of sums.
+        name: &'static str,
+        /// The output.
+        index: usize,
+        /// What the weights add up to.
+        expected: i32,
+        /// What the file says.
+        found: i32,
     },
     /// The back end that was asked for does not run on this processor.
     Backend {
@@ -228,6 +239,9 @@ impl fmt::Display for LoadError<'_> {
             }
             Self::NonFinite { name, index } => {
                 write!(f, "tensor `{name}`: expected finite values, found a non-finite one at {index}")
+            }
+            Self::WrongSum { name, index, expected, found } => {
+                write!(f, "tensor `{name}`: output {index}'s weights add up to {expected}, found {found}")
             }
             Self::Backend { name } => write!(f, "back end `{name}`: this processor does not run it"),
         }

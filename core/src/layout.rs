@@ -1,25 +1,28 @@
 //! Where does weight `[n, k]` lie in the packed file? In *panels*: blocks of up to 64 outputs whose weights for one input lie
 //! side by side, so that a kernel streams memory in order and keeps the panel's outputs in four registers of sixteen lanes.
 //!
-//! A panel of width `W` over `K` inputs is `[K+1, W]`: row 0 is the bias (each output's chain starts there), row `k+1` the weights
-//! of input `k`. A layer is `[P, K+1, W]`, its last panel padded with zero outputs. Every panel is a multiple of 64 bytes.
+//! A layer of `K` inputs is `[P, ⌈K/g⌉, W, g]`: panel, group of inputs, output, input in the group ([`Precision::group`]; the last axis is
+//! left out where it is 1). The last panel is padded with zero outputs, the last group with zero weights. Every row of a panel is a
+//! multiple of 16 bytes, every panel of 64. A layer's biases are `[P·W]` binary32, in the order of the panels' outputs; an i8 layer
+//! has the outputs' scales and the sums of their weights in the same order.
 //!
 //! The LSTM's panels hold 16 hidden units each, `[i×16 | f×16 | g×16 | o×16]`, so that a panel's outputs are all that those
 //! units need for their new state.
 
 use crate::dims::LANES;
+use crate::precision::{I8_ORDER, Precision};
 
 /// The most outputs a panel holds: four registers of sixteen lanes, which is what keeps the load ports busy.
 pub const PANEL: usize = 4 * LANES;
 
-/// A layer's weights as panels.
+/// How a layer's outputs and inputs are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panels {
     /// `P`: panels.
     pub count: usize,
     /// `K`: inputs of every output.
     pub inputs: usize,
-    /// `W`: outputs in a panel, a multiple of 16, at most 64.
+    /// `W`: outputs in a panel: 16, 32 or 64.
     pub width: usize,
 }
 
@@ -27,7 +30,11 @@ impl Panels {
     /// A dense layer of `outputs` outputs.
     #[must_use]
     pub const fn dense(outputs: usize, inputs: usize) -> Self {
-        let width = if outputs >= PANEL { PANEL } else { outputs.div_ceil(LANES) * LANES };
+        let width = match outputs {
+            0..=16 => LANES,
+            17..=32 => 2 * LANES,
+            _ => PANEL,
+        };
         Self { count: outputs.div_ceil(width), inputs, width }
     }
 
@@ -37,63 +44,46 @@ impl Panels {
         Self { count: hidden.div_ceil(LANES), inputs, width: PANEL }
     }
 
-    /// Values stored.
+    /// Groups of inputs, the last one padded.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.count * (self.inputs + 1) * self.width
+    pub const fn groups(&self, precision: Precision) -> usize {
+        self.inputs.div_ceil(precision.group())
     }
 
-    /// Whether there is nothing to store (no layer is).
+    /// Weights stored, padding included.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn len(&self, precision: Precision) -> usize {
+        self.outputs() * self.groups(precision) * precision.group()
     }
 
-    /// `[P, K+1, W]`, as the file's header has it.
+    /// `[P, ⌈K/g⌉, W, g]` as the file's header has it; the last axis is 0 (absent) where g = 1.
     #[must_use]
-    pub const fn shape(&self) -> [usize; 3] {
-        [self.count, self.inputs + 1, self.width]
+    pub const fn shape(&self, precision: Precision) -> [usize; 4] {
+        let group = if precision.group() == 1 { 0 } else { precision.group() };
+        [self.count, self.groups(precision), self.width, group]
     }
 
-    /// Outputs, padding included: what a kernel writes.
+    /// Outputs, padding included: what a kernel writes, and how many biases there are.
     #[must_use]
     pub const fn outputs(&self) -> usize {
         self.count * self.width
     }
 
-    /// Writes the panels to `out`. `source(panel, lane)` names the row that stands there, or none where it is padding;
-    /// `bias(row)` and `weight(row, k)` give its values.
-    ///
-    /// # Panics
-    /// If `out` is not [`Self::len`] long.
-    pub fn fill(
-        &self,
-        out: &mut [f32],
-        source: impl Fn(usize, usize) -> Option<usize>,
-        bias: impl Fn(usize) -> f32,
-        weight: impl Fn(usize, usize) -> f32,
-    ) {
-        assert_eq!(out.len(), self.len(), "panels: length of the destination");
-        for (p, panel) in out.chunks_exact_mut((self.inputs + 1) * self.width).enumerate() {
-            for (r, row) in panel.chunks_exact_mut(self.width).enumerate() {
-                for (lane, value) in row.iter_mut().enumerate() {
-                    *value = match (source(p, lane), r) {
-                        (None, _) => 0.0,
-                        (Some(n), 0) => bias(n),
-                        (Some(n), r) => weight(n, r - 1),
-                    };
-                }
-            }
-        }
+    /// Place of the weight of output `lane` of panel `panel` for input `k`.
+    #[must_use]
+    pub const fn index(&self, precision: Precision, panel: usize, lane: usize, k: usize) -> usize {
+        let g = precision.group();
+        let within = if g == 4 { I8_ORDER[k % 4] } else { k % g };
+        ((panel * self.groups(precision) + k / g) * self.width + lane) * g + within
     }
 
-    /// The row of a dense layer of `outputs` outputs at `(panel, lane)`.
+    /// The row of a dense layer of `outputs` outputs at `(panel, lane)`, none where it is padding.
     pub fn dense_row(&self, outputs: usize) -> impl Fn(usize, usize) -> Option<usize> + use<> {
         let width = self.width;
         move |panel, lane| Some(panel * width + lane).filter(|&n| n < outputs)
     }
 
-    /// The row of PyTorch's `[4H, …]` gate matrix (i, f, g, o) at `(panel, lane)`.
+    /// The row of PyTorch's `[4H, …]` gate matrix (i, f, g, o) at `(panel, lane)`, none where it is padding.
     pub fn lstm_row(hidden: usize) -> impl Fn(usize, usize) -> Option<usize> {
         move |panel, lane| {
             Some(panel * LANES + lane % LANES).filter(|&unit| unit < hidden).map(|unit| lane / LANES * hidden + unit)

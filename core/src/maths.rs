@@ -1,5 +1,4 @@
-//! What exactly are exp, tanh, sigmoid, ln and the normal quantile here? One polynomial each, written once (over [`Lane`], where
-//! vectors need it), made of
+//! What exactly are exp, tanh, sigmoid, ln and the normal quantile here? One polynomial each, written once over [`Lane`], made of
 //! operations that IEEE 754 defines exactly. So every target computes the same bits, and `f32` (one lane, safe Rust) is the
 //! specification that vector code is tested against.
 //!
@@ -54,6 +53,13 @@ pub trait Lane: Copy {
     /// `2ⁿ` from `self = 1.5·2²³ + n`, -126 ≤ n ≤ 127: the bits shifted left by 23, plus those of 1.0.
     #[must_use]
     fn pow2_of_magic(self) -> Self;
+    /// Square root, correctly rounded.
+    #[must_use]
+    fn sqrt(self) -> Self;
+    /// `(e, m)` with `self = m·2ᵉ` and m in [√½, √2), for a positive normal number: `e` is the bits less those of √½, shifted right by
+    /// 23 with their sign, as a float; `m` the bits less `e` shifted left by 23. Other numbers give what these operations give.
+    #[must_use]
+    fn split_at_sqrt_half(self) -> (Self, Self);
 }
 
 impl Lane for f32 {
@@ -105,10 +111,19 @@ impl Lane for f32 {
     fn pow2_of_magic(self) -> Self {
         Self::from_bits((self.to_bits() << 23).wrapping_add(0x3f80_0000))
     }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        libm::sqrtf(self)
+    }
+    #[inline(always)]
+    fn split_at_sqrt_half(self) -> (Self, Self) {
+        let e = self.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32 >> 23;
+        (e as Self, Self::from_bits(self.to_bits().wrapping_sub((e << 23) as u32)))
+    }
 }
 
 /// 1.5·2²³: adding it rounds to an integer (to even) and leaves that integer in the low bits.
-const MAGIC: f32 = 12_582_912.0;
+pub const MAGIC: f32 = 12_582_912.0;
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// ln 2 in two parts; the first has so few bits that its product with any exponent is exact.
 const LN_2_HIGH: f32 = 355.0 / 512.0;
@@ -166,77 +181,67 @@ pub fn tanh<L: Lane>(x: L) -> L {
     L::select_lt(a, L::splat(0.625), small, large).copysign(x).nan_where_nan(x)
 }
 
-/// Natural logarithm. 0 gives −∞, a negative number NaN. One lane: only sampling needs it.
+/// Natural logarithm. 0 gives −∞, a negative number NaN.
+#[inline(always)]
 #[must_use]
-pub fn ln(x: f32) -> f32 {
-    if x.is_nan() || x < 0.0 {
-        return CANONICAL_NAN;
-    }
-    if x == 0.0 {
-        return f32::NEG_INFINITY;
-    }
-    if x == f32::INFINITY {
-        return x;
-    }
+pub fn ln<L: Lane>(x: L) -> L {
+    let (zero, infinity) = (L::splat(0.0), L::splat(f32::INFINITY));
     // Subnormals are scaled into the normal range first.
-    let (scaled, shift) = if x < f32::MIN_POSITIVE { (x * 8_388_608.0, -23.0) } else { (x, 0.0) };
-    // x = m·2ᵉ with m in [√½, √2).
-    let e = scaled.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32 >> 23;
-    let m = f32::from_bits(scaled.to_bits().wrapping_sub((e << 23) as u32));
-    let e = e as f32 + shift;
+    let smallest = L::splat(f32::MIN_POSITIVE);
+    let scaled = L::select_lt(x, smallest, x.mul(L::splat(8_388_608.0)), x);
+    let shift = L::select_lt(x, smallest, L::splat(-23.0), zero);
+    let (e, m) = scaled.split_at_sqrt_half();
+    let e = e.add(shift);
     // ln(1+f) = f − (f²/2 − s·(f²/2 + R)), s = f/(2+f): the correction is small against f.
-    let f = m - 1.0;
-    let s = f / (f + 2.0);
-    let z = s * s;
-    let r = z * horner(z, [0.666_666_6, 0.400_003_37, 0.285_372_38, 0.235_835_72]);
-    let half_f2 = f * f * 0.5;
-    let low = s * (half_f2 + r) + e * LN_2_LOW;
-    e * LN_2_HIGH + (f - (half_f2 - low))
-}
-
-/// Square root, correctly rounded.
-#[must_use]
-pub fn sqrt(x: f32) -> f32 {
-    libm::sqrtf(x)
+    let f = m.sub(L::splat(1.0));
+    let s = f.div(f.add(L::splat(2.0)));
+    let z = s.mul(s);
+    let r = z.mul(horner(z, [0.666_666_6, 0.400_003_37, 0.285_372_38, 0.235_835_72]));
+    let half_f2 = f.mul(f).mul(L::splat(0.5));
+    let low = s.mul(half_f2.add(r)).add(e.mul(L::splat(LN_2_LOW)));
+    let y = e.mul(L::splat(LN_2_HIGH)).add(f.sub(half_f2.sub(low)));
+    let y = L::select_lt(x, infinity, y, x);
+    let not_positive = L::select_lt(x, zero, L::splat(CANONICAL_NAN), L::splat(f32::NEG_INFINITY));
+    L::select_lt(zero, x, y, not_positive).nan_where_nan(x)
 }
 
 /// The bits of √½ rounded to binary32.
-const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
+pub const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
 
 /// The standard normal deviate whose cumulative probability is `u`, for u in (0, 1): turns a uniform draw into a Gaussian one
 /// without a loop. With t = 2u − 1 and w = −ln(1 − t²), the quotient z/t is smooth in w, and in √w for the tails (the
 /// substitution of Giles, *Approximating the erfinv function*, GPU Computing Gems 2011; the fit is ours, to 2·10⁻⁷ relative).
+#[inline(always)]
 #[must_use]
-pub fn normal_quantile(u: f32) -> f32 {
-    let t = u + u - 1.0;
-    let w = -ln((1.0 - t) * (1.0 + t));
-    if w < 5.0 {
-        let central = [
-            2.123_313_7,
-            0.348_802_66,
-            -0.005_908_171,
-            -0.001_773_010_1,
-            3.091_502e-4,
-            -6.217_988e-6,
-            -4.990_561e-6,
-            4.861_035e-7,
-            4.035_428_7e-8,
-        ];
-        t * horner(w - 2.5, central)
-    } else {
-        let tail = [
-            4.006_434_4,
-            1.416_581,
-            0.013_347_464,
-            -0.010_779_605,
-            0.008_125_242,
-            -0.005_193_656_3,
-            0.001_889_175,
-            1.401_030_3e-4,
-            -2.696_212e-4,
-        ];
-        t * horner(sqrt(w) - 3.0, tail)
-    }
+pub fn normal_quantile<L: Lane>(u: L) -> L {
+    let one = L::splat(1.0);
+    let t = u.add(u).sub(one);
+    let w = L::splat(-0.0).sub(ln(one.sub(t).mul(one.add(t))));
+    let central = [
+        2.123_313_7,
+        0.348_802_66,
+        -0.005_908_171,
+        -0.001_773_010_1,
+        3.091_502e-4,
+        -6.217_988e-6,
+        -4.990_561e-6,
+        4.861_035e-7,
+        4.035_428_7e-8,
+    ];
+    let tail = [
+        4.006_434_4,
+        1.416_581,
+        0.013_347_464,
+        -0.010_779_605,
+        0.008_125_242,
+        -0.005_193_656_3,
+        0.001_889_175,
+        1.401_030_3e-4,
+        -2.696_212e-4,
+    ];
+    let central = horner(w.sub(L::splat(2.5)), central);
+    let tail = horner(w.sqrt().sub(L::splat(3.0)), tail);
+    t.mul(L::select_lt(w, L::splat(5.0), central, tail))
 }
 
 #[cfg(test)]

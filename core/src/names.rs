@@ -35,26 +35,51 @@ pub mod checkpoint {
     pub const FC_BIAS: &str = "fc.bias";
 }
 
-/// Tensors of the packed file. All are F32, little-endian; vectors are padded with zeros to a multiple of 16.
+/// Tensors of the packed file, little-endian; vectors are F32 and padded with zeros to a multiple of 16.
 pub mod packed {
+    /// One layer's tensors.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct LayerNames {
+        /// `[P, ⌈K/g⌉, W, g]` weights in the file's precision, see [`crate::layout`].
+        pub panels: &'static str,
+        /// `[P·W]` F32.
+        pub bias: &'static str,
+        /// `[P·W]` F32, precision i8 only: what an integer weight of this output is worth.
+        pub scale: &'static str,
+        /// `[P·W]` I32, precision i8 only: the sum of this output's integer weights, which kernels that multiply unsigned by
+        /// signed bytes need. The loader checks it, which makes it a checksum of the weights too.
+        pub sum: &'static str,
+    }
+
+    macro_rules! layer {
+        ($name:literal) => {
+            LayerNames {
+                panels: concat!($name, ".panels"),
+                bias: concat!($name, ".bias"),
+                scale: concat!($name, ".scale"),
+                sum: concat!($name, ".sum"),
+            }
+        };
+    }
+
     /// `[O]` (padded) mean of the training observations.
     pub const OBSERVATION_MEAN: &str = "observation.mean";
     /// `[O]` (padded) 1/std of the training observations; 0 where the dimension is dead.
     pub const OBSERVATION_INV_STD: &str = "observation.inv_std";
-    /// Panels of the encoder's first layer, O → E1, ReLU.
-    pub const ENCODER_0: &str = "encoder.0.panels";
-    /// Panels of the encoder's second layer, E1 → E2, ReLU.
-    pub const ENCODER_2: &str = "encoder.2.panels";
-    /// Panels of the encoder's mean, E2 → Z.
-    pub const ENCODER_MEAN: &str = "encoder.mean.panels";
-    /// Panels of the encoder's log-variance, E2 → Z.
-    pub const ENCODER_LOG_VAR: &str = "encoder.log_var.panels";
-    /// Panels of the LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
-    pub const RNN: &str = "rnn.panels";
-    /// Panels of the MDN head, H → (2Z+1)K+2.
-    pub const GMM: &str = "gmm_linear.panels";
-    /// Panels of the controller, `[z, h]` → A.
-    pub const FC: &str = "fc.panels";
+    /// The encoder's first layer, O → E1, ReLU.
+    pub const ENCODER_0: LayerNames = layer!("encoder.0");
+    /// The encoder's second layer, E1 → E2, ReLU.
+    pub const ENCODER_2: LayerNames = layer!("encoder.2");
+    /// The encoder's mean, E2 → Z.
+    pub const ENCODER_MEAN: LayerNames = layer!("encoder.mean");
+    /// The encoder's log-variance, E2 → Z.
+    pub const ENCODER_LOG_VAR: LayerNames = layer!("encoder.log_var");
+    /// The LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
+    pub const RNN: LayerNames = layer!("rnn");
+    /// The MDN head, H → means, log-sigmas, logits, reward, terminal logit.
+    pub const GMM: LayerNames = layer!("gmm_linear");
+    /// The controller, `[z, h]` → A.
+    pub const FC: LayerNames = layer!("fc");
     /// `[A]` (padded) middle of the action range, in the environment's units.
     pub const ACTION_MID: &str = "action.mid";
     /// `[A]` (padded) half of the action range.
@@ -70,7 +95,7 @@ pub mod metadata {
     /// What the file is: [`FORMAT_PACKED`] or [`FORMAT_CHECKPOINT`].
     pub const FORMAT: &str = "dreamstep.format";
     /// Value of [`FORMAT`] in packed files. The number changes with the layout.
-    pub const FORMAT_PACKED: &str = "packed-1";
+    pub const FORMAT_PACKED: &str = "packed-2";
     /// Value of [`FORMAT`] in checkpoints.
     pub const FORMAT_CHECKPOINT: &str = "checkpoint-1";
     /// `O`.
@@ -85,17 +110,19 @@ pub mod metadata {
     pub const DIM_MIXTURES: &str = "dims.mixtures";
     /// `[E1, E2]`.
     pub const DIM_ENCODER: [&str; 2] = ["dims.encoder.0", "dims.encoder.1"];
-    /// Weight precision: `f32`.
+    /// Weight precision: `f32`, `f16`, `bf16` or `i8`.
     pub const PRECISION: &str = "precision";
     /// Whitened observations are clipped to ± this.
     pub const OBS_CLIP: &str = "observation.clip";
     /// How the controller's output becomes an action in [-1, 1]: `clamp` or `tanh`.
     pub const ACTION_SQUASH: &str = "action.squash";
-    /// Which z acts: `mean`.
+    /// Which z acts: `mean`, or `sampled` from the encoder's Gaussian.
     pub const ACTION_LATENT: &str = "action.latent";
+    /// The encoder's log-variance is clamped into this range: lower and upper end.
+    pub const LOG_VAR_RANGE: [&str; 2] = ["encoder.log_var_min", "encoder.log_var_max"];
     /// Order of the LSTM's input: `action,z` (the action normalised to [-1, 1]).
     pub const RNN_INPUT: &str = "rnn.input";
-    /// `joint`: one mixture over the whole latent vector.
+    /// `joint`: one mixture over the whole latent vector; `per-dimension`: one for each of its dimensions.
     pub const GMM_MIXTURE: &str = "gmm.mixture";
     /// What the mixture predicts: `z` (the next latent) or `delta` (its change).
     pub const GMM_TARGET: &str = "gmm.target";

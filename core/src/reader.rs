@@ -75,6 +75,12 @@ impl<'a> File<'a> {
         Ok(file)
     }
 
+    /// The header, as it stands: names, shapes, metadata.
+    #[must_use]
+    pub const fn header(&self) -> &'a str {
+        self.header
+    }
+
     /// The tensors, in the header's order.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> + use<'a> {
         // The header was checked by `parse`, so every entry is `Ok`.

@@ -28,10 +28,14 @@ pub enum Stream {
     Evolution = 6,
     /// Seeds of the episodes that evolution judges by.
     EvolutionReset = 10,
-    /// Mixture component of a sampled latent.
+    /// Mixture component of a dreamt latent; the step is the dream's (see [`dream_step`]), index 0 or the latent's dimension.
     Component = 8,
-    /// Gaussian noise of a sampled latent.
+    /// Gaussian noise of a dreamt latent; the step is the dream's, the index the dimension.
     Latent = 9,
+    /// Whether a dream ends; the step is the dream's.
+    Terminal = 11,
+    /// Gaussian noise of the latent that acts, where the agent samples it; the step is the tick.
+    ActingLatent = 12,
     /// Weights of agents made for tests; the step names the tensor.
     SyntheticWeights = 30,
     /// Observations made for tests; the step is the tick.
@@ -42,6 +46,12 @@ pub enum Stream {
     VaeNoise = 21,
     /// Noise of the latents that M is trained on; the step is the epoch.
     LatentNoise = 22,
+}
+
+/// The step that names the draws of tick `tick` of dream `dream`: `dream·2³² + tick`.
+#[must_use]
+pub const fn dream_step(dream: u32, tick: u32) -> u64 {
+    (dream as u64) << 32 | tick as u64
 }
 
 impl Philox {
@@ -70,14 +80,32 @@ impl Philox {
         open_unit(self.words(stream, step, index)[0])
     }
 
-    /// Fills `out` with standard normal deviates, four to a counter: value `i` is word `i mod 4` of draw `(stream, step, i / 4)`.
-    pub fn fill_normal(self, stream: Stream, step: u64, out: &mut [f32]) {
+    /// Value `i` of [`Self::fill_uniform`] at `(stream, step)`.
+    #[must_use]
+    pub fn uniform_of_four(self, stream: Stream, step: u64, i: usize) -> f32 {
+        let [a, b, c, d] = self.words(stream, step, (i / 4) as u32);
+        open_unit(match i % 4 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        })
+    }
+
+    /// Fills `out` with uniform draws in (0, 1), four to a counter: value `i` is word `i mod 4` of draw `(stream, step, i / 4)`.
+    #[inline(always)]
+    pub fn fill_uniform(self, stream: Stream, step: u64, out: &mut [f32]) {
         for (index, four) in out.chunks_mut(4).enumerate() {
-            let words = self.words(stream, step, index as u32);
-            for (value, word) in four.iter_mut().zip(words) {
-                *value = crate::maths::normal_quantile(open_unit(word));
+            for (value, word) in four.iter_mut().zip(self.words(stream, step, index as u32)) {
+                *value = open_unit(word);
             }
         }
+    }
+
+    /// Fills `out` with standard normal deviates: [`Self::fill_uniform`] through the normal quantile.
+    pub fn fill_normal(self, stream: Stream, step: u64, out: &mut [f32]) {
+        self.fill_uniform(stream, step, out);
+        out.iter_mut().for_each(|value| *value = crate::maths::normal_quantile(*value));
     }
 
     /// Uniform in `0..n` (Lemire's multiply-shift on 64 bits; bias below n·2⁻⁶⁴).

@@ -1,9 +1,11 @@
 //! Which tensors and settings make an agent? What the packer writes and the runtime's loader demands, stated once.
 
-use crate::dims::{Dims, MAX_DIM, padded};
+use crate::dims::{Dims, MAX_DIM, Mixture, padded};
 use crate::error::LoadError;
 use crate::layout::Panels;
+use crate::names::packed::LayerNames;
 use crate::names::{metadata as key, packed};
+use crate::precision::Precision;
 use crate::reader::File;
 
 /// Most outputs of the MDN head: what an agent's memory is sized by, even where a file leaves the head out.
@@ -27,15 +29,30 @@ pub enum Target {
     Delta,
 }
 
+/// Which latent vector acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acting {
+    /// The encoder's mean.
+    Mean,
+    /// A draw from the encoder's Gaussian.
+    Sampled,
+}
+
 /// Everything about an agent that is not a weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// Sizes.
     pub dims: Dims,
+    /// What number a weight is.
+    pub precision: Precision,
     /// Whitened observations are clipped to ± this.
     pub obs_clip: f32,
     /// From the controller's output to [-1, 1].
     pub squash: Squash,
+    /// Which z acts.
+    pub acting: Acting,
+    /// The encoder's log-variance is clamped into this range.
+    pub log_var_range: [f32; 2],
     /// What the mixture predicts.
     pub target: Target,
     /// Floor of log sigma.
@@ -51,33 +68,76 @@ pub struct Settings {
 pub struct Spec {
     /// Its name.
     pub name: &'static str,
+    /// Its dtype, as safetensors spells it.
+    pub dtype: &'static str,
     /// Its shape; unused axes are 0.
-    pub shape: [usize; 3],
+    pub shape: [usize; 4],
+}
+
+/// One layer of the packed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// What its tensors are called.
+    pub names: LayerNames,
+    /// How its weights are cut.
+    pub panels: Panels,
     /// Whether an agent can do without it.
     pub optional: bool,
 }
 
-/// The packed file's tensors, self-test vectors left out (their first axis is free).
+impl LayerSpec {
+    /// Its tensors in a file of this precision: panels and bias; scale and sum too where the weights are integers.
+    pub fn tensors(&self, precision: Precision) -> impl Iterator<Item = Spec> + use<> {
+        let outputs = [self.panels.outputs(), 0, 0, 0];
+        let all = [
+            Spec { name: self.names.panels, dtype: precision.dtype(), shape: self.panels.shape(precision) },
+            Spec { name: self.names.bias, dtype: "F32", shape: outputs },
+            Spec { name: self.names.scale, dtype: "F32", shape: outputs },
+            Spec { name: self.names.sum, dtype: "I32", shape: outputs },
+        ];
+        all.into_iter().take(if precision == Precision::I8 { 4 } else { 2 })
+    }
+}
+
+/// The packed file's vectors, self-test left out (its first axis is free).
 #[must_use]
-pub fn tensors(dims: &Dims) -> [Spec; 11] {
-    let [e1, e2] = dims.encoder;
-    let vector = |name, n| Spec { name, shape: [padded(n), 0, 0], optional: false };
-    let panels = |name, panels: Panels| Spec { name, shape: panels.shape(), optional: false };
-    let optional = |spec: Spec| Spec { optional: true, ..spec };
+pub fn vectors(dims: &Dims) -> [Spec; 4] {
+    let vector = |name, n| Spec { name, dtype: "F32", shape: [padded(n), 0, 0, 0] };
     [
         vector(packed::OBSERVATION_MEAN, dims.obs),
         vector(packed::OBSERVATION_INV_STD, dims.obs),
-        panels(packed::ENCODER_0, Panels::dense(e1, dims.obs)),
-        panels(packed::ENCODER_2, Panels::dense(e2, e1)),
-        panels(packed::ENCODER_MEAN, Panels::dense(dims.latent, e2)),
-        optional(panels(packed::ENCODER_LOG_VAR, Panels::dense(dims.latent, e2))),
-        panels(packed::FC, Panels::dense(dims.action, dims.latent + dims.hidden)),
         vector(packed::ACTION_MID, dims.action),
         vector(packed::ACTION_HALF, dims.action),
-        panels(packed::RNN, Panels::lstm(dims.hidden, dims.action + dims.latent + dims.hidden)),
-        optional(panels(packed::GMM, Panels::dense(dims.mdn_outputs(), dims.hidden))),
     ]
 }
+
+/// The packed file's layers, in the order in which a tick reads them.
+#[must_use]
+pub fn layers(dims: &Dims) -> [LayerSpec; 7] {
+    let [e1, e2] = dims.encoder;
+    let needed = |names, panels| LayerSpec { names, panels, optional: false };
+    let optional = |names, panels| LayerSpec { names, panels, optional: true };
+    [
+        needed(packed::ENCODER_0, Panels::dense(e1, dims.obs)),
+        needed(packed::ENCODER_2, Panels::dense(e2, e1)),
+        needed(packed::ENCODER_MEAN, Panels::dense(dims.latent, e2)),
+        optional(packed::ENCODER_LOG_VAR, Panels::dense(dims.latent, e2)),
+        needed(packed::FC, Panels::dense(dims.action, dims.latent + dims.hidden)),
+        needed(packed::RNN, Panels::lstm(dims.hidden, dims.rnn_inputs())),
+        optional(packed::GMM, Panels::dense(dims.mdn_outputs(), dims.hidden)),
+    ]
+}
+
+const PRECISIONS: [(&str, Precision); 4] = [
+    (Precision::F32.name(), Precision::F32),
+    (Precision::F16.name(), Precision::F16),
+    (Precision::Bf16.name(), Precision::Bf16),
+    (Precision::I8.name(), Precision::I8),
+];
+const SQUASHES: [(&str, Squash); 2] = [("clamp", Squash::Clamp), ("tanh", Squash::Tanh)];
+const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
+const TARGETS: [(&str, Target); 2] = [("z", Target::Next), ("delta", Target::Delta)];
+const MIXTURES: [(&str, Mixture); 2] = [("joint", Mixture::Joint), ("per-dimension", Mixture::PerDimension)];
 
 impl Settings {
     /// Reads them from a file's metadata.
@@ -86,10 +146,7 @@ impl Settings {
     /// A key is missing, or its value is not one of those that this version knows.
     pub fn read<'a>(file: &File<'a>) -> Result<Self, LoadError<'a>> {
         one_of(file, key::FORMAT, key::FORMAT_PACKED, &[(key::FORMAT_PACKED, ())])?;
-        one_of(file, key::PRECISION, "f32", &[("f32", ())])?;
-        one_of(file, key::ACTION_LATENT, "mean", &[("mean", ())])?;
         one_of(file, key::RNN_INPUT, "action,z", &[("action,z", ())])?;
-        one_of(file, key::GMM_MIXTURE, "joint", &[("joint", ())])?;
         one_of(file, key::GMM_SIGMA, "exp", &[("exp", ())])?;
         let digest = file.metadata(key::SELFTEST_DIGEST).map(|found| {
             let digits = Some(found).filter(|text| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -105,19 +162,32 @@ impl Settings {
             latent: dim(file, key::DIM_LATENT)?,
             hidden: dim(file, key::DIM_HIDDEN)?,
             mixtures: dim(file, key::DIM_MIXTURES)?,
+            mixture: one_of(file, key::GMM_MIXTURE, "joint or per-dimension", &MIXTURES)?,
             encoder: [dim(file, key::DIM_ENCODER[0])?, dim(file, key::DIM_ENCODER[1])?],
         };
         // In 64 bits: the product of two dims may not fit a small machine's usize.
-        if (2 * dims.latent as u64 + 1) * dims.mixtures as u64 + 2 > MAX_MDN_OUTPUTS {
+        let (z, k) = (dims.latent as u64, dims.mixtures as u64);
+        let logits = if dims.mixture == Mixture::Joint { k } else { k * z };
+        if 2 * z * k + logits + 2 > MAX_MDN_OUTPUTS {
             let found = value(file, key::DIM_MIXTURES)?;
-            let expected = "at most 1048576 outputs of the MDN head, (2Z+1)K+2";
+            let expected = "at most 1048576 outputs of the MDN head";
             return Err(LoadError::BadValue { key: key::DIM_MIXTURES, expected, found });
+        }
+        let [low, high] = key::LOG_VAR_RANGE;
+        let log_var_range =
+            [number(file, low, "a finite number", |_| true)?, number(file, high, "a finite number", |_| true)?];
+        if log_var_range[0] > log_var_range[1] {
+            let expected = "at least encoder.log_var_min";
+            return Err(LoadError::BadValue { key: high, expected, found: value(file, high)? });
         }
         Ok(Self {
             dims,
             obs_clip: number(file, key::OBS_CLIP, "a positive number", |v| v > 0.0)?,
-            squash: one_of(file, key::ACTION_SQUASH, "clamp or tanh", &[("clamp", Squash::Clamp), ("tanh", Squash::Tanh)])?,
-            target: one_of(file, key::GMM_TARGET, "z or delta", &[("z", Target::Next), ("delta", Target::Delta)])?,
+            precision: one_of(file, key::PRECISION, "f32, f16, bf16 or i8", &PRECISIONS)?,
+            squash: one_of(file, key::ACTION_SQUASH, "clamp or tanh", &SQUASHES)?,
+            acting: one_of(file, key::ACTION_LATENT, "mean or sampled", &ACTINGS)?,
+            log_var_range,
+            target: one_of(file, key::GMM_TARGET, "z or delta", &TARGETS)?,
             log_sigma_min: number(file, key::GMM_LOG_SIGMA_MIN, "a finite number", |_| true)?,
             reward_offset: number(file, key::REWARD_OFFSET, "a finite number", |_| true)?,
             selftest_digest: digest.transpose()?,
@@ -131,20 +201,12 @@ impl Settings {
         use std::format;
         use std::string::ToString;
         let dims = &self.dims;
-        let squash = match self.squash {
-            Squash::Clamp => "clamp",
-            Squash::Tanh => "tanh",
-        };
-        let target = match self.target {
-            Target::Next => "z",
-            Target::Delta => "delta",
-        };
         let mut entries = std::vec![
             (key::FORMAT, key::FORMAT_PACKED.to_string()),
-            (key::PRECISION, "f32".to_string()),
-            (key::ACTION_LATENT, "mean".to_string()),
+            (key::PRECISION, self.precision.name().to_string()),
+            (key::ACTION_LATENT, name_of(&ACTINGS, self.acting)),
             (key::RNN_INPUT, "action,z".to_string()),
-            (key::GMM_MIXTURE, "joint".to_string()),
+            (key::GMM_MIXTURE, name_of(&MIXTURES, dims.mixture)),
             (key::GMM_SIGMA, "exp".to_string()),
             (key::DIM_OBS, dims.obs.to_string()),
             (key::DIM_ACTION, dims.action.to_string()),
@@ -154,14 +216,22 @@ impl Settings {
             (key::DIM_ENCODER[0], dims.encoder[0].to_string()),
             (key::DIM_ENCODER[1], dims.encoder[1].to_string()),
             (key::OBS_CLIP, self.obs_clip.to_string()),
-            (key::ACTION_SQUASH, squash.to_string()),
-            (key::GMM_TARGET, target.to_string()),
+            (key::ACTION_SQUASH, name_of(&SQUASHES, self.squash)),
+            (key::GMM_TARGET, name_of(&TARGETS, self.target)),
+            (key::LOG_VAR_RANGE[0], self.log_var_range[0].to_string()),
+            (key::LOG_VAR_RANGE[1], self.log_var_range[1].to_string()),
             (key::GMM_LOG_SIGMA_MIN, self.log_sigma_min.to_string()),
             (key::REWARD_OFFSET, self.reward_offset.to_string()),
         ];
         entries.extend(self.selftest_digest.map(|digest| (key::SELFTEST_DIGEST, format!("{digest:016x}"))));
         entries
     }
+}
+
+/// What a choice is called: the inverse of [`one_of`].
+#[cfg(feature = "host")]
+fn name_of<T: PartialEq>(choices: &[(&'static str, T)], choice: T) -> std::string::String {
+    choices.iter().find(|(_, known)| *known == choice).map_or("", |(name, _)| name).into()
 }
 
 fn value<'a>(file: &File<'a>, key: &'static str) -> Result<&'a str, LoadError<'a>> {

@@ -6,12 +6,15 @@
 //! ```
 
 use crate::kernels::dispatch;
-use crate::mdn::Prediction;
+use crate::matvec;
+use crate::mdn::{HEAD_SLACK, Prediction};
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, padded};
 use dreamstep_core::layout::Panels;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Acting;
 
 /// An agent in its loop: a constant [`Model`] and the memory of what it has seen.
 ///
@@ -21,21 +24,28 @@ pub struct Agent<'m, 'f> {
     model: &'m Model<'f>,
     work: Work<'m>,
     acted: bool,
+    seed: u64,
+    tick: u64,
 }
 
-/// Everything that changes, cut from the caller's block. All lengths are padded to 16; the padding stays 0.
+/// Everything that changes, cut from the caller's block. What is padded is padded to whole panels.
 #[derive(Debug)]
-pub(crate) struct Work<'m> {
-    pub(crate) h: &'m mut [f32],           // [H] recurrent state
-    pub(crate) c: &'m mut [f32],           // [H] recurrent state
-    pub(crate) z: &'m mut [f32],           // [Z] latent of the newest observation
-    pub(crate) unit_action: &'m mut [f32], // [A] in [-1, 1]
-    pub(crate) action: &'m mut [f32],      // [A] in the action range
-    pub(crate) obs: &'m mut [f32],         // [O] the observation, then whitened
-    pub(crate) e1: &'m mut [f32],          // [E1]
-    pub(crate) e2: &'m mut [f32],          // [E2]
-    pub(crate) h_next: &'m mut [f32],      // [H]
-    pub(crate) head: &'m mut [f32],        // [(2Z+1)K+2]
+struct Work<'m> {
+    x: &'m mut [f32],       // [A+Z+H] the LSTM's input: action in [-1, 1], latent, h; the recurrent h lives here
+    c: &'m mut [f32],       // [H] recurrent, padded
+    z: &'m mut [f32],       // [Z] latent of the newest observation, padded
+    u: &'m mut [f32],       // [A] newest action in [-1, 1], padded
+    action: &'m mut [f32],  // [A] in the action range, padded
+    obs: &'m mut [f32],     // [O] the observation, then whitened, padded
+    e1: &'m mut [f32],      // [E1] padded
+    e2: &'m mut [f32],      // [E2] padded
+    log_var: &'m mut [f32], // [Z] padded
+    noise: &'m mut [f32],   // [Z] padded
+    gates: &'m mut [f32],   // [H/16, 4, 16]
+    h_next: &'m mut [f32],  // [H] padded
+    head: &'m mut [f32],    // MDN outputs, padded, and slack
+    saved: &'m mut [f32],   // [Z+A] what peek puts back, padded each
+    scratch: &'m mut [f32], // a layer's inputs as integers
 }
 
 /// Why a step was refused. The state is as it was before.
@@ -73,6 +83,20 @@ pub enum StepError {
     AdvanceBeforeAct,
 }
 
+/// Why an agent does not take another model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapError {
+    /// A model of other sizes.
+    Dims {
+        /// The present model's.
+        expected: Dims,
+        /// The other model's.
+        found: Dims,
+    },
+    /// Between `act` and `advance`: the new model would remember a latent that it did not see.
+    MidTick,
+}
+
 /// The caller's block is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryError {
@@ -96,11 +120,43 @@ pub const fn memory_len(dims: &Dims) -> usize {
 }
 
 /// Lengths of [`Work`]'s slices, in its order.
-const fn lengths(dims: &Dims) -> [usize; 10] {
+const fn lengths(dims: &Dims) -> [usize; 15] {
     let [e1, e2] = dims.encoder;
-    let (z, a, h) = (Panels::dense(dims.latent, 1).outputs(), Panels::dense(dims.action, 1).outputs(), padded(dims.hidden));
-    let (e1, e2) = (Panels::dense(e1, 1).outputs(), Panels::dense(e2, 1).outputs());
-    [h, h, z, a, a, padded(dims.obs), e1, e2, h, Panels::dense(dims.mdn_outputs(), 1).outputs()]
+    let (z, a, h) = (outputs(dims.latent), outputs(dims.action), padded(dims.hidden));
+    let inputs = widest([dims.obs, e1, e2, dims.rnn_inputs()]);
+    [
+        padded(dims.rnn_inputs()),
+        h,
+        z,
+        a,
+        a,
+        padded(dims.obs),
+        outputs(e1),
+        outputs(e2),
+        z,
+        z,
+        4 * h,
+        h,
+        outputs(dims.mdn_outputs()) + HEAD_SLACK,
+        z + a,
+        matvec::scratch_len(inputs),
+    ]
+}
+
+/// A dense layer's outputs, padded to whole panels.
+pub(crate) const fn outputs(n: usize) -> usize {
+    Panels::dense(n, 1).outputs()
+}
+
+pub(crate) const fn widest<const N: usize>(inputs: [usize; N]) -> usize {
+    let (mut widest, mut i) = (0, 0);
+    while i < N {
+        if inputs[i] > widest {
+            widest = inputs[i];
+        }
+        i += 1;
+    }
+    widest
 }
 
 impl<'m, 'f> Agent<'m, 'f> {
@@ -121,20 +177,25 @@ impl<'m, 'f> Agent<'m, 'f> {
             rest = after;
             Ok(slice)
         };
-        let [h, c, z, unit_action, action, obs, e1, e2, h_next, head] = lengths(dims);
+        let [x, c, z, u, action, obs, e1, e2, log_var, noise, gates, h_next, head, saved, scratch] = lengths(dims);
         let work = Work {
-            h: cut(h)?,
+            x: cut(x)?,
             c: cut(c)?,
             z: cut(z)?,
-            unit_action: cut(unit_action)?,
+            u: cut(u)?,
             action: cut(action)?,
             obs: cut(obs)?,
             e1: cut(e1)?,
             e2: cut(e2)?,
+            log_var: cut(log_var)?,
+            noise: cut(noise)?,
+            gates: cut(gates)?,
             h_next: cut(h_next)?,
             head: cut(head)?,
+            saved: cut(saved)?,
+            scratch: cut(scratch)?,
         };
-        Ok(Self { model, work, acted: false })
+        Ok(Self { model, work, acted: false, seed: 0, tick: 0 })
     }
 
     /// From an observation `[O]` to an action `[A]`, in the environment's units. The recurrent state is read, not changed: until
@@ -167,13 +228,89 @@ impl<'m, 'f> Agent<'m, 'f> {
         if let Some((index, &found)) = observation.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             return Err(StepError::NonFinite { index, found });
         }
-        for (slot, &value) in self.work.obs.iter_mut().zip(observation) {
-            *slot = value;
-        }
-        dispatch!(self.model.isa, encode(self.model, &mut self.work));
-        dispatch!(self.model.isa, control(self.model, &mut self.work));
+        copy(observation, self.work.obs);
+        self.encode();
+        self.control();
         self.acted = true;
         Ok(self.work.action.get(..dims.action).unwrap_or_default())
+    }
+
+    /// What [`Self::act`] would answer, without a trace: whatever the agent was about to do, it still is.
+    ///
+    /// # Errors
+    /// As for [`Self::act`].
+    pub fn peek(&mut self, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
+        let acted = self.acted;
+        let n = self.work.z.len();
+        if let Some((z, u)) = self.work.saved.split_at_mut_checked(n) {
+            copy(self.work.z, z);
+            copy(self.work.u, u);
+        }
+        self.act(observation, action)?;
+        if let Some((z, u)) = self.work.saved.split_at_checked(n) {
+            copy(z, self.work.z);
+            copy(u, self.work.u);
+        }
+        self.acted = acted;
+        Ok(())
+    }
+
+    /// Observation → latent: whitening, then the encoder's three layers. Ha & Schmidhuber (2018), V.
+    ///
+    /// Reads `work.obs` `[O]`, writes `work.z` `[Z]`.
+    #[inline]
+    fn encode(&mut self) {
+        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        dispatch!(isa, whiten(model, work.obs));
+        dispatch!(isa, affine(&model.encoder_0, work.obs, work.scratch, work.e1)); // [E1]
+        dispatch!(isa, relu(work.e1));
+        dispatch!(isa, affine(&model.encoder_2, work.e1, work.scratch, work.e2)); // [E2]
+        dispatch!(isa, relu(work.e2));
+        dispatch!(isa, affine(&model.encoder_mean, work.e2, work.scratch, work.z)); // [Z]
+        if let (Acting::Sampled, Some(log_var)) = (model.settings.acting, &model.encoder_log_var) {
+            dispatch!(isa, affine(log_var, work.e2, work.scratch, work.log_var)); // [Z]
+            Philox::new(self.seed).fill_normal(Stream::ActingLatent, self.tick, work.noise);
+            dispatch!(isa, draw(model.settings.log_var_range, work.log_var, work.noise, work.z));
+        }
+        dispatch!(isa, no_nan(work.z));
+    }
+
+    /// `[z, h]` → action: the linear controller, its squashing, and the affine map to the environment's units. Ha & Schmidhuber
+    /// (2018), equation 1.
+    ///
+    /// Reads `work.z` and h, writes `work.u` (in [-1, 1]) and `work.action` (in the action range), both `[A]`.
+    #[inline]
+    fn control(&mut self) {
+        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        let (a, z) = (model.dims().action, model.dims().latent);
+        copy(work.z.get(..z).unwrap_or_default(), work.x.get_mut(a..).unwrap_or_default());
+        dispatch!(isa, affine(&model.controller, work.x.get(a..).unwrap_or_default(), work.scratch, work.u)); // [A]
+        dispatch!(isa, squash(model.settings.squash, work.u));
+        dispatch!(isa, actuate(model, work.u, work.action));
+    }
+
+    /// `([a, z], h, c)` → `(h', c')`: the LSTM.
+    ///
+    /// Reads `work.u`, `work.z`, h and `work.c`; writes h and `work.c`.
+    #[inline]
+    fn remember(&mut self) {
+        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        let (a, z, h) = (model.dims().action, model.dims().latent, model.dims().hidden);
+        copy(work.u.get(..a).unwrap_or_default(), work.x);
+        copy(work.z.get(..z).unwrap_or_default(), work.x.get_mut(a..).unwrap_or_default());
+        dispatch!(isa, affine(&model.rnn, work.x, work.scratch, work.gates)); // [4H]
+        dispatch!(isa, lstm_cell(work.gates, work.c, work.h_next));
+        copy(work.h_next.get(..h).unwrap_or_default(), work.x.get_mut(a + z..).unwrap_or_default());
+    }
+
+    /// h → the MDN head's outputs; false where the file has no head.
+    fn head(&mut self) -> bool {
+        let (isa, work) = (self.model.isa, &mut self.work);
+        let Some(gmm) = self.model.gmm.as_ref() else { return false };
+        let at = self.model.dims().action + self.model.dims().latent;
+        dispatch!(isa, affine(gmm, work.x.get(at..).unwrap_or_default(), work.scratch, work.head));
+        dispatch!(isa, no_nan(work.head));
+        true
     }
 
     /// Tells the agent what was really sent to the actuators `[A]`, where that is not what [`Self::act`] asked for: a safety filter
@@ -193,7 +330,7 @@ impl<'m, 'f> Agent<'m, 'f> {
             return Err(StepError::AdvanceBeforeAct);
         }
         let map = self.model.action_mid.iter().zip(self.model.action_half);
-        for ((unit, &action), (&mid, &half)) in self.work.unit_action.iter_mut().zip(applied).zip(map) {
+        for ((unit, &action), (&mid, &half)) in self.work.u.iter_mut().zip(applied).zip(map) {
             // An actuator without range has one action, whatever the controller asked for.
             if half != 0.0 {
                 *unit = ((action - mid) / half).clamp(-1.0, 1.0);
@@ -211,7 +348,8 @@ impl<'m, 'f> Agent<'m, 'f> {
         if !self.acted {
             return Err(StepError::AdvanceBeforeAct);
         }
-        dispatch!(self.model.isa, remember(self.model, &mut self.work));
+        self.remember();
+        self.tick = self.tick.wrapping_add(1);
         self.acted = false;
         Ok(())
     }
@@ -226,20 +364,66 @@ impl<'m, 'f> Agent<'m, 'f> {
         self.advance()
     }
 
-    /// Forgets everything: the start of an episode.
+    /// Forgets everything: the start of an episode. The seed stays.
     pub fn reset(&mut self) {
-        self.work.h.fill(0.0);
+        self.work.x.fill(0.0);
         self.work.c.fill(0.0);
         self.work.z.fill(0.0);
-        self.work.unit_action.fill(0.0);
+        self.work.u.fill(0.0);
+        self.tick = 0;
         self.acted = false;
+    }
+
+    /// Goes on with another model of the same sizes, the state kept: a newer training, another precision.
+    ///
+    /// # Errors
+    /// Other sizes, or not between two ticks; the present model stays then.
+    pub fn swap(&mut self, model: &'m Model<'f>) -> Result<(), SwapError> {
+        if self.acted {
+            return Err(SwapError::MidTick);
+        }
+        if model.dims() != self.model.dims() {
+            return Err(SwapError::Dims { expected: *self.model.dims(), found: *model.dims() });
+        }
+        self.model = model;
+        Ok(())
+    }
+
+    /// The model that steps it.
+    #[must_use]
+    pub const fn model(&self) -> &'m Model<'f> {
+        self.model
+    }
+
+    /// The seed that names the draws of a latent that is sampled while acting ([`Acting::Sampled`]); 0 until set.
+    pub const fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// The seed, see [`Self::set_seed`].
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How often the agent advanced since its reset.
+    #[must_use]
+    pub const fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// Whether an `act` waits for its `advance`.
+    #[must_use]
+    pub const fn has_acted(&self) -> bool {
+        self.acted
     }
 
     /// What the model expects after the newest [`Self::advance`]: the mixture over the next latent vector, the reward, the end.
     /// None where the file has no MDN head.
     pub fn predict(&mut self) -> Option<Prediction<'_>> {
-        let gmm = self.model.gmm.as_ref()?;
-        dispatch!(self.model.isa, head(gmm, &mut self.work));
+        if !self.head() {
+            return None;
+        }
         Prediction::new(&self.model.settings, self.work.head, self.work.z)
     }
 
@@ -252,16 +436,20 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// Digest of everything that the model computes from the present state: h and c, and the MDN head's outputs where the file has the
     /// head. What the self-test compares.
     pub fn proof_digest(&mut self) -> u64 {
+        let head = self.head();
         let state = Digest::default().update(self.hidden()).update(self.cell());
-        let Some(gmm) = self.model.gmm.as_ref() else { return state.value() };
-        dispatch!(self.model.isa, head(gmm, &mut self.work));
+        if !head {
+            return state.value();
+        }
         state.update(self.work.head.get(..self.model.dims().mdn_outputs()).unwrap_or_default()).value()
     }
 
     /// `h` `[H]`.
     #[must_use]
     pub fn hidden(&self) -> &[f32] {
-        self.work.h.get(..self.model.dims().hidden).unwrap_or_default()
+        let dims = self.model.dims();
+        let from = dims.action + dims.latent;
+        self.work.x.get(from..from + dims.hidden).unwrap_or_default()
     }
 
     /// `c` `[H]`.
@@ -279,8 +467,30 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// The newest action `[A]`, in [-1, 1].
     #[must_use]
     pub fn unit_action(&self) -> &[f32] {
-        self.work.unit_action.get(..self.model.dims().action).unwrap_or_default()
+        self.work.u.get(..self.model.dims().action).unwrap_or_default()
     }
+
+    /// Takes over a state: h, c, z and action are read from `values` in this order.
+    pub(crate) fn put_state(&mut self, seed: u64, tick: u64, acted: bool, values: &mut impl Iterator<Item = f32>) {
+        let dims = self.model.dims();
+        let (from, work) = (dims.action + dims.latent, &mut self.work);
+        let parts = [
+            work.x.get_mut(from..from + dims.hidden),
+            work.c.get_mut(..dims.hidden),
+            work.z.get_mut(..dims.latent),
+            work.u.get_mut(..dims.action),
+        ];
+        for slot in parts.into_iter().flatten().flatten() {
+            *slot = values.next().unwrap_or_default();
+        }
+        (self.seed, self.tick, self.acted) = (seed, tick, acted);
+    }
+}
+
+/// The first values of `to` become those of `from`; what one has beyond the other is left alone.
+#[inline(always)]
+pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 impl fmt::Display for StepError {
@@ -305,5 +515,15 @@ impl fmt::Display for MemoryError {
     }
 }
 
+impl fmt::Display for SwapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dims { expected, found } => write!(f, "swap: expected a model of {expected:?}, found {found:?}"),
+            Self::MidTick => f.write_str("swap: expected to stand between two ticks, found an act without its advance"),
+        }
+    }
+}
+
 impl core::error::Error for StepError {}
+impl core::error::Error for SwapError {}
 impl core::error::Error for MemoryError {}

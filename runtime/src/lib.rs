@@ -27,7 +27,9 @@
 //! | module | question it answers |
 //! |---|---|
 //! | `agent` | what happens in one tick? |
-//! | `layers` | what does each layer compute? |
+//! | `state` | what does an agent remember, as bytes? |
+//! | `dreams` | what happens in one tick of a dream, or of many? |
+//! | `layers`, `matvec` | what does each layer compute? |
 //! | `mdn` | what does M expect to come next? |
 //! | `model` | is this file an agent, and where are its weights? |
 //! | `kernels` | which instructions compute the layers? |
@@ -44,15 +46,21 @@
 compile_error!("dreamstep-runtime reads weights in place, and files are little-endian");
 
 mod agent;
+mod dreams;
 #[allow(unsafe_code)] // the instruction sets' files, and nothing else
 mod kernels;
 mod layers;
+mod matvec;
 mod mdn;
 mod model;
+mod state;
 
-pub use agent::{Agent, MemoryError, StepError, memory_len};
-pub use dreamstep_core::dims::Dims;
+pub use agent::{Agent, MemoryError, StepError, SwapError, memory_len};
+pub use dreams::{DreamError, DreamOptions, Dreams, Ending, Start, dreams_memory_len};
+pub use dreamstep_core::dims::{Dims, Mixture};
 pub use dreamstep_core::error::{LoadError, ReadError};
+pub use dreamstep_core::precision::Precision;
 pub use kernels::Backend;
 pub use mdn::Prediction;
 pub use model::{Model, SelfTestError};
+pub use state::{Fit, StateError, state_len};

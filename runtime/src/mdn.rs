@@ -1,32 +1,32 @@
 //! What does M expect to come next? The mixture density head (Bishop 1994; Ha & Schmidhuber 2018, §"MDN-RNN"): K Gaussians with
-//! diagonal covariance over the whole latent vector, a reward, and a terminal probability.
+//! diagonal covariance over the whole latent vector or over each of its dimensions, a reward, and a terminal probability.
 
-use dreamstep_core::maths::{exp, ln, normal_quantile, sigmoid};
+use crate::kernels::{Chunk, Vectors};
+use crate::layers::{chunks, chunks_mut};
+use dreamstep_core::dims::{Mixture, padded};
+use dreamstep_core::maths::{Lane, exp, normal_quantile, sigmoid};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Target};
 
 /// A view of the head's outputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Prediction<'a> {
-    means: &'a [f32],      // [K, Z]
-    log_sigmas: &'a [f32], // [K, Z] raw, before the floor
-    logits: &'a [f32],     // [K]
-    z: &'a [f32],          // [Z] the latent that a predicted change is added to
+    head: &'a [f32], // [K,Z] means, [K,Z] log sigmas, [K] or [K,Z] logits, reward, terminal logit; then at least sixteen more
+    z: &'a [f32],    // [Z] the latent that a predicted change is added to, padded
     reward: f32,
     terminal_logit: f32,
     settings: &'a Settings,
 }
 
+/// Values that must follow a head's outputs in memory: a chunk that begins at the last logit may be read whole.
+pub(crate) const HEAD_SLACK: usize = dreamstep_core::dims::LANES;
+
 impl<'a> Prediction<'a> {
-    /// Cuts the head's outputs; none only if they are too short, which a loaded model's never are.
+    /// Reads the head's outputs; none only if they are too short, which a loaded model's never are.
     pub(crate) fn new(settings: &'a Settings, head: &'a [f32], z: &'a [f32]) -> Option<Self> {
-        let (k, n) = (settings.dims.mixtures, settings.dims.latent);
-        let (means, rest) = head.split_at_checked(k * n)?;
-        let (log_sigmas, rest) = rest.split_at_checked(k * n)?;
-        let (logits, rest) = rest.split_at_checked(k)?;
-        let [reward, terminal_logit, ..] = *rest else { return None };
-        let reward = reward + settings.reward_offset;
-        Some(Self { means, log_sigmas, logits, z: z.get(..n)?, reward, terminal_logit, settings })
+        let at = settings.dims.mdn_outputs().checked_sub(2)?;
+        let (&reward, &terminal_logit) = (head.get(at)?, head.get(at + 1)?);
+        Some(Self { head, z, reward: reward + settings.reward_offset, terminal_logit, settings })
     }
 
     /// The expected reward.
@@ -41,24 +41,19 @@ impl<'a> Prediction<'a> {
         sigmoid(self.terminal_logit)
     }
 
-    /// Log of component `k`'s weight at temperature τ, up to the same constant for all `k`: `logit / τ`.
-    fn scaled_logit(&self, k: usize, temperature: f32) -> f32 {
-        self.logits.get(k).map_or(f32::NEG_INFINITY, |logit| logit / temperature)
-    }
-
-    /// Component `k`'s weight, at temperature 1.
+    /// Component `k`'s weight in the mixture over dimension `i` (over all of them, where the mixture is joint), at temperature 1.
     #[must_use]
-    pub fn weight(&self, k: usize) -> f32 {
-        let top = (0..self.logits.len()).map(|k| self.scaled_logit(k, 1.0)).fold(f32::NEG_INFINITY, f32::max);
-        let sum = (0..self.logits.len()).fold(0.0, |sum, k| sum + exp(self.scaled_logit(k, 1.0) - top));
-        exp(self.scaled_logit(k, 1.0) - top) / sum
+    pub fn weight(&self, k: usize, i: usize) -> f32 {
+        let logits = self.logits::<f32>(i, 1.0);
+        let top = top(self.settings.dims.mixtures, &logits);
+        let sum = (0..self.settings.dims.mixtures).fold(0.0, |sum, k| sum + exp(logits(k) - top));
+        exp(logits(k) - top) / sum
     }
 
     /// Component `k`'s mean of the next latent's component `i`.
     #[must_use]
     pub fn mean(&self, k: usize, i: usize) -> f32 {
-        let n = self.settings.dims.latent;
-        let mean = self.means.get(k * n + i).copied().unwrap_or_default();
+        let mean = self.row::<f32>(0, k, i);
         match self.settings.target {
             Target::Next => mean,
             Target::Delta => self.z.get(i).copied().unwrap_or_default() + mean,
@@ -68,41 +63,111 @@ impl<'a> Prediction<'a> {
     /// Component `k`'s standard deviation of component `i`: e^max(raw, floor).
     #[must_use]
     pub fn sigma(&self, k: usize, i: usize) -> f32 {
-        let n = self.settings.dims.latent;
-        let raw = self.log_sigmas.get(k * n + i).copied().unwrap_or_default();
-        exp(if raw > self.settings.log_sigma_min { raw } else { self.settings.log_sigma_min })
+        exp(Lane::max(self.row::<f32>(1, k, i), self.settings.log_sigma_min))
     }
 
     /// The expected next latent `[Z]`: the components' means by weight.
     pub fn expected_latent(&self, z: &mut [f32]) {
-        z.fill(0.0);
-        for k in 0..self.logits.len() {
-            let weight = self.weight(k);
-            for (i, sum) in z.iter_mut().enumerate() {
-                *sum += weight * self.mean(k, i);
-            }
+        for (i, slot) in z.iter_mut().enumerate() {
+            *slot = (0..self.settings.dims.mixtures).fold(0.0, |sum, k| sum + self.weight(k, i) * self.mean(k, i));
         }
     }
 
     /// A sampled next latent `[Z]`. The temperature divides the mixture logits and √τ multiplies σ (Ha & Schmidhuber 2018, appendix
     /// "MDN-RNN"; Ha & Eck, *A neural representation of sketch drawings*, 2017). The draw is named by `(rng, step)`: the same name
-    /// draws the same latent.
+    /// draws the same latent, here and in [`crate::Dreams`].
     ///
     /// `temperature` is above 0; 1 is the model's own distribution.
     pub fn sample_latent(&self, temperature: f32, rng: Philox, step: u64, z: &mut [f32]) {
-        // Gumbel's trick: the largest of logit + Gumbel noise is a draw from the categorical distribution.
-        let mut best = (f32::NEG_INFINITY, 0);
-        for k in 0..self.logits.len() {
-            let gumbel = -ln(-ln(rng.uniform(Stream::Component, step, k as u32)));
-            let score = self.scaled_logit(k, temperature) + gumbel;
-            if score > best.0 {
-                best = (score, k);
-            }
-        }
-        let scale = dreamstep_core::maths::sqrt(temperature);
+        let joint = self.joint(rng.uniform(Stream::Component, step, 0), temperature);
         for (i, slot) in z.iter_mut().enumerate() {
-            let noise: f32 = normal_quantile(rng.uniform(Stream::Latent, step, i as u32));
-            *slot = self.mean(best.1, i) + self.sigma(best.1, i) * scale * noise;
+            let uniform = |stream| rng.uniform_of_four(stream, step, i);
+            *slot = self.lanes::<f32>(i, joint, temperature, uniform(Stream::Component), uniform(Stream::Latent));
         }
+    }
+
+    /// Row `k` of block 0 (means), 1 (log sigmas) or 2 (logits of a mixture per dimension), from dimension `i` on.
+    #[inline(always)]
+    fn row<L: Chunk>(&self, block: usize, k: usize, i: usize) -> L {
+        let (n, z) = (self.settings.dims.mixtures, self.settings.dims.latent);
+        L::read(self.head.get((block * n + k) * z + i..).unwrap_or_default())
+    }
+
+    /// The logits at dimension `i`, divided by the temperature.
+    #[inline(always)]
+    fn logits<L: Chunk>(&self, i: usize, temperature: f32) -> impl Fn(usize) -> L {
+        let (n, z) = (self.settings.dims.mixtures, self.settings.dims.latent);
+        move |k| {
+            let logit = match self.settings.dims.mixture {
+                Mixture::Joint => L::splat(self.head.get(2 * n * z + k).copied().unwrap_or_default()),
+                Mixture::PerDimension => self.row(2, k, i),
+            };
+            logit.div(L::splat(temperature))
+        }
+    }
+
+    /// The component that `uniform` draws from a joint mixture; none where the mixture is not joint.
+    #[inline(always)]
+    fn joint(&self, uniform: f32, temperature: f32) -> Option<usize> {
+        if self.settings.dims.mixture != Mixture::Joint {
+            return None;
+        }
+        Some(draw_component(self.settings.dims.mixtures, uniform, &self.logits(0, temperature), |k| k as f32) as usize)
+    }
+
+    /// A draw of the latent's dimensions from `i` on: of component `joint`, or else of one that `component` draws for each of them.
+    #[inline(always)]
+    fn lanes<L: Chunk>(&self, i: usize, joint: Option<usize>, temperature: f32, component: L, uniform: L) -> L {
+        let (mean, log_sigma) = match joint {
+            Some(k) => (self.row::<L>(0, k, i), self.row::<L>(1, k, i)),
+            None => {
+                let (n, logits) = (self.settings.dims.mixtures, self.logits::<L>(i, temperature));
+                let of = |block| draw_component(n, component, &logits, |k| self.row(block, k, i));
+                (of(0), of(1))
+            }
+        };
+        let mean = match self.settings.target {
+            Target::Next => mean,
+            Target::Delta => L::read(self.z.get(i..).unwrap_or_default()).add(mean),
+        };
+        let sigma = exp(log_sigma.max(L::splat(self.settings.log_sigma_min)));
+        let scale = L::splat(temperature).sqrt();
+        mean.add(sigma.mul(scale).mul(normal_quantile(uniform))).nan_is_canonical()
+    }
+}
+
+/// The largest logit.
+#[inline(always)]
+fn top<L: Lane>(n: usize, logits: &impl Fn(usize) -> L) -> L {
+    (0..n).fold(L::splat(f32::NEG_INFINITY), |top, k| logits(k).max(top))
+}
+
+/// `value(k)` of the component drawn: the first whose cumulative weight exceeds `uniform` times their sum (inverse transform).
+#[inline(always)]
+fn draw_component<L: Lane>(n: usize, uniform: L, logits: &impl Fn(usize) -> L, value: impl Fn(usize) -> L) -> L {
+    let top = top(n, logits);
+    let weight = |k: usize| exp(logits(k).sub(top));
+    let threshold = uniform.mul((0..n).fold(L::splat(0.0), |sum, k| sum.add(weight(k))));
+    let (mut before, mut chosen) = (L::splat(0.0), value(0));
+    for k in 0..n {
+        // Taken unless an earlier one was.
+        chosen = L::select_lt(threshold, before, chosen, value(k));
+        before = before.add(weight(k));
+    }
+    chosen
+}
+
+/// A draw of the whole latent `[Z]`, padded, as [`Prediction::sample_latent`] makes it: `uniform` are the draws for the components
+/// (one, or `[Z]` padded) and for the noise (`[Z]` padded).
+#[inline(always)]
+pub(crate) fn sample<V: Vectors>(prediction: &Prediction<'_>, temperature: f32, uniform: [&[f32]; 2], z: &mut [f32]) {
+    let [component, noise] = uniform;
+    let joint = prediction.joint(component.first().copied().unwrap_or_default(), temperature);
+    let z = z.get_mut(..padded(prediction.settings.dims.latent)).unwrap_or_default();
+    for (chunk, ((z, component), noise)) in
+        chunks_mut::<V>(z).zip(chunks::<V>(component)).zip(chunks::<V>(noise)).enumerate()
+    {
+        let (component, noise) = (V::Chunk::read(component), V::Chunk::read(noise));
+        prediction.lanes(chunk * V::Chunk::SIZE, joint, temperature, component, noise).write(z);
     }
 }

@@ -3,44 +3,89 @@
 
 use crate::agent::Agent;
 use crate::kernels::{Backend, Isa};
+use bytemuck::AnyBitPattern;
 use core::fmt;
+use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::error::LoadError;
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::packed;
+use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::{File, Tensor};
-use dreamstep_core::schema::{self, Settings};
+use dreamstep_core::schema::{self, Acting, LayerSpec, Settings, Spec};
 
-/// A layer's weights, in panels.
+/// A layer: weights in panels, and a bias for each output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'f> {
-    weights: &'f [f32],
     shape: Panels,
+    pub(crate) bias: &'f [f32], // [P·W]
+    pub(crate) weights: Weights<'f>,
+}
+
+/// `[P, ⌈K/g⌉, W, g]`, see [`dreamstep_core::layout`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Weights<'f> {
+    F32(&'f [f32]),
+    F16(&'f [u16]),
+    /// Pairs of inputs: the even one in the lower half.
+    Bf16(&'f [u32]),
+    I8(Integers<'f>),
+}
+
+/// Integer weights, what they are worth, and their sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Integers<'f> {
+    pub(crate) weights: &'f [[i8; 4]],
+    pub(crate) scales: &'f [f32], // [P·W]
+    pub(crate) sums: &'f [i32],   // [P·W]
 }
 
 impl<'f> Layer<'f> {
     /// `K`: inputs of every output.
     #[inline(always)]
-    pub(crate) fn inputs(&self) -> usize {
+    pub(crate) const fn inputs(&self) -> usize {
         self.shape.inputs
     }
 
     /// `W`: outputs in a panel.
     #[inline(always)]
-    pub(crate) fn width(&self) -> usize {
+    pub(crate) const fn width(&self) -> usize {
         self.shape.width
     }
 
-    /// Panel after panel, each `[K+1, W]`.
+    /// `P·W`: outputs, padding included.
     #[inline(always)]
-    pub(crate) fn panels(&self) -> impl Iterator<Item = &'f [f32]> + use<'f> {
-        let mut rest = self.weights;
-        let size = (self.shape.inputs + 1) * self.shape.width;
-        core::iter::from_fn(move || {
-            let (panel, after) = rest.split_at_checked(size)?;
-            rest = after;
-            Some(panel)
-        })
+    pub(crate) const fn outputs(&self) -> usize {
+        self.shape.outputs()
+    }
+
+    /// Reads and checks a layer; none where it is optional and absent.
+    fn read(file: &File<'f>, spec: &LayerSpec, precision: Precision) -> Result<Option<Self>, LoadError<'f>> {
+        if spec.optional && spec.tensors(precision).all(|tensor| file.tensor(tensor.name).is_none()) {
+            return Ok(None);
+        }
+        let (shape, names) = (spec.panels, spec.names);
+        for tensor in spec.tensors(precision) {
+            check(&file.tensor(tensor.name).ok_or(LoadError::MissingTensor { name: tensor.name })?, &tensor)?;
+        }
+        let bias = finite(values(file, names.bias)?, names.bias, f32::is_finite)?;
+        let name = names.panels;
+        let weights = match precision {
+            Precision::F32 => Weights::F32(finite(values(file, name)?, name, f32::is_finite)?),
+            Precision::F16 => Weights::F16(finite(values(file, name)?, name, |bits: u16| bits & 0x7c00 != 0x7c00)?),
+            Precision::Bf16 => {
+                finite(values(file, name)?, name, |bits: u16| bits & 0x7f80 != 0x7f80)?;
+                Weights::Bf16(values(file, name)?)
+            }
+            Precision::I8 => {
+                let weights: &[[i8; 4]] = values(file, name)?;
+                let scales = finite(values(file, names.scale)?, names.scale, f32::is_finite)?;
+                let sums: &[i32] = values(file, names.sum)?;
+                check_sums(&shape, weights, sums, names.sum)?;
+                Weights::I8(Integers { weights, scales, sums })
+            }
+        };
+        Ok(Some(Self { shape, bias, weights }))
     }
 }
 
@@ -54,11 +99,14 @@ pub struct Model<'f> {
     pub(crate) encoder_0: Layer<'f>,
     pub(crate) encoder_2: Layer<'f>,
     pub(crate) encoder_mean: Layer<'f>,
+    pub(crate) encoder_log_var: Option<Layer<'f>>,
     pub(crate) controller: Layer<'f>,
     pub(crate) action_mid: &'f [f32],
     pub(crate) action_half: &'f [f32],
     pub(crate) rnn: Layer<'f>,
     pub(crate) gmm: Option<Layer<'f>>,
+    /// Tells models apart: a digest of the file's header, in which settings, origin and the self-test's digest stand.
+    pub(crate) fingerprint: u64,
     selftest: Option<SelfTestVectors<'f>>,
 }
 
@@ -125,65 +173,71 @@ impl<'f> Model<'f> {
         let isa = Isa::new(backend).ok_or(LoadError::Backend { name: backend.name() })?;
         let file = File::parse(bytes)?;
         let settings = Settings::read(&file)?;
-        let dims = &settings.dims;
-        let specs = schema::tensors(dims);
+        let (dims, precision) = (&settings.dims, settings.precision);
+        let (layers, vectors) = (schema::layers(dims), schema::vectors(dims));
         let known = |name: &str| {
-            name == packed::SELFTEST_OBSERVATIONS
-                || name == packed::SELFTEST_ACTIONS
-                || specs.iter().any(|spec| spec.name == name)
+            let mut tensors = layers.iter().flat_map(|layer| layer.tensors(precision)).chain(vectors);
+            [packed::SELFTEST_OBSERVATIONS, packed::SELFTEST_ACTIONS].contains(&name)
+                || tensors.any(|spec| spec.name == name)
         };
         if let Some(tensor) = file.tensors().find(|tensor| !known(tensor.name)) {
             return Err(LoadError::UnknownTensor { name: tensor.name });
         }
-        for spec in &specs {
-            match file.tensor(spec.name) {
-                Some(tensor) => {
-                    check(&tensor, spec.name, spec.shape)?;
-                    finite(floats(&tensor, spec.name)?, spec.name)?;
-                }
-                None if spec.optional => {}
-                None => return Err(LoadError::MissingTensor { name: spec.name }),
-            }
-        }
-        let values =
-            |name| file.tensor(name).ok_or(LoadError::MissingTensor { name }).and_then(|tensor| floats(&tensor, name));
-        let layer = |name, shape| values(name).map(|weights| Layer { weights, shape });
-        let [e1, e2] = dims.encoder;
-        let inputs = dims.action + dims.latent + dims.hidden;
-        let gmm = file.tensor(packed::GMM).map(|_| layer(packed::GMM, Panels::dense(dims.mdn_outputs(), dims.hidden)));
-        Ok(Self {
+        let vector = |spec: &Spec| {
+            check(&file.tensor(spec.name).ok_or(LoadError::MissingTensor { name: spec.name })?, spec)?;
+            finite(values(&file, spec.name)?, spec.name, f32::is_finite)
+        };
+        let [mean, inv_std, mid, half] = &vectors;
+        let optional = |spec: &LayerSpec| Layer::read(&file, spec, precision);
+        let layer = |spec: &LayerSpec| optional(spec)?.ok_or(LoadError::MissingTensor { name: spec.names.panels });
+        let [encoder_0, encoder_2, encoder_mean, encoder_log_var, controller, rnn, gmm] = &layers;
+        let model = Self {
             settings,
             isa,
-            observation_mean: values(packed::OBSERVATION_MEAN)?,
-            observation_inv_std: values(packed::OBSERVATION_INV_STD)?,
-            encoder_0: layer(packed::ENCODER_0, Panels::dense(e1, dims.obs))?,
-            encoder_2: layer(packed::ENCODER_2, Panels::dense(e2, e1))?,
-            encoder_mean: layer(packed::ENCODER_MEAN, Panels::dense(dims.latent, e2))?,
-            controller: layer(packed::FC, Panels::dense(dims.action, dims.latent + dims.hidden))?,
-            action_mid: values(packed::ACTION_MID)?,
-            action_half: values(packed::ACTION_HALF)?,
-            rnn: layer(packed::RNN, Panels::lstm(dims.hidden, inputs))?,
-            gmm: gmm.transpose()?,
+            observation_mean: vector(mean)?,
+            observation_inv_std: vector(inv_std)?,
+            encoder_0: layer(encoder_0)?,
+            encoder_2: layer(encoder_2)?,
+            encoder_mean: layer(encoder_mean)?,
+            encoder_log_var: optional(encoder_log_var)?,
+            controller: layer(controller)?,
+            action_mid: vector(mid)?,
+            action_half: vector(half)?,
+            rnn: layer(rnn)?,
+            gmm: optional(gmm)?,
+            fingerprint: Digest::default().update_bytes(file.header().as_bytes()).value(),
             selftest: selftest(&file, &settings)?,
-        })
+        };
+        if settings.acting == Acting::Sampled && model.encoder_log_var.is_none() {
+            return Err(LoadError::MissingTensor { name: encoder_log_var.names.panels });
+        }
+        Ok(model)
     }
 
-    /// The same agent with another linear controller, whose weights are panels of `[z, h]` → A (see
-    /// [`dreamstep_core::layout`]). Evolution tries candidates this way. The self-test vectors, which no longer hold, are left out.
+    /// The same agent with another linear controller: f32 panels of `[z, h]` → A and padded biases (see
+    /// [`dreamstep_core::layout`]), whatever the precision of the rest. Evolution tries candidates this way. The self-test vectors,
+    /// which no longer hold, are left out.
     ///
     /// # Errors
-    /// The panels have another length, or hold a non-finite value.
-    pub fn with_controller<'g>(&self, panels: &'g [f32]) -> Result<Model<'g>, LoadError<'g>>
+    /// The panels or biases have another length, or hold a non-finite value.
+    pub fn with_controller<'g>(&self, panels: &'g [f32], bias: &'g [f32]) -> Result<Model<'g>, LoadError<'g>>
     where
         'f: 'g,
     {
         let shape = self.controller.shape;
-        if panels.len() != shape.len() {
-            let found = [panels.len(), 0, 0];
-            return Err(LoadError::WrongShape { name: packed::FC, expected: [shape.len(), 0, 0], found });
+        for (name, values, expected) in
+            [(packed::FC.panels, panels, shape.len(Precision::F32)), (packed::FC.bias, bias, shape.outputs())]
+        {
+            if values.len() != expected {
+                let found = [values.len(), 0, 0, 0];
+                return Err(LoadError::WrongShape { name, expected: [expected, 0, 0, 0], found });
+            }
+            finite(values, name, f32::is_finite)?;
         }
-        finite(panels, packed::FC)?;
-        Ok(Model { controller: Layer { weights: panels, shape }, selftest: None, ..*self })
+        let controller = Layer { shape, bias, weights: Weights::F32(panels) };
+        let fingerprint =
+            Digest::default().update_bytes(&self.fingerprint.to_le_bytes()).update(panels).update(bias).value();
+        Ok(Model { controller, fingerprint, selftest: None, ..*self })
     }
 
     /// Sizes.
@@ -202,6 +256,13 @@ impl<'f> Model<'f> {
     #[must_use]
     pub const fn backend(&self) -> Backend {
         self.isa.backend()
+    }
+
+    /// Tells models apart: what a saved state says it belongs to. A digest of the file's header (sizes, settings, origin, the
+    /// self-test's digest), not of every weight.
+    #[must_use]
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// Whether the MDN head is in the file, so that [`Agent::predict`] answers.
@@ -243,8 +304,8 @@ fn selftest<'f>(file: &File<'f>, settings: &Settings) -> Result<Option<SelfTestV
     let rows = |name, width| {
         let Some(tensor) = file.tensor(name) else { return Ok(None) };
         let steps = tensor.shape().first().copied().unwrap_or(0);
-        check(&tensor, name, [steps.max(1), padded(width), 0])?;
-        finite(floats(&tensor, name)?, name).map(|values| Some((steps, values)))
+        check(&tensor, &Spec { name, dtype: "F32", shape: [steps.max(1), padded(width), 0, 0] })?;
+        finite(values(file, name)?, name, f32::is_finite).map(|values| Some((steps, values)))
     };
     let observations = rows(packed::SELFTEST_OBSERVATIONS, settings.dims.obs)?;
     let actions = rows(packed::SELFTEST_ACTIONS, settings.dims.action)?;
@@ -253,7 +314,7 @@ fn selftest<'f>(file: &File<'f>, settings: &Settings) -> Result<Option<SelfTestV
         (Some((t, observations)), Some((steps, actions)), Some(digest)) => {
             if t != steps {
                 let width = padded(settings.dims.action);
-                let (expected, found) = ([t, width, 0], [steps, width, 0]);
+                let (expected, found) = ([t, width, 0, 0], [steps, width, 0, 0]);
                 return Err(LoadError::WrongShape { name: packed::SELFTEST_ACTIONS, expected, found });
             }
             Ok(Some(SelfTestVectors { observations, actions, digest }))
@@ -265,33 +326,54 @@ fn selftest<'f>(file: &File<'f>, settings: &Settings) -> Result<Option<SelfTestV
 }
 
 /// dtype and shape.
-fn check<'f>(tensor: &Tensor<'f>, name: &'static str, expected: [usize; 3]) -> Result<(), LoadError<'f>> {
-    if tensor.dtype != "F32" {
-        return Err(LoadError::WrongDtype { name, expected: "F32", found: tensor.dtype });
+fn check<'f>(tensor: &Tensor<'f>, spec: &Spec) -> Result<(), LoadError<'f>> {
+    let Spec { name, dtype: expected, shape } = *spec;
+    if tensor.dtype != expected {
+        return Err(LoadError::WrongDtype { name, expected, found: tensor.dtype });
     }
-    let rank = expected.iter().take_while(|&&axis| axis > 0).count();
+    let rank = shape.iter().take_while(|&&axis| axis > 0).count();
     if tensor.rank() != rank {
         return Err(LoadError::WrongRank { name, expected: rank, found: tensor.rank() });
     }
-    if tensor.shape() != &expected[..rank] {
-        let mut found = [0; 3];
+    if tensor.shape() != &shape[..rank] {
+        let mut found = [0; 4];
         found.iter_mut().zip(tensor.shape()).for_each(|(slot, &axis)| *slot = axis);
-        return Err(LoadError::WrongShape { name, expected, found });
+        return Err(LoadError::WrongShape { name, expected: shape, found });
     }
     Ok(())
 }
 
-/// The values, in place.
-fn floats<'f>(tensor: &Tensor<'f>, name: &'static str) -> Result<&'f [f32], LoadError<'f>> {
+/// A tensor's values, in place.
+fn values<'f, T: AnyBitPattern>(file: &File<'f>, name: &'static str) -> Result<&'f [T], LoadError<'f>> {
+    let tensor = file.tensor(name).ok_or(LoadError::MissingTensor { name })?;
     bytemuck::try_cast_slice(tensor.data).map_err(|_| LoadError::Misaligned { name })
 }
 
 /// The values, none of them infinite or NaN.
-fn finite<'f>(values: &'f [f32], name: &'static str) -> Result<&'f [f32], LoadError<'f>> {
-    match values.iter().position(|value| !value.is_finite()) {
+fn finite<'f, T: Copy>(
+    values: &'f [T],
+    name: &'static str,
+    is_finite: impl Fn(T) -> bool,
+) -> Result<&'f [T], LoadError<'f>> {
+    match values.iter().position(|&value| !is_finite(value)) {
         Some(index) => Err(LoadError::NonFinite { name, index }),
         None => Ok(values),
     }
+}
+
+/// That each output's integer weights add up to what the file says.
+fn check_sums(shape: &Panels, weights: &[[i8; 4]], sums: &[i32], name: &'static str) -> Result<(), LoadError<'static>> {
+    let panel = shape.groups(Precision::I8) * shape.width;
+    for (p, (weights, sums)) in weights.chunks_exact(panel).zip(sums.chunks_exact(shape.width)).enumerate() {
+        for (lane, &found) in sums.iter().enumerate() {
+            let groups = weights.iter().skip(lane).step_by(shape.width);
+            let expected = groups.flatten().fold(0, |sum: i32, &weight| sum.wrapping_add(i32::from(weight)));
+            if expected != found {
+                return Err(LoadError::WrongSum { name, index: p * shape.width + lane, expected, found });
+            }
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for SelfTestError {

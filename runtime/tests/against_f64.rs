@@ -67,7 +67,7 @@ fn worst(found: &[f32], expected: &[f64]) -> f64 {
 
 #[test]
 fn follows_the_formulas_over_an_episode() {
-    let odd = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] };
+    let odd = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
     for (dims, squash) in [(odd, Squash::Tanh), (Dims::HUMANOID, Squash::Clamp)] {
         let settings = Settings { squash, target: Target::Next, ..synthetic::settings(&dims) };
         let file = synthetic::agent_with(&settings, 3);

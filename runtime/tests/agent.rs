@@ -7,7 +7,8 @@ use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Backend, Dims, MemoryError, Model, StepError, memory_len};
 use std::collections::BTreeMap;
 
-const DIMS: Dims = Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, encoder: [9, 17] };
+const DIMS: Dims =
+    Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 17] };
 
 /// Steps of an episode.
 const EPISODE: u64 = 12;

@@ -7,8 +7,9 @@ use dreamstep_core::schema::{Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Backend, Dims, LoadError, Model, memory_len};
 
-const ODD: Dims = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] };
-const MIDDLE: Dims = Dims { obs: 65, action: 33, latent: 47, hidden: 48, mixtures: 3, encoder: [100, 50] };
+const ODD: Dims = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+const MIDDLE: Dims =
+    Dims { obs: 65, action: 33, latent: 47, hidden: 48, mixtures: 3, mixture: Mixture::Joint, encoder: [100, 50] };
 
 /// What an episode leaves behind, as bits.
 fn trace(bytes: &[u8], backend: Backend, seed: u64, steps: u64) -> Vec<u32> {

@@ -13,7 +13,7 @@ use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Dims, LoadError, Model, SelfTestError, memory_len};
 use std::collections::BTreeMap;
 
-const DIMS: Dims = Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] };
+const DIMS: Dims = Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {

@@ -68,7 +68,10 @@ fn calls<T>(work: impl FnOnce() -> T) -> (T, u64) {
 
 #[test]
 fn nothing_the_loop_calls_allocates() {
-    for dims in [Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, encoder: [9, 4] }, Dims::HUMANOID] {
+    for dims in [
+        Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] },
+        Dims::HUMANOID,
+    ] {
         let file = AlignedBytes::new(&agent_with_selftest(&dims, &synthetic::tensors(&dims, 1)));
         let controller = vec![0.25; controller_len(&dims)];
         let mut memory = vec![0.0; memory_len(&dims)];

@@ -6,7 +6,7 @@
 
 use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::pack::safetensors_bytes;
+use dreamstep_core::pack::{Entry, safetensors_bytes};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -106,9 +106,9 @@ impl Checkpoint {
                 data.len()
             );
         }
-        let tensors =
-            self.tensors.iter().map(|(name, array)| (name.as_str(), array.shape.as_slice(), array.data.as_slice()));
-        let bytes = safetensors_bytes(tensors, &self.metadata);
+        let tensors: Vec<_> =
+            self.tensors.iter().map(|(name, array)| Entry::f32(name, array.shape.clone(), &array.data)).collect();
+        let bytes = safetensors_bytes(&tensors, &self.metadata);
         // Our own writer keeps the metadata in order, which the crate's does not; the crate is its judge.
         SafeTensors::deserialize(&bytes).map_err(|e| anyhow!("checkpoint does not read back: {e}"))?;
         Ok(bytes)

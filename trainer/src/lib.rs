@@ -9,6 +9,7 @@
 pub mod agent_file;
 pub mod checkpoint;
 pub mod collect;
+pub mod compare;
 pub mod config;
 pub mod env;
 pub mod evaluate;

@@ -1,6 +1,7 @@
 //! The command line of dreamstep: each stage a subcommand. `dreamstep help` lists them.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
@@ -12,9 +13,11 @@ use dreamstep::progress::Progress;
 use dreamstep::rollouts;
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, Split, StageInput};
-use dreamstep::{collect, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{collect, compare, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
-use dreamstep_runtime::Backend;
+use dreamstep_core::reader::File;
+use dreamstep_runtime::{Backend, Precision};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,9 +51,27 @@ enum Command {
     Pack {
         #[command(flatten)]
         run: RunArgs,
-        /// Where to write it [default: RUN/agent.safetensors]
+        /// Take this packed f32 agent instead of RUN's V, M and C
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "preset", "config", "overrides"])]
+        agent: Option<PathBuf>,
+        /// Number of a weight; any but f32 is compared with f32 afterwards
+        #[arg(long, default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
+        precision: Precision,
+        /// Where to write it [default: RUN/agent.safetensors; another precision stands in the name, as in agent.i8.safetensors]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Episodes of the comparison with f32; 0 for none
+        #[arg(long, default_value_t = 100)]
+        episodes: u32,
+        /// The comparison's first episode is `reset(SEED)`
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Worker threads; 0 means one per core
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+        /// Print the comparison as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Play many episodes on fixed seeds and report the mean return with its standard error
     Evaluate {
@@ -124,8 +145,8 @@ struct AgentArgs {
     #[arg(long, default_value = "Humanoid-v5")]
     env: String,
     /// Step the agent on this back end instead of the widest; the result is the same, bit for bit
-    #[arg(long, value_enum)]
-    backend: Option<BackendArg>,
+    #[arg(long, value_parser = one_of(&Backend::ALL, Backend::name))]
+    backend: Option<Backend>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -136,28 +157,23 @@ enum Stage {
     All,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum BackendArg {
-    Portable,
-    Avx2,
-    Avx512,
-}
-
-impl From<BackendArg> for Backend {
-    fn from(argument: BackendArg) -> Self {
-        match argument {
-            BackendArg::Portable => Self::Portable,
-            BackendArg::Avx2 => Self::Avx2,
-            BackendArg::Avx512 => Self::Avx512,
-        }
-    }
+/// Accepts the names of `all`, and nothing else.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&value| name(value)))
+        .try_map(move |found| all.iter().copied().find(|&value| name(value) == found).ok_or("not one of them"))
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Collect(args) => collect_stage(&args),
         Command::Train { run, stage, force } => train_stages(&run, stage, force),
-        Command::Pack { run, out } => pack_stage(&run, out),
+        Command::Pack { run, agent, precision, out, episodes, seed, threads, json } => {
+            let comparison = Comparison { episodes: episodes as usize, seed, threads, json };
+            pack_stage(&run, agent, precision, out, &comparison)
+        }
         Command::Evaluate { agent, episodes, seed, baselines, threads, json } => {
             evaluate_agent(&agent, episodes as usize, seed, baselines, threads, json)
         }
@@ -310,11 +326,62 @@ fn makes(path: &Path, wanted: bool, config: &Config, later: &[&str], force: bool
     Ok(false)
 }
 
-fn pack_stage(args: &RunArgs, out: Option<PathBuf>) -> Result<()> {
-    let (config, run) = args.open()?;
-    let out = out.unwrap_or_else(|| run.agent());
-    let bytes = pack::pack(&config, &run, &out)?;
-    println!("pack: {} bytes, self-test passed -> {}", bytes.len(), out.display());
+/// How a precision is compared with f32.
+struct Comparison {
+    episodes: usize,
+    seed: u64,
+    threads: usize,
+    json: bool,
+}
+
+fn pack_stage(
+    args: &RunArgs,
+    agent: Option<PathBuf>,
+    precision: Precision,
+    out: Option<PathBuf>,
+    comparison: &Comparison,
+) -> Result<()> {
+    let Comparison { episodes, seed, threads, json } = *comparison;
+    check_seeds(seed, episodes as u64)?;
+    let (original, source) = match agent {
+        Some(path) => {
+            let bytes = agent_file::read(&path)?;
+            agent_file::load(&path, &bytes, None)?;
+            (bytes, path)
+        }
+        None => {
+            let (config, run) = args.open()?;
+            (pack::pack(&config, &run)?, run.agent())
+        }
+    };
+    let named = || match precision {
+        Precision::F32 => source.clone(),
+        _ => source.with_extension(format!("{}.safetensors", precision.name())),
+    };
+    let out = out.unwrap_or_else(named);
+    let narrow = match precision {
+        Precision::F32 => None,
+        _ => Some(pack::in_precision(&original, precision).with_context(|| source.display().to_string())?),
+    };
+    let bytes = narrow.as_ref().unwrap_or(&original);
+    write_atomic(&out, bytes)?;
+    if !json {
+        println!("pack: {} bytes, self-test passed -> {}", bytes.len(), out.display());
+    }
+    if let (Some(packed), 1..) = (&narrow, episodes) {
+        let models = [agent_file::load(&source, &original, None)?, agent_file::load(&out, packed, None)?];
+        let file = File::parse(packed).map_err(|error| anyhow!("{}: {error}", out.display()))?;
+        let env =
+            file.metadata(metadata::ENV).with_context(|| format!("{}: metadata `{}`", out.display(), metadata::ENV))?;
+        let threads = Config { threads, ..Config::default() }.worker_threads();
+        let progress = Progress::new("compare", 2 * episodes as u64, "episodes");
+        let sizes = [original.len(), packed.len()];
+        let change = compare::compare(&Arena::new(env, threads)?, [&models[0], &models[1]], sizes, seed, episodes, || {
+            progress.add(1)
+        })?;
+        drop(progress);
+        print(&change, json)?;
+    }
     Ok(())
 }
 
@@ -329,7 +396,7 @@ fn inspect_file(file: &Path, json: bool) -> Result<()> {
 fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool, threads: usize, json: bool) -> Result<()> {
     check_seeds(seed, episodes as u64)?;
     let bytes = agent_file::read(&args.agent)?;
-    let model = agent_file::load(&args.agent, &bytes, args.backend.map(Into::into))?;
+    let model = agent_file::load(&args.agent, &bytes, args.backend)?;
     let threads = Config { threads, ..Config::default() }.worker_threads();
     let arena = Arena::new(&args.env, threads)?;
     let progress = Progress::new("evaluate", 0, "episodes");
@@ -342,7 +409,7 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
 fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: bool) -> Result<()> {
     check_seeds(seed, episodes)?;
     let bytes = agent_file::read(&args.agent)?;
-    let model = agent_file::load(&args.agent, &bytes, args.backend.map(Into::into))?;
+    let model = agent_file::load(&args.agent, &bytes, args.backend)?;
     let report = run::run(&model, &args.env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }

@@ -1,16 +1,18 @@
 //! `pack`: how do V, M and C become the one file that a robot needs? Their checkpoints go in, with the environment's action range;
-//! a packed agent comes out that carries its own proof: recorded observations, and the actions and state that they must give.
+//! a packed agent comes out that carries its own proof: recorded observations, and the actions and state that they must give. Or a
+//! packed f32 agent goes in, and the same agent in another precision comes out.
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, Squash};
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::rollouts::{Episode, list};
-use crate::run_dir::{RunDir, digest, write_atomic};
+use crate::run_dir::{RunDir, digest};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Dims, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
-use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, pack as pack_parts};
-use dreamstep_core::schema::{self, Settings, Target};
+use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, unpack};
+use dreamstep_core::precision::Precision;
+use dreamstep_core::schema::{self, Acting, Settings, Target};
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -84,7 +86,8 @@ impl Ingredients {
             self.vae.origin
         );
         let mixtures = self.mdnrnn.meta(key::DIM_MIXTURES)?;
-        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, encoder: [e1?, e2?] })
+        let mixture = Mixture::Joint; // the only one that `settings` lets through
+        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?] })
     }
 
     fn settings(&self, config: &Config) -> Result<Settings> {
@@ -98,7 +101,10 @@ impl Ingredients {
         };
         Ok(Settings {
             dims: self.dims()?,
+            precision: Precision::F32,
             obs_clip: self.vae.meta(key::OBS_CLIP)?,
+            acting: Acting::Mean,
+            log_var_range: [self.vae.meta(meta::LOG_VAR_MIN)?, self.vae.meta(meta::LOG_VAR_MAX)?],
             squash: match config.controller.squash {
                 Squash::Clamp => schema::Squash::Clamp,
                 Squash::Tanh => schema::Squash::Tanh,
@@ -155,17 +161,21 @@ pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedB
     let mut tensors = ingredients.tensors();
     tensors.insert(names::FC_WEIGHT.into(), (vec![dims.action, n], vec![0.0; dims.action * n]));
     tensors.insert(names::FC_BIAS.into(), (vec![dims.action], vec![0.0; dims.action]));
-    assemble(&tensors, &settings, &spec(config, dims)?, None, &BTreeMap::new())
+    let (mid, half) = action_range(config, dims)?;
+    let provenance = BTreeMap::new();
+    let parts =
+        Parts { tensors: &tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance };
+    assemble(&parts)
 }
 
-/// Packs the run's V, M and C into `out`. Returns the file's bytes.
+/// The run's V, M and C as one packed f32 agent.
 ///
 /// # Errors
-/// One line: a part is missing or does not fit, or `out` cannot be written.
-pub fn pack(config: &Config, run: &RunDir, out: &Path) -> Result<AlignedBytes> {
+/// One line: a part is missing or does not fit.
+pub fn pack(config: &Config, run: &RunDir) -> Result<AlignedBytes> {
     let ingredients = Ingredients::read_all(run)?;
-    let mut settings = ingredients.settings(config)?;
-    let (tensors, spec) = (ingredients.tensors(), spec(config, &settings.dims)?);
+    let settings = ingredients.settings(config)?;
+    let (tensors, (mid, half)) = (ingredients.tensors(), action_range(config, &settings.dims)?);
     let provenance = provenance(config, &ingredients);
     let first =
         list(&run.rollouts())?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
@@ -178,29 +188,61 @@ pub fn pack(config: &Config, run: &RunDir, out: &Path) -> Result<AlignedBytes> {
         settings.dims.action,
         episode.dims()
     );
+    let observations: Vec<_> =
+        episode.observations.rows().into_iter().take(SELFTEST_STEPS).map(|row| row.to_vec()).collect();
+    let (action_mid, action_half) = (&mid, &half);
+    seal(
+        &Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, provenance: &provenance },
+        &observations,
+    )
+}
 
-    // Once without the proof, to make it; the portable back end is the specification.
-    let bare = assemble(&tensors, &settings, &spec, None, &provenance)?;
+/// The packed f32 agent in `bytes` in another precision, with a proof of its own over the same observations.
+///
+/// # Errors
+/// One line: not a packed f32 agent, one without self-test observations, or weights that the precision cannot hold.
+pub fn in_precision(bytes: &[u8], precision: Precision) -> Result<AlignedBytes> {
+    let agent = unpack(bytes).map_err(|error| anyhow!("{error}"))?;
+    ensure!(!agent.selftest.observations.is_empty(), "expected self-test observations, found none");
+    let parts = Parts {
+        tensors: &agent.tensors,
+        settings: Settings { precision, selftest_digest: None, ..agent.settings },
+        action_mid: &agent.action_mid,
+        action_half: &agent.action_half,
+        selftest: None,
+        provenance: &agent.provenance,
+    };
+    seal(&parts, &agent.selftest.observations)
+}
+
+/// Packs `parts` with their proof: what the portable back end, the specification, makes of `observations`.
+fn seal(parts: &Parts<'_>, observations: &[Vec<f32>]) -> Result<AlignedBytes> {
+    let bare = assemble(parts)?;
     let model = Model::load_with(&bare, Backend::Portable).map_err(|error| anyhow!("packed agent: {error}"))?;
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut agent = Agent::new(&model, &mut memory)?;
     let mut selftest = SelfTest::default();
-    for row in episode.observations.rows().into_iter().take(SELFTEST_STEPS) {
-        let (observation, mut action) = (row.to_vec(), vec![0.0; settings.dims.action]);
-        agent.step(&observation, &mut action)?;
-        selftest.observations.push(observation);
+    for observation in observations {
+        let mut action = vec![0.0; model.dims().action];
+        agent.step(observation, &mut action)?;
+        selftest.observations.push(observation.clone());
         selftest.actions.push(action);
     }
-    settings.selftest_digest = Some(agent.proof_digest());
-    let bytes = assemble(&tensors, &settings, &spec, Some(&selftest), &provenance)?;
+    let settings = Settings { selftest_digest: Some(agent.proof_digest()), ..parts.settings };
+    let bytes = assemble(&Parts { settings, selftest: Some(&selftest), ..*parts })?;
 
     // Nothing leaves that this machine's own back ends do not all agree on.
     for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
         let model = Model::load_with(&bytes, backend).map_err(|error| anyhow!("packed agent: {error}"))?;
         model.self_test(&mut memory).with_context(|| format!("back end {}", backend.name()))?;
     }
-    write_atomic(out, &bytes)?;
     Ok(bytes)
+}
+
+/// Middle and half of the environment's action range.
+fn action_range(config: &Config, dims: &Dims) -> Result<(Vec<f32>, Vec<f32>)> {
+    let spec = spec(config, dims)?;
+    Ok(action_map(&spec.action_low, &spec.action_high))
 }
 
 fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
@@ -217,16 +259,8 @@ fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
     Ok(spec)
 }
 
-fn assemble(
-    tensors: &Tensors,
-    settings: &Settings,
-    spec: &EnvSpec,
-    selftest: Option<&SelfTest>,
-    provenance: &BTreeMap<String, String>,
-) -> Result<AlignedBytes> {
-    let (action_low, action_high) = (&spec.action_low, &spec.action_high);
-    let parts = Parts { tensors, settings: *settings, action_low, action_high, selftest, provenance };
-    pack_parts(&parts).map(|bytes| AlignedBytes::new(&bytes)).map_err(|error| anyhow!("pack: {error}"))
+fn assemble(parts: &Parts<'_>) -> Result<AlignedBytes> {
+    pack_parts(parts).map(|bytes| AlignedBytes::new(&bytes)).map_err(|error| anyhow!("pack: {error}"))
 }
 
 /// Where the agent comes from: versions, seeds, every value in force, and what each stage measured of itself.

@@ -80,6 +80,22 @@ impl Player {
     /// # Errors
     /// The model is of another environment, or the simulation gave a non-finite observation.
     pub fn episode(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Outcome> {
+        self.play(policy, seed, max_steps, |_| ())
+    }
+
+    /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
+    ///
+    /// # Errors
+    /// As for [`Self::episode`].
+    pub fn record(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<Vec<f32>>> {
+        let mut observations = Vec::new();
+        self.play(policy, seed, 0, |observation| {
+            observations.push(observation.iter().map(|&o| o as f32).collect());
+        })?;
+        Ok(observations)
+    }
+
+    fn play(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32, mut see: impl FnMut(&[f64])) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
         let mut agent = match policy {
             Policy::Agent(model) => {
@@ -94,6 +110,7 @@ impl Player {
         let start = env.position_x();
         let mut outcome = Outcome::default();
         loop {
+            see(observation);
             match (&mut agent, policy) {
                 (Some(agent), _) => {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);

@@ -157,8 +157,8 @@ impl Whitening {
         (weight, bias)
     }
 
-    /// `parameters` as the controller that plays, in panels.
-    fn panels(&self, dims: &Dims, parameters: &[f32]) -> Vec<f32> {
+    /// `parameters` as the controller that plays, in panels, and its biases.
+    fn panels(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (weight, bias) = self.fold(dims, parameters);
         controller_panels(dims, &weight, &bias)
     }
@@ -206,8 +206,9 @@ impl Search {
         let results = arena.map(2 * directions, |player, index| {
             let mut parameters = Vec::new();
             pgpe.candidate(&generation, index, &mut parameters);
-            let panels = features.panels(model.dims(), &parameters);
-            let candidate = model.with_controller(&panels).map_err(|error| anyhow::anyhow!("candidate {index}: {error}"))?;
+            let (panels, bias) = features.panels(model.dims(), &parameters);
+            let candidate =
+                model.with_controller(&panels, &bias).map_err(|error| anyhow::anyhow!("candidate {index}: {error}"))?;
             let (mut score, mut steps) = (0.0, 0);
             for episode in 0..episodes {
                 let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
@@ -225,8 +226,8 @@ impl Search {
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
     fn validate(&mut self, config: &Config, model: &Model<'_>, features: &Whitening, arena: &Arena) -> Result<()> {
-        let panels = features.panels(model.dims(), &self.pgpe.mean);
-        let candidate = model.with_controller(&panels).map_err(|error| anyhow::anyhow!("mean: {error}"))?;
+        let (panels, bias) = features.panels(model.dims(), &self.pgpe.mean);
+        let candidate = model.with_controller(&panels, &bias).map_err(|error| anyhow::anyhow!("mean: {error}"))?;
         let outcomes = arena.map(VALIDATION_EPISODES, |player, i| {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, u64::MAX, i as u32);
             player.episode(Policy::Agent(&candidate), seed, 0)

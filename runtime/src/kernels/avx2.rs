@@ -1,23 +1,33 @@
-//! Sixteen lanes as two 256-bit registers (AVX2). No FMA: the contract is multiply, then add.
+//! Sixteen lanes as two 256-bit registers (AVX2, F16C). No FMA: the contract is multiply, then add.
 
-use super::{F32x16, entry_points};
+use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
-use dreamstep_core::maths::{CANONICAL_NAN, Lane};
+use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 
 cpufeatures::new!(has_avx2, "avx2");
 
-/// Proof that this processor has AVX2.
+/// Proof that this processor has AVX2 and F16C.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
 
 impl Token {
     pub(crate) fn detect() -> Option<Self> {
-        has_avx2::get().then_some(Self(()))
+        // The crate does not know F16C: bit 29 of CPUID 1's ECX. It needs of the operating system what AVX2 needs.
+        (has_avx2::get() && __cpuid(1).ecx >> 29 & 1 == 1).then_some(Self(()))
     }
 }
 
-entry_points!("avx2");
+struct Vectors;
+
+impl super::Vectors for Vectors {
+    type Register = Register;
+    type Widening = Register;
+    type Sums = Sums;
+    type Chunk = Register;
+}
+
+entry_points!(["avx2", "f16c"], columns = [4, 2], tile = 4);
 
 /// Two halves of eight lanes.
 #[derive(Clone, Copy)]
@@ -27,7 +37,7 @@ pub(crate) struct Register(__m256, __m256);
 macro_rules! avx2 {
     ($e:expr) => {{
         // SAFETY: `Register` is private to the kernels and its methods are inlined into `Token`'s entry points alone, which run
-        // only where a `Token` proves AVX2. None of the intrinsics used here takes a pointer (loads and stores say their own).
+        // only where a `Token` proves AVX2 and F16C. None of the intrinsics used here takes a pointer (loads and stores say their own).
         #[allow(unused_unsafe)]
         unsafe {
             $e
@@ -107,6 +117,22 @@ impl Lane for Register {
             })
         })
     }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.both(|a| avx2!(_mm256_sqrt_ps(a)))
+    }
+    #[inline(always)]
+    fn split_at_sqrt_half(self) -> (Self, Self) {
+        let split = |a| {
+            avx2!({
+                let bits = _mm256_castps_si256(a);
+                let e = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF_BITS as i32)));
+                (_mm256_cvtepi32_ps(e), _mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(e))))
+            })
+        };
+        let ((e0, m0), (e1, m1)) = (split(self.0), split(self.1));
+        (Self(e0, e1), Self(m0, m1))
+    }
 }
 
 impl F32x16 for Register {
@@ -124,5 +150,56 @@ impl F32x16 for Register {
             _mm256_storeu_ps(to, self.0);
             _mm256_storeu_ps(to.add(LANES / 2), self.1);
         }
+    }
+    #[inline(always)]
+    fn load_f16(from: &[u16; LANES]) -> Self {
+        let from: *const __m128i = from.as_ptr().cast();
+        // SAFETY: F16C as above; `from` is the start of 32 readable bytes, and these loads need no alignment.
+        unsafe { Self(_mm256_cvtph_ps(_mm_loadu_si128(from)), _mm256_cvtph_ps(_mm_loadu_si128(from.add(1)))) }
+    }
+    #[inline(always)]
+    fn load_bf16(from: &[u32; LANES]) -> (Self, Self) {
+        let from: *const __m256i = from.as_ptr().cast();
+        // SAFETY: AVX2 as above; `from` is the start of 64 readable bytes, and these loads need no alignment.
+        let (a, b) = unsafe { (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))) };
+        let low = |pairs| avx2!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)));
+        let high = |pairs| avx2!(_mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32 as i32))));
+        (Self(low(a), low(b)), Self(high(a), high(b)))
+    }
+}
+
+chunk_of_sixteen!(Register);
+
+/// Two halves of eight sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums(__m256i, __m256i);
+
+impl I32x16 for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        let zero = avx2!(_mm256_setzero_si256());
+        Self(zero, zero)
+    }
+    #[inline(always)]
+    fn dot(self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+        let from: *const __m256i = weights.as_ptr().cast();
+        // SAFETY: AVX2 as above; `from` is the start of 64 readable bytes, and these loads need no alignment.
+        let (a, b) = unsafe { (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))) };
+        let half = |sum, bytes| {
+            avx2!({
+                // The even bytes, then the odd ones, as 16-bit integers; pairs of them times pairs of inputs.
+                let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
+                let odd = _mm256_srai_epi16::<8>(bytes);
+                let even = _mm256_madd_epi16(even, _mm256_set1_epi32(first as i32));
+                let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(second as i32));
+                _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+            })
+        };
+        Self(half(self.0, a), half(self.1, b))
+    }
+    #[inline(always)]
+    fn total(self, _weight_sums: &[i32; LANES]) -> Register {
+        Register(avx2!(_mm256_cvtepi32_ps(self.0)), avx2!(_mm256_cvtepi32_ps(self.1)))
     }
 }

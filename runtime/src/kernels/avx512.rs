@@ -1,23 +1,33 @@
-//! Sixteen lanes as one 512-bit register (AVX-512F). No FMA: the contract is multiply, then add.
+//! Sixteen lanes as one 512-bit register (AVX-512F and BW). No FMA: the contract is multiply, then add.
 
-use super::{F32x16, entry_points};
+use super::{F32x16, I32x16, Quad, avx2, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
-use dreamstep_core::maths::{CANONICAL_NAN, Lane};
+use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 
-cpufeatures::new!(has_avx512, "avx512f");
+cpufeatures::new!(has_avx512, "avx512f", "avx512bw");
 
-/// Proof that this processor has AVX-512F.
+/// Proof that this processor has AVX-512F and BW, and what [`avx2`] asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
 
 impl Token {
     pub(crate) fn detect() -> Option<Self> {
-        has_avx512::get().then_some(Self(()))
+        (has_avx512::get() && avx2::Token::detect().is_some()).then_some(Self(()))
     }
 }
 
-entry_points!("avx512f");
+struct Vectors;
+
+impl super::Vectors for Vectors {
+    type Register = Register;
+    // Zen 4 widens binary16 at half the rate in 512 bits.
+    type Widening = avx2::Register;
+    type Sums = Sums;
+    type Chunk = Register;
+}
+
+entry_points!(["avx512f", "avx512bw", "avx2", "f16c"], columns = [4, 2], tile = 8);
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]
@@ -27,7 +37,7 @@ pub(crate) struct Register(__m512);
 macro_rules! avx512 {
     ($e:expr) => {{
         // SAFETY: `Register` is private to the kernels and its methods are inlined into `Token`'s entry points alone, which run
-        // only where a `Token` proves AVX-512F. None of the intrinsics used here takes a pointer (loads and stores say their own).
+        // only where a `Token` proves AVX-512F and BW. None of the intrinsics used here takes a pointer (loads and stores say their own).
         #[allow(unused_unsafe)]
         unsafe {
             $e
@@ -97,6 +107,19 @@ impl Lane for Register {
             _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f80_0000)))
         }))
     }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(avx512!(_mm512_sqrt_ps(self.0)))
+    }
+    #[inline(always)]
+    fn split_at_sqrt_half(self) -> (Self, Self) {
+        avx512!({
+            let bits = _mm512_castps_si512(self.0);
+            let e = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF_BITS as i32)));
+            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
+            (Self(_mm512_cvtepi32_ps(e)), Self(_mm512_castsi512_ps(m)))
+        })
+    }
 }
 
 impl F32x16 for Register {
@@ -109,5 +132,58 @@ impl F32x16 for Register {
     fn store(self, to: &mut [f32; LANES]) {
         // SAFETY: AVX-512F as above; `to` is the start of sixteen writable values, and this store needs no alignment.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+    #[inline(always)]
+    fn load_f16(from: &[u16; LANES]) -> Self {
+        // SAFETY: AVX-512F as above; `from` is the start of 32 readable bytes, and this load needs no alignment.
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) })
+    }
+    #[inline(always)]
+    fn load_bf16(from: &[u32; LANES]) -> (Self, Self) {
+        // SAFETY: AVX-512F as above; `from` is the start of 64 readable bytes, and this load needs no alignment.
+        let pairs = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
+        avx512!({
+            let high = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            (Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))), Self(_mm512_castsi512_ps(high)))
+        })
+    }
+}
+
+chunk_of_sixteen!(Register);
+
+impl Register {
+    /// Sixteen integers, rounded to binary32.
+    #[inline(always)]
+    pub(super) fn of_integers(integers: __m512i) -> Self {
+        Self(avx512!(_mm512_cvtepi32_ps(integers)))
+    }
+}
+
+/// Sixteen sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums(__m512i);
+
+impl I32x16 for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        Self(avx512!(_mm512_setzero_si512()))
+    }
+    #[inline(always)]
+    fn dot(self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+        // SAFETY: AVX-512F as above; `weights` are 64 readable bytes, and this load needs no alignment.
+        let bytes = unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) };
+        Self(avx512!({
+            // The even bytes, then the odd ones, as 16-bit integers; pairs of them times pairs of inputs.
+            let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes));
+            let odd = _mm512_srai_epi16::<8>(bytes);
+            let even = _mm512_madd_epi16(even, _mm512_set1_epi32(first as i32));
+            let odd = _mm512_madd_epi16(odd, _mm512_set1_epi32(second as i32));
+            _mm512_add_epi32(self.0, _mm512_add_epi32(even, odd))
+        }))
+    }
+    #[inline(always)]
+    fn total(self, _weight_sums: &[i32; LANES]) -> Register {
+        Register::of_integers(self.0)
     }
 }

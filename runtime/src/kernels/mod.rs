@@ -1,5 +1,5 @@
-//! Which instructions compute the layers? A back end is one file that says what a register of sixteen binary32 lanes is on its
-//! instruction set; the layers ([`crate::layers`]) are written once over that register, and the safe portable one specifies
+//! Which instructions compute the layers? A back end is one file that says what a register of sixteen lanes is on its instruction
+//! set; the layers ([`crate::layers`], [`crate::matvec`]) are written once over that register, and the safe portable one specifies
 //! what all must compute, bit for bit.
 //!
 //! [`Isa`] is the one dispatch ladder. A variant of it exists only where the processor was seen to run it.
@@ -11,14 +11,90 @@ use dreamstep_core::maths::Lane;
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512vnni;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 pub(crate) mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) mod simd128;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod sse2;
 
-/// Sixteen lanes that move between registers and memory.
+/// Sixteen binary32 lanes that move between registers and memory.
 pub(crate) trait F32x16: Lane {
     /// Reads sixteen values.
     fn load(from: &[f32; LANES]) -> Self;
     /// Writes sixteen values.
     fn store(self, to: &mut [f32; LANES]);
+    /// Widens sixteen binary16 values, exactly.
+    fn load_f16(from: &[u16; LANES]) -> Self;
+    /// Widens sixteen pairs of bf16 values, exactly: those in the lower halves, then those in the upper halves.
+    fn load_bf16(from: &[u32; LANES]) -> (Self, Self);
+}
+
+/// Sixteen sums of products of 8-bit weights and 16-bit activations, each exact in 32 bits.
+pub(crate) trait I32x16: Copy {
+    /// Its values as binary32.
+    type Total;
+    /// No products yet.
+    fn zero() -> Self;
+    /// Adds, to each of sixteen outputs, the products of four inputs: `weights` `[16, 4]` in the order
+    /// [`dreamstep_core::precision::I8_ORDER`], and those inputs as [`Self::quad`] made them.
+    #[must_use]
+    fn dot(self, weights: &[[i8; 4]; LANES], quad: Quad) -> Self;
+    /// The sums, rounded to binary32. `weight_sums` are the sums of each output's weights, for those that need them.
+    fn total(self, weight_sums: &[i32; LANES]) -> Self::Total;
+    /// Four 16-bit inputs as [`Self::dot`] wants them: two pairs in order, where the instruction set does not want something else.
+    #[inline(always)]
+    fn quad([a, b, c, d]: [u16; 4]) -> Quad {
+        [u32::from(a) | u32::from(b) << 16, u32::from(c) | u32::from(d) << 16]
+    }
+}
+
+/// Four 16-bit inputs of an i8 layer.
+pub(crate) type Quad = [u32; 2];
+
+/// Lanes of a pointwise function: as many as the back end likes, one where there are no vectors.
+pub(crate) trait Chunk: Lane {
+    /// Lanes; a divisor of 16.
+    const SIZE: usize;
+    /// Reads the first [`Self::SIZE`] values.
+    fn read(from: &[f32]) -> Self;
+    /// Writes the first [`Self::SIZE`] values.
+    fn write(self, to: &mut [f32]);
+}
+
+/// A register of sixteen lanes is a chunk of sixteen.
+macro_rules! chunk_of_sixteen {
+    ($register:ty) => {
+        impl $crate::kernels::Chunk for $register {
+            const SIZE: usize = dreamstep_core::dims::LANES;
+            #[inline(always)]
+            fn read(from: &[f32]) -> Self {
+                from.first_chunk().map_or_else(|| Self::splat(0.0), Self::load)
+            }
+            #[inline(always)]
+            fn write(self, to: &mut [f32]) {
+                if let Some(to) = to.first_chunk_mut() {
+                    self.store(to);
+                }
+            }
+        }
+    };
+}
+pub(crate) use chunk_of_sixteen;
+
+/// What a back end brings.
+pub(crate) trait Vectors {
+    /// Sixteen lanes, for the products of matrices and vectors.
+    type Register: F32x16;
+    /// The same where weights are binary16, whose widening may run best in narrower registers.
+    type Widening: F32x16;
+    /// Sixteen sums of integer products.
+    type Sums: I32x16<Total = Self::Register>;
+    /// Lanes of pointwise functions.
+    type Chunk: Chunk;
 }
 
 /// An implementation of the kernels, by name.
@@ -26,20 +102,29 @@ pub(crate) trait F32x16: Lane {
 pub enum Backend {
     /// Safe Rust for any target: the specification.
     Portable,
-    /// 256-bit vectors (x86-64 with AVX2).
+    /// 128-bit vectors (any x86-64).
+    Sse2,
+    /// 256-bit vectors (x86-64 with AVX2 and F16C).
     Avx2,
-    /// 512-bit vectors (x86-64 with AVX-512F).
+    /// 512-bit vectors (x86-64 with AVX-512F and BW).
     Avx512,
+    /// The same with 8-bit dot products (AVX-512 VNNI).
+    Avx512Vnni,
+    /// 128-bit vectors (any aarch64).
+    Neon,
+    /// 128-bit vectors (wasm32 compiled with simd128).
+    Simd128,
 }
 
 impl Backend {
-    /// All back ends, the specification first.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    /// All back ends, the specification first; of one architecture, the narrower before the wider.
+    pub const ALL: [Self; 7] =
+        [Self::Portable, Self::Sse2, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Neon, Self::Simd128];
 
     /// The widest that this processor runs.
     #[must_use]
     pub fn detect() -> Self {
-        [Self::Avx512, Self::Avx2].into_iter().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+        Self::ALL.into_iter().rev().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
     }
 
     /// Whether this processor runs it.
@@ -53,84 +138,117 @@ impl Backend {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Sse2 => "sse2",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Neon => "neon",
+            Self::Simd128 => "simd128",
         }
     }
 }
 
-/// A back end that this processor runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Isa {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Token),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Token),
-}
-
-impl Isa {
-    pub(crate) fn new(backend: Backend) -> Option<Self> {
-        match backend {
-            Backend::Portable => Some(Self::Portable),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Avx2 => avx2::Token::detect().map(Self::Avx2),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Avx512 => avx512::Token::detect().map(Self::Avx512),
-            #[cfg(not(target_arch = "x86_64"))]
-            Backend::Avx2 | Backend::Avx512 => None,
+/// The dispatch ladder: for each back end its variant of [`Isa`], the target that has it, and its module. (`$d` is a dollar sign, for
+/// the macro inside.)
+macro_rules! ladder {
+    ($d:tt $($(#[$target:meta])* $name:ident = $module:ident;)*) => {
+        /// A back end that this processor runs.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Isa {
+            $($(#[$target])* $name($module::Token),)*
         }
-    }
 
-    pub(crate) const fn backend(self) -> Backend {
-        match self {
-            Self::Portable => Backend::Portable,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Backend::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => Backend::Avx512,
+        impl Isa {
+            pub(crate) fn new(backend: Backend) -> Option<Self> {
+                match backend {
+                    $($(#[$target])* Backend::$name => $module::Token::detect().map(Self::$name),)*
+                    #[allow(unreachable_patterns)] // where a target has them all
+                    _ => None,
+                }
+            }
+
+            pub(crate) const fn backend(self) -> Backend {
+                match self {
+                    $($(#[$target])* Self::$name(_) => Backend::$name,)*
+                }
+            }
         }
-    }
-}
 
-/// Calls a layer of [`crate::layers`] on a back end.
-macro_rules! dispatch {
-    ($isa:expr, $layer:ident($($argument:expr),* $(,)?)) => {
-        match $isa {
-            $crate::kernels::Isa::Portable => $crate::layers::$layer::<$crate::kernels::portable::Register>($($argument),*),
-            #[cfg(target_arch = "x86_64")]
-            $crate::kernels::Isa::Avx2(token) => token.$layer($($argument),*),
-            #[cfg(target_arch = "x86_64")]
-            $crate::kernels::Isa::Avx512(token) => token.$layer($($argument),*),
+        /// Calls an entry point (see [`entry_points`]) of the back end that a model runs on.
+        macro_rules! dispatch {
+            ($isa:expr, $function:ident($d($argument:expr),* $d(,)?)) => {
+                match $isa {
+                    $($(#[$target])* $crate::kernels::Isa::$name(token) => token.$function($d($argument),*),)*
+                }
+            };
         }
     };
+}
+
+ladder! { $
+    Portable = portable;
+    #[cfg(target_arch = "x86_64")]
+    Sse2 = sse2;
+    #[cfg(target_arch = "x86_64")]
+    Avx2 = avx2;
+    #[cfg(target_arch = "x86_64")]
+    Avx512 = avx512;
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni = avx512vnni;
+    #[cfg(target_arch = "aarch64")]
+    Neon = neon;
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128 = simd128;
 }
 pub(crate) use dispatch;
 
-/// The layers of [`crate::layers`] as methods of a token type, compiled for its instruction set. The bodies are generic and always
-/// inlined, so each is compiled anew here with the features enabled; the token proves that the processor has them.
-#[cfg(target_arch = "x86_64")]
+/// The layers as methods of a token type, compiled for its instruction set. The bodies are generic and always inlined, so each is
+/// compiled anew here with the features enabled; the token proves that the processor has them.
+///
+/// `[feature, …]`: what the entry points are compiled with beyond the target's own; none makes them plain calls.
+/// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two.
+/// `tile`: how many dreams one pass over a panel's column serves.
 macro_rules! entry_points {
-    ($feature:literal) => {
+    ($features:tt, columns = [$four:literal, $two:literal], tile = $tile:literal) => {
         impl Token {
-            entry_points!(@layer $feature, encode(model: &$crate::model::Model<'_>, work: &mut $crate::agent::Work<'_>));
-            entry_points!(@layer $feature, control(model: &$crate::model::Model<'_>, work: &mut $crate::agent::Work<'_>));
-            entry_points!(@layer $feature, remember(model: &$crate::model::Model<'_>, work: &mut $crate::agent::Work<'_>));
-            entry_points!(@layer $feature,
-                head(gmm: &$crate::model::Layer<'_>, work: &mut $crate::agent::Work<'_>));
+            entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two>,
+                (layer: &$crate::model::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
+            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $tile>,
+                (layer: &$crate::model::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
+            entry_points!(@function $features whiten, $crate::layers::whiten::<Vectors>,
+                (model: &$crate::model::Model<'_>, obs: &mut [f32]));
+            entry_points!(@function $features relu, $crate::layers::relu::<Vectors>, (x: &mut [f32]));
+            entry_points!(@function $features no_nan, $crate::layers::no_nan::<Vectors>, (x: &mut [f32]));
+            entry_points!(@function $features squash, $crate::layers::squash::<Vectors>,
+                (squash: dreamstep_core::schema::Squash, u: &mut [f32]));
+            entry_points!(@function $features actuate, $crate::layers::actuate::<Vectors>,
+                (model: &$crate::model::Model<'_>, u: &[f32], action: &mut [f32]));
+            entry_points!(@function $features lstm_cell, $crate::layers::lstm_cell::<Vectors>,
+                (gates: &[f32], c: &mut [f32], h: &mut [f32]));
+            entry_points!(@function $features draw, $crate::layers::draw::<Vectors>,
+                (range: [f32; 2], log_var: &[f32], noise: &[f32], z: &mut [f32]));
+            entry_points!(@function $features sample, $crate::mdn::sample::<Vectors>,
+                (prediction: &$crate::mdn::Prediction<'_>, temperature: f32, uniform: [&[f32]; 2], z: &mut [f32]));
         }
     };
-    (@layer $feature:literal, $name:ident($($argument:ident: $type:ty),*)) => {
+    (@function [] $name:ident, $body:expr, ($($argument:ident: $type:ty),*)) => {
         #[inline]
         pub(crate) fn $name(self, $($argument: $type),*) {
-            #[target_feature(enable = $feature)]
+            $body($($argument),*);
+        }
+    };
+    (@function [$($feature:literal),+] $name:ident, $body:expr, ($($argument:ident: $type:ty),*)) => {
+        #[inline]
+        pub(crate) fn $name(self, $($argument: $type),*) {
+            #[target_feature($(enable = $feature),+)]
             fn compiled($($argument: $type),*) {
-                $crate::layers::$name::<Register>($($argument),*);
+                $body($($argument),*);
             }
-            // SAFETY: a `Token` is made by `Token::detect` alone, which saw that this processor has the feature.
-            unsafe { compiled($($argument),*) }
+            // SAFETY: a `Token` is made by `Token::detect` alone, which saw that this processor has the features.
+            unsafe {
+                compiled($($argument),*);
+            }
         }
     };
 }
-#[cfg(target_arch = "x86_64")]
 pub(crate) use entry_points;

@@ -1,9 +1,33 @@
 //! Sixteen lanes in safe Rust: the specification of every other back end, and what runs where none of them does. Each lane is
 //! `f32`'s own [`Lane`]; compilers turn the loops into whatever vectors the target has.
 
-use super::F32x16;
+use super::{Chunk, F32x16, I32x16, Quad, entry_points};
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::Lane;
+use dreamstep_core::precision::{bf16_to_f32, f16_to_f32};
+
+/// Every processor runs this.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token(());
+
+impl Token {
+    #[allow(clippy::unnecessary_wraps)] // the other back ends' signature
+    pub(crate) fn detect() -> Option<Self> {
+        Some(Self(()))
+    }
+}
+
+struct Vectors;
+
+impl super::Vectors for Vectors {
+    type Register = Register;
+    type Widening = Register;
+    type Sums = Sums;
+    type Chunk = f32;
+}
+
+// One column of sixteen sums is what a microcontroller's registers hold; with 128-bit vectors it is four of them.
+entry_points!([], columns = [1, 1], tile = 2);
 
 /// Sixteen `f32`.
 #[derive(Clone, Copy)]
@@ -37,7 +61,7 @@ impl Lane for Register {
     fn splat(value: f32) -> Self {
         Self([value; LANES])
     }
-    lanewise!(unary: abs, pow2_of_magic);
+    lanewise!(unary: abs, pow2_of_magic, sqrt);
     lanewise!(binary: add, sub, mul, div, max, min, copysign, nan_where_nan);
     #[inline(always)]
     fn select_lt(mut a: Self, b: Self, yes: Self, no: Self) -> Self {
@@ -45,6 +69,14 @@ impl Lane for Register {
             *a = Lane::select_lt(*a, *b, *yes, *no);
         }
         a
+    }
+    #[inline(always)]
+    fn split_at_sqrt_half(mut self) -> (Self, Self) {
+        let mut exponents = self;
+        for (lane, exponent) in self.0.iter_mut().zip(&mut exponents.0) {
+            (*exponent, *lane) = lane.split_at_sqrt_half();
+        }
+        (exponents, self)
     }
 }
 
@@ -56,5 +88,55 @@ impl F32x16 for Register {
     #[inline(always)]
     fn store(self, to: &mut [f32; LANES]) {
         *to = self.0;
+    }
+    #[inline(always)]
+    fn load_f16(from: &[u16; LANES]) -> Self {
+        Self(from.map(f16_to_f32))
+    }
+    #[inline(always)]
+    fn load_bf16(from: &[u32; LANES]) -> (Self, Self) {
+        (Self(from.map(|pair| bf16_to_f32(pair as u16))), Self(from.map(|pair| bf16_to_f32((pair >> 16) as u16))))
+    }
+}
+
+/// Sixteen sums of integer products.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums([i32; LANES]);
+
+impl I32x16 for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        Self([0; LANES])
+    }
+    #[inline(always)]
+    fn dot(mut self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+        let signed = |half: u32| i32::from(half as u16 as i16);
+        let inputs = [signed(first), signed(second), signed(first >> 16), signed(second >> 16)]; // 0, 2, 1, 3 as the weights stand
+        for (sum, weights) in self.0.iter_mut().zip(weights) {
+            // No sum of these leaves 32 bits, in whatever order: `levels` sees to it. Wrapping, because then nothing can panic.
+            for (&weight, &input) in weights.iter().zip(&inputs) {
+                *sum = sum.wrapping_add(i32::from(weight).wrapping_mul(input));
+            }
+        }
+        self
+    }
+    #[inline(always)]
+    fn total(self, _weight_sums: &[i32; LANES]) -> Register {
+        Register(self.0.map(|sum| sum as f32))
+    }
+}
+
+impl Chunk for f32 {
+    const SIZE: usize = 1;
+    #[inline(always)]
+    fn read(from: &[f32]) -> Self {
+        from.first().copied().unwrap_or_default()
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        if let Some(to) = to.first_mut() {
+            *to = self;
+        }
     }
 }

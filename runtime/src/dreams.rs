@@ -1,0 +1,548 @@
+//! What happens in one tick of a dream, or of many?
+//!
+//! ```text
+//! (z,h) ─controller→ a ─lstm([a,z], h, c)→ h', c' ─mdn(h')→ mixture, reward, end ─sample→ z'
+//! ```
+//!
+//! Ha & Schmidhuber (2018), §"Learning inside of a dream". Dreams are stepped side by side, so that the weights are read once for
+//! many of them; each gives the bits that it gives alone, whatever the number, the order, or the threads among which they are shared
+//! out: its arithmetic is its own ([`crate::matvec`]), and its draws are named by its own number (see [`Dreams::start`]).
+
+use crate::agent::{copy, outputs, widest};
+use crate::kernels::dispatch;
+use crate::matvec::{Rows, tiles_scratch_len};
+use crate::mdn::{HEAD_SLACK, Prediction};
+use crate::model::{Layer, Model};
+use core::fmt;
+use dreamstep_core::digest::Digest;
+use dreamstep_core::dims::{Dims, Mixture, padded};
+use dreamstep_core::rng::{Philox, Stream, dream_step};
+
+/// Dreams that are stepped together: enough to spread the reading of the weights thin, few enough for their state to stay in the
+/// cache.
+const GROUP: usize = 64;
+
+/// When a dream ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// Where the terminal probability reaches this, in (0, 1].
+    Threshold(f32),
+    /// At random, with the terminal probability.
+    Sampled,
+    /// Never.
+    Never,
+}
+
+/// How dreams are dreamt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DreamOptions {
+    /// Names the draws, together with each dream's number.
+    pub seed: u64,
+    /// τ > 0: divides the mixture logits, and √τ multiplies σ. 1 is the model's own distribution.
+    pub temperature: f32,
+    /// When a dream ends.
+    pub ending: Ending,
+}
+
+impl Default for DreamOptions {
+    /// Seed 0, temperature 1, ends drawn at random: the model as it was trained.
+    fn default() -> Self {
+        Self { seed: 0, temperature: 1.0, ending: Ending::Sampled }
+    }
+}
+
+/// Where a dream begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// `[Z]` latent of the first observation.
+    pub latent: &'a [f32],
+    /// `[H]` h and `[H]` c before that observation is taken in; none for the start of an episode (zeros).
+    pub state: Option<(&'a [f32], &'a [f32])>,
+}
+
+/// Why dreams cannot be dreamt as asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DreamError {
+    /// The model has no MDN head to dream with.
+    NoHead,
+    /// The memory is too small, see [`dreams_memory_len`].
+    Memory {
+        /// Values needed.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// A temperature that is not positive and finite.
+    Temperature {
+        /// The value.
+        found: f32,
+    },
+    /// A threshold outside (0, 1].
+    Threshold {
+        /// The value.
+        found: f32,
+    },
+    /// There is no such dream.
+    Index {
+        /// Dreams.
+        count: usize,
+        /// The index.
+        found: usize,
+    },
+    /// A slice of another length.
+    Length {
+        /// Which.
+        what: &'static str,
+        /// Its length should be.
+        expected: usize,
+        /// Its length.
+        found: usize,
+    },
+    /// A value that is infinite or NaN.
+    NonFinite {
+        /// Of which slice.
+        what: &'static str,
+        /// The first such component.
+        index: usize,
+    },
+    /// `imagine` without an action for a dream since its last.
+    NoAction {
+        /// The dream.
+        index: usize,
+    },
+}
+
+/// A batch of dreams of one model, in the caller's memory.
+#[derive(Debug)]
+pub struct Dreams<'m, 'f> {
+    model: &'m Model<'f>,
+    gmm: Layer<'f>,
+    options: DreamOptions,
+    count: usize,
+    sizes: Sizes,
+    memory: Memory<'m>,
+}
+
+/// Lengths of a dream's rows, padded to whole panels.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    x: usize,
+    c: usize,
+    z: usize,
+    u: usize,
+    gates: usize,
+    head: usize,
+}
+
+/// Everything that changes. One row for each dream, then what a group works in.
+#[derive(Debug)]
+struct Memory<'m> {
+    x: &'m mut [f32],       // [N, A+Z+H] the LSTM's input; h lives here
+    c: &'m mut [f32],       // [N, H]
+    z: &'m mut [f32],       // [N, Z]
+    u: &'m mut [f32],       // [N, A] in [-1, 1]
+    outcome: &'m mut [f32], // [N, 2] reward, terminal probability
+    status: &'m mut [u32],  // [N, 3] phase, number, tick
+    actions: &'m mut [f32], // [GROUP, A]
+    gates: &'m mut [f32],   // [GROUP, 4H]
+    head: &'m mut [f32],    // [GROUP, MDN outputs], slack
+    cell: &'m mut [f32],    // [2, H] one dream's next c and h
+    uniform: &'m mut [f32], // [2, Z]
+    scratch: &'m mut [f32],
+}
+
+/// Phases of a dream.
+mod phase {
+    /// Ended, or not begun.
+    pub(super) const OVER: u32 = 0;
+    /// Waits for an action.
+    pub(super) const PERCEIVED: u32 = 1;
+    /// Waits for `imagine`.
+    pub(super) const ACTED: u32 = 2;
+}
+
+const fn sizes(dims: &Dims) -> Sizes {
+    Sizes {
+        x: padded(dims.rnn_inputs()),
+        c: padded(dims.hidden),
+        z: outputs(dims.latent),
+        u: outputs(dims.action),
+        gates: 4 * padded(dims.hidden),
+        head: outputs(dims.mdn_outputs()),
+    }
+}
+
+/// How many `f32` a batch of `count` dreams works in.
+#[must_use]
+pub const fn dreams_memory_len(dims: &Dims, count: usize) -> usize {
+    let lengths = lengths(dims, count);
+    let mut sum = 0;
+    let mut i = 0;
+    while i < lengths.len() {
+        sum += lengths[i];
+        i += 1;
+    }
+    sum
+}
+
+/// Lengths of [`Memory`]'s slices, in its order.
+const fn lengths(dims: &Dims, count: usize) -> [usize; 12] {
+    let Sizes { x, c, z, u, gates, head } = sizes(dims);
+    let group = if count < GROUP { count } else { GROUP };
+    let inputs = widest([dims.rnn_inputs(), dims.latent + dims.hidden, dims.hidden]);
+    [
+        count * x,
+        count * c,
+        count * z,
+        count * u,
+        count * 2,
+        count * 3,
+        group * u,
+        group * gates,
+        group * head + HEAD_SLACK,
+        2 * c,
+        2 * z,
+        tiles_scratch_len(inputs, group),
+    ]
+}
+
+impl<'m, 'f> Dreams<'m, 'f> {
+    /// `count` dreams, none of which has begun (see [`Self::start`]). `memory` holds at least [`dreams_memory_len`] values; what they
+    /// are does not matter.
+    ///
+    /// # Errors
+    /// The model has no MDN head, an option is out of its range, or the memory is too small.
+    pub fn new(
+        model: &'m Model<'f>,
+        memory: &'m mut [f32],
+        count: usize,
+        options: DreamOptions,
+    ) -> Result<Self, DreamError> {
+        let gmm = model.gmm.ok_or(DreamError::NoHead)?;
+        let DreamOptions { temperature, ending, .. } = options;
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return Err(DreamError::Temperature { found: temperature });
+        }
+        match ending {
+            Ending::Threshold(found) if !(found > 0.0 && found <= 1.0) => return Err(DreamError::Threshold { found }),
+            _ => {}
+        }
+        let dims = model.dims();
+        let error = DreamError::Memory { expected: dreams_memory_len(dims, count), found: memory.len() };
+        if memory.len() < dreams_memory_len(dims, count) {
+            return Err(error);
+        }
+        memory.fill(0.0);
+        let mut rest = memory;
+        let mut cut = |len| {
+            let (slice, after) = core::mem::take(&mut rest).split_at_mut_checked(len).ok_or(error)?;
+            rest = after;
+            Ok(slice)
+        };
+        let [x, c, z, u, outcome, status, actions, gates, head, cell, uniform, scratch] = lengths(dims, count);
+        let memory = Memory {
+            x: cut(x)?,
+            c: cut(c)?,
+            z: cut(z)?,
+            u: cut(u)?,
+            outcome: cut(outcome)?,
+            status: bytemuck::try_cast_slice_mut(cut(status)?).map_err(|_| error)?,
+            actions: cut(actions)?,
+            gates: cut(gates)?,
+            head: cut(head)?,
+            cell: cut(cell)?,
+            uniform: cut(uniform)?,
+            scratch: cut(scratch)?,
+        };
+        Ok(Self { model, gmm, options, count, sizes: sizes(dims), memory })
+    }
+
+    /// Begins dream `index` (anew). `number` names its draws: the same number, seed and start dream the same dream in any batch.
+    ///
+    /// # Errors
+    /// There is no such dream, or a slice has another length or a non-finite value; nothing has changed then.
+    pub fn start(&mut self, index: usize, number: u32, start: Start<'_>) -> Result<(), DreamError> {
+        let dims = self.model.dims();
+        self.check_index(index)?;
+        check("latent", start.latent, dims.latent)?;
+        if let Some((h, c)) = start.state {
+            check("h", h, dims.hidden)?;
+            check("c", c, dims.hidden)?;
+        }
+        let (sizes, memory) = (self.sizes, &mut self.memory);
+        let x = row_mut(memory.x, index, sizes.x);
+        let c = row_mut(memory.c, index, sizes.c);
+        let z = row_mut(memory.z, index, sizes.z);
+        x.fill(0.0);
+        c.fill(0.0);
+        z.fill(0.0);
+        row_mut(memory.u, index, sizes.u).fill(0.0);
+        row_mut(memory.outcome, index, 2).fill(0.0);
+        copy(start.latent, z);
+        copy(start.latent, x.get_mut(dims.action..).unwrap_or_default());
+        if let Some((h, cell)) = start.state {
+            copy(h, x.get_mut(dims.action + dims.latent..).unwrap_or_default());
+            copy(cell, c);
+        }
+        self.set_status(index, [phase::PERCEIVED, number, 0]);
+        Ok(())
+    }
+
+    /// The model's controller acts in every dream that goes on.
+    pub fn act(&mut self) {
+        let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
+        for from in (0..self.count).step_by(GROUP) {
+            let count = GROUP.min(self.count - from);
+            let memory = &mut self.memory;
+            let values = memory.x.get(from * sizes.x + model.dims().action..).unwrap_or_default();
+            let rows = Rows { values, stride: sizes.x, count };
+            dispatch!(isa, affine_tiles(&model.controller, rows, memory.scratch, memory.actions));
+            let actions = memory.actions.get_mut(..count * sizes.u).unwrap_or_default();
+            dispatch!(isa, squash(model.settings.squash, actions));
+            for index in 0..count {
+                if self.status(from + index)[0] != phase::OVER {
+                    let action = row(self.memory.actions, index, sizes.u);
+                    copy(action, row_mut(self.memory.u, from + index, sizes.u));
+                    self.set_phase(from + index, phase::ACTED);
+                }
+            }
+        }
+    }
+
+    /// Another policy acts in dream `index`: `unit_action` `[A]`, clamped to [-1, 1].
+    ///
+    /// # Errors
+    /// There is no such dream, or the slice has another length or a non-finite value; nothing has changed then.
+    pub fn set_action(&mut self, index: usize, unit_action: &[f32]) -> Result<(), DreamError> {
+        self.check_index(index)?;
+        check("action", unit_action, self.model.dims().action)?;
+        let slots = row_mut(self.memory.u, index, self.sizes.u);
+        slots.iter_mut().zip(unit_action).for_each(|(slot, value)| *slot = value.clamp(-1.0, 1.0));
+        if self.status(index)[0] != phase::OVER {
+            self.set_phase(index, phase::ACTED);
+        }
+        Ok(())
+    }
+
+    /// M takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent.
+    ///
+    /// # Errors
+    /// A dream that goes on has no action; nothing has changed then.
+    pub fn imagine(&mut self) -> Result<(), DreamError> {
+        if let Some(index) = (0..self.count).find(|&index| self.status(index)[0] == phase::PERCEIVED) {
+            return Err(DreamError::NoAction { index });
+        }
+        let (a, sizes) = (self.model.dims().action, self.sizes);
+        for from in (0..self.count).step_by(GROUP) {
+            let count = GROUP.min(self.count - from);
+            for index in from..from + count {
+                let action = row(self.memory.u, index, sizes.u).get(..a).unwrap_or_default();
+                copy(action, row_mut(self.memory.x, index, sizes.x));
+            }
+            self.remember(from, count);
+            self.expect(from, count);
+        }
+        Ok(())
+    }
+
+    /// [`Self::act`], then [`Self::imagine`]. Returns how many dreams go on.
+    pub fn step(&mut self) -> usize {
+        self.act();
+        // Every dream that goes on has just acted.
+        let _ = self.imagine();
+        self.going_on()
+    }
+
+    /// The LSTM, for dreams `from..from + count`.
+    fn remember(&mut self, from: usize, count: usize) {
+        let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
+        let at = model.dims().action + model.dims().latent;
+        let values = self.memory.x.get(from * sizes.x..).unwrap_or_default();
+        let rows = Rows { values, stride: sizes.x, count };
+        dispatch!(isa, affine_tiles(&model.rnn, rows, self.memory.scratch, self.memory.gates));
+        for index in 0..count {
+            if self.status(from + index)[0] == phase::OVER {
+                continue;
+            }
+            let memory = &mut self.memory;
+            let (c, h) = memory.cell.split_at_mut_checked(sizes.c).unwrap_or_default();
+            copy(row(memory.c, from + index, sizes.c), c);
+            dispatch!(isa, lstm_cell(row(memory.gates, index, sizes.gates), c, h));
+            copy(c, row_mut(memory.c, from + index, sizes.c));
+            let h = h.get(..model.dims().hidden).unwrap_or_default();
+            copy(h, row_mut(memory.x, from + index, sizes.x).get_mut(at..).unwrap_or_default());
+        }
+    }
+
+    /// The MDN head and what it leads to, for dreams `from..from + count`.
+    fn expect(&mut self, from: usize, count: usize) {
+        let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
+        let (a, z) = (model.dims().action, model.dims().latent);
+        let values = self.memory.x.get(from * sizes.x + a + z..).unwrap_or_default();
+        let rows = Rows { values, stride: sizes.x, count };
+        dispatch!(isa, affine_tiles(&self.gmm, rows, self.memory.scratch, self.memory.head));
+        let heads = self.memory.head.get_mut(..count * sizes.head).unwrap_or_default();
+        dispatch!(isa, no_nan(heads));
+        for index in 0..count {
+            let [phase, number, tick] = self.status(from + index);
+            if phase == phase::OVER {
+                continue;
+            }
+            let (rng, name) = (Philox::new(self.options.seed), dream_step(number, tick));
+            let memory = &mut self.memory;
+            let (component, noise) = memory.uniform.split_at_mut_checked(sizes.z).unwrap_or_default();
+            // A joint mixture draws one component.
+            let drawn = if model.dims().mixture == Mixture::Joint { 1 } else { z };
+            rng.fill_uniform(Stream::Component, name, component.get_mut(..drawn).unwrap_or_default());
+            rng.fill_uniform(Stream::Latent, name, noise.get_mut(..z).unwrap_or_default());
+            let head = memory.head.get(index * sizes.head..).unwrap_or_default();
+            let present = row(memory.x, from + index, sizes.x).get(a..).unwrap_or_default();
+            let Some(prediction) = Prediction::new(&model.settings, head, present) else { continue };
+            let next = row_mut(memory.z, from + index, sizes.z);
+            dispatch!(isa, sample(&prediction, self.options.temperature, [component, noise], next));
+            let (reward, probability) = (prediction.reward(), prediction.terminal_probability());
+            if let [slot_reward, slot_probability] = row_mut(memory.outcome, from + index, 2) {
+                (*slot_reward, *slot_probability) = (reward, probability);
+            }
+            let next = row(memory.z, from + index, sizes.z).get(..z).unwrap_or_default();
+            copy(next, row_mut(memory.x, from + index, sizes.x).get_mut(a..).unwrap_or_default());
+            let over = match self.options.ending {
+                Ending::Threshold(threshold) => probability >= threshold,
+                Ending::Sampled => rng.uniform(Stream::Terminal, name, 0) < probability,
+                Ending::Never => false,
+            };
+            let phase = if over { phase::OVER } else { phase::PERCEIVED };
+            self.set_status(from + index, [phase, number, tick.wrapping_add(1)]);
+        }
+    }
+
+    /// Dreams, begun or not.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Dreams that go on.
+    #[must_use]
+    pub fn going_on(&self) -> usize {
+        (0..self.count).filter(|&index| !self.is_over(index)).count()
+    }
+
+    /// Whether dream `index` has ended, or never began.
+    #[must_use]
+    pub fn is_over(&self, index: usize) -> bool {
+        self.status(index)[0] == phase::OVER
+    }
+
+    /// Ticks that dream `index` lasted so far.
+    #[must_use]
+    pub fn tick(&self, index: usize) -> u32 {
+        self.status(index)[2]
+    }
+
+    /// The reward that M expected for the newest tick of dream `index`; 0 before the first.
+    #[must_use]
+    pub fn reward(&self, index: usize) -> f32 {
+        row(self.memory.outcome, index, 2).first().copied().unwrap_or_default()
+    }
+
+    /// The probability that M gave the end at the newest tick of dream `index`; 0 before the first.
+    #[must_use]
+    pub fn terminal_probability(&self, index: usize) -> f32 {
+        row(self.memory.outcome, index, 2).last().copied().unwrap_or_default()
+    }
+
+    /// `z` `[Z]` that dream `index` stands at; empty where there is no such dream.
+    #[must_use]
+    pub fn latent(&self, index: usize) -> &[f32] {
+        row(self.memory.z, index, self.sizes.z).get(..self.model.dims().latent).unwrap_or_default()
+    }
+
+    /// `h` `[H]` of dream `index`.
+    #[must_use]
+    pub fn hidden(&self, index: usize) -> &[f32] {
+        let dims = self.model.dims();
+        let from = dims.action + dims.latent;
+        row(self.memory.x, index, self.sizes.x).get(from..from + dims.hidden).unwrap_or_default()
+    }
+
+    /// `c` `[H]` of dream `index`.
+    #[must_use]
+    pub fn cell(&self, index: usize) -> &[f32] {
+        row(self.memory.c, index, self.sizes.c).get(..self.model.dims().hidden).unwrap_or_default()
+    }
+
+    /// The newest action `[A]` of dream `index`, in [-1, 1].
+    #[must_use]
+    pub fn unit_action(&self, index: usize) -> &[f32] {
+        row(self.memory.u, index, self.sizes.u).get(..self.model.dims().action).unwrap_or_default()
+    }
+
+    /// Digest of dream `index`: h, c, z, reward, terminal probability. Equal on every target, in every batch.
+    #[must_use]
+    pub fn digest(&self, index: usize) -> u64 {
+        let state = Digest::default().update(self.hidden(index)).update(self.cell(index)).update(self.latent(index));
+        state.update(&[self.reward(index), self.terminal_probability(index)]).value()
+    }
+
+    fn status(&self, index: usize) -> [u32; 3] {
+        let status = self.memory.status.as_chunks().0.get(index);
+        status.copied().unwrap_or([phase::OVER, 0, 0])
+    }
+
+    fn set_status(&mut self, index: usize, status: [u32; 3]) {
+        if let Some(slot) = self.memory.status.as_chunks_mut().0.get_mut(index) {
+            *slot = status;
+        }
+    }
+
+    fn set_phase(&mut self, index: usize, phase: u32) {
+        let [_, number, tick] = self.status(index);
+        self.set_status(index, [phase, number, tick]);
+    }
+
+    const fn check_index(&self, index: usize) -> Result<(), DreamError> {
+        if index < self.count { Ok(()) } else { Err(DreamError::Index { count: self.count, found: index }) }
+    }
+}
+
+/// Row `index` of rows of `width`.
+#[inline(always)]
+fn row(values: &[f32], index: usize, width: usize) -> &[f32] {
+    values.get(index * width..(index + 1) * width).unwrap_or_default()
+}
+
+#[inline(always)]
+fn row_mut(values: &mut [f32], index: usize, width: usize) -> &mut [f32] {
+    values.get_mut(index * width..(index + 1) * width).unwrap_or_default()
+}
+
+/// That a slice has its length, and only finite values.
+fn check(what: &'static str, values: &[f32], expected: usize) -> Result<(), DreamError> {
+    if values.len() != expected {
+        return Err(DreamError::Length { what, expected, found: values.len() });
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(DreamError::NonFinite { what, index }),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for DreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NoHead => f.write_str("dreams: expected a model with an MDN head, found none in the file"),
+            Self::Memory { expected, found } => {
+                write!(f, "dream memory: expected at least {expected} values, found {found}")
+            }
+            Self::Temperature { found } => write!(f, "temperature: expected a positive number, found {found}"),
+            Self::Threshold { found } => write!(f, "terminal threshold: expected above 0, at most 1, found {found}"),
+            Self::Index { count, found } => write!(f, "dream {found}: expected one of {count}"),
+            Self::Length { what, expected, found } => write!(f, "dream {what}: expected {expected} values, found {found}"),
+            Self::NonFinite { what, index } => write!(f, "dream {what}[{index}]: expected a finite value"),
+            Self::NoAction { index } => write!(f, "dream {index}: expected an action before imagine, found none"),
+        }
+    }
+}
+
+impl core::error::Error for DreamError {}
