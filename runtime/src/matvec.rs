@@ -126,7 +126,8 @@ fn quantise<'q, V: Vectors>(x: &[f32], mut quads: impl Iterator<Item = &'q mut Q
     let (blocks, rest) = x.as_chunks::<LANES>();
     let mut block = |values: &[f32; LANES]| {
         let integers = values.map(integer);
-        for (quad, four) in quads.by_ref().zip(integers.as_chunks().0) {
+        // In this order: `zip` takes from its first part before it sees that the second has ended.
+        for (four, quad) in integers.as_chunks().0.iter().zip(quads.by_ref()) {
             *quad = V::Sums::quad(*four);
         }
     };
