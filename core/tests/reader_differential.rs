@@ -14,7 +14,7 @@
 //! | limits | headers of 100 MB, any number of tensors, keys and axes | a robot's memory and time |
 
 use dreamstep_core::error::ReadError;
-use dreamstep_core::pack::safetensors_bytes;
+use dreamstep_core::pack::{Entry, safetensors_bytes};
 use dreamstep_core::reader::{File, MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
 use dreamstep_core::rng::{Philox, Stream};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView, serialize};
@@ -117,23 +117,26 @@ fn what_the_crate_writes_reads_the_same() {
     }
 }
 
-/// A random file, written by us: F32 tensors (some empty, some bits of a NaN) and metadata.
+/// A random file, written by us: tensors of the packed file's dtypes (some empty, some bits of a NaN) and metadata.
 fn by_us(draws: &mut Draws) -> (Vec<u8>, Content) {
-    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = (0..draws.below(6))
+    let dtypes = [("F32", 4), ("F16", 2), ("BF16", 2), ("I8", 1), ("I32", 4)];
+    let tensors: Vec<(String, &str, Vec<usize>, Vec<u8>)> = (0..draws.below(6))
         .map(|i| {
-            let shape: Vec<usize> = (0..draws.below(4)).map(|_| draws.below(4)).collect();
-            let value = |draws: &mut Draws| f32::from_bits(draws.below(1 << 32) as u32);
-            let values = (0..shape.iter().product()).map(|_| value(draws)).collect();
-            (format!("{i}.panels"), shape, values)
+            let (dtype, size) = dtypes[draws.below(dtypes.len())];
+            let shape: Vec<usize> = (0..draws.below(5)).map(|_| draws.below(4)).collect();
+            let data = (0..size * shape.iter().product::<usize>()).map(|_| draws.below(256) as u8).collect();
+            (format!("{i}.panels"), dtype, shape, data)
         })
         .collect();
-    let values = ["", "packed-1", "a \"quote\"", "line\nbreak", "\\", "é😀"];
+    let values = ["", "packed-2", "a \"quote\"", "line\nbreak", "\\", "é😀"];
     let metadata: BTreeMap<_, _> =
         (0..draws.below(4)).map(|i| (format!("key.{i}"), values[draws.below(values.len())].to_string())).collect();
-    let rows = tensors.iter().map(|(name, shape, values)| (name.as_str(), shape.as_slice(), values.as_slice()));
-    let bytes = safetensors_bytes(rows, &metadata);
-    let data = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let content = tensors.iter().map(|(name, shape, v)| (name.clone(), ("F32".to_string(), shape.clone(), data(v))));
+    let entries: Vec<_> = tensors
+        .iter()
+        .map(|(name, dtype, shape, data)| Entry { name, dtype, shape: shape.clone(), data: data.clone() })
+        .collect();
+    let bytes = safetensors_bytes(&entries, &metadata);
+    let content = tensors.into_iter().map(|(name, dtype, shape, data)| (name, (dtype.to_string(), shape, data)));
     (bytes, (content.collect(), metadata))
 }
 
