@@ -131,11 +131,15 @@ fn where_ours_is_stricter() {
     let list = |count, one: fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
     let tensor = |i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#);
     let t = r#""t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    let misfit = t.replace("[1]", "[0]");
     let one = |dtype: &str, shape: &str, end: usize| {
         file(&format!(r#"{{"t":{{"dtype":{dtype},"shape":{shape},"data_offsets":[0,{end}]}}}}"#), end)
     };
     let cases = [
         (Stricter::Duplicate, file(&format!("{{{t},{t}}}"), 4)),
+        // Found by fuzzing: the first of the two does not fit its offsets, and the crate never looks.
+        (Stricter::Duplicate, file(&format!(r#"{{{misfit},{t}}}"#), 4)),
+        (Stricter::Duplicate, file(&format!(r#"{{{misfit},{}}}"#, t.replace("\"t\"", r#""\u0074""#)), 4)),
         (Stricter::Duplicate, file(&format!(r#"{{"__metadata__":{{"k":"v","k":"w"}},{t}}}"#), 4)),
         (Stricter::Escape, file(r#"{"\u0074":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4)),
         (Stricter::Escape, file(r#"{"t":{"d\u0074ype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4)),

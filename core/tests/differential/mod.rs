@@ -5,7 +5,7 @@
 //!
 //! | class | the crate | ours, because |
 //! |---|---|---|
-//! | duplicate | keeps the last of two tensors or metadata values | two readers could take different ones |
+//! | duplicate | keeps the last of two tensors or metadata values, whatever the first was | two readers could take different ones |
 //! | escape | resolves JSON escapes in names | names need no memory to compare |
 //! | unknown key | skips a tensor's unknown keys | a key nobody understands may change the meaning |
 //! | form | a tensor as an array, a dtype as an object, null for no metadata | serde's habit, not the format |
@@ -55,7 +55,12 @@ pub(crate) fn class(bytes: &[u8], error: &ReadError<'_>) -> Option<Stricter> {
     let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
     let from = |at: usize| &header[at..];
     match *error {
-        ReadError::Duplicate { name } => (header.matches(&format!("\"{name}\"")).count() > 1).then_some(Stricter::Duplicate),
+        // The crate forgets the first of two tensors before it looks at its size and its place; ours has refused it by then.
+        ReadError::Duplicate { name } | ReadError::WrongLength { name, .. } | ReadError::OutOfRange { name, .. }
+            if keys(header).iter().filter(|key| *key == name).count() > 1 =>
+        {
+            Some(Stricter::Duplicate)
+        }
         ReadError::Syntax { at, expected: "a name without escapes" } => {
             from(at).starts_with('\\').then_some(Stricter::Escape)
         }
@@ -74,6 +79,24 @@ pub(crate) fn class(bytes: &[u8], error: &ReadError<'_>) -> Option<Stricter> {
         | ReadError::TooManyAxes { .. } => Some(Stricter::Limit),
         _ => None,
     }
+}
+
+/// Every key of every object in `header`, which is valid JSON (the crate accepts it), escapes resolved.
+fn keys(header: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut rest = header;
+    while let Some(start) = rest.find('"') {
+        let mut end = start + 1;
+        while rest.as_bytes()[end] != b'"' {
+            end += if rest.as_bytes()[end] == b'\\' { 2 } else { 1 };
+        }
+        let (string, after) = (&rest[start..=end], &rest[end + 1..]);
+        if after.trim_start().starts_with(':') {
+            keys.push(serde_json::from_str(string).expect("valid JSON"));
+        }
+        rest = after;
+    }
+    keys
 }
 
 /// How the two readers agree on a file.
