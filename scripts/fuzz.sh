@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes each target of fuzz/ for SECONDS_EACH seconds (600), one after the other, from the committed corpus and the hostile files on.
-# Needs a nightly toolchain; installs cargo-fuzz into third_party/ where it is missing. What it finds lies in fuzz/artifacts/.
+# Fuzzes each target of fuzz/ for SECONDS_EACH seconds (600), one after the other, from the committed corpus and the hostile
+# files on. Needs a nightly toolchain; installs cargo-fuzz into third_party/ where it is missing. What it finds lies in
+# fuzz/artifacts/.
 #
 #   TARGETS="reader step"   only these
 #   KEEP=1                  afterwards put what was reached, minimised, into fuzz/corpus/ (to be committed)
@@ -42,12 +43,13 @@ for target in $TARGETS; do
     kept=fuzz/work/$target.kept
     rm -rf "$kept"
     mkdir "$kept"
-    # The fewest inputs that reach what all of them reach. Whole agents are left out: they are the hostile files, and go stale.
+    # The fewest inputs that reach what all of them reach. Whole agents are left out: they are the hostile files, and go
+    # stale.
     fuzz run "$target" "$kept" "$work" "fuzz/corpus/$target" -- -set_cover_merge=1 -max_len="$most"
     find "$kept" -size +1023c -delete
     rm -rf "fuzz/corpus/$target"
     mv "$kept" "fuzz/corpus/$target"
   fi
 done
-[ -z "$found" ] || fail "found something:$found (inputs in fuzz/artifacts/; once understood, they go to fuzz/findings/<target>/)"
+[ -z "$found" ] || fail "found something:$found (inputs in fuzz/artifacts/; understood, they go to fuzz/findings/<target>/)"
 [ -z "${KEEP:-}" ] || du -sb fuzz/corpus/*

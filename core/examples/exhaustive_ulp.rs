@@ -1,13 +1,15 @@
-//! How far from the truth is [`dreamstep_core::maths`] at its worst? Every binary32 value there is, all 2³², goes through exp, tanh,
-//! sigmoid and ln, and each result is held against f64; every uniform draw there is, all 2²³, goes through the normal quantile.
+//! How far from the truth is [`dreamstep_core::maths`] at its worst? Every binary32 value there is, all 2³², goes through
+//! exp, tanh, sigmoid and ln, and each result is held against f64; every uniform draw there is, all 2²³, goes through the
+//! normal quantile.
 //!
 //! ```sh
 //! cargo run --release -p dreamstep-core --example exhaustive_ulp -- --function all --threads 1
 //! ```
 //!
-//! Minutes per function. Exit code 1 where a result is more than 3 ulp off, outside the function's range, or NaN without need; where
-//! a NaN that comes out is not the canonical one; or where not every value was visited. Errors are in units of the last place that the
-//! *true* value has in binary32; infinity counts as 2¹²⁸, so a result that overflows too early is seen.
+//! Minutes per function. Exit code 1 where a result is more than 3 ulp off, outside the function's range, or NaN without
+//! need; where a NaN that comes out is not the canonical one; or where not every value was visited. Errors are in units of
+//! the last place that the *true* value has in binary32; infinity counts as 2¹²⁸, so a result that overflows too early is
+//! seen.
 
 use dreamstep_core::maths::{CANONICAL_NAN, exp, ln, normal_quantile, sigmoid, tanh};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -78,7 +80,8 @@ struct Found {
     worst_at: u32,
     /// Results that are not the binary32 nearest to the truth.
     not_nearest: u64,
-    /// Places where the function of the next larger float is smaller. All four functions rise; their approximations may falter.
+    /// Places where the function of the next larger float is smaller. All four functions rise; their approximations may
+    /// falter.
     falls: u64,
 }
 
@@ -182,8 +185,8 @@ fn exhaust(subject: &Subject, function: impl Fn(f32) -> f32 + Copy + Send, threa
     good
 }
 
-/// The z whose cumulative probability is `u`, by Newton's method from `start`: on erf in the middle, on erfc of the nearer tail
-/// outside it, where each keeps its digits.
+/// The z whose cumulative probability is `u`, by Newton's method from `start`: on erf in the middle, on erfc of the nearer
+/// tail outside it, where each keeps its digits.
 fn quantile_f64(u: f64, start: f64) -> f64 {
     let mut z = start;
     for _ in 0..3 {
@@ -216,7 +219,7 @@ fn quantile() -> bool {
         before = got;
     }
     println!(
-        "normal_quantile: worst relative error {worst:.3e} at u = {worst_at:?} (0x{:08x}); {falls} falls; {UNIFORM_DRAWS} draws",
+        "normal_quantile: worst relative error {worst:.3e} at {worst_at:?} (0x{:08x}); {falls} falls; {UNIFORM_DRAWS} draws",
         worst_at.to_bits()
     );
     let good = worst <= LIMIT_QUANTILE;

@@ -1,5 +1,5 @@
-//! Which sound agents do the targets start from? Three sizes, so that one panel, several and padded ones are stepped; each is built
-//! once.
+//! Which sound agents do the targets start from? Three sizes, so that one panel, several and padded ones are stepped; each
+//! is built once.
 
 use crate::common::agent_with_selftest;
 use crate::pieces::Pieces;

@@ -1,12 +1,12 @@
-//! What must hold of every input, whoever thinks of it? Each target is a plain function over bytes that panics where its property
-//! does not hold. libFuzzer calls it with inputs of its own (`scripts/fuzz.sh`, nightly); `tests/corpus.rs` calls it with those that
-//! were worth keeping (any toolchain, part of `make test`).
+//! What must hold of every input, whoever thinks of it? Each target is a plain function over bytes that panics where its
+//! property does not hold. libFuzzer calls it with inputs of its own (`scripts/fuzz.sh`, nightly); `tests/corpus.rs` calls
+//! it with those that were worth keeping (any toolchain, part of `make test`).
 //!
 //! | target | input | property |
 //! |---|---|---|
 //! | [`reader`] | a file | the `safetensors` crate reads the same, or ours refuses on purpose |
 //! | [`load`] | a file, or damage to a sound agent | it is refused in one line, or it runs, alike on every back end |
-//! | [`step`] | a sequence of calls | alike on every back end, refused exactly where the documentation says, and then without a trace |
+//! | [`step`] | a sequence of calls | alike on every back end; refused where the documentation says, without a trace |
 //!
 //! A target more: a module here, a line in [`TARGETS`], a file in `fuzz_targets/` and a `[[bin]]` in `Cargo.toml`.
 

@@ -1,7 +1,7 @@
 //! Is any file either refused in one line, or an agent that runs alike on every back end?
 //!
-//! An input's first byte says what the rest is: 0, a file as it stands; otherwise damage to a sound agent, so that the fuzzer need
-//! not find its way through the reader by itself.
+//! An input's first byte says what the rest is: 0, a file as it stands; otherwise damage to a sound agent, so that the
+//! fuzzer need not find its way through the reader by itself.
 
 use crate::agents::sound;
 use crate::pieces::{Loose, Pieces};
@@ -26,8 +26,9 @@ pub fn run(input: &[u8]) {
 /// Values that metadata have, nearly have, or must not have.
 #[rustfmt::skip] // a table
 const VALUES: [&str; 34] = [
-    "", "0", "1", "2", "3", "5", "16", "17", "32", "64", "65", "65536", "65537", "-1", "1.0", "0.1", "-0", "1e-45", "1e38", "1e39",
-    "inf", "NaN", "clamp", "tanh", "z", "delta", "mean", "sampled", "joint", "per-dimension", "f32", "f16", "bf16", "i8",
+    "", "0", "1", "2", "3", "5", "16", "17", "32", "64", "65", "65536", "65537", "-1", "1.0", "0.1", "-0", "1e-45",
+    "1e38", "1e39", "inf", "NaN", "clamp", "tanh", "z", "delta", "mean", "sampled", "joint", "per-dimension",
+    "f32", "f16", "bf16", "i8",
 ];
 const DTYPES: [&str; 8] = ["F32", "F16", "BF16", "I8", "U8", "I32", "F64", "F4"];
 

@@ -1,4 +1,5 @@
-//! How does a fuzzer's input become choices? Byte by byte; where it ends, zeros follow, so that every prefix is an input too.
+//! How does a fuzzer's input become choices? Byte by byte; where it ends, zeros follow, so that every prefix is an input
+//! too.
 
 /// What is left of an input.
 pub(crate) struct Script<'a>(pub(crate) &'a [u8]);

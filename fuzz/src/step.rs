@@ -1,5 +1,5 @@
-//! Does any sequence of calls do on the widest back end what it does on the portable one, and is a call refused exactly where the
-//! documentation says, without leaving a trace?
+//! Does any sequence of calls do on the widest back end what it does on the portable one, and is a call refused exactly
+//! where the documentation says, without leaving a trace?
 //!
 //! An input's first byte chooses the agent; then each byte is a call, followed by its arguments.
 
@@ -11,8 +11,8 @@ use dreamstep_core::rng::Philox;
 use dreamstep_runtime::{Agent, Backend, Model, StepError, memory_len};
 use std::sync::OnceLock;
 
-/// Every sound agent with each squash and target, on the portable back end and on the widest. Loaded once: this target is about what
-/// comes after.
+/// Every sound agent with each squash and target, on the portable back end and on the widest. Loaded once: this target is
+/// about what comes after.
 fn models() -> &'static [[Model<'static>; 2]] {
     static FILES: OnceLock<Vec<AlignedBytes>> = OnceLock::new();
     static MODELS: OnceLock<Vec<[Model<'static>; 2]>> = OnceLock::new();

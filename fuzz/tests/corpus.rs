@@ -1,5 +1,5 @@
-//! Does every property hold for the inputs that fuzzing found worth keeping? `corpus/` covers what the fuzzers reached, `findings/`
-//! what once failed; the runtime's hostile files are inputs too. Runs on any toolchain.
+//! Does every property hold for the inputs that fuzzing found worth keeping? `corpus/` covers what the fuzzers reached,
+//! `findings/` what once failed; the runtime's hostile files are inputs too. Runs on any toolchain.
 
 use dreamstep_fuzz::TARGETS;
 use std::path::Path;
@@ -41,8 +41,8 @@ fn the_hostile_files_hold() {
     assert!(count > 40, "{count} files");
 }
 
-/// Coverage does not tell an overflow from a sum, so the corpus need not hold these: each tensor of each agent filled with each odd
-/// value, and with two, so that infinities of both signs meet.
+/// Coverage does not tell an overflow from a sum, so the corpus need not hold these: each tensor of each agent filled with
+/// each odd value, and with two, so that infinities of both signs meet.
 #[test]
 fn agents_of_extreme_weights_hold() {
     for (agent, tensor, value) in (1..=3).flat_map(|a| (0..13).flat_map(move |t| (0..16).map(move |v| (a, t, v)))) {

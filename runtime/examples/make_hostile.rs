@@ -1,5 +1,5 @@
-//! Makes the files of `tests/hostile` anew, after the format has changed. What each answers now and `expected.txt` does not say is
-//! printed, for a person to judge and to write down there.
+//! Makes the files of `tests/hostile` anew, after the format has changed. What each answers now and `expected.txt` does not
+//! say is printed, for a person to judge and to write down there.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

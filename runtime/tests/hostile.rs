@@ -1,5 +1,6 @@
-//! Does every file of `hostile/` give the one answer that a person wrote down for it? Real files, read from disk: what a robot with
-//! a bad download, a worn flash or an ill-meant neighbour finds at its boot. How each was made stands in `hostile/make.rs`.
+//! Does every file of `hostile/` give the one answer that a person wrote down for it? Real files, read from disk: what a
+//! robot with a bad download, a worn flash or an ill-meant neighbour finds at its boot. How each was made stands in
+//! `hostile/make.rs`.
 
 mod common;
 #[path = "hostile/make.rs"]

@@ -1,11 +1,11 @@
-//! What do our reader and the `safetensors` crate say of the same bytes? The crate judges: what it rejects we may not accept, and
-//! what both accept they must read alike. Shared by the test of random damage and by the fuzzer.
+//! What do our reader and the `safetensors` crate say of the same bytes? The crate judges: what it rejects we may not
+//! accept, and what both accept they must read alike. Shared by the test of random damage and by the fuzzer.
 //!
 //! What it accepts and we refuse is a decision, and each is one of these classes:
 //!
 //! | class | the crate | ours, because |
 //! |---|---|---|
-//! | duplicate | keeps the last of two tensors or metadata values, whatever the first was | two readers could take different ones |
+//! | duplicate | keeps the last of two tensors or values, whatever the first was | two readers could take different ones |
 //! | escape | resolves JSON escapes in names | names need no memory to compare |
 //! | unknown key | skips a tensor's unknown keys | a key nobody understands may change the meaning |
 //! | form | a tensor as an array, a dtype as an object, null for no metadata | serde's habit, not the format |

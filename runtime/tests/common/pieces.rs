@@ -1,5 +1,5 @@
-//! What does it take to damage an agent in one place and leave the rest a valid safetensors file? The file taken apart into its
-//! metadata and tensors, and put together again.
+//! What does it take to damage an agent in one place and leave the rest a valid safetensors file? The file taken apart into
+//! its metadata and tensors, and put together again.
 
 use dreamstep_core::reader::File;
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ impl Pieces {
         Self { metadata: file.metadata_entries().map(owned).collect(), tensors: tensors.collect() }
     }
 
-    /// The file's bytes, its data `shift` bytes after a multiple of 64. Names and values are written as they are: what would need
-    /// an escape makes a file that is not valid.
+    /// The file's bytes, its data `shift` bytes after a multiple of 64. Names and values are written as they are: what would
+    /// need an escape makes a file that is not valid.
     pub(crate) fn bytes(&self, shift: usize) -> Vec<u8> {
         let pairs: Vec<_> = self.metadata.iter().map(|(key, value)| format!(r#""{key}":"{value}""#)).collect();
         let mut entries = vec![format!(r#""__metadata__":{{{}}}"#, pairs.join(","))];

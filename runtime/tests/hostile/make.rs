@@ -1,8 +1,8 @@
-//! How is each file of this folder made? A table of names and faults. Faults of the format are tiny files written out; faults of an
-//! agent are one change to a small agent that is sound.
+//! How is each file of this folder made? A table of names and faults. Faults of the format are tiny files written out;
+//! faults of an agent are one change to a small agent that is sound.
 //!
-//! `cargo run --release -p dreamstep-runtime --example make_hostile` writes the files. What each must answer is not made: it stands
-//! in `expected.txt`, read and judged by a person.
+//! `cargo run --release -p dreamstep-runtime --example make_hostile` writes the files. What each must answer is not made: it
+//! stands in `expected.txt`, read and judged by a person.
 
 use crate::common::agent_with_selftest;
 use crate::pieces::{Loose, Pieces};
