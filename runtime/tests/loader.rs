@@ -566,10 +566,20 @@ fn a_fingerprint_tells_models_apart() {
     }
 }
 
-/// What the precisions have that f32 does not: a dtype, a fourth axis, scales and sums.
+/// What an agent's layers are stored in: an i8 file's last layer of the encoder and its controller are f16.
+fn stored_in(layer: &str, precision: Precision) -> (&'static str, usize) {
+    match precision {
+        Precision::F32 => ("F32", 1),
+        Precision::Bf16 => ("BF16", 2),
+        Precision::I8 if !["encoder.mean", "encoder.log_var", "fc"].contains(&layer) => ("I8", 4),
+        Precision::F16 | Precision::I8 => ("F16", 1),
+    }
+}
+
+/// What the precisions have that f32 does not: a dtype, a fourth axis.
 #[test]
 fn precisions() {
-    for (precision, dtype, group) in [(Precision::F16, "F16", 1), (Precision::Bf16, "BF16", 2), (Precision::I8, "I8", 4)] {
+    for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
         let whole = Pieces::of(&agent_in(precision));
         whole.load(|model| {
             let model = model.unwrap();
@@ -579,16 +589,13 @@ fn precisions() {
         for (layer, _, _) in LAYERS {
             let name = &format!("{layer}.panels");
             let stored = whole.tensors.iter().find(|tensor| tensor.name == *name).unwrap();
-            if precision == Precision::I8 && layer == "fc" {
-                assert_eq!(stored.dtype, "F32", "an i8 agent's controller is whole");
-                continue;
-            }
+            let (dtype, group) = stored_in(layer, precision);
             let shape = stored.shape.clone();
             assert_eq!((stored.dtype.as_str(), shape.len()), (dtype, if group == 1 { 3 } else { 4 }), "{name}");
             assert_eq!(shape.get(3).copied().unwrap_or(1), group, "{name}");
             refused_in(precision, "missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
             // A dtype of the same size, then one of another.
-            let same = if precision == Precision::I8 { "U8" } else { "I16" };
+            let same = if dtype == "I8" { "U8" } else { "I16" };
             refused_in(precision, "dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {same}"), |file| {
                 file.tensor(name).dtype = same.to_string();
             });
@@ -642,12 +649,26 @@ fn patterns_that_are_no_number() {
 }
 
 #[test]
-fn integers_with_their_scales_and_sums() {
+fn integers_with_their_scales_factors_and_sums() {
     let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| refused_in(Precision::I8, what, message, damage);
-    for (layer, _, groups) in LAYERS.into_iter().filter(|(layer, ..)| *layer != "fc") {
-        let [panels, scale, sum] = ["panels", "scale", "sum"].map(|part| format!("{layer}.{part}"));
+    for (layer, _, groups) in LAYERS {
+        let [panels, scale, input, sum] = ["panels", "scale", "input", "sum"].map(|part| format!("{layer}.{part}"));
+        let others = if stored_in(layer, Precision::I8).0 == "I8" { &Precision::ALL[..3] } else { &Precision::ALL };
+        // In the other precisions they have no place.
+        for (&precision, name) in others.iter().flat_map(|precision| [&scale, &input, &sum].map(|name| (precision, name))) {
+            let message = format!("tensor `{name}`: not part of a packed agent");
+            refused_in(precision, "integers' tensors", &message, |file| {
+                let mut tensor = file.tensor(&format!("{layer}.bias")).clone();
+                tensor.name = name.clone();
+                file.tensors.push(tensor);
+            });
+        }
+        if others.len() == 4 {
+            continue;
+        }
         let width = if layer == "rnn" { 64 } else { 16 };
-        for (name, dtype) in [(&scale, "F32"), (&sum, "I32")] {
+        // No layer of these sizes has more than sixteen inputs.
+        for (name, dtype, width) in [(&scale, "F32", width), (&input, "F32", 16), (&sum, "I32", width)] {
             refused("missing", &format!("tensor `{name}`: expected, not found"), &|file| file.remove(name));
             let other = if dtype == "F32" { "I32" } else { "F32" };
             refused("dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {other}"), &|file| {
@@ -662,9 +683,9 @@ fn integers_with_their_scales_and_sums() {
             });
         }
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for index in [0, width - 1] {
-                let message = format!("tensor `{scale}`: expected finite values, found a non-finite one at {index}");
-                refused("scale", &message, &|file| file.tensor(&scale).put(index, value));
+            for (name, index) in [(&scale, 0), (&scale, width - 1), (&input, 0), (&input, 15)] {
+                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
+                refused("not finite", &message, &|file| file.tensor(name).put(index, value));
             }
         }
         let stored = |file: &mut Pieces, output: usize| {
@@ -689,17 +710,6 @@ fn integers_with_their_scales_and_sums() {
                 let message = format!("tensor `{sum}`: output {output}'s weights add up to {}, found {own}", own + delta);
                 refused("weight", &message, &|file| {
                     file.tensor(&panels).data[at] = (weight + delta) as i8 as u8;
-                });
-            }
-        }
-        // In the other precisions they have no place.
-        for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
-            for name in [&scale, &sum] {
-                let message = format!("tensor `{name}`: not part of a packed agent");
-                refused_in(precision, "integers' tensors", &message, |file| {
-                    let mut tensor = file.tensor(&format!("{layer}.bias")).clone();
-                    tensor.name = name.clone();
-                    file.tensors.push(tensor);
                 });
             }
         }
