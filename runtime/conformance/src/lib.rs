@@ -9,6 +9,8 @@
 //! | `mixture` | what the MDN head makes of that state |
 //! | `1000-steps` | the recurrent state after 1,000 steps |
 //! | `100-samples` | a sampled next latent after each of 100 further steps |
+//! | `dream` | where a dream of 1,000 ticks ended |
+//! | `dreams-1`, `dreams-7`, `dreams-64` | where each dream of a batch stood after 20 ticks |
 //! | `16-steps` (agent `shipped`) | the shipped Humanoid agent's recurrent state after 16 steps |
 //!
 //! Observations are Philox draws, so nothing but the agents is stored. `make cross` runs the suite on every target that can be
@@ -19,10 +21,10 @@
 #![forbid(unsafe_code)]
 
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Dims, Mixture};
 use dreamstep_core::maths;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Agent, Backend, Model, memory_len};
+use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len, memory_len};
 
 /// Bytes on a 64-byte boundary.
 #[repr(C, align(64))]
@@ -62,10 +64,14 @@ pub const MEMORY: usize = {
     most
 };
 
-/// The agent's own, and room for an observation, an action and a latent vector.
+/// The agent's own or that of the largest batch of dreams, and room for an observation, an action and a latent vector.
 const fn memory_needed(dims: &Dims) -> usize {
-    memory_len(dims) + dims.obs + dims.action + dims.latent
+    let (agent, dreams) = (memory_len(dims), dreams_memory_len(dims, BATCHES[BATCHES.len() - 1].1));
+    dims.obs + dims.action + dims.latent + if agent > dreams { agent } else { dreams }
 }
+
+/// Batches of dreams, the largest last.
+const BATCHES: [(&str, usize); 3] = [("dreams-1", 1), ("dreams-7", 7), ("dreams-64", 64)];
 
 /// Runs every check on `backend` and tells `emit` the agent, the precision, the check and the digest. `memory` holds at least
 /// [`MEMORY`] values.
@@ -114,7 +120,7 @@ fn functions(emit: &mut dyn FnMut(&str, u64)) {
     function("tanh", maths::tanh);
     function("ln", maths::ln);
     // Of the numbers that have one: for the others it gives NaN, but not the one NaN that the others give.
-    function("sqrt", |x| maths::sqrt(if x >= 0.0 { x } else { 0.0 }));
+    function("sqrt", |x| maths::Lane::sqrt(if x >= 0.0 { x } else { 0.0 }));
 
     let mut normal = [0.0; 64];
     let digest = (0..64).fold(Digest::default(), |digest, step| {
@@ -130,7 +136,7 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
     let (observation, memory) = memory.split_at_mut(dims.obs);
     let (action, memory) = memory.split_at_mut(dims.action);
     let (z, memory) = memory.split_at_mut(dims.latent);
-    let mut agent = Agent::new(model, memory).expect("MEMORY is enough");
+    let mut agent = Agent::new(model, &mut *memory).expect("MEMORY is enough");
 
     observe(0, observation);
     agent.act(observation, action).expect("the observation is valid");
@@ -141,9 +147,8 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
     let prediction = agent.predict().expect("the suite's agents have an MDN head");
     let mut digest = Digest::default().update(&[prediction.reward(), prediction.terminal_probability()]);
     for k in 0..dims.mixtures {
-        digest = digest.update(&[prediction.weight(k)]);
         for i in 0..dims.latent {
-            digest = digest.update(&[prediction.mean(k, i), prediction.sigma(k, i)]);
+            digest = digest.update(&[prediction.weight(k, i), prediction.mean(k, i), prediction.sigma(k, i)]);
         }
     }
     emit("mixture", digest.value());
@@ -163,4 +168,26 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
         samples = samples.update(z);
     }
     emit("100-samples", samples.value());
+
+    // Dreams begin where the agent's newest observation is.
+    z.copy_from_slice(agent.latent());
+    let options = DreamOptions { seed: 7, temperature: 1.15, ending: Ending::Never };
+    let mut dreams = Dreams::new(model, &mut *memory, 1, options).expect("MEMORY is enough");
+    dreams.start(0, 0, Start { latent: z, state: None }).expect("the latent is finite");
+    for _ in 0..1_000 {
+        dreams.step();
+    }
+    emit("dream", dreams.digest(0));
+    for (name, count) in BATCHES {
+        let options = DreamOptions { ending: Ending::Sampled, ..options };
+        let mut dreams = Dreams::new(model, &mut *memory, count, options).expect("MEMORY is enough");
+        for index in 0..count {
+            dreams.start(index, index as u32, Start { latent: z, state: None }).expect("the latent is finite");
+        }
+        for _ in 0..20 {
+            dreams.step();
+        }
+        let all = (0..count).fold(Digest::default(), |all, i| all.update_bytes(&dreams.digest(i).to_le_bytes()));
+        emit(name, all.value());
+    }
 }
