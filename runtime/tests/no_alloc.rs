@@ -72,7 +72,7 @@ fn nothing_the_loop_calls_allocates() {
         Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] },
         Dims::HUMANOID,
     ] {
-        let file = AlignedBytes::new(&agent_with_selftest(&dims, &synthetic::tensors(&dims, 1)));
+        let file = AlignedBytes::new(&agent_with_selftest(&synthetic::settings(&dims), &synthetic::tensors(&dims, 1)));
         let controller = vec![0.25; controller_len(&dims)];
         let mut memory = vec![0.0; memory_len(&dims)];
         let observations: Vec<_> = (0..20).map(|t| synthetic::observation(&dims, 3, t)).collect();
