@@ -1,12 +1,12 @@
-/* The dreamstep runtime for C and C++: steps a trained world model and its controller, allocates nothing, and gives the same bits on
- * every machine. Made from the Rust sources, whose documentation this is: do not edit.
+/* The dreamstep runtime for C and C++: steps a trained world model and its controller, allocates nothing, and gives the same bits
+ * on every machine. Made from the Rust sources, whose documentation this is: do not edit.
  *
- * Every call that can fail returns a dreamstep_status, and writes one line to its message buffer: what was expected and what was found,
- * cut where the buffer is full, empty where all went well. The buffer may be NULL.
+ * Every call that can fail returns a dreamstep_status, and writes one line to its message buffer: what was expected and what was
+ * found, cut where the buffer is full, empty where all went well. The buffer may be NULL.
  *
- * No function allocates, locks, calls the system, or keeps state of its own: all memory is the caller's. What a pointer alone shows to
- * be wrong (NULL, a misaligned address, a struct that was never made, overlapping input and output) is a status; what it cannot show
- * stands under Safety. An observation may be refused at any time, and then nothing has changed.
+ * No function allocates, locks, calls the system, or keeps state of its own: all memory is the caller's. What a pointer alone shows
+ * to be wrong (NULL, a misaligned address, a struct that was never made, overlapping input and output) is a status; what it cannot
+ * show stands under Safety. Structs hold no resource: there is nothing to free.
  *
  * One tick:
  *
@@ -52,8 +52,8 @@
 #define DREAMSTEP_DREAMS_SIZE (DREAMSTEP_DREAMS_WORDS * 8)
 
 /**
- * What the address of a `dreamstep_model`, `dreamstep_agent` or `dreamstep_dreams` is a multiple of, where memory for it is not
- * declared as such. Enough on every target; the compiler's own alignment of the struct may be less.
+ * What the address of a `dreamstep_model`, `dreamstep_agent` or `dreamstep_dreams` is a multiple of, where memory for it is
+ * not declared as such. Enough on every target; the compiler's own alignment of the struct may be less.
  */
 #define DREAMSTEP_ALIGN 8
 
@@ -305,8 +305,8 @@ typedef struct dreamstep_dims {
 } dreamstep_dims;
 
 /**
- * A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. Agents and dreams
- * point to it: it stays where it is as long as they are used.
+ * A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. Agents
+ * and dreams point to it: it stays where it is as long as they are used.
  */
 typedef struct dreamstep_model {
   uint64_t opaque[DREAMSTEP_MODEL_WORDS];
@@ -339,7 +339,8 @@ typedef struct dreamstep_model_info {
 } dreamstep_model_info;
 
 /**
- * An agent, in the caller's memory: made by `dreamstep_agent_new`. Holds no resource, so there is nothing to free. Not to be copied.
+ * An agent, in the caller's memory: made by `dreamstep_agent_new`. Holds no resource, so there is nothing to free. Not to
+ * be copied.
  */
 typedef struct dreamstep_agent {
   uint64_t opaque[DREAMSTEP_AGENT_WORDS];
@@ -364,8 +365,8 @@ typedef struct dreamstep_agent_info {
 } dreamstep_agent_info;
 
 /**
- * A batch of dreams, in the caller's memory: made by `dreamstep_dreams_new`. Holds no resource, so there is nothing to free. Not to
- * be copied.
+ * A batch of dreams, in the caller's memory: made by `dreamstep_dreams_new`. Holds no resource, so there is nothing to
+ * free. Not to be copied.
  */
 typedef struct dreamstep_dreams {
   uint64_t opaque[DREAMSTEP_DREAMS_WORDS];
@@ -450,8 +451,8 @@ dreamstep_backend dreamstep_backend_detect(void);
 bool dreamstep_backend_is_available(int32_t backend);
 
 /**
- * The name of `backend`, a `dreamstep_backend`, in lower case; NULL past the last. So `for (b = 0; dreamstep_backend_name(b); b++)`
- * visits all. The string lives as long as the program.
+ * The name of `backend`, a `dreamstep_backend`, in lower case; NULL past the last. So `for (b = 0;
+ * dreamstep_backend_name(b); b++)` visits all. The string lives as long as the program.
  */
 const char *dreamstep_backend_name(int32_t backend);
 
@@ -474,12 +475,13 @@ size_t dreamstep_state_len(const struct dreamstep_dims *dims);
 /**
  * Reads a packed agent into `model`. Every byte of the file is checked, none is copied.
  *
- * `bytes` begins on a 4-byte boundary; on a 64-byte boundary it runs best. `backend` is a `dreamstep_backend`; the results are the
- * same bits whichever it is. Where the call fails, `model` holds none.
+ * `bytes` begins on a 4-byte boundary; on a 64-byte boundary it runs best. `backend` is a `dreamstep_backend`; the results
+ * are the same bits whichever it is. Where the call fails, `model` holds none.
  *
  * # Safety
- * `model` is writable, and nothing uses a model that it held. The `len` bytes are readable, and neither change nor go away while the
- * model, or an agent or dreams of it, is used; nor does `model` move. `message` is NULL or `message_len` writable bytes.
+ * `model` is writable, and nothing uses a model that it held. The `len` bytes are readable, and neither change nor go away
+ * while the model, or an agent or dreams of it, is used; nor does `model` move. `message` is NULL or `message_len` writable
+ * bytes.
  */
 dreamstep_status dreamstep_model_load(struct dreamstep_model *model,
                                       const uint8_t *bytes,
@@ -501,13 +503,13 @@ dreamstep_status dreamstep_model_get_info(const struct dreamstep_model *model,
                                           size_t message_len);
 
 /**
- * Looks up a metadata key of the model's file, such as `env`. `*value` becomes the address of the value in the file's bytes, UTF-8
- * without a NUL at its end and with JSON's escapes as they stand; `*value_len` becomes its bytes. Reads the header anew: not for
- * the control loop.
+ * Looks up a metadata key of the model's file, such as `env`. `*value` becomes the address of the value in the file's
+ * bytes, UTF-8 without a NUL at its end and with JSON's escapes as they stand; `*value_len` becomes its bytes. Reads the
+ * header anew: not for the control loop.
  *
  * # Safety
- * `model` is readable and not changed meanwhile; any number of threads may use it. `key` ends in NUL. `value` and `value_len` are
- * writable. `message` is NULL or `message_len` writable bytes.
+ * `model` is readable and not changed meanwhile; any number of threads may use it. `key` ends in NUL. `value` and
+ * `value_len` are writable. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_model_metadata(const struct dreamstep_model *model,
                                           const char *key,
@@ -517,12 +519,13 @@ dreamstep_status dreamstep_model_metadata(const struct dreamstep_model *model,
                                           size_t message_len);
 
 /**
- * Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit for bit.
- * Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free again afterwards.
+ * Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit
+ * for bit. Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free
+ * again afterwards.
  *
  * # Safety
- * `model` is readable and not changed meanwhile; any number of threads may use it. The `memory_len` floats are writable and used by
- * nothing else meanwhile. `message` is NULL or `message_len` writable bytes.
+ * `model` is readable and not changed meanwhile; any number of threads may use it. The `memory_len` floats are writable and
+ * used by nothing else meanwhile. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_self_test(const struct dreamstep_model *model,
                                      float *memory,
@@ -531,13 +534,13 @@ dreamstep_status dreamstep_self_test(const struct dreamstep_model *model,
                                      size_t message_len);
 
 /**
- * Makes an agent at the start of an episode, which works in `memory`: at least `dreamstep_memory_len` floats, whatever they hold. Where
- * the call fails, `agent` holds none.
+ * Makes an agent at the start of an episode, which works in `memory`: at least `dreamstep_memory_len` floats, whatever they
+ * hold. Where the call fails, `agent` holds none.
  *
  * # Safety
- * `agent` is writable. `model` is readable, and neither changes nor moves while the agent is used; any number of agents, in any
- * number of threads, may share it. The `memory_len` floats are writable and used by nothing else while the agent is used. One
- * thread at a time uses an agent. `message` is NULL or `message_len` writable bytes.
+ * `agent` is writable. `model` is readable, and neither changes nor moves while the agent is used; any number of agents, in
+ * any number of threads, may share it. The `memory_len` floats are writable and used by nothing else while the agent is
+ * used. One thread at a time uses an agent. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_agent_new(struct dreamstep_agent *agent,
                                      const struct dreamstep_model *model,
@@ -547,14 +550,13 @@ dreamstep_status dreamstep_agent_new(struct dreamstep_agent *agent,
                                      size_t message_len);
 
 /**
- * From an observation `[O]` to an action `[A]`, in the environment's units: what the actuators wait for. The recurrent state is read,
- * not changed: until `dreamstep_advance`, acting again answers another observation from the same state. Where the call fails,
- * nothing has changed.
+ * From an observation `[O]` to an action `[A]`, in the environment's units: what the actuators wait for. The recurrent
+ * state is read, not changed: until `dreamstep_advance`, acting again answers another observation from the same state.
+ * Where the call fails, nothing has changed.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation is
- * readable, the action writable, and neither is the agent's memory. `message` is NULL or
- * `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation
+ * is readable, the action writable, and neither is the agent's memory. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_act(struct dreamstep_agent *agent,
                                const float *observation,
@@ -565,24 +567,21 @@ dreamstep_status dreamstep_act(struct dreamstep_agent *agent,
                                size_t message_len);
 
 /**
- * Takes the newest observation and action into the recurrent state. Call it when the command is out. Refused without an act since the
- * last advance or reset.
+ * Takes the newest observation and action into the recurrent state. Call it when the command is out. Refused without an act
+ * since the last advance or reset.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is NULL or
- * `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is
+ * NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_advance(struct dreamstep_agent *agent,
-                                   char *message,
-                                   size_t message_len);
+dreamstep_status dreamstep_advance(struct dreamstep_agent *agent, char *message, size_t message_len);
 
 /**
  * `dreamstep_act`, then `dreamstep_advance`.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation is
- * readable, the action writable, and neither is the agent's memory. `message` is NULL or
- * `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation
+ * is readable, the action writable, and neither is the agent's memory. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_step(struct dreamstep_agent *agent,
                                 const float *observation,
@@ -596,9 +595,8 @@ dreamstep_status dreamstep_step(struct dreamstep_agent *agent,
  * What `dreamstep_act` would answer, without a trace: whatever the agent was about to do, it still is.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation is
- * readable, the action writable, and neither is the agent's memory. `message` is NULL or
- * `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation
+ * is readable, the action writable, and neither is the agent's memory. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_peek(struct dreamstep_agent *agent,
                                 const float *observation,
@@ -609,8 +607,9 @@ dreamstep_status dreamstep_peek(struct dreamstep_agent *agent,
                                 size_t message_len);
 
 /**
- * Tells the agent what was really sent to the actuators `[A]`, where that is not what `dreamstep_act` asked for: a safety filter cut
- * it, or another policy is in command. `dreamstep_advance` then remembers this action. Where the call fails, nothing has changed.
+ * Tells the agent what was really sent to the actuators `[A]`, where that is not what `dreamstep_act` asked for: a safety
+ * filter cut it, or another policy is in command. `dreamstep_advance` then remembers this action. Where the call fails,
+ * nothing has changed.
  *
  * # Safety
  * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with.
@@ -626,20 +625,18 @@ dreamstep_status dreamstep_override_action(struct dreamstep_agent *agent,
  * Forgets everything: the start of an episode. The seed stays.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is NULL or
- * `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is
+ * NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_reset(struct dreamstep_agent *agent,
-                                 char *message,
-                                 size_t message_len);
+dreamstep_status dreamstep_reset(struct dreamstep_agent *agent, char *message, size_t message_len);
 
 /**
- * Goes on with another model of the same sizes, the state kept: a newer training, another precision. Refused between an act and its
- * advance. Where the call fails, the present model stays.
+ * Goes on with another model of the same sizes, the state kept: a newer training, another precision. Refused between an act
+ * and its advance. Where the call fails, the present model stays.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `model` is as for
- * `dreamstep_agent_new`. `message` is NULL or `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `model` is as
+ * for `dreamstep_agent_new`. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_swap(struct dreamstep_agent *agent,
                                 const struct dreamstep_model *model,
@@ -647,16 +644,14 @@ dreamstep_status dreamstep_swap(struct dreamstep_agent *agent,
                                 size_t message_len);
 
 /**
- * Sets the seed that names the draws of a latent that is sampled while acting; 0 until set. Models that act on the mean draw nothing.
+ * Sets the seed that names the draws of a latent that is sampled while acting; 0 until set. Models that act on the mean
+ * draw nothing.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is NULL or
- * `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is
+ * NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_set_seed(struct dreamstep_agent *agent,
-                                    uint64_t seed,
-                                    char *message,
-                                    size_t message_len);
+dreamstep_status dreamstep_set_seed(struct dreamstep_agent *agent, uint64_t seed, char *message, size_t message_len);
 
 /**
  * Says where an agent stands.
@@ -732,12 +727,12 @@ dreamstep_status dreamstep_unit_action(const struct dreamstep_agent *agent,
                                        size_t message_len);
 
 /**
- * The reward and the probability of the end that the model expects after the newest advance. Runs the MDN head. Refused where the file
- * has none. Either pointer may be NULL.
+ * The reward and the probability of the end that the model expects after the newest advance. Runs the MDN head. Refused
+ * where the file has none. Either pointer may be NULL.
  *
  * # Safety
- * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. What is written to
- * is NULL or writable, and not the agent's memory. `message` is NULL or `message_len` writable bytes.
+ * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. What is written
+ * to is NULL or writable, and not the agent's memory. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_predict(struct dreamstep_agent *agent,
                                    float *reward,
@@ -746,7 +741,8 @@ dreamstep_status dreamstep_predict(struct dreamstep_agent *agent,
                                    size_t message_len);
 
 /**
- * The latent vector `[Z]` that the model expects after the newest advance: the components' means by weight. Runs the MDN head.
+ * The latent vector `[Z]` that the model expects after the newest advance: the components' means by weight. Runs the MDN
+ * head.
  *
  * # Safety
  * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The floats are
@@ -759,9 +755,9 @@ dreamstep_status dreamstep_expected_latent(struct dreamstep_agent *agent,
                                            size_t message_len);
 
 /**
- * A draw of the next latent vector `[Z]` after the newest advance. `temperature` is above 0; 1 is the model's own distribution. The
- * draw is named by `(seed, step)`: the same name draws the same latent. Tick `t` of dream `n` has step `n * 2^32 + t`. Runs the MDN
- * head.
+ * A draw of the next latent vector `[Z]` after the newest advance. `temperature` is above 0; 1 is the model's own
+ * distribution. The draw is named by `(seed, step)`: the same name draws the same latent. Tick `t` of dream `n` has step `n
+ * * 2^32 + t`. Runs the MDN head.
  *
  * # Safety
  * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The floats are
@@ -777,7 +773,8 @@ dreamstep_status dreamstep_sample_latent(struct dreamstep_agent *agent,
                                          size_t message_len);
 
 /**
- * Writes the agent's state to `bytes`, `dreamstep_state_len` of them: it goes on from there here or on another machine, bit for bit.
+ * Writes the agent's state to `bytes`, `dreamstep_state_len` of them: it goes on from there here or on another machine, bit
+ * for bit.
  *
  * # Safety
  * `agent` is readable and not changed meanwhile; its model and its memory are as it was made with. The `len` bytes
@@ -790,8 +787,8 @@ dreamstep_status dreamstep_state_save(const struct dreamstep_agent *agent,
                                       size_t message_len);
 
 /**
- * Goes on from a state that this model's agent saved, with the bits that it would have given. Refused where it is another model's,
- * or damaged; nothing has changed then.
+ * Goes on from a state that this model's agent saved, with the bits that it would have given. Refused where it is another
+ * model's, or damaged; nothing has changed then.
  *
  * # Safety
  * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The `len` bytes
@@ -804,8 +801,8 @@ dreamstep_status dreamstep_state_load(struct dreamstep_agent *agent,
                                       size_t message_len);
 
 /**
- * Goes on from the state of an agent of the same sizes, whatever its model. `*same_model`, unless NULL, becomes whether it is this
- * agent's. Where the call fails, nothing has changed.
+ * Goes on from the state of an agent of the same sizes, whatever its model. `*same_model`, unless NULL, becomes whether it
+ * is this agent's. Where the call fails, nothing has changed.
  *
  * # Safety
  * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The `len` bytes
@@ -819,12 +816,12 @@ dreamstep_status dreamstep_state_adopt(struct dreamstep_agent *agent,
                                        size_t message_len);
 
 /**
- * Whether an agent of this model can go on from a state: every byte is checked. `*same_model`, unless NULL, becomes whether it is this
- * model's (`dreamstep_state_load`) or another's of the same sizes (`dreamstep_state_adopt`).
+ * Whether an agent of this model can go on from a state: every byte is checked. `*same_model`, unless NULL, becomes whether
+ * it is this model's (`dreamstep_state_load`) or another's of the same sizes (`dreamstep_state_adopt`).
  *
  * # Safety
- * `model` is readable and not changed meanwhile; any number of threads may use it. The `len` bytes are readable, `same_model` is
- * NULL or writable. `message` is NULL or `message_len` writable bytes.
+ * `model` is readable and not changed meanwhile; any number of threads may use it. The `len` bytes are readable,
+ * `same_model` is NULL or writable. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_state_check(const struct dreamstep_model *model,
                                        const uint8_t *bytes,
@@ -834,25 +831,24 @@ dreamstep_status dreamstep_state_check(const struct dreamstep_model *model,
                                        size_t message_len);
 
 /**
- * How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a model file can
- * have, and where no memory holds so many.
+ * How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a
+ * model file can have, and where no memory holds so many.
  *
  * # Safety
  * `dims` is NULL or readable.
  */
-size_t dreamstep_dreams_memory_len(const struct dreamstep_dims *dims,
-                                   size_t count);
+size_t dreamstep_dreams_memory_len(const struct dreamstep_dims *dims, size_t count);
 
 /**
  * Makes `count` dreams, none of which has begun (see `dreamstep_dreams_start`), which work in `memory`: at least
- * `dreamstep_dreams_memory_len` floats, whatever they hold. `options` may be NULL: seed 0, temperature 1, ends drawn at random. Where
- * the call fails, `dreams` holds none.
+ * `dreamstep_dreams_memory_len` floats, whatever they hold. `options` may be NULL: seed 0, temperature 1, ends drawn at
+ * random. Where the call fails, `dreams` holds none.
  *
  * # Safety
- * `dreams` is writable. `model` is readable, and neither changes nor moves while the dreams are used; any number of agents and
- * dreams, in any number of threads, may share it. The `memory_len` floats are writable and used by nothing else while the dreams
- * are used. One thread at a time uses a batch of dreams. `options` is NULL or readable. `message` is NULL or `message_len` writable
- * bytes.
+ * `dreams` is writable. `model` is readable, and neither changes nor moves while the dreams are used; any number of agents
+ * and dreams, in any number of threads, may share it. The `memory_len` floats are writable and used by nothing else while
+ * the dreams are used. One thread at a time uses a batch of dreams. `options` is NULL or readable. `message` is NULL or
+ * `message_len` writable bytes.
  */
 dreamstep_status dreamstep_dreams_new(struct dreamstep_dreams *dreams,
                                       const struct dreamstep_model *model,
@@ -864,14 +860,14 @@ dreamstep_status dreamstep_dreams_new(struct dreamstep_dreams *dreams,
                                       size_t message_len);
 
 /**
- * Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and `c` `[H]`; both NULL for the start of an episode
- * (zeros). `number` names its draws: the same number, seed and start dream the same dream in any batch. Where the call fails,
- * nothing has changed.
+ * Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and `c` `[H]`; both NULL for the
+ * start of an episode (zeros). `number` names its draws: the same number, seed and start dream the same dream in any batch.
+ * Where the call fails, nothing has changed.
  *
  * # Safety
- * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The `latent_len`
- * floats are readable, and so are the `state_len` floats at each of `h` and `c` unless both are NULL. `message` is NULL or
- * `message_len` writable bytes.
+ * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The
+ * `latent_len` floats are readable, and so are the `state_len` floats at each of `h` and `c` unless both are NULL.
+ * `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_dreams_start(struct dreamstep_dreams *dreams,
                                         size_t index,
@@ -888,19 +884,17 @@ dreamstep_status dreamstep_dreams_start(struct dreamstep_dreams *dreams,
  * The model's controller acts in every dream that goes on.
  *
  * # Safety
- * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. `message` is NULL or
- * `message_len` writable bytes.
+ * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
+ * `message` is NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_dreams_act(struct dreamstep_dreams *dreams,
-                                      char *message,
-                                      size_t message_len);
+dreamstep_status dreamstep_dreams_act(struct dreamstep_dreams *dreams, char *message, size_t message_len);
 
 /**
  * Another policy acts in dream `index`: `unit_action` `[A]`, clamped to [-1, 1]. Where the call fails, nothing has changed.
  *
  * # Safety
- * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The `len` floats
- * are readable, and not the dreams' memory. `message` is NULL or `message_len` writable bytes.
+ * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The
+ * `len` floats are readable, and not the dreams' memory. `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_dreams_set_action(struct dreamstep_dreams *dreams,
                                              size_t index,
@@ -910,28 +904,23 @@ dreamstep_status dreamstep_dreams_set_action(struct dreamstep_dreams *dreams,
                                              size_t message_len);
 
 /**
- * The model takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent. Refused where
- * one of them has no action; nothing has changed then.
+ * The model takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent.
+ * Refused where one of them has no action; nothing has changed then.
  *
  * # Safety
- * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. `message` is NULL or
- * `message_len` writable bytes.
+ * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
+ * `message` is NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_dreams_imagine(struct dreamstep_dreams *dreams,
-                                          char *message,
-                                          size_t message_len);
+dreamstep_status dreamstep_dreams_imagine(struct dreamstep_dreams *dreams, char *message, size_t message_len);
 
 /**
  * `dreamstep_dreams_act`, then `dreamstep_dreams_imagine`. `*going_on`, unless NULL, becomes how many dreams go on.
  *
  * # Safety
- * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. `going_on` is NULL
- * or writable. `message` is NULL or `message_len` writable bytes.
+ * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
+ * `going_on` is NULL or writable. `message` is NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_dreams_step(struct dreamstep_dreams *dreams,
-                                       size_t *going_on,
-                                       char *message,
-                                       size_t message_len);
+dreamstep_status dreamstep_dreams_step(struct dreamstep_dreams *dreams, size_t *going_on, char *message, size_t message_len);
 
 /**
  * Says where dream `index` stands.

@@ -7,13 +7,13 @@ use core::ffi::c_char;
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::{Agent, DreamError, Fit};
 
-/// Makes an agent at the start of an episode, which works in `memory`: at least `dreamstep_memory_len` floats, whatever they hold. Where
-/// the call fails, `agent` holds none.
+/// Makes an agent at the start of an episode, which works in `memory`: at least `dreamstep_memory_len` floats, whatever they
+/// hold. Where the call fails, `agent` holds none.
 ///
 /// # Safety
-/// `agent` is writable. `model` is readable, and neither changes nor moves while the agent is used; any number of agents, in any
-/// number of threads, may share it. The `memory_len` floats are writable and used by nothing else while the agent is used. One
-/// thread at a time uses an agent. `message` is NULL or `message_len` writable bytes.
+/// `agent` is writable. `model` is readable, and neither changes nor moves while the agent is used; any number of agents, in
+/// any number of threads, may share it. The `memory_len` floats are writable and used by nothing else while the agent is
+/// used. One thread at a time uses an agent. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_agent_new(
     agent: *mut dreamstep_agent,
@@ -31,14 +31,13 @@ pub unsafe extern "C" fn dreamstep_agent_new(
     }
 }
 
-/// From an observation `[O]` to an action `[A]`, in the environment's units: what the actuators wait for. The recurrent state is read,
-/// not changed: until `dreamstep_advance`, acting again answers another observation from the same state. Where the call fails,
-/// nothing has changed.
+/// From an observation `[O]` to an action `[A]`, in the environment's units: what the actuators wait for. The recurrent
+/// state is read, not changed: until `dreamstep_advance`, acting again answers another observation from the same state.
+/// Where the call fails, nothing has changed.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation is
-/// readable, the action writable, and neither is the agent's memory. `message` is NULL or
-/// `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation
+/// is readable, the action writable, and neither is the agent's memory. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_act(
     agent: *mut dreamstep_agent,
@@ -60,12 +59,12 @@ pub unsafe extern "C" fn dreamstep_act(
     }
 }
 
-/// Takes the newest observation and action into the recurrent state. Call it when the command is out. Refused without an act since the
-/// last advance or reset.
+/// Takes the newest observation and action into the recurrent state. Call it when the command is out. Refused without an act
+/// since the last advance or reset.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is NULL or
-/// `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is
+/// NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_advance(
     agent: *mut dreamstep_agent,
@@ -79,9 +78,8 @@ pub unsafe extern "C" fn dreamstep_advance(
 /// `dreamstep_act`, then `dreamstep_advance`.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation is
-/// readable, the action writable, and neither is the agent's memory. `message` is NULL or
-/// `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation
+/// is readable, the action writable, and neither is the agent's memory. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_step(
     agent: *mut dreamstep_agent,
@@ -106,9 +104,8 @@ pub unsafe extern "C" fn dreamstep_step(
 /// What `dreamstep_act` would answer, without a trace: whatever the agent was about to do, it still is.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation is
-/// readable, the action writable, and neither is the agent's memory. `message` is NULL or
-/// `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The observation
+/// is readable, the action writable, and neither is the agent's memory. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_peek(
     agent: *mut dreamstep_agent,
@@ -130,8 +127,9 @@ pub unsafe extern "C" fn dreamstep_peek(
     }
 }
 
-/// Tells the agent what was really sent to the actuators `[A]`, where that is not what `dreamstep_act` asked for: a safety filter cut
-/// it, or another policy is in command. `dreamstep_advance` then remembers this action. Where the call fails, nothing has changed.
+/// Tells the agent what was really sent to the actuators `[A]`, where that is not what `dreamstep_act` asked for: a safety
+/// filter cut it, or another policy is in command. `dreamstep_advance` then remembers this action. Where the call fails,
+/// nothing has changed.
 ///
 /// # Safety
 /// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with.
@@ -156,8 +154,8 @@ pub unsafe extern "C" fn dreamstep_override_action(
 /// Forgets everything: the start of an episode. The seed stays.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is NULL or
-/// `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is
+/// NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_reset(
     agent: *mut dreamstep_agent,
@@ -173,12 +171,12 @@ pub unsafe extern "C" fn dreamstep_reset(
     }
 }
 
-/// Goes on with another model of the same sizes, the state kept: a newer training, another precision. Refused between an act and its
-/// advance. Where the call fails, the present model stays.
+/// Goes on with another model of the same sizes, the state kept: a newer training, another precision. Refused between an act
+/// and its advance. Where the call fails, the present model stays.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `model` is as for
-/// `dreamstep_agent_new`. `message` is NULL or `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `model` is as
+/// for `dreamstep_agent_new`. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_swap(
     agent: *mut dreamstep_agent,
@@ -190,11 +188,12 @@ pub unsafe extern "C" fn dreamstep_swap(
     unsafe { answer(message, message_len, || Ok(held_mut(agent)?.swap(&held(model)?.model)?)) }
 }
 
-/// Sets the seed that names the draws of a latent that is sampled while acting; 0 until set. Models that act on the mean draw nothing.
+/// Sets the seed that names the draws of a latent that is sampled while acting; 0 until set. Models that act on the mean
+/// draw nothing.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is NULL or
-/// `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. `message` is
+/// NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_set_seed(
     agent: *mut dreamstep_agent,
@@ -316,12 +315,12 @@ pub unsafe extern "C" fn dreamstep_unit_action(
     unsafe { answer(message, message_len, || copy("unit action", held(agent)?.unit_action(), values, len)) }
 }
 
-/// The reward and the probability of the end that the model expects after the newest advance. Runs the MDN head. Refused where the file
-/// has none. Either pointer may be NULL.
+/// The reward and the probability of the end that the model expects after the newest advance. Runs the MDN head. Refused
+/// where the file has none. Either pointer may be NULL.
 ///
 /// # Safety
-/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. What is written to
-/// is NULL or writable, and not the agent's memory. `message` is NULL or `message_len` writable bytes.
+/// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. What is written
+/// to is NULL or writable, and not the agent's memory. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_predict(
     agent: *mut dreamstep_agent,
@@ -340,7 +339,8 @@ pub unsafe extern "C" fn dreamstep_predict(
     }
 }
 
-/// The latent vector `[Z]` that the model expects after the newest advance: the components' means by weight. Runs the MDN head.
+/// The latent vector `[Z]` that the model expects after the newest advance: the components' means by weight. Runs the MDN
+/// head.
 ///
 /// # Safety
 /// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The floats are
@@ -364,9 +364,9 @@ pub unsafe extern "C" fn dreamstep_expected_latent(
     }
 }
 
-/// A draw of the next latent vector `[Z]` after the newest advance. `temperature` is above 0; 1 is the model's own distribution. The
-/// draw is named by `(seed, step)`: the same name draws the same latent. Tick `t` of dream `n` has step `n * 2^32 + t`. Runs the MDN
-/// head.
+/// A draw of the next latent vector `[Z]` after the newest advance. `temperature` is above 0; 1 is the model's own
+/// distribution. The draw is named by `(seed, step)`: the same name draws the same latent. Tick `t` of dream `n` has step `n
+/// * 2^32 + t`. Runs the MDN head.
 ///
 /// # Safety
 /// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The floats are
@@ -410,7 +410,8 @@ unsafe fn latent_of<'a>(agent: &Agent<'_, '_>, values: *mut f32, len: usize) -> 
     unsafe { slice_mut("latent", values, len) }
 }
 
-/// Writes the agent's state to `bytes`, `dreamstep_state_len` of them: it goes on from there here or on another machine, bit for bit.
+/// Writes the agent's state to `bytes`, `dreamstep_state_len` of them: it goes on from there here or on another machine, bit
+/// for bit.
 ///
 /// # Safety
 /// `agent` is readable and not changed meanwhile; its model and its memory are as it was made with. The `len` bytes
@@ -427,8 +428,8 @@ pub unsafe extern "C" fn dreamstep_state_save(
     unsafe { answer(message, message_len, || Ok(held(agent)?.save_state(slice_mut("state", bytes, len)?)?)) }
 }
 
-/// Goes on from a state that this model's agent saved, with the bits that it would have given. Refused where it is another model's,
-/// or damaged; nothing has changed then.
+/// Goes on from a state that this model's agent saved, with the bits that it would have given. Refused where it is another
+/// model's, or damaged; nothing has changed then.
 ///
 /// # Safety
 /// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The `len` bytes
@@ -445,8 +446,8 @@ pub unsafe extern "C" fn dreamstep_state_load(
     unsafe { answer(message, message_len, || Ok(held_mut(agent)?.load_state(slice("state", bytes, len)?)?)) }
 }
 
-/// Goes on from the state of an agent of the same sizes, whatever its model. `*same_model`, unless NULL, becomes whether it is this
-/// agent's. Where the call fails, nothing has changed.
+/// Goes on from the state of an agent of the same sizes, whatever its model. `*same_model`, unless NULL, becomes whether it
+/// is this agent's. Where the call fails, nothing has changed.
 ///
 /// # Safety
 /// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. The `len` bytes
@@ -469,12 +470,12 @@ pub unsafe extern "C" fn dreamstep_state_adopt(
     }
 }
 
-/// Whether an agent of this model can go on from a state: every byte is checked. `*same_model`, unless NULL, becomes whether it is this
-/// model's (`dreamstep_state_load`) or another's of the same sizes (`dreamstep_state_adopt`).
+/// Whether an agent of this model can go on from a state: every byte is checked. `*same_model`, unless NULL, becomes whether
+/// it is this model's (`dreamstep_state_load`) or another's of the same sizes (`dreamstep_state_adopt`).
 ///
 /// # Safety
-/// `model` is readable and not changed meanwhile; any number of threads may use it. The `len` bytes are readable, `same_model` is
-/// NULL or writable. `message` is NULL or `message_len` writable bytes.
+/// `model` is readable and not changed meanwhile; any number of threads may use it. The `len` bytes are readable,
+/// `same_model` is NULL or writable. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_state_check(
     model: *const dreamstep_model,

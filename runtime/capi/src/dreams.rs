@@ -9,8 +9,8 @@ use crate::types::{
 use core::ffi::c_char;
 use dreamstep_runtime::{Dims, DreamError, DreamOptions, Dreams, Start, dreams_memory_len};
 
-/// How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a model file can
-/// have, and where no memory holds so many.
+/// How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a
+/// model file can have, and where no memory holds so many.
 ///
 /// # Safety
 /// `dims` is NULL or readable.
@@ -28,14 +28,14 @@ fn memory_len(dims: &Dims, count: usize) -> Option<usize> {
 }
 
 /// Makes `count` dreams, none of which has begun (see `dreamstep_dreams_start`), which work in `memory`: at least
-/// `dreamstep_dreams_memory_len` floats, whatever they hold. `options` may be NULL: seed 0, temperature 1, ends drawn at random. Where
-/// the call fails, `dreams` holds none.
+/// `dreamstep_dreams_memory_len` floats, whatever they hold. `options` may be NULL: seed 0, temperature 1, ends drawn at
+/// random. Where the call fails, `dreams` holds none.
 ///
 /// # Safety
-/// `dreams` is writable. `model` is readable, and neither changes nor moves while the dreams are used; any number of agents and
-/// dreams, in any number of threads, may share it. The `memory_len` floats are writable and used by nothing else while the dreams
-/// are used. One thread at a time uses a batch of dreams. `options` is NULL or readable. `message` is NULL or `message_len` writable
-/// bytes.
+/// `dreams` is writable. `model` is readable, and neither changes nor moves while the dreams are used; any number of agents
+/// and dreams, in any number of threads, may share it. The `memory_len` floats are writable and used by nothing else while
+/// the dreams are used. One thread at a time uses a batch of dreams. `options` is NULL or readable. `message` is NULL or
+/// `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_new(
     dreams: *mut dreamstep_dreams,
@@ -71,14 +71,14 @@ unsafe fn read_options(options: *const dreamstep_dream_options) -> Result<DreamO
     options.options().ok_or(Error::Choice { what: "ending", expected: "0, 1 or 2", found: options.ending })
 }
 
-/// Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and `c` `[H]`; both NULL for the start of an episode
-/// (zeros). `number` names its draws: the same number, seed and start dream the same dream in any batch. Where the call fails,
-/// nothing has changed.
+/// Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and `c` `[H]`; both NULL for the
+/// start of an episode (zeros). `number` names its draws: the same number, seed and start dream the same dream in any batch.
+/// Where the call fails, nothing has changed.
 ///
 /// # Safety
-/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The `latent_len`
-/// floats are readable, and so are the `state_len` floats at each of `h` and `c` unless both are NULL. `message` is NULL or
-/// `message_len` writable bytes.
+/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The
+/// `latent_len` floats are readable, and so are the `state_len` floats at each of `h` and `c` unless both are NULL.
+/// `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_start(
     dreams: *mut dreamstep_dreams,
@@ -109,8 +109,8 @@ pub unsafe extern "C" fn dreamstep_dreams_start(
 /// The model's controller acts in every dream that goes on.
 ///
 /// # Safety
-/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. `message` is NULL or
-/// `message_len` writable bytes.
+/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
+/// `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_act(
     dreams: *mut dreamstep_dreams,
@@ -129,8 +129,8 @@ pub unsafe extern "C" fn dreamstep_dreams_act(
 /// Another policy acts in dream `index`: `unit_action` `[A]`, clamped to [-1, 1]. Where the call fails, nothing has changed.
 ///
 /// # Safety
-/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The `len` floats
-/// are readable, and not the dreams' memory. `message` is NULL or `message_len` writable bytes.
+/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The
+/// `len` floats are readable, and not the dreams' memory. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_set_action(
     dreams: *mut dreamstep_dreams,
@@ -144,12 +144,12 @@ pub unsafe extern "C" fn dreamstep_dreams_set_action(
     unsafe { answer(message, message_len, || Ok(held_mut(dreams)?.set_action(index, slice("action", unit_action, len)?)?)) }
 }
 
-/// The model takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent. Refused where
-/// one of them has no action; nothing has changed then.
+/// The model takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent.
+/// Refused where one of them has no action; nothing has changed then.
 ///
 /// # Safety
-/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. `message` is NULL or
-/// `message_len` writable bytes.
+/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
+/// `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_imagine(
     dreams: *mut dreamstep_dreams,
@@ -163,8 +163,8 @@ pub unsafe extern "C" fn dreamstep_dreams_imagine(
 /// `dreamstep_dreams_act`, then `dreamstep_dreams_imagine`. `*going_on`, unless NULL, becomes how many dreams go on.
 ///
 /// # Safety
-/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. `going_on` is NULL
-/// or writable. `message` is NULL or `message_len` writable bytes.
+/// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
+/// `going_on` is NULL or writable. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_step(
     dreams: *mut dreamstep_dreams,

@@ -1,5 +1,5 @@
-//! Which number and which line does a failure give? The runtime's errors pass through with their own text; those that only a C
-//! caller can make are stated here.
+//! Which number and which line does a failure give? The runtime's errors pass through with their own text; those that only a
+//! C caller can make are stated here.
 
 use crate::types::dreamstep_status;
 use core::ffi::c_char;

@@ -1,5 +1,5 @@
-//! The runtime as a C library: what `include/dreamstep.h` declares. `no_std`, no allocation, no global state, no thread-local: all
-//! memory is the caller's.
+//! The runtime as a C library: what `include/dreamstep.h` declares. `no_std`, no allocation, no global state, no
+//! thread-local: all memory is the caller's.
 //!
 //! # Where things are
 //!
@@ -14,10 +14,10 @@
 //!
 //! # What C can count on
 //!
-//! No function panics, unwinds, allocates, locks or makes a system call. What a pointer alone shows to be wrong (NULL, an address that
-//! is not aligned, a struct that no function made, input that overlaps output) is a status. What it does not show is for the
-//! caller to keep: each function's *Safety* section says what. Functions that take a message buffer write one line to it, the text
-//! of the Rust error.
+//! No function panics, unwinds, allocates, locks or makes a system call. What a pointer alone shows to be wrong (NULL, an
+//! address that is not aligned, a struct that no function made, input that overlaps output) is a status. What it does not
+//! show is for the caller to keep: each function's *Safety* section says what. Functions that take a message buffer write
+//! one line to it, the text of the Rust error.
 #![no_std]
 
 #[cfg(feature = "std")]

@@ -47,8 +47,8 @@ pub extern "C" fn dreamstep_backend_is_available(backend: i32) -> bool {
     chosen(backend).is_ok_and(Backend::is_available)
 }
 
-/// The name of `backend`, a `dreamstep_backend`, in lower case; NULL past the last. So `for (b = 0; dreamstep_backend_name(b); b++)`
-/// visits all. The string lives as long as the program.
+/// The name of `backend`, a `dreamstep_backend`, in lower case; NULL past the last. So `for (b = 0;
+/// dreamstep_backend_name(b); b++)` visits all. The string lives as long as the program.
 #[unsafe(no_mangle)]
 pub extern "C" fn dreamstep_backend_name(backend: i32) -> *const c_char {
     let name = match backend {
@@ -107,12 +107,13 @@ pub(crate) unsafe fn sizes(dims: *const dreamstep_dims) -> Option<dreamstep_runt
 
 /// Reads a packed agent into `model`. Every byte of the file is checked, none is copied.
 ///
-/// `bytes` begins on a 4-byte boundary; on a 64-byte boundary it runs best. `backend` is a `dreamstep_backend`; the results are the
-/// same bits whichever it is. Where the call fails, `model` holds none.
+/// `bytes` begins on a 4-byte boundary; on a 64-byte boundary it runs best. `backend` is a `dreamstep_backend`; the results
+/// are the same bits whichever it is. Where the call fails, `model` holds none.
 ///
 /// # Safety
-/// `model` is writable, and nothing uses a model that it held. The `len` bytes are readable, and neither change nor go away while the
-/// model, or an agent or dreams of it, is used; nor does `model` move. `message` is NULL or `message_len` writable bytes.
+/// `model` is writable, and nothing uses a model that it held. The `len` bytes are readable, and neither change nor go away
+/// while the model, or an agent or dreams of it, is used; nor does `model` move. `message` is NULL or `message_len` writable
+/// bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_model_load(
     model: *mut dreamstep_model,
@@ -161,13 +162,13 @@ pub unsafe extern "C" fn dreamstep_model_get_info(
     }
 }
 
-/// Looks up a metadata key of the model's file, such as `env`. `*value` becomes the address of the value in the file's bytes, UTF-8
-/// without a NUL at its end and with JSON's escapes as they stand; `*value_len` becomes its bytes. Reads the header anew: not for
-/// the control loop.
+/// Looks up a metadata key of the model's file, such as `env`. `*value` becomes the address of the value in the file's
+/// bytes, UTF-8 without a NUL at its end and with JSON's escapes as they stand; `*value_len` becomes its bytes. Reads the
+/// header anew: not for the control loop.
 ///
 /// # Safety
-/// `model` is readable and not changed meanwhile; any number of threads may use it. `key` ends in NUL. `value` and `value_len` are
-/// writable. `message` is NULL or `message_len` writable bytes.
+/// `model` is readable and not changed meanwhile; any number of threads may use it. `key` ends in NUL. `value` and
+/// `value_len` are writable. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_model_metadata(
     model: *const dreamstep_model,
@@ -191,12 +192,13 @@ pub unsafe extern "C" fn dreamstep_model_metadata(
     }
 }
 
-/// Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit for bit.
-/// Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free again afterwards.
+/// Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit
+/// for bit. Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free
+/// again afterwards.
 ///
 /// # Safety
-/// `model` is readable and not changed meanwhile; any number of threads may use it. The `memory_len` floats are writable and used by
-/// nothing else meanwhile. `message` is NULL or `message_len` writable bytes.
+/// `model` is readable and not changed meanwhile; any number of threads may use it. The `memory_len` floats are writable and
+/// used by nothing else meanwhile. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_self_test(
     model: *const dreamstep_model,

@@ -1,5 +1,5 @@
-//! May this pointer be followed? What the address alone shows to be wrong is refused; the rest is the caller's promise, which every
-//! `unsafe` here passes on.
+//! May this pointer be followed? What the address alone shows to be wrong is refused; the rest is the caller's promise,
+//! which every `unsafe` here passes on.
 
 use crate::error::Error;
 use crate::types::Holder;
@@ -124,8 +124,8 @@ pub(crate) unsafe fn put_if_wanted<T>(what: &'static str, to: *mut T, value: T) 
 /// What a struct of C's holds.
 ///
 /// # Safety
-/// `at` is readable; if a function of this library filled it, then nobody wrote to it since, nor to what it borrows, and nobody
-/// does during `'a`.
+/// `at` is readable; if a function of this library filled it, then nobody wrote to it since, nor to what it borrows, and
+/// nobody does during `'a`.
 #[inline(always)]
 pub(crate) unsafe fn held<'a, H: Holder>(at: *const H) -> Result<&'a H::Held, Error<'static>> {
     check(H::NAME, at, 1)?;

@@ -1,5 +1,5 @@
-//! What does C see of a model, an agent, a batch of dreams? Numbers that stay, plain structs, and structs of known size that hold
-//! the runtime's own.
+//! What does C see of a model, an agent, a batch of dreams? Numbers that stay, plain structs, and structs of known size that
+//! hold the runtime's own.
 
 #![allow(non_camel_case_types)] // the names that C sees
 
@@ -20,8 +20,8 @@ pub const DREAMSTEP_MODEL_SIZE: usize = DREAMSTEP_MODEL_WORDS * 8;
 pub const DREAMSTEP_AGENT_SIZE: usize = DREAMSTEP_AGENT_WORDS * 8;
 /// Bytes of a `dreamstep_dreams`.
 pub const DREAMSTEP_DREAMS_SIZE: usize = DREAMSTEP_DREAMS_WORDS * 8;
-/// What the address of a `dreamstep_model`, `dreamstep_agent` or `dreamstep_dreams` is a multiple of, where memory for it is not
-/// declared as such. Enough on every target; the compiler's own alignment of the struct may be less.
+/// What the address of a `dreamstep_model`, `dreamstep_agent` or `dreamstep_dreams` is a multiple of, where memory for it is
+/// not declared as such. Enough on every target; the compiler's own alignment of the struct may be less.
 pub const DREAMSTEP_ALIGN: usize = 8;
 
 /// How a call ended. The numbers stay.
@@ -281,21 +281,22 @@ pub struct dreamstep_dream_info {
     pub is_over: bool,
 }
 
-/// A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. Agents and dreams
-/// point to it: it stays where it is as long as they are used.
+/// A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. Agents
+/// and dreams point to it: it stays where it is as long as they are used.
 #[repr(C)]
 pub struct dreamstep_model {
     opaque: [u64; DREAMSTEP_MODEL_WORDS],
 }
 
-/// An agent, in the caller's memory: made by `dreamstep_agent_new`. Holds no resource, so there is nothing to free. Not to be copied.
+/// An agent, in the caller's memory: made by `dreamstep_agent_new`. Holds no resource, so there is nothing to free. Not to
+/// be copied.
 #[repr(C)]
 pub struct dreamstep_agent {
     opaque: [u64; DREAMSTEP_AGENT_WORDS],
 }
 
-/// A batch of dreams, in the caller's memory: made by `dreamstep_dreams_new`. Holds no resource, so there is nothing to free. Not to
-/// be copied.
+/// A batch of dreams, in the caller's memory: made by `dreamstep_dreams_new`. Holds no resource, so there is nothing to
+/// free. Not to be copied.
 #[repr(C)]
 pub struct dreamstep_dreams {
     opaque: [u64; DREAMSTEP_DREAMS_WORDS],
@@ -315,10 +316,9 @@ pub(crate) trait Holder: Sized {
     const NAME: &'static str;
     /// Stands before what it holds, once that is there.
     const TAG: u64;
-    /// The struct has room, and its alignment suffices.
-    const FITS: () = assert!(
-        size_of::<Tagged<Self::Held>>() <= size_of::<Self>() && align_of::<Tagged<Self::Held>>() <= align_of::<Self>()
-    );
+    /// Whether the struct has room, and its alignment suffices.
+    const FITS: bool =
+        size_of::<Tagged<Self::Held>>() <= size_of::<Self>() && align_of::<Tagged<Self::Held>>() <= align_of::<Self>();
 }
 
 impl Holder for dreamstep_model {
@@ -339,9 +339,5 @@ impl Holder for dreamstep_dreams {
     const TAG: u64 = u64::from_le_bytes(*b"DSdream1");
 }
 
-const _: () = {
-    dreamstep_model::FITS;
-    dreamstep_agent::FITS;
-    dreamstep_dreams::FITS;
-    assert!(align_of::<dreamstep_model>() <= DREAMSTEP_ALIGN);
-};
+const _: () = assert!(dreamstep_model::FITS && dreamstep_agent::FITS && dreamstep_dreams::FITS);
+const _: () = assert!(align_of::<dreamstep_model>() <= DREAMSTEP_ALIGN);
