@@ -1,11 +1,13 @@
 # The two commands: `make demo` runs the main job, `make test` passes the tests. Both set up what they need first.
 
-.PHONY: demo test setup bench fixtures clean help
+.PHONY: demo test cross setup bench fuzz fixtures clean help
 
 help:
 	@echo "make demo      train a Humanoid-v5 agent, export it, run it in the simulator on the no_std runtime"
 	@echo "make test      every test and house rule"
+	@echo "make cross     the conformance suite on emulated Arm, RISC-V and WebAssembly: the same digests everywhere"
 	@echo "make bench     step time against a plain load of the same weights, then criterion benches"
+	@echo "make fuzz      every fuzzer for SECONDS_EACH=600 seconds (nightly toolchain)"
 	@echo "make fixtures  make the shipped agent anew (fixtures/data)"
 	@echo "make setup     only install the pinned native libraries into third_party/"
 
@@ -18,12 +20,18 @@ demo: setup
 test: setup
 	@bash scripts/test.sh
 
+cross:
+	@bash scripts/cross.sh
+
 bench:
 	cargo run --release --locked -p dreamstep-bench --bin roofline
 	cargo bench --locked -p dreamstep-bench --bench step
+
+fuzz:
+	@bash scripts/fuzz.sh
 
 fixtures: setup
 	@bash scripts/fixtures.sh
 
 clean:
-	rm -rf target runs third_party
+	rm -rf target runs third_party fuzz/target fuzz/work

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the dependency direction: core <- runtime <- {trainer, bench}; heavy packages in the trainer only.
+"""Holds the dependency direction: core <- runtime <- {trainer, bench, conformance}; heavy packages in the trainer only.
 
 Reads `cargo metadata`; exits 1 with a line per violation. Dev-dependencies are exempt where a test may look further than the
 code that ships.
@@ -13,6 +13,7 @@ import sys
 ALLOWED = {
     "dreamstep-core": (set(), {"half", "libm", "serde_json"}),
     "dreamstep-runtime": ({"dreamstep-core"}, {"bytemuck", "cpufeatures"}),
+    "dreamstep-conformance": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, set()),
     "dreamstep-fixtures": ({"dreamstep-core"}, set()),
     "dreamstep-bench": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, {"bytemuck"}),
     "dreamstep-mujoco-link": (set(), set()),
@@ -38,7 +39,7 @@ def main() -> int:
             if name != "dreamstep" and on in TRAINER_ONLY:
                 wrong.append(f"{name} depends on {on}: only the trainer may")
             elif shipped and on in ALLOWED and on not in ours:
-                wrong.append(f"{name} depends on {on}: dependencies point core <- runtime <- {{trainer, bench}}")
+                wrong.append(f"{name} depends on {on}: dependencies point core <- runtime <- {{trainer, bench, conformance}}")
             elif shipped and on not in ALLOWED and others is not None and on not in others:
                 wrong.append(f"{name} depends on {on}: not on its list")
     print("\n".join(wrong) or f"{len(ALLOWED)} packages depend only on what they may")

@@ -10,14 +10,18 @@ step() { echo "== $*"; }
 
 step "formatting"
 cargo fmt --all --check
+cargo fmt --check --manifest-path fuzz/Cargo.toml
 step "dependency direction"
 python3 scripts/dependencies.py
 step "clippy, no warnings"
 cargo clippy --release --locked --workspace --all-targets --all-features -- -D warnings
+cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 step "documentation, no warnings"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
 step "tests (release, the flags that ship)"
 cargo test --release --locked --workspace --all-features --no-fail-fast 2>&1 | tee "$log" || failed=1
+step "what fuzzing found worth keeping"
+cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1
 step "benches run"
 cargo bench --locked -p dreamstep-bench --bench step -- --test
 step "no panic in the control loop"

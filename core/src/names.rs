@@ -46,6 +46,8 @@ pub mod packed {
         pub bias: &'static str,
         /// `[P·W]` F32, precision i8 only: what an integer weight of this output is worth.
         pub scale: &'static str,
+        /// `[K]` F32, precision i8 only: what an input is multiplied by before it is rounded.
+        pub input: &'static str,
         /// `[P·W]` I32, precision i8 only: the sum of this output's integer weights, which kernels that multiply unsigned by
         /// signed bytes need. The loader checks it, which makes it a checksum of the weights too.
         pub sum: &'static str,
@@ -57,6 +59,7 @@ pub mod packed {
                 panels: concat!($name, ".panels"),
                 bias: concat!($name, ".bias"),
                 scale: concat!($name, ".scale"),
+                input: concat!($name, ".input"),
                 sum: concat!($name, ".sum"),
             }
         };

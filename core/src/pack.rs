@@ -118,7 +118,7 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
             continue;
         }
         let Rows { weight, bias } = rows(parts.tensors, &dims, spec.names)?;
-        layer(&mut out, &spec, precision, &source(&spec, &dims), &weight, &bias)?;
+        layer(&mut out, &spec, spec.precision(precision), &source(&spec, &dims), &weight, &bias)?;
     }
     if let Some(selftest) = parts.selftest {
         let rows = |rows: &[Vec<f32>]| rows.iter().flat_map(|row| pad(row)).collect::<Vec<_>>();
@@ -436,6 +436,7 @@ fn layer(
     out.push(Entry::f32(spec.names.bias, outputs.clone(), &arrange.outputs(bias, 0.0)));
     if let Some(integers) = integers {
         out.push(Entry::f32(spec.names.scale, outputs.clone(), &arrange.outputs(&integers.scales, 0.0)));
+        out.push(Entry::f32(spec.names.input, vec![padded(integers.inputs.len())], &pad(&integers.inputs)));
         let sums = arrange.outputs(&integers.sums, 0).iter().flat_map(|sum| sum.to_le_bytes()).collect();
         out.push(Entry { name: spec.names.sum, dtype: "I32", shape: outputs, data: sums });
     }
@@ -446,16 +447,37 @@ fn layer(
 struct Integers {
     weights: Vec<i8>,
     scales: Vec<f32>,
+    inputs: Vec<f32>,
     sums: Vec<i32>,
 }
 
 impl Integers {
-    /// Rounds `[N, K]` weights, each row by its own scale.
+    /// Rounds `[N, K]` weights with the factors for which the expected error is least.
     fn round(weight: &[f32], k: usize) -> Self {
-        let mut all = Self { weights: Vec::with_capacity(weight.len()), scales: Vec::new(), sums: Vec::new() };
+        let candidates = (0..=10).map(|tenths| Self::with_exponent(weight, k, tenths));
+        let error = |candidate: &Self| {
+            let squares = |values: &[f32]| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+            squares(&candidate.scales) * squares(&candidate.inputs)
+        };
+        let best = candidates.min_by(|a, b| error(a).total_cmp(&error(b)));
+        best.unwrap_or_else(|| Self::with_exponent(weight, k, 0))
+    }
+
+    /// Rounds them with `c[k] = max|w[·,k]|^(tenths/10)`.
+    fn with_exponent(weight: &[f32], k: usize, tenths: i32) -> Self {
+        let mut largest = vec![0.0_f32; k];
         for row in weight.chunks(k) {
-            let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-            let scale = largest / 127.0;
+            largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
+        }
+        // `powf` differs between platforms' libraries; `c` and the weights that it divides come from the same one, and stand in the
+        // file. A column of zeros takes no part.
+        let factor = |&largest: &f32| if largest > 0.0 { largest.powf(tenths as f32 / 10.0) } else { 0.0 };
+        let inputs: Vec<f32> = largest.iter().map(factor).collect();
+        let mut all = Self { weights: Vec::with_capacity(weight.len()), scales: Vec::new(), inputs, sums: Vec::new() };
+        for row in weight.chunks(k) {
+            let scaled = |(&value, &factor): (&f32, &f32)| if factor > 0.0 { value / factor } else { 0.0 };
+            let row: Vec<f32> = row.iter().zip(&all.inputs).map(scaled).collect();
+            let scale = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
             // A row so small that its scale underflows is a row of zeros.
             let integer =
                 |&value: &f32| if scale > 0.0 { (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8 } else { 0 };

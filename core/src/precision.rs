@@ -13,12 +13,13 @@
 //!
 //! # i8
 //!
-//! Weights have one scale per output (`s[n] = max|w[n,·]| / 127`, the nearest integer, ties to even). A layer's inputs become integers
-//! anew at each step, with one scale for the whole vector:
+//! Weights have a scale for each output and a factor for each input, `w[n,k] ≈ q[n,k]·s[n]/c[k]`. A layer's inputs become integers anew
+//! at each step, with one scale for the whole vector:
 //!
 //! ```text
-//! m    = max(max|x[k]|, 1e-30)           R = levels(K)
-//! a[k] = round(x[k] · (R / m))            ties to even, a[k] in [-R, R]
+//! v[k] = x[k]·c[k]
+//! m    = max(max|v[k]|, 1e-30)           R = levels(K)
+//! a[k] = round(v[k] · (R / m))            ties to even, a[k] in [-R, R]
 //! t[n] = Σ q[n,k]·a[k]                    exact: |t| < 2³¹ whatever the weights, by the choice of R
 //! y[n] = b[n] + binary32(t[n]) · (s[n] · (m / R))
 //! ```
@@ -26,6 +27,14 @@
 //! `R` is 32767 up to 512 inputs and falls with their number beyond ([`levels`]), so that a 32-bit sum cannot overflow: the sum is
 //! exact and its order does not matter. Sixteen bits for the inputs cost nothing where weights stream from memory, and leave the
 //! weights' rounding as the only error that counts. Where an input is infinite or NaN, the whole layer's outputs are NaN.
+//!
+//! The packer chooses `c[k] = max|w[·,k]|^p`, `s[n] = max_k|w[n,k]/c[k]| / 127` and `q` the nearest integer, ties to even; `p` in
+//! {0, 0.1, …, 1} is the one for which `Σ s[n]² · Σ c[k]²`, the outputs' error variance for independent inputs of equal variance, is
+//! least. (The idea of moving range from weights to activations: Xiao et al., *SmoothQuant*, ICML 2023.) Without `c`, an output's one
+//! strong input decides how coarsely all its others are rounded.
+//!
+//! The encoder's last layer and the controller are f16 in an i8 file ([`crate::schema::LayerSpec::precision`]): two hundredths of the
+//! weights, through which every error goes straight into the action.
 
 /// The precision that an agent's weights are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -168,6 +168,22 @@ mod tests {
     }
 
     #[test]
+    fn a_uniform_draw_has_one_name_in_whatever_way_it_is_asked_for() {
+        let (rng, step) = (Philox::new(0x0123_4567_89ab_cdef), dream_step(3, 5));
+        assert_eq!(step, 0x3_0000_0005);
+        let mut values = [0.0; 39];
+        rng.fill_uniform(Stream::Latent, step, &mut values);
+        for (i, &value) in values.iter().enumerate() {
+            assert_eq!(rng.uniform_of_four(Stream::Latent, step, i), value, "{i}");
+            let word = philox4x32_10([i as u32 / 4, 5, 3, 9], [0x89ab_cdef, 0x0123_4567])[i % 4];
+            assert_eq!(f64::from(value), (f64::from(word >> 9) + 0.5) / 8_388_608.0, "{i}");
+            if i % 4 == 0 {
+                assert_eq!(rng.uniform(Stream::Latent, step, i as u32 / 4), value, "{i}");
+            }
+        }
+    }
+
+    #[test]
     fn normal_deviates_have_the_moments_of_their_distribution() {
         let mut values = [0.0; 40_001];
         Philox::new(11).fill_normal(Stream::Evolution, 5, &mut values);

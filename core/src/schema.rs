@@ -83,16 +83,25 @@ pub struct LayerSpec {
 }
 
 impl LayerSpec {
-    /// Its tensors in a file of this precision: panels and bias; scale and sum too where the weights are integers.
+    /// The precision of its weights in a file of `precision`: small layers that lead straight to the action are f16 in an i8 file.
+    #[must_use]
+    pub fn precision(&self, precision: Precision) -> Precision {
+        let near_the_action = [packed::ENCODER_MEAN, packed::ENCODER_LOG_VAR, packed::FC].contains(&self.names);
+        if precision == Precision::I8 && near_the_action { Precision::F16 } else { precision }
+    }
+
+    /// Its tensors in a file of `precision`: panels and bias; scale, input and sum too where the weights are integers.
     pub fn tensors(&self, precision: Precision) -> impl Iterator<Item = Spec> + use<> {
+        let precision = self.precision(precision);
         let outputs = [self.panels.outputs(), 0, 0, 0];
         let all = [
             Spec { name: self.names.panels, dtype: precision.dtype(), shape: self.panels.shape(precision) },
             Spec { name: self.names.bias, dtype: "F32", shape: outputs },
             Spec { name: self.names.scale, dtype: "F32", shape: outputs },
+            Spec { name: self.names.input, dtype: "F32", shape: [padded(self.panels.inputs), 0, 0, 0] },
             Spec { name: self.names.sum, dtype: "I32", shape: outputs },
         ];
-        all.into_iter().take(if precision == Precision::I8 { 4 } else { 2 })
+        all.into_iter().take(if precision == Precision::I8 { 5 } else { 2 })
     }
 }
 

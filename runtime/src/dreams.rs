@@ -147,7 +147,7 @@ struct Memory<'m> {
     gates: &'m mut [f32],   // [GROUP, 4H]
     head: &'m mut [f32],    // [GROUP, MDN outputs], slack
     cell: &'m mut [f32],    // [2, H] one dream's next c and h
-    uniform: &'m mut [f32], // [2, Z]
+    drawing: &'m mut [f32], // [3, Z] one dream's draws for component and noise, and its latent
     scratch: &'m mut [f32],
 }
 
@@ -201,7 +201,7 @@ const fn lengths(dims: &Dims, count: usize) -> [usize; 12] {
         group * gates,
         group * head + HEAD_SLACK,
         2 * c,
-        2 * z,
+        3 * z,
         tiles_scratch_len(inputs, group),
     ]
 }
@@ -239,7 +239,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
             rest = after;
             Ok(slice)
         };
-        let [x, c, z, u, outcome, status, actions, gates, head, cell, uniform, scratch] = lengths(dims, count);
+        let [x, c, z, u, outcome, status, actions, gates, head, cell, drawing, scratch] = lengths(dims, count);
         let memory = Memory {
             x: cut(x)?,
             c: cut(c)?,
@@ -251,7 +251,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
             gates: cut(gates)?,
             head: cut(head)?,
             cell: cut(cell)?,
-            uniform: cut(uniform)?,
+            drawing: cut(drawing)?,
             scratch: cut(scratch)?,
         };
         Ok(Self { model, gmm, options, count, sizes: sizes(dims), memory })
@@ -390,13 +390,15 @@ impl<'m, 'f> Dreams<'m, 'f> {
             }
             let (rng, name) = (Philox::new(self.options.seed), dream_step(number, tick));
             let memory = &mut self.memory;
-            let (component, noise) = memory.uniform.split_at_mut_checked(sizes.z).unwrap_or_default();
+            let (component, rest) = memory.drawing.split_at_mut_checked(sizes.z).unwrap_or_default();
+            let (noise, present) = rest.split_at_mut_checked(sizes.z).unwrap_or_default();
             // A joint mixture draws one component.
             let drawn = if model.dims().mixture == Mixture::Joint { 1 } else { z };
             rng.fill_uniform(Stream::Component, name, component.get_mut(..drawn).unwrap_or_default());
             rng.fill_uniform(Stream::Latent, name, noise.get_mut(..z).unwrap_or_default());
             let head = memory.head.get(index * sizes.head..).unwrap_or_default();
-            let present = row(memory.x, from + index, sizes.x).get(a..).unwrap_or_default();
+            // From its own row: in `x` it may end before a whole chunk can be read.
+            copy(row(memory.z, from + index, sizes.z), present);
             let Some(prediction) = Prediction::new(&model.settings, head, present) else { continue };
             let next = row_mut(memory.z, from + index, sizes.z);
             dispatch!(isa, sample(&prediction, self.options.temperature, [component, noise], next));

@@ -59,9 +59,9 @@ pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize>(
 ) {
     let x = x.get(..layer.inputs()).unwrap_or_default();
     let (mut scale, mut quads): (f32, &mut [[Quad; 1]]) = (0.0, &mut []);
-    if let Weights::I8(_) = layer.weights {
+    if let Weights::I8(integers) = layer.weights {
         quads = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
-        scale = quantise::<V>(x, quads.iter_mut().map(|[quad]| quad));
+        scale = quantise::<V>(x, integers.inputs, quads.iter_mut().map(|[quad]| quad));
     }
     strips::<V, FOUR, TWO, 1>(layer, x.as_chunks().0, quads, &[[scale]], out);
 }
@@ -80,14 +80,14 @@ pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, cons
     let Some((scales, scratch)) = scratch.split_at_mut_checked(tiles * D) else { return };
     let scales = scales.as_chunks_mut::<D>().0;
     let (mut x, mut quads): (&mut [[f32; D]], &mut [[Quad; D]]) = (&mut [], &mut []);
-    if let Weights::I8(_) = layer.weights {
+    if let Weights::I8(integers) = layer.weights {
         let groups = inputs.div_ceil(LANES) * (LANES / 4);
         let Some(used) = scratch.get_mut(..tiles * groups * 2 * D) else { return };
         quads = bytemuck::try_cast_slice_mut(used).unwrap_or_default();
         for (tile, (scales, quads)) in scales.iter_mut().zip(pieces_mut(quads, groups)).enumerate() {
             for (d, scale) in scales.iter_mut().enumerate() {
                 let row = rows.row(tile * D + d, inputs).unwrap_or_default();
-                *scale = quantise::<V>(row, quads.iter_mut().filter_map(|quad| quad.get_mut(d)));
+                *scale = quantise::<V>(row, integers.inputs, quads.iter_mut().filter_map(|quad| quad.get_mut(d)));
             }
         }
     } else {
@@ -109,32 +109,29 @@ pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, cons
     }
 }
 
-/// The inputs of an i8 layer as 16-bit integers in groups of four, and what one unit of theirs is worth. The groups that `quads` has
-/// beyond the inputs are filled with zeros.
+/// The inputs of an i8 layer, times their factors, as 16-bit integers in groups of four, and what one unit of theirs is worth. The
+/// groups that `quads` has beyond the inputs are filled with zeros.
 #[inline(always)]
-fn quantise<'q, V: Vectors>(x: &[f32], mut quads: impl Iterator<Item = &'q mut Quad>) -> f32 {
+fn quantise<'q, V: Vectors>(x: &[f32], factors: &[f32], mut quads: impl Iterator<Item = &'q mut Quad>) -> f32 {
     // As integers, magnitudes compare like numbers, NaN above all: whatever the order, the largest is the same.
-    let largest = x.iter().fold(0, |largest: i32, value| largest.max((value.to_bits() & 0x7fff_ffff) as i32));
-    let largest = f32::from_bits(largest as u32);
+    let mut largest = 0;
+    for (x, factor) in x.iter().zip(factors) {
+        largest = ((x * factor).to_bits() & 0x7fff_ffff).cast_signed().max(largest);
+    }
+    let largest = f32::from_bits(largest.cast_unsigned());
     let range = levels(x.len()) as f32;
     let m = if largest > SMALLEST { largest } else { SMALLEST };
     let per_unit = range / m;
-    let integer = |value: f32| {
-        let scaled = Lane::min(Lane::max(value * per_unit, -range), range);
-        (scaled + MAGIC).to_bits() as u16
-    };
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    let mut block = |values: &[f32; LANES]| {
-        let integers = values.map(integer);
-        for (quad, four) in quads.by_ref().zip(integers.as_chunks().0) {
+    for (x, factors) in x.chunks(LANES).zip(factors.chunks(LANES)) {
+        let mut integers = [0; LANES];
+        for (integer, (x, factor)) in integers.iter_mut().zip(x.iter().zip(factors)) {
+            let scaled = Lane::min(Lane::max(x * factor * per_unit, -range), range);
+            *integer = (scaled + MAGIC).to_bits() as u16;
+        }
+        // In this order: `zip` takes from its first part before it sees that the second has ended.
+        for (four, quad) in integers.as_chunks().0.iter().zip(quads.by_ref()) {
             *quad = V::Sums::quad(*four);
         }
-    };
-    blocks.iter().for_each(&mut block);
-    if !rest.is_empty() {
-        let mut last = [0.0; LANES];
-        last.iter_mut().zip(rest).for_each(|(slot, &value)| *slot = value);
-        block(&last);
     }
     quads.for_each(|quad| *quad = V::Sums::quad([0; 4]));
     // Infinity and NaN make the layer's outputs NaN: they cannot be told apart any more.

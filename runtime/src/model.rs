@@ -32,11 +32,12 @@ pub(crate) enum Weights<'f> {
     I8(Integers<'f>),
 }
 
-/// Integer weights, what they are worth, and their sums.
+/// Integer weights, what they are worth, the factors of the inputs, and the weights' sums.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Integers<'f> {
     pub(crate) weights: &'f [[i8; 4]],
     pub(crate) scales: &'f [f32], // [P·W]
+    pub(crate) inputs: &'f [f32], // [K] padded
     pub(crate) sums: &'f [i32],   // [P·W]
 }
 
@@ -70,7 +71,7 @@ impl<'f> Layer<'f> {
         }
         let bias = finite(values(file, names.bias)?, names.bias, f32::is_finite)?;
         let name = names.panels;
-        let weights = match precision {
+        let weights = match spec.precision(precision) {
             Precision::F32 => Weights::F32(finite(values(file, name)?, name, f32::is_finite)?),
             Precision::F16 => Weights::F16(finite(values(file, name)?, name, |bits: u16| bits & 0x7c00 != 0x7c00)?),
             Precision::Bf16 => {
@@ -80,9 +81,10 @@ impl<'f> Layer<'f> {
             Precision::I8 => {
                 let weights: &[[i8; 4]] = values(file, name)?;
                 let scales = finite(values(file, names.scale)?, names.scale, f32::is_finite)?;
+                let inputs = finite(values(file, names.input)?, names.input, f32::is_finite)?;
                 let sums: &[i32] = values(file, names.sum)?;
                 check_sums(&shape, weights, sums, names.sum)?;
-                Weights::I8(Integers { weights, scales, sums })
+                Weights::I8(Integers { weights, scales, inputs, sums })
             }
         };
         Ok(Some(Self { shape, bias, weights }))

@@ -1,6 +1,5 @@
 //! What several test programs need: packed agents that carry self-test vectors.
 
-use dreamstep_core::dims::Dims;
 use dreamstep_core::pack::{Parts, SelfTest, Tensors, pack};
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
@@ -8,11 +7,11 @@ use dreamstep_runtime::{Agent, Model, memory_len};
 use std::collections::BTreeMap;
 
 /// Packs `tensors` without vectors, steps the agent, and packs it again with what it did. Actions in ±0.4.
-pub(crate) fn agent_with_selftest(dims: &Dims, tensors: &Tensors) -> Vec<u8> {
+pub(crate) fn agent_with_selftest(settings: &Settings, tensors: &Tensors) -> Vec<u8> {
+    let (settings, dims) = (*settings, &settings.dims);
     let provenance = BTreeMap::new();
-    let settings = synthetic::settings(dims);
-    let (low, high) = (vec![-0.4; dims.action], vec![0.4; dims.action]);
-    let bare = Parts { tensors, settings, action_low: &low, action_high: &high, selftest: None, provenance: &provenance };
+    let (mid, half) = (vec![0.0; dims.action], vec![0.4; dims.action]);
+    let bare = Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance };
     let plain = dreamstep_core::pack::AlignedBytes::new(&pack(&bare).unwrap());
     let model = Model::load(&plain).unwrap();
     let mut memory = vec![0.0; memory_len(dims)];

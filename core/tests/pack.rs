@@ -1,0 +1,477 @@
+//! Is what the packer writes the checkpoint, each weight at its place and as near to its value as its precision allows? The oracle
+//! walks a packed tensor from its first byte to its last and says what must stand there, padding included; it rounds by
+//! arithmetic in binary64, not by moving bits.
+
+use dreamstep_core::dims::{Dims, Mixture};
+use dreamstep_core::layout::Panels;
+use dreamstep_core::names::checkpoint;
+use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, controller_panels, pack, unpack};
+use dreamstep_core::precision::Precision;
+use dreamstep_core::reader::File;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::{Acting, Settings, Squash, Target};
+use std::collections::{BTreeMap, BTreeSet};
+
+const ODD: Dims = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+/// Panels of every width, several to a layer, and no size a multiple of any group.
+const MIDDLE: Dims =
+    Dims { obs: 65, action: 33, latent: 47, hidden: 37, mixtures: 3, mixture: Mixture::PerDimension, encoder: [101, 50] };
+
+fn settings(dims: Dims, precision: Precision) -> Settings {
+    Settings {
+        dims,
+        precision,
+        obs_clip: 10.0,
+        squash: Squash::Clamp,
+        acting: Acting::Mean,
+        log_var_range: [-10.0, 10.0],
+        target: Target::Next,
+        log_sigma_min: -5.0,
+        reward_offset: 0.5,
+        selftest_digest: None,
+    }
+}
+
+/// A checkpoint of weights uniform in ±2, of every shape written out.
+fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
+    let ([e1, e2], (o, a, z, h)) = (dims.encoder, (dims.obs, dims.action, dims.latent, dims.hidden));
+    let head = match dims.mixture {
+        Mixture::Joint => 2 * z * dims.mixtures + dims.mixtures + 2,
+        Mixture::PerDimension => 3 * z * dims.mixtures + 2,
+    };
+    let shapes: [(&str, &[usize]); 16] = [
+        ("normalizer.mean", &[o]),
+        ("normalizer.inv_std", &[o]),
+        ("encoder.0.weight", &[e1, o]),
+        ("encoder.0.bias", &[e1]),
+        ("encoder.2.weight", &[e2, e1]),
+        ("encoder.2.bias", &[e2]),
+        ("encoder.4.weight", &[2 * z, e2]),
+        ("encoder.4.bias", &[2 * z]),
+        ("rnn.weight_ih_l0", &[4 * h, a + z]),
+        ("rnn.weight_hh_l0", &[4 * h, h]),
+        ("rnn.bias_ih_l0", &[4 * h]),
+        ("rnn.bias_hh_l0", &[4 * h]),
+        ("gmm_linear.weight", &[head, h]),
+        ("gmm_linear.bias", &[head]),
+        ("fc.weight", &[a, z + h]),
+        ("fc.bias", &[a]),
+    ];
+    let rng = Philox::new(seed);
+    let tensor = |step: usize, shape: &[usize]| {
+        let draw = |i| 4.0 * rng.uniform(Stream::SyntheticWeights, step as u64, i) - 2.0;
+        (shape.to_vec(), (0..shape.iter().product::<usize>() as u32).map(draw).collect())
+    };
+    shapes.into_iter().enumerate().map(|(step, (name, shape))| (name.to_string(), tensor(step, shape))).collect()
+}
+
+/// Packs with actions in -1..3 and no more than it takes.
+fn packed(tensors: &Tensors, settings: Settings) -> Result<Vec<u8>, String> {
+    let (mid, half) = (vec![1.0; settings.dims.action], vec![2.0; settings.dims.action]);
+    let provenance = BTreeMap::new();
+    pack(&Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance })
+}
+
+/// Every layer by name: its weights `[N][K]`, its biases `[N]`, and whether its outputs are an LSTM's.
+fn layers(tensors: &Tensors, dims: &Dims) -> Vec<(&'static str, Vec<Vec<f32>>, Vec<f32>, bool)> {
+    let matrix = |name: &str| -> Vec<Vec<f32>> {
+        let (shape, values) = &tensors[name];
+        values.chunks(shape[1]).map(<[f32]>::to_vec).collect()
+    };
+    let vector = |name: &str| tensors[name].1.clone();
+    let z = dims.latent;
+    let (encoder, encoder_bias) = (matrix("encoder.4.weight"), vector("encoder.4.bias"));
+    let gates = matrix("rnn.weight_ih_l0").into_iter().zip(matrix("rnn.weight_hh_l0"));
+    let gate_bias = vector("rnn.bias_ih_l0").into_iter().zip(vector("rnn.bias_hh_l0"));
+    vec![
+        ("encoder.0", matrix("encoder.0.weight"), vector("encoder.0.bias"), false),
+        ("encoder.2", matrix("encoder.2.weight"), vector("encoder.2.bias"), false),
+        ("encoder.mean", encoder[..z].to_vec(), encoder_bias[..z].to_vec(), false),
+        ("encoder.log_var", encoder[z..].to_vec(), encoder_bias[z..].to_vec(), false),
+        ("fc", matrix("fc.weight"), vector("fc.bias"), false),
+        ("rnn", gates.map(|(ih, hh)| [ih, hh].concat()).collect(), gate_bias.map(|(a, b)| a + b).collect(), true),
+        ("gmm_linear", matrix("gmm_linear.weight"), vector("gmm_linear.bias"), false),
+    ]
+}
+
+/// The nearest number of `digits` binary digits whose exponent is at least `smallest`, ties to even.
+fn nearest(value: f32, digits: i32, smallest: i32) -> f64 {
+    let value = f64::from(value);
+    let exponent = if value == 0.0 { smallest } else { (value.abs().log2().floor() as i32).max(smallest) };
+    let unit = f64::from(exponent - digits + 1).exp2();
+    (value / unit).round_ties_even() * unit
+}
+
+/// A tensor's elements as numbers.
+fn numbers(file: &File<'_>, name: &str) -> (Vec<usize>, Vec<f64>) {
+    let tensor = file.tensor(name).unwrap_or_else(|| panic!("no tensor `{name}`"));
+    let numbers = match tensor.dtype {
+        "F32" => tensor.data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
+        "I32" => tensor.data.chunks(4).map(|b| i32::from_le_bytes(b.try_into().unwrap()).into()).collect(),
+        "I8" => tensor.data.iter().map(|&b| f64::from(b as i8)).collect(),
+        "BF16" => {
+            tensor.data.chunks(2).map(|b| f32::from_bits(u32::from(b[0]) << 16 | u32::from(b[1]) << 24).into()).collect()
+        }
+        "F16" => tensor.data.chunks(2).map(|b| half_to_f64(u16::from_le_bytes([b[0], b[1]]))).collect(),
+        dtype => panic!("dtype {dtype}"),
+    };
+    (tensor.shape().to_vec(), numbers)
+}
+
+/// By the definition of binary16.
+fn half_to_f64(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 0x3ff));
+    assert!(exponent < 31, "{bits:04x} is not finite");
+    let magnitude =
+        if exponent == 0 { fraction * (-24_f64).exp2() } else { (1024.0 + fraction) * f64::from(exponent - 25).exp2() };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+/// The output that stands at `lane` of panel `panel`, by the prose of `layout`.
+fn output(lstm: bool, n: usize, width: usize, panel: usize, lane: usize) -> Option<usize> {
+    let place = panel * width + lane;
+    if !lstm {
+        return (place < n).then_some(place);
+    }
+    // Panels of sixteen units: sixteen input gates, sixteen forget gates, sixteen candidates, sixteen output gates.
+    let (gate, unit, hidden) = (lane / 16, panel * 16 + lane % 16, n / 4);
+    (unit < hidden).then_some(gate * hidden + unit)
+}
+
+#[test]
+fn every_weight_stands_at_its_place_in_every_precision() {
+    for (dims, precision) in [ODD, MIDDLE].into_iter().flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
+        let tensors = checkpoint(&dims, 1);
+        let bytes = packed(&tensors, settings(dims, precision)).unwrap();
+        let file = File::parse(&bytes).unwrap();
+        for (name, weights, bias, lstm) in layers(&tensors, &dims) {
+            let what = format!("{name}, {}", precision.name());
+            let (shape, stored) = numbers(&file, &format!("{name}.panels"));
+            let (count, groups, width) = (shape[0], shape[1], shape[2]);
+            let group = shape.get(3).copied().unwrap_or(1);
+            let (n, k) = (weights.len(), weights[0].len());
+            assert_eq!(group, [1, 1, 2, 4][precision as usize], "{what}");
+            assert_eq!(groups, k.div_ceil(group), "{what}");
+            assert_eq!(width, if lstm || n > 32 { 64 } else { n.div_ceil(16) * 16 }, "{what}");
+            let (mut stored, mut padding) = (stored.into_iter(), 0);
+            let (_, scales) =
+                if precision == Precision::I8 { numbers(&file, &format!("{name}.scale")) } else { Default::default() };
+            for (panel, g, lane, within) in nest([count, groups, width, group]) {
+                let input = group * g + if group == 4 { [0, 2, 1, 3][within] } else { within };
+                let weight = output(lstm, n, width, panel, lane).and_then(|row| weights[row].get(input));
+                let found = stored.next().unwrap();
+                let Some(&weight) = weight else {
+                    assert_eq!(found, 0.0, "{what}: padding at {panel}, {g}, {lane}, {within}");
+                    padding += 1;
+                    continue;
+                };
+                let expected = match precision {
+                    Precision::F32 => f64::from(weight),
+                    Precision::F16 => nearest(weight, 11, -14),
+                    Precision::Bf16 => nearest(weight, 8, -126),
+                    Precision::I8 => (f64::from(weight) / scales[panel * width + lane]).round(),
+                };
+                // The packer divides in binary32: next to a tie it may round the other way.
+                let slack = if precision == Precision::I8 {
+                    f64::from(u8::from(near_a_tie(weight, scales[panel * width + lane])))
+                } else {
+                    0.0
+                };
+                assert!((found - expected).abs() <= slack, "{what}: {found} for {weight} at {panel}, {g}, {lane}, {within}");
+            }
+            assert_eq!(stored.next(), None, "{what}");
+            assert_eq!(padding + n * k, count * groups * width * group, "{what}: every weight is stored once");
+
+            let (shape, stored) = numbers(&file, &format!("{name}.bias"));
+            assert_eq!(shape, [count * width], "{what}");
+            for (place, found) in stored.into_iter().enumerate() {
+                let expected = output(lstm, n, width, place / width, place % width).map_or(0.0, |row| bias[row]);
+                assert_eq!(found, f64::from(expected), "{what}: bias {place}");
+            }
+        }
+    }
+}
+
+fn near_a_tie(weight: f32, scale: f64) -> bool {
+    ((f64::from(weight) / scale).abs().fract() - 0.5).abs() < 1e-4
+}
+
+/// All indices of four nested loops, the last the fastest.
+fn nest([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
+}
+
+#[test]
+fn an_index_is_a_bijection_in_every_precision() {
+    let panels =
+        [Panels::dense(1, 1), Panels::dense(16, 3), Panels::dense(17, 5), Panels::dense(32, 4)].into_iter().chain([
+            Panels::dense(33, 6),
+            Panels::dense(65, 7),
+            Panels::dense(256, 9),
+            Panels::lstm(7, 11),
+            Panels::lstm(33, 10),
+        ]);
+    for (panels, precision) in panels.flat_map(|panels| Precision::ALL.map(|precision| (panels, precision))) {
+        // With the last group's padding as inputs, every place is taken once; without it, as many are left as there is padding.
+        let padded = panels.groups(precision) * precision.group();
+        for (inputs, free) in [(padded, 0), (panels.inputs, (padded - panels.inputs) * panels.outputs())] {
+            let places: BTreeSet<usize> = nest([1, panels.count, panels.width, inputs])
+                .map(|(_, panel, lane, k)| panels.index(precision, panel, lane, k))
+                .collect();
+            assert_eq!(places.len(), panels.outputs() * inputs, "{panels:?}, {precision:?}: no place twice");
+            assert!(places.last().unwrap() < &panels.len(precision), "{panels:?}, {precision:?}");
+            assert_eq!(places.len() + free, panels.len(precision), "{panels:?}, {precision:?}");
+        }
+        let shape = panels.shape(precision).into_iter().filter(|&axis| axis > 0).product::<usize>();
+        assert_eq!(shape, panels.len(precision), "{panels:?}, {precision:?}");
+        // What the kernels load: rows of whole 16 bytes, panels of whole 64.
+        let row = panels.width * precision.group() * precision.bytes();
+        assert_eq!((row % 16, panels.groups(precision) * row % 16), (0, 0), "{panels:?}, {precision:?}");
+    }
+}
+
+#[test]
+fn rows_stand_once_each() {
+    for hidden in [1, 7, 16, 17, 48] {
+        let panels = Panels::lstm(hidden, 1);
+        let row = Panels::lstm_row(hidden);
+        let mut rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, (0..4 * hidden).collect::<Vec<_>>());
+    }
+    for outputs in [1, 16, 17, 32, 33, 64, 65, 200] {
+        let panels = Panels::dense(outputs, 1);
+        let row = panels.dense_row(outputs);
+        let rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
+        assert_eq!(rows, (0..outputs).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_integer_weight_is_within_half_a_scale_of_its_value() {
+    let mut tensors = checkpoint(&MIDDLE, 3);
+    let (shape, weights) = tensors.get_mut("encoder.2.weight").unwrap();
+    let k = shape[1];
+    weights[..k].fill(0.0); // a row of zeros
+    weights[k..2 * k].fill(1e-45); // a row whose scale underflows
+    weights[2 * k..3 * k].fill(0.0);
+    (weights[2 * k], weights[2 * k + 1]) = (-1e30, 1.0); // a row that one weight rules
+    weights[3 * k..4 * k].fill(-0.0);
+    let bytes = packed(&tensors, settings(MIDDLE, Precision::I8)).unwrap();
+    let file = File::parse(&bytes).unwrap();
+    let mut rows = 0;
+    for (name, weights, _, lstm) in layers(&tensors, &MIDDLE) {
+        let (shape, stored) = numbers(&file, &format!("{name}.panels"));
+        let (scale_shape, scales) = numbers(&file, &format!("{name}.scale"));
+        let (sum_shape, sums) = numbers(&file, &format!("{name}.sum"));
+        assert_eq!((&scale_shape, &sum_shape), (&vec![shape[0] * shape[2]], &vec![shape[0] * shape[2]]), "{name}");
+        let panels = if lstm {
+            Panels::lstm(weights.len() / 4, weights[0].len())
+        } else {
+            Panels::dense(weights.len(), weights[0].len())
+        };
+        for place in 0..panels.outputs() {
+            let (panel, lane) = (place / panels.width, place % panels.width);
+            let (scale, sum) = (scales[place], sums[place]);
+            let Some(row) = output(lstm, weights.len(), panels.width, panel, lane) else {
+                assert_eq!((scale, sum), (0.0, 0.0), "{name}: padding");
+                continue;
+            };
+            let q = |input| stored[panels.index(Precision::I8, panel, lane, input)];
+            let (mut total, mut largest) = (0.0, 0.0_f64);
+            for (input, &weight) in weights[row].iter().enumerate() {
+                let error = (f64::from(weight) - q(input) * scale).abs();
+                // The quotient is rounded once before it is rounded to an integer.
+                assert!(
+                    error <= scale * (0.5 + 127.0 * f64::from(f32::EPSILON)) || scale == 0.0,
+                    "{name} [{row}, {input}]: {error}"
+                );
+                total += q(input);
+                largest = largest.max(q(input).abs());
+            }
+            let m = weights[row].iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+            assert_eq!(scale, f64::from(m / 127.0), "{name} [{row}]: the scale is that of the row's largest weight");
+            assert_eq!(sum, total, "{name} [{row}]");
+            assert_eq!(largest, if scale > 0.0 { 127.0 } else { 0.0 }, "{name} [{row}]: all levels are used");
+            rows += 1;
+        }
+    }
+    assert_eq!(rows, 101 + 50 + 47 + 47 + 33 + 4 * 37 + MIDDLE.mdn_outputs());
+    let (_, scales) = numbers(&file, "encoder.2.scale");
+    assert_eq!(&scales[..2], [0.0, 0.0]);
+    assert_eq!(scales[3], 0.0);
+}
+
+#[test]
+fn unpacking_is_the_inverse_of_packing() {
+    let digest = Some(0x0123_4567_89ab_cdef);
+    let quirks: BTreeMap<String, String> =
+        [("config", "env = \"Humanoid-v5\"\nseed = 0\n\t\\ é😀 \u{1}"), ("a", ""), ("zz.last", "{}")]
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .into();
+    for (dims, head, test) in [(ODD, true, true), (ODD, false, false), (MIDDLE, true, true), (MIDDLE, false, true)] {
+        let mut tensors = checkpoint(&dims, 5);
+        if !head {
+            tensors.remove(checkpoint::GMM_WEIGHT);
+        }
+        let rows = |width: usize| -> Vec<Vec<f32>> {
+            (0..3).map(|t| (0..width).map(|i| (t * 100 + i) as f32 - 50.5).collect()).collect()
+        };
+        let selftest = SelfTest { observations: rows(dims.obs), actions: rows(dims.action) };
+        let (low, high): (Vec<f32>, Vec<f32>) = (0..dims.action).map(|i| (-0.3 - i as f32, 0.7 * i as f32)).unzip();
+        let (mid, half) = action_map(&low, &high);
+        let settings = Settings { selftest_digest: digest.filter(|_| test), ..settings(dims, Precision::F32) };
+        let parts = Parts {
+            tensors: &tensors,
+            settings,
+            action_mid: &mid,
+            action_half: &half,
+            selftest: Some(&selftest).filter(|_| test),
+            provenance: &quirks,
+        };
+        let bytes = pack(&parts).unwrap();
+        let found = unpack(&bytes).unwrap();
+        assert_eq!(found.settings, settings);
+        assert_eq!((&found.action_mid, &found.action_half, &found.provenance), (&mid, &half, &quirks));
+        assert_eq!(found.selftest, if test { selftest.clone() } else { SelfTest::default() });
+        // The LSTM's two biases come back as one.
+        let mut expected = tensors.clone();
+        let hh = expected.insert("rnn.bias_hh_l0".into(), (vec![4 * dims.hidden], vec![0.0; 4 * dims.hidden])).unwrap().1;
+        expected.get_mut("rnn.bias_ih_l0").unwrap().1.iter_mut().zip(hh).for_each(|(ih, hh)| *ih += hh);
+        if !head {
+            expected.remove(checkpoint::GMM_BIAS);
+        }
+        assert_eq!(found.tensors, expected);
+
+        let (tensors, settings) = (&found.tensors, found.settings);
+        let (action_mid, action_half) = (&found.action_mid, &found.action_half);
+        let selftest = Some(&found.selftest).filter(|selftest| !selftest.actions.is_empty());
+        let again = Parts { tensors, settings, action_mid, action_half, selftest, provenance: &found.provenance };
+        assert!(pack(&again).unwrap() == bytes, "{dims:?}, head {head}, self-test {test}: the same bytes");
+    }
+}
+
+#[test]
+fn only_whole_weights_unpack() {
+    let tensors = checkpoint(&ODD, 1);
+    for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
+        let error = unpack(&packed(&tensors, settings(ODD, precision)).unwrap()).unwrap_err();
+        let name = precision.name();
+        assert_eq!(error, format!("metadata `precision`: expected f32 (the weights before rounding), found `{name}`"));
+    }
+    let bytes = packed(&tensors, settings(ODD, Precision::F32)).unwrap();
+    assert!(unpack(&bytes).is_ok());
+    for n in 0..bytes.len() {
+        let error = unpack(&bytes[..n]).unwrap_err();
+        assert_eq!(error.lines().count(), 1, "{n} bytes: {error}");
+    }
+}
+
+#[test]
+fn what_a_precision_cannot_hold_is_refused() {
+    // The least that rounds beyond the largest number, and the largest that does not.
+    let f16 = (65_520.0, 65_519.996);
+    let bf16 = (f32::from_bits(0x7f7f_8000), f32::from_bits(0x7f7f_7fff));
+    let names = [
+        ("encoder.0.weight", "encoder.0.panels"),
+        ("encoder.2.weight", "encoder.2.panels"),
+        ("encoder.4.weight", "encoder.mean.panels"),
+        ("fc.weight", "fc.panels"),
+        ("rnn.weight_ih_l0", "rnn.panels"),
+        ("rnn.weight_hh_l0", "rnn.panels"),
+        ("gmm_linear.weight", "gmm_linear.panels"),
+    ];
+    for (source, name) in names {
+        let with = |value: f32, precision| {
+            let mut tensors = checkpoint(&ODD, 1);
+            tensors.get_mut(source).unwrap().1[2] = value;
+            packed(&tensors, settings(ODD, precision))
+        };
+        for (precision, bad, good) in [
+            (Precision::F16, 1e6, 1e3),
+            (Precision::F16, f16.0, f16.1),
+            (Precision::F16, -f16.0, -f16.1),
+            (Precision::Bf16, f32::MAX, 1e38),
+            (Precision::Bf16, bf16.0, bf16.1),
+            (Precision::Bf16, -bf16.0, -bf16.1),
+        ] {
+            let expected = format!("tensor `{name}`: expected weights that {} can hold, found {bad}", precision.name());
+            assert_eq!(with(bad, precision).unwrap_err(), expected);
+            assert!(with(good, precision).is_ok(), "{source}: {good}");
+        }
+        for value in [f32::MAX, f32::MIN] {
+            assert!(with(value, Precision::F32).is_ok() && with(value, Precision::I8).is_ok(), "{source}: {value}");
+        }
+        for (precision, value) in Precision::ALL.into_iter().zip([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::NAN]) {
+            let expected = format!("tensor `{source}`: expected finite values, found {value} at 2");
+            assert_eq!(with(value, precision).unwrap_err(), expected);
+        }
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused() {
+    let whole = checkpoint(&ODD, 1);
+    for name in whole.keys() {
+        let mut tensors = whole.clone();
+        tensors.remove(name);
+        let result = packed(&tensors, settings(ODD, Precision::F32));
+        if name == checkpoint::GMM_WEIGHT {
+            assert!(File::parse(&result.unwrap()).unwrap().tensor("gmm_linear.panels").is_none(), "the head is optional");
+        } else {
+            assert_eq!(result.unwrap_err(), format!("tensor `{name}`: expected, not found"));
+        }
+        let mut tensors = whole.clone();
+        let shape = tensors[name].0.clone();
+        let longer: Vec<usize> = shape.iter().map(|axis| axis + 1).collect();
+        tensors.insert(name.clone(), (longer.clone(), vec![0.0; longer.iter().product()]));
+        let expected = format!("tensor `{name}`: expected shape {shape:?}, found {longer:?}");
+        assert_eq!(packed(&tensors, settings(ODD, Precision::I8)).unwrap_err(), expected);
+    }
+    for (mid, half, name, found) in [(0, 1, "mid", 0), (2, 1, "mid", 2), (1, 0, "half", 0), (1, 3, "half", 3)] {
+        let error = pack(&Parts {
+            tensors: &whole,
+            settings: settings(ODD, Precision::F32),
+            action_mid: &vec![0.0; mid],
+            action_half: &vec![0.0; half],
+            selftest: None,
+            provenance: &BTreeMap::new(),
+        });
+        assert_eq!(error.unwrap_err(), format!("action.{name}: expected 1 values, found {found}"));
+    }
+}
+
+#[test]
+fn settings_come_back_from_a_file() {
+    let tensors = checkpoint(&ODD, 1);
+    for choice in 0..4 * 2 * 2 * 2 {
+        let written = Settings {
+            dims: ODD,
+            precision: Precision::ALL[choice % 4],
+            obs_clip: [10.0, f32::MIN_POSITIVE, f32::MAX][choice % 3],
+            squash: [Squash::Clamp, Squash::Tanh][choice / 4 % 2],
+            acting: [Acting::Mean, Acting::Sampled][choice / 8 % 2],
+            target: [Target::Next, Target::Delta][choice / 16 % 2],
+            log_var_range: [[-10.0, 10.0], [0.1, 0.1], [-1e-45, 3.3e38]][choice % 3],
+            log_sigma_min: [-5.0, 0.1 + 0.2, -0.0][choice % 3],
+            reward_offset: [1e-7, -1.0 / 3.0, 16_777_217.0][choice % 3],
+            selftest_digest: None,
+        };
+        let bytes = packed(&tensors, written).unwrap();
+        assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
+    }
+    let dims = Dims { mixture: Mixture::PerDimension, ..ODD };
+    let written = settings(dims, Precision::F32);
+    let bytes = packed(&checkpoint(&dims, 1), written).unwrap();
+    assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
+}
+
+#[test]
+fn a_candidate_controller_is_arranged_as_the_files_is() {
+    let tensors = checkpoint(&MIDDLE, 9);
+    let bytes = packed(&tensors, settings(MIDDLE, Precision::F32)).unwrap();
+    let file = File::parse(&bytes).unwrap();
+    let (panels, bias) = controller_panels(&MIDDLE, &tensors["fc.weight"].1, &tensors["fc.bias"].1);
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
+    assert_eq!((wide(panels), wide(bias)), (numbers(&file, "fc.panels").1, numbers(&file, "fc.bias").1));
+}

@@ -1,0 +1,193 @@
+//! Is any file either refused in one line, or an agent that runs alike on every back end?
+//!
+//! An input's first byte says what the rest is: 0, a file as it stands; otherwise damage to a sound agent, so that the
+//! fuzzer need not find its way through the reader by itself.
+
+use crate::agents::sound;
+use crate::pieces::{Loose, Pieces};
+use crate::script::{ODD, Script, identical, same};
+use dreamstep_core::maths::CANONICAL_NAN;
+use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::reader::File;
+use dreamstep_core::rng::Philox;
+use dreamstep_core::schema::Target;
+use dreamstep_fixtures::synthetic;
+use dreamstep_runtime::{Agent, Backend, LoadError, Model, memory_len};
+
+/// See above.
+pub fn run(input: &[u8]) {
+    match input.split_first() {
+        None => {}
+        Some((0, file)) => load(file),
+        Some((&form, script)) => load(&damaged(&sound()[usize::from(form) % sound().len()], &mut Script(script))),
+    }
+}
+
+/// Values that metadata have, nearly have, or must not have.
+#[rustfmt::skip] // a table
+const VALUES: [&str; 34] = [
+    "", "0", "1", "2", "3", "5", "16", "17", "32", "64", "65", "65536", "65537", "-1", "1.0", "0.1", "-0", "1e-45",
+    "1e38", "1e39", "inf", "NaN", "clamp", "tanh", "z", "delta", "mean", "sampled", "joint", "per-dimension",
+    "f32", "f16", "bf16", "i8",
+];
+const DTYPES: [&str; 8] = ["F32", "F16", "BF16", "I8", "U8", "I32", "F64", "F4"];
+
+/// `sound` after the script's changes.
+fn damaged(sound: &Pieces, script: &mut Script<'_>) -> Vec<u8> {
+    let mut pieces = sound.clone();
+    let mut shift = 0;
+    let mut bytes = Vec::new(); // to be changed once the file is whole: place, value
+    for _ in 0..32 {
+        if script.is_empty() {
+            break;
+        }
+        let what = script.byte() % 14;
+        let keys = pieces.metadata.len();
+        let value = script.byte(); // which key or which tensor, or the new value
+        match what {
+            0 | 1 => {
+                let text = match what {
+                    0 => String::from_utf8_lossy(script.bytes(24)).into_owned(),
+                    _ => (*script.pick(&VALUES)).to_string(),
+                };
+                if let Some(slot) = pieces.metadata.values_mut().nth(usize::from(value) % keys.max(1)) {
+                    *slot = text;
+                }
+            }
+            2 => {
+                if let Some(key) = pieces.metadata.keys().nth(usize::from(value) % keys.max(1)).cloned() {
+                    pieces.metadata.remove(&key);
+                }
+            }
+            3 => bytes.push((script.below(1 << 16), value)),
+            4 => shift = usize::from(value) % 65,
+            _ if pieces.tensors.is_empty() => {}
+            _ => {
+                let at = usize::from(value) % pieces.tensors.len();
+                damage(&mut pieces, at, what, script);
+            }
+        }
+    }
+    let mut file = pieces.bytes(shift);
+    for (place, value) in bytes {
+        match file.len() {
+            0 => {}
+            length => file[place % length] = value,
+        }
+    }
+    file
+}
+
+/// One change to the tensor at `at`.
+fn damage(pieces: &mut Pieces, at: usize, what: u8, script: &mut Script<'_>) {
+    let count = pieces.tensors.len();
+    let Loose { name, dtype, shape, data } = &mut pieces.tensors[at];
+    match what {
+        5 | 6 => {
+            // One value, any or an odd one.
+            let slots = data.as_chunks_mut::<4>().0;
+            let slot = script.below(slots.len());
+            let value = if what == 5 { script.float() } else { *script.pick(&ODD) };
+            if let Some(slot) = slots.get_mut(slot) {
+                *slot = value.to_le_bytes();
+            }
+        }
+        7 => {
+            // Every value, so that sums overflow.
+            let value = script.pick(&ODD).to_le_bytes();
+            data.as_chunks_mut().0.fill(value);
+        }
+        8 => *dtype = (*script.pick(&DTYPES)).to_string(),
+        9 | 10 => {
+            // Another shape; with 10, data to fit.
+            let axis = script.below(shape.len() + 1);
+            let size = script.below(300);
+            match shape.get_mut(axis) {
+                Some(slot) => *slot = size,
+                None => shape.push(size),
+            }
+            let fitting = shape.iter().try_fold(4_usize, |product, &axis| product.checked_mul(axis)).unwrap_or(usize::MAX);
+            if what == 10 && fitting <= 1 << 20 {
+                data.resize(fitting, 0);
+            }
+        }
+        11 => *name = String::from_utf8_lossy(script.bytes(24)).into_owned(),
+        12 => drop(pieces.tensors.remove(at)),
+        _ => {
+            let other = script.below(count);
+            pieces.tensors.swap(at, other);
+        }
+    }
+}
+
+/// The property.
+fn load(file: &[u8]) {
+    let bytes = AlignedBytes::new(file);
+    let models = match (Model::load_with(&bytes, Backend::Portable), Model::load(&bytes)) {
+        (Ok(portable), Ok(widest)) => [portable, widest],
+        (Err(portable), Err(widest)) => {
+            let message = widest.to_string();
+            assert_eq!(portable.to_string(), message, "the back ends refuse differently");
+            assert_eq!(message.lines().count(), 1, "not one line: {message:?}");
+            return;
+        }
+        (portable, widest) => panic!("one back end refuses: {:?}, {:?}", portable.err(), widest.err()),
+    };
+    let moved = AlignedBytes::new(&[&[0], file].concat());
+    assert!(matches!(Model::load(&moved[1..]), Err(LoadError::Misaligned { .. })), "loaded a byte off its boundary");
+    let file = File::parse(&bytes).expect("it loaded");
+    for tensor in file.tensors().filter(|tensor| tensor.dtype == "F32") {
+        let (values, _) = tensor.data.as_chunks();
+        assert!(values.iter().all(|&value| f32::from_le_bytes(value).is_finite()), "loaded `{}`, not finite", tensor.name);
+    }
+    live(&models);
+}
+
+/// The self-test, then four steps of two agents side by side.
+fn live(models: &[Model<'_>; 2]) {
+    let dims = *models[0].dims();
+    let mut memory = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
+    let [first, second] = &mut memory;
+    let tests = [models[0].self_test(first), models[1].self_test(second)].map(|result| format!("{result:?}"));
+    assert_eq!(tests[0], tests[1], "the self-test");
+    // Means of the next latent are the head's outputs as they stand; of its change, they are sums.
+    let prediction_is_raw = models[0].settings().target == Target::Next;
+    let mut agents = [Agent::new(&models[0], first).unwrap(), Agent::new(&models[1], second).unwrap()];
+    for t in 0..4 {
+        let observation = synthetic::observation(&dims, 5, t);
+        let actions = agents.each_mut().map(|agent| {
+            let mut action = vec![0.0; dims.action];
+            agent.step(&observation, &mut action).expect("a step does not fail on the model");
+            action
+        });
+        assert!(identical(&actions[0], &actions[1]), "step {t}: actions {actions:?}");
+        let states = agents.each_ref().map(|a| [a.hidden(), a.cell(), a.latent(), a.unit_action()].concat());
+        assert!(identical(&states[0], &states[1]), "step {t}: states {states:?}");
+        let strange = |value: &&f32| value.is_nan() && value.to_bits() != CANONICAL_NAN.to_bits();
+        assert_eq!(states[0].iter().chain(&actions[0]).find(strange), None, "step {t}: a NaN that is not the canonical one");
+        let units = agents[0].unit_action().iter().chain(agents[0].hidden());
+        assert!(units.clone().all(|u| u.is_nan() || u.abs() <= 1.0), "step {t}: an action or h beyond ±1");
+        let digests = agents.each_mut().map(|agent| (agent.digest(), agent.proof_digest()));
+        assert_eq!(digests[0], digests[1], "step {t}: digests");
+        let dreams = agents.each_mut().map(|agent| {
+            let prediction = agent.predict()?;
+            if prediction_is_raw {
+                let means = (0..dims.mixtures).flat_map(|k| (0..dims.latent).map(move |i| prediction.mean(k, i)));
+                assert_eq!(
+                    means.into_iter().find(|mean| strange(&mean)),
+                    None,
+                    "step {t}: the head's NaN is not the canonical one"
+                );
+            }
+            let (mut sampled, mut expected) = (vec![0.0; dims.latent], vec![0.0; dims.latent]);
+            prediction.sample_latent(1.0, Philox::new(6), t, &mut sampled);
+            prediction.expected_latent(&mut expected);
+            Some([sampled, expected, vec![prediction.reward(), prediction.terminal_probability()]].concat())
+        });
+        assert_eq!(dreams[0].is_some(), models[0].has_mdn());
+        assert!(
+            same(&dreams[0].clone().unwrap_or_default(), &dreams[1].clone().unwrap_or_default()),
+            "step {t}: {dreams:?}"
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! What does an agent cost on a microcontroller? Steps the shipped Humanoid agent from flash, prints its state's digest, which is
+//! the host's, and per step the stack that it used and the instructions that it took.
+//!
+//! Run it under QEMU with `-icount shift=0`: an instruction then takes 1 ns of the emulated clock, and the counts repeat.
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use core::ptr;
+use cortex_m::Peripherals;
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::entry;
+use dreamstep_conformance::{SHIPPED_STEPS, observe};
+use dreamstep_fixtures::HUMANOID;
+use dreamstep_runtime::{Agent, Dims, Model, memory_len};
+use semihosting::{println, process};
+
+const DIMS: Dims = Dims::HUMANOID;
+/// The boards clock the processor with 25 MHz.
+const NS_PER_TICK: u32 = 40;
+/// How far below itself a caller looks for used stack.
+const LOOK: usize = 32 * 1024;
+const PAINT: u32 = 0xdead_beef;
+
+#[entry]
+fn main() -> ! {
+    static mut MEMORY: [f32; memory_len(&DIMS)] = [0.0; memory_len(&DIMS)];
+    static mut OBSERVATION: [f32; DIMS.obs] = [0.0; DIMS.obs];
+    static mut ACTION: [f32; DIMS.action] = [0.0; DIMS.action];
+    let mut clock = Peripherals::take().expect("taken once").SYST;
+    clock.set_clock_source(SystClkSource::Core);
+    clock.set_reload(0x00ff_ffff);
+    clock.clear_current();
+    clock.enable_counter();
+
+    let model = Model::load(HUMANOID).expect("the shipped agent is valid");
+    model.self_test(MEMORY).expect("this processor computes what the packer's did");
+    let mut agent = Agent::new(&model, MEMORY).expect("memory_len is enough");
+    let (mut act, mut advance) = (Cost::default(), Cost::default());
+    for t in 0..SHIPPED_STEPS {
+        observe(t, OBSERVATION);
+        act.measure(|| agent.act(OBSERVATION, ACTION).expect("the observation is valid"));
+        advance.measure(|| agent.advance().expect("act came before"));
+    }
+    println!("# portable");
+    println!("shipped f32 16-steps {:016x}", agent.digest());
+    for (call, cost) in [("act", &act), ("advance", &advance)] {
+        println!("= {call}: {} instructions, {} bytes of stack", cost.instructions(), cost.stack);
+    }
+    let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
+    println!("= step: {instructions} instructions, {stack} bytes of stack, {} bytes of agent memory", size_of_val(MEMORY));
+    process::exit(0)
+}
+
+/// What a call took.
+#[derive(Default)]
+struct Cost {
+    calls: u32,
+    ticks: u32,
+    stack: usize,
+}
+
+impl Cost {
+    #[inline(never)]
+    fn measure(&mut self, mut call: impl FnMut()) {
+        let stack = paint();
+        let before = SYST::get_current();
+        call();
+        // The counter has 24 bits and counts down.
+        self.ticks += before.wrapping_sub(SYST::get_current()) & 0x00ff_ffff;
+        self.calls += 1;
+        self.stack = self.stack.max(used(stack));
+    }
+
+    fn instructions(&self) -> u32 {
+        self.ticks / self.calls * NS_PER_TICK
+    }
+}
+
+/// Fills the unused stack below the caller and returns where it ends.
+#[inline(always)]
+fn paint() -> *mut u32 {
+    let top: *mut u32;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) top, options(nomem, nostack, preserves_flags)) };
+    for i in 1..=LOOK / 4 {
+        // SAFETY: below the stack pointer, above the statics (the boards have 4 MB of RAM), and no interrupt is on: nobody's.
+        unsafe { ptr::write_volatile(top.wrapping_sub(i), PAINT) };
+    }
+    top
+}
+
+/// Bytes below `top` down to the lowest that is no longer painted.
+#[inline(always)]
+fn used(top: *mut u32) -> usize {
+    // SAFETY: the words that `paint` wrote.
+    let painted = |i: &usize| unsafe { ptr::read_volatile(top.wrapping_sub(*i)) } == PAINT;
+    4 * (LOOK / 4 - (1..=LOOK / 4).rev().take_while(painted).count())
+}

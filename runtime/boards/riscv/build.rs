@@ -1,0 +1,8 @@
+//! Hands the board's memory and riscv-rt's linker script to the linker.
+
+fn main() {
+    println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rustc-link-search={}", std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    println!("cargo::rustc-link-arg=-Tmemory.x");
+    println!("cargo::rustc-link-arg=-Tlink.x");
+}

@@ -1,0 +1,193 @@
+//! Does this target compute the same bits? One suite for all: a robot's microcontroller, a browser, a server. It reduces what an
+//! agent computes to digests, and a target conforms if it prints those of `digests.txt`, which the portable back end made.
+//!
+//! | check | digest of |
+//! |---|---|
+//! | `exp`, `tanh`, … (agent `maths`) | the function over inputs of every exponent, both signs, infinities and NaN |
+//! | `act` | one action |
+//! | `advance` | the recurrent state after one step |
+//! | `mixture` | what the MDN head makes of that state |
+//! | `1000-steps` | the recurrent state after 1,000 steps |
+//! | `100-samples` | a sampled next latent after each of 100 further steps |
+//! | `dream` | where a dream of 1,000 ticks ended |
+//! | `dreams-1`, `dreams-7`, `dreams-64` | where each dream of a batch stood after 20 ticks |
+//! | `16-steps` (agent `shipped`) | the shipped Humanoid agent's recurrent state after 16 steps |
+//!
+//! Observations are Philox draws, so nothing but the agents is stored. `make cross` runs the suite on every target that can be
+//! emulated; `cargo test -p dreamstep-conformance` runs it on this machine's back ends. Where a new check or agent adds lines,
+//! `cargo run --release -p dreamstep-conformance --features humanoid portable > runtime/conformance/digests.txt` makes the table
+//! anew; where lines change, values broke.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use dreamstep_core::digest::Digest;
+use dreamstep_core::dims::{Dims, Mixture};
+use dreamstep_core::maths;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len, memory_len};
+
+/// Bytes on a 64-byte boundary.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
+
+macro_rules! embedded {
+    ($name:literal) => {{
+        static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name)));
+        &FILE.0
+    }};
+}
+
+/// A packed agent.
+struct File {
+    agent: &'static str,
+    precision: &'static str,
+    dims: Dims,
+    bytes: &'static [u8],
+}
+
+/// What `build.rs` packed.
+const FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// Draws observations and samples.
+const RNG: Philox = Philox::new(7);
+
+/// How many `f32` [`run`] works in.
+pub const MEMORY: usize = {
+    let (mut most, mut i) = (0, 0);
+    while i < FILES.len() {
+        let needed = memory_needed(&FILES[i].dims);
+        if needed > most {
+            most = needed;
+        }
+        i += 1;
+    }
+    most
+};
+
+/// The agent's own or that of the largest batch of dreams, and room for an observation, an action and a latent vector.
+const fn memory_needed(dims: &Dims) -> usize {
+    let (agent, dreams) = (memory_len(dims), dreams_memory_len(dims, BATCHES[BATCHES.len() - 1].1));
+    dims.obs + dims.action + dims.latent + if agent > dreams { agent } else { dreams }
+}
+
+/// Batches of dreams, the largest last.
+const BATCHES: [(&str, usize); 3] = [("dreams-1", 1), ("dreams-7", 7), ("dreams-64", 64)];
+
+/// Runs every check on `backend` and tells `emit` the agent, the precision, the check and the digest. `memory` holds at least
+/// [`MEMORY`] values.
+///
+/// # Panics
+/// Where the runtime refuses what it must accept: the suite has failed then. Also where this processor lacks the back end.
+pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str, &str, u64)) {
+    functions(&mut |check, digest| emit("maths", "f32", check, digest));
+    for file in FILES {
+        let model = Model::load_with(file.bytes, backend).expect("the suite's agents are valid");
+        agent(&model, memory, &mut |check, digest| emit(file.agent, file.precision, check, digest));
+    }
+    #[cfg(feature = "humanoid")]
+    {
+        let model = Model::load_with(dreamstep_fixtures::HUMANOID, backend).expect("the shipped agent is valid");
+        let (observation, memory) = memory.split_at_mut(model.dims().obs);
+        let (action, memory) = memory.split_at_mut(model.dims().action);
+        let mut agent = Agent::new(&model, memory).expect("MEMORY is enough");
+        for t in 0..SHIPPED_STEPS {
+            observe(t, observation);
+            agent.step(observation, action).expect("the observation is valid");
+        }
+        emit("shipped", "f32", "16-steps", agent.digest());
+    }
+}
+
+/// Length of the shipped agent's check.
+pub const SHIPPED_STEPS: u64 = 16;
+
+/// Observation `t`, uniform in ±3.
+pub fn observe(t: u64, observation: &mut [f32]) {
+    for (i, value) in observation.iter_mut().enumerate() {
+        *value = 6.0 * RNG.uniform(Stream::SyntheticObservation, t, i as u32) - 3.0;
+    }
+}
+
+/// The functions of [`dreamstep_core::maths`], one lane at a time.
+fn functions(emit: &mut dyn FnMut(&str, u64)) {
+    // A prime stride over all bit patterns.
+    let mut function = |name, f: fn(f32) -> f32| {
+        let inputs = (0..=u32::MAX).step_by(1_000_003).map(f32::from_bits);
+        emit(name, inputs.fold(Digest::default(), |digest, x| digest.update(&[f(x)])).value());
+    };
+    function("exp", maths::exp);
+    function("sigmoid", maths::sigmoid);
+    function("tanh", maths::tanh);
+    function("ln", maths::ln);
+    // Of the numbers that have one: for the others it gives NaN, but not the one NaN that the others give.
+    function("sqrt", |x| maths::Lane::sqrt(if x >= 0.0 { x } else { 0.0 }));
+
+    let mut normal = [0.0; 64];
+    let digest = (0..64).fold(Digest::default(), |digest, step| {
+        RNG.fill_normal(Stream::Latent, step, &mut normal);
+        digest.update(&normal)
+    });
+    emit("normal", digest.value());
+}
+
+/// The checks of one agent.
+fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
+    let dims = *model.dims();
+    let (observation, memory) = memory.split_at_mut(dims.obs);
+    let (action, memory) = memory.split_at_mut(dims.action);
+    let (z, memory) = memory.split_at_mut(dims.latent);
+    let mut agent = Agent::new(model, &mut *memory).expect("MEMORY is enough");
+
+    observe(0, observation);
+    agent.act(observation, action).expect("the observation is valid");
+    emit("act", Digest::of(action));
+    agent.advance().expect("act came before");
+    emit("advance", agent.digest());
+
+    let prediction = agent.predict().expect("the suite's agents have an MDN head");
+    let mut digest = Digest::default().update(&[prediction.reward(), prediction.terminal_probability()]);
+    for k in 0..dims.mixtures {
+        for i in 0..dims.latent {
+            digest = digest.update(&[prediction.weight(k, i), prediction.mean(k, i), prediction.sigma(k, i)]);
+        }
+    }
+    emit("mixture", digest.value());
+
+    for t in 1..1_000 {
+        observe(t, observation);
+        agent.step(observation, action).expect("the observation is valid");
+    }
+    emit("1000-steps", agent.digest());
+
+    let mut samples = Digest::default();
+    for t in 1_000..1_100 {
+        observe(t, observation);
+        agent.step(observation, action).expect("the observation is valid");
+        let prediction = agent.predict().expect("the suite's agents have an MDN head");
+        prediction.sample_latent(1.15, RNG, t, z);
+        samples = samples.update(z);
+    }
+    emit("100-samples", samples.value());
+
+    // Dreams begin where the agent's newest observation is.
+    z.copy_from_slice(agent.latent());
+    let options = DreamOptions { seed: 7, temperature: 1.15, ending: Ending::Never };
+    let mut dreams = Dreams::new(model, &mut *memory, 1, options).expect("MEMORY is enough");
+    dreams.start(0, 0, Start { latent: z, state: None }).expect("the latent is finite");
+    for _ in 0..1_000 {
+        dreams.step();
+    }
+    emit("dream", dreams.digest(0));
+    for (name, count) in BATCHES {
+        let options = DreamOptions { ending: Ending::Sampled, ..options };
+        let mut dreams = Dreams::new(model, &mut *memory, count, options).expect("MEMORY is enough");
+        for index in 0..count {
+            dreams.start(index, index as u32, Start { latent: z, state: None }).expect("the latent is finite");
+        }
+        for _ in 0..20 {
+            dreams.step();
+        }
+        let all = (0..count).fold(Digest::default(), |all, i| all.update_bytes(&dreams.digest(i).to_le_bytes()));
+        emit(name, all.value());
+    }
+}
