@@ -15,6 +15,9 @@ pub const LANES: usize = 16;
 /// The largest value any single dimension may have. Caps the memory that a model file can ask for.
 pub const MAX_DIM: usize = 1 << 16;
 
+/// Most outputs of the MDN head: what an agent's memory is sized by, even where a file leaves the head out.
+pub const MAX_MDN_OUTPUTS: u64 = 1 << 20;
+
 /// What one mixture of Gaussians spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mixture {
@@ -61,6 +64,17 @@ impl Dims {
     #[must_use]
     pub const fn mdn_outputs(&self) -> usize {
         2 * self.latent * self.mixtures + self.mixture_logits() + 2
+    }
+
+    /// Whether the MDN head has at most [`MAX_MDN_OUTPUTS`]. In 64 bits: the product of two dims may not fit a small machine's usize.
+    #[must_use]
+    pub const fn mdn_outputs_fit(&self) -> bool {
+        let (z, k) = (self.latent as u64, self.mixtures as u64);
+        let logits = match self.mixture {
+            Mixture::Joint => k,
+            Mixture::PerDimension => k * z,
+        };
+        2 * z * k + logits + 2 <= MAX_MDN_OUTPUTS
     }
 
     /// Inputs of the LSTM: `[a, z, h]`.

@@ -8,9 +8,6 @@ use crate::names::{metadata as key, packed};
 use crate::precision::Precision;
 use crate::reader::File;
 
-/// Most outputs of the MDN head: what an agent's memory is sized by, even where a file leaves the head out.
-const MAX_MDN_OUTPUTS: u64 = 1 << 20;
-
 /// How the controller's linear output becomes an action in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Squash {
@@ -174,10 +171,7 @@ impl Settings {
             mixture: one_of(file, key::GMM_MIXTURE, "joint or per-dimension", &MIXTURES)?,
             encoder: [dim(file, key::DIM_ENCODER[0])?, dim(file, key::DIM_ENCODER[1])?],
         };
-        // In 64 bits: the product of two dims may not fit a small machine's usize.
-        let (z, k) = (dims.latent as u64, dims.mixtures as u64);
-        let logits = if dims.mixture == Mixture::Joint { k } else { k * z };
-        if 2 * z * k + logits + 2 > MAX_MDN_OUTPUTS {
+        if !dims.mdn_outputs_fit() {
             let found = value(file, key::DIM_MIXTURES)?;
             let expected = "at most 1048576 outputs of the MDN head";
             return Err(LoadError::BadValue { key: key::DIM_MIXTURES, expected, found });

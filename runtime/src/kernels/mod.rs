@@ -200,6 +200,7 @@ ladder! { $
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128 = simd128;
 }
+#[allow(clippy::single_component_path_imports)] // a path to the macro, which `ladder` defines
 pub(crate) use dispatch;
 
 /// The layers as methods of a token type, compiled for its instruction set. The bodies are generic and always inlined, so each is
