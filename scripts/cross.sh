@@ -86,12 +86,12 @@ host() { cargo run --release --locked --quiet -p dreamstep-conformance --feature
 aarch64() {
   local target=aarch64-unknown-linux-gnu
   with_tools env RUSTFLAGS="-Clinker=aarch64-linux-gnu-gcc -Ctarget-feature=+crt-static" cargo build --release --locked --quiet \
-    --target $target --target-dir "$out/one" -p dreamstep-conformance --features humanoid >&2
+    --target $target --target-dir "$out/one" -p dreamstep-conformance --features humanoid >&2 || return
   with_tools qemu-aarch64 "$out/one/$target/release/dreamstep-conformance"
 }
 
 wasm() {
-  build two wasm wasm32-unknown-unknown "${1:--Ctarget-feature=-simd128}"
+  build two wasm wasm32-unknown-unknown "${1:--Ctarget-feature=-simd128}" || return # `set -e` does not reach in here
   node runtime/boards/wasm/run.mjs "$out/two/wasm32-unknown-unknown/release/dreamstep_wasm.wasm"
 }
 
@@ -102,7 +102,7 @@ cortex-m7() { cortex mps2-an500 cortex-m7 -Ctarget-cpu=cortex-m7; }
 
 cortex() {
   local machine=$1 cpu=$2 built=$out/one/thumbv7em-none-eabihf/release
-  build one mps2 thumbv7em-none-eabihf "$3" --bins --examples
+  build one mps2 thumbv7em-none-eabihf "$3" --bins --examples || return
   emulate arm -machine "$machine" -cpu "$cpu" -kernel "$built/dreamstep-mps2"
   emulate arm -machine "$machine" -cpu "$cpu" -icount shift=0 -kernel "$built/examples/agent"
   size -A "$built/examples/agent" | awk -v model="$(stat -c %s fixtures/data/humanoid.safetensors)" '
@@ -115,7 +115,7 @@ riscv64() { riscv riscv64gc 64; }
 riscv32() { riscv riscv32imac 32; }
 
 riscv() {
-  build two riscv "$1-unknown-none-elf" ""
+  build two riscv "$1-unknown-none-elf" "" || return
   emulate "riscv$2" -machine virt -bios none -kernel "$out/two/$1-unknown-none-elf/release/dreamstep-riscv"
 }
 

@@ -43,10 +43,10 @@ for target in $TARGETS; do
     kept=fuzz/work/$target.kept
     rm -rf "$kept"
     mkdir "$kept"
-    # The fewest inputs that reach what all of them reach. Whole agents are left out: they are the hostile files, and go
-    # stale.
-    fuzz run "$target" "$kept" "$work" "fuzz/corpus/$target" -- -set_cover_merge=1 -max_len="$most"
-    find "$kept" -size +1023c -delete
+    # The fewest inputs that reach each place in the code that any of them reaches; how often does not count, or there would be
+    # thousands. Whole agents are left out: they are the hostile files, and go stale.
+    fuzz run "$target" "$kept" "$work" "fuzz/corpus/$target" -- -set_cover_merge=1 -use_counters=0 -max_len="$most"
+    find "$kept" -type f -size +1023c -delete
     rm -rf "fuzz/corpus/$target"
     mv "$kept" "fuzz/corpus/$target"
   fi

@@ -13,7 +13,7 @@
 //!
 //! # i8
 //!
-//! Weights have a scale for each output and a factor for each input, `w[n,k] ≈ q[n,k]·s[n]/c[k]`. A layer's inputs become integers anew
+//! Weights have a scale for each output and a factor for each input, `w[n,k] ≈ q[n,k]·s[n]·c[k]`. A layer's inputs become integers anew
 //! at each step, with one scale for the whole vector:
 //!
 //! ```text

@@ -138,6 +138,14 @@ fn output(lstm: bool, n: usize, width: usize, panel: usize, lane: usize) -> Opti
     (unit < hidden).then_some(gate * hidden + unit)
 }
 
+/// What an agent's layers are stored in: an i8 file's last layer of the encoder and its controller are f16.
+fn stored_in(name: &str, precision: Precision) -> Precision {
+    match name {
+        "encoder.mean" | "encoder.log_var" | "fc" if precision == Precision::I8 => Precision::F16,
+        _ => precision,
+    }
+}
+
 #[test]
 fn every_weight_stands_at_its_place_in_every_precision() {
     for (dims, precision) in [ODD, MIDDLE].into_iter().flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
@@ -145,7 +153,10 @@ fn every_weight_stands_at_its_place_in_every_precision() {
         let bytes = packed(&tensors, settings(dims, precision)).unwrap();
         let file = File::parse(&bytes).unwrap();
         for (name, weights, bias, lstm) in layers(&tensors, &dims) {
+            let precision = stored_in(name, precision);
             let what = format!("{name}, {}", precision.name());
+            let dtype = file.tensor(&format!("{name}.panels")).unwrap().dtype;
+            assert_eq!(dtype, ["F32", "F16", "BF16", "I8"][precision as usize], "{what}");
             let (shape, stored) = numbers(&file, &format!("{name}.panels"));
             let (count, groups, width) = (shape[0], shape[1], shape[2]);
             let group = shape.get(3).copied().unwrap_or(1);
@@ -153,9 +164,10 @@ fn every_weight_stands_at_its_place_in_every_precision() {
             assert_eq!(group, [1, 1, 2, 4][precision as usize], "{what}");
             assert_eq!(groups, k.div_ceil(group), "{what}");
             assert_eq!(width, if lstm || n > 32 { 64 } else { n.div_ceil(16) * 16 }, "{what}");
+            let integers = precision == Precision::I8;
+            let part = |part: &str| if integers { numbers(&file, &format!("{name}.{part}")).1 } else { Vec::new() };
+            let (scales, factors) = (part("scale"), part("input"));
             let (mut stored, mut padding) = (stored.into_iter(), 0);
-            let (_, scales) =
-                if precision == Precision::I8 { numbers(&file, &format!("{name}.scale")) } else { Default::default() };
             for (panel, g, lane, within) in nest([count, groups, width, group]) {
                 let input = group * g + if group == 4 { [0, 2, 1, 3][within] } else { within };
                 let weight = output(lstm, n, width, panel, lane).and_then(|row| weights[row].get(input));
@@ -165,17 +177,16 @@ fn every_weight_stands_at_its_place_in_every_precision() {
                     padding += 1;
                     continue;
                 };
-                let expected = match precision {
-                    Precision::F32 => f64::from(weight),
-                    Precision::F16 => nearest(weight, 11, -14),
-                    Precision::Bf16 => nearest(weight, 8, -126),
-                    Precision::I8 => (f64::from(weight) / scales[panel * width + lane]).round(),
-                };
-                // The packer divides in binary32: next to a tie it may round the other way.
-                let slack = if precision == Precision::I8 {
-                    f64::from(u8::from(near_a_tie(weight, scales[panel * width + lane])))
-                } else {
-                    0.0
+                let (expected, slack) = match precision {
+                    Precision::F32 => (f64::from(weight), 0.0),
+                    Precision::F16 => (nearest(weight, 11, -14), 0.0),
+                    Precision::Bf16 => (nearest(weight, 8, -126), 0.0),
+                    Precision::I8 => {
+                        let exact = f64::from(weight) * factors[input].recip() / scales[panel * width + lane];
+                        // The packer divides in binary32: next to a tie it may round the other way.
+                        let tie = (exact.abs().fract() - 0.5).abs() < 1e-4;
+                        (exact.round(), f64::from(u8::from(tie)))
+                    }
                 };
                 assert!((found - expected).abs() <= slack, "{what}: {found} for {weight} at {panel}, {g}, {lane}, {within}");
             }
@@ -190,10 +201,6 @@ fn every_weight_stands_at_its_place_in_every_precision() {
             }
         }
     }
-}
-
-fn near_a_tie(weight: f32, scale: f64) -> bool {
-    ((f64::from(weight) / scale).abs().fract() - 0.5).abs() < 1e-4
 }
 
 /// All indices of four nested loops, the last the fastest.
@@ -247,6 +254,22 @@ fn rows_stand_once_each() {
     }
 }
 
+/// By the definition in `precision`: for the exponent `tenths`/10, each input's factor and each output's scale.
+fn factors(weights: &[Vec<f32>], tenths: i32) -> (Vec<f64>, Vec<f64>) {
+    let column = |k: usize| weights.iter().map(|row| f64::from(row[k].abs())).fold(0.0, f64::max);
+    let power = |m: f64| if m > 0.0 { m.powf(f64::from(tenths) / 10.0) } else { 0.0 };
+    let factors: Vec<f64> = (0..weights[0].len()).map(|k| power(column(k))).collect();
+    let part = |(&w, &c): (&f32, &f64)| if c > 0.0 { f64::from(w.abs()) / c } else { 0.0 };
+    let scales = weights.iter().map(|row| row.iter().zip(&factors).map(part).fold(0.0, f64::max) / 127.0).collect();
+    (factors, scales)
+}
+
+/// The error that the packer is to make least.
+fn expected_error((factors, scales): &(Vec<f64>, Vec<f64>)) -> f64 {
+    let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>();
+    squares(factors) * squares(scales)
+}
+
 #[test]
 fn an_integer_weight_is_within_half_a_scale_of_its_value() {
     let mut tensors = checkpoint(&MIDDLE, 3);
@@ -254,52 +277,70 @@ fn an_integer_weight_is_within_half_a_scale_of_its_value() {
     let k = shape[1];
     weights[..k].fill(0.0); // a row of zeros
     weights[k..2 * k].fill(1e-45); // a row whose scale underflows
-    weights[2 * k..3 * k].fill(0.0);
-    (weights[2 * k], weights[2 * k + 1]) = (-1e30, 1.0); // a row that one weight rules
-    weights[3 * k..4 * k].fill(-0.0);
+    weights[2 * k..3 * k].fill(-0.0);
+    weights.chunks_mut(k).for_each(|row| row[5] = 0.0); // an input that is never used
+    weights.chunks_mut(k).for_each(|row| row[7] *= 1e3); // one that is strong everywhere
+    let (shape, weights) = tensors.get_mut("encoder.0.weight").unwrap();
+    (weights[0], weights[1]) = (-1e30, 1.0); // a weight that rules its row
+    let inputs = shape[1];
     let bytes = packed(&tensors, settings(MIDDLE, Precision::I8)).unwrap();
     let file = File::parse(&bytes).unwrap();
     let mut rows = 0;
     for (name, weights, _, lstm) in layers(&tensors, &MIDDLE) {
-        let (shape, stored) = numbers(&file, &format!("{name}.panels"));
+        if stored_in(name, Precision::I8) != Precision::I8 {
+            let parts = ["scale", "input", "sum"].map(|part| file.tensor(&format!("{name}.{part}")).is_some());
+            assert_eq!(parts, [false; 3], "{name}");
+            continue;
+        }
+        let (n, k) = (weights.len(), weights[0].len());
+        let panels = if lstm { Panels::lstm(n / 4, k) } else { Panels::dense(n, k) };
+        let (_, stored) = numbers(&file, &format!("{name}.panels"));
         let (scale_shape, scales) = numbers(&file, &format!("{name}.scale"));
         let (sum_shape, sums) = numbers(&file, &format!("{name}.sum"));
-        assert_eq!((&scale_shape, &sum_shape), (&vec![shape[0] * shape[2]], &vec![shape[0] * shape[2]]), "{name}");
-        let panels = if lstm {
-            Panels::lstm(weights.len() / 4, weights[0].len())
-        } else {
-            Panels::dense(weights.len(), weights[0].len())
-        };
+        let (input_shape, inputs) = numbers(&file, &format!("{name}.input"));
+        assert_eq!((scale_shape, sum_shape), (vec![panels.outputs()], vec![panels.outputs()]), "{name}");
+        assert_eq!(input_shape, [k.next_multiple_of(16)], "{name}");
+        assert!(inputs[k..].iter().all(|&c| c == 0.0), "{name}: padding");
+
+        // The factors are those of one exponent for all inputs, and of the best one.
+        let close = |found: f64, expected: f64| (found - expected).abs() <= 1e-5 * expected;
+        let all: Vec<_> = (0..=10).map(|tenths| factors(&weights, tenths)).collect();
+        let chosen = all.iter().position(|(c, _)| c.iter().zip(&inputs).all(|(&c, &found)| close(found, c)));
+        let chosen = chosen.unwrap_or_else(|| panic!("{name}: factors of no exponent: {inputs:?}"));
+        let least = all.iter().map(expected_error).fold(f64::INFINITY, f64::min);
+        assert!(expected_error(&all[chosen]) <= least * 1.0001, "{name}: exponent {chosen}/10");
+
         for place in 0..panels.outputs() {
             let (panel, lane) = (place / panels.width, place % panels.width);
             let (scale, sum) = (scales[place], sums[place]);
-            let Some(row) = output(lstm, weights.len(), panels.width, panel, lane) else {
+            let Some(row) = output(lstm, n, panels.width, panel, lane) else {
                 assert_eq!((scale, sum), (0.0, 0.0), "{name}: padding");
                 continue;
             };
+            assert!(close(scale, all[chosen].1[row]) || scale == 0.0, "{name} [{row}]: {scale}");
             let q = |input| stored[panels.index(Precision::I8, panel, lane, input)];
             let (mut total, mut largest) = (0.0, 0.0_f64);
-            for (input, &weight) in weights[row].iter().enumerate() {
-                let error = (f64::from(weight) - q(input) * scale).abs();
-                // The quotient is rounded once before it is rounded to an integer.
-                assert!(
-                    error <= scale * (0.5 + 127.0 * f64::from(f32::EPSILON)) || scale == 0.0,
-                    "{name} [{row}, {input}]: {error}"
-                );
+            for (input, (&weight, &factor)) in weights[row].iter().zip(&inputs).enumerate() {
                 total += q(input);
                 largest = largest.max(q(input).abs());
+                if factor == 0.0 || scale == 0.0 {
+                    assert_eq!(q(input), 0.0, "{name} [{row}, {input}]");
+                    assert!(weight.abs() <= 1e-40, "{name} [{row}, {input}]: {weight} is lost");
+                    continue;
+                }
+                // The quotients are rounded before they become an integer.
+                let error = (f64::from(weight) * factor.recip() / scale - q(input)).abs();
+                assert!(error <= 0.5 + 127.0 * 4.0 * f64::from(f32::EPSILON), "{name} [{row}, {input}]: {error} of a scale");
             }
-            let m = weights[row].iter().fold(0.0_f32, |m, w| m.max(w.abs()));
-            assert_eq!(scale, f64::from(m / 127.0), "{name} [{row}]: the scale is that of the row's largest weight");
             assert_eq!(sum, total, "{name} [{row}]");
             assert_eq!(largest, if scale > 0.0 { 127.0 } else { 0.0 }, "{name} [{row}]: all levels are used");
             rows += 1;
         }
     }
-    assert_eq!(rows, 101 + 50 + 47 + 47 + 33 + 4 * 37 + MIDDLE.mdn_outputs());
-    let (_, scales) = numbers(&file, "encoder.2.scale");
-    assert_eq!(&scales[..2], [0.0, 0.0]);
-    assert_eq!(scales[3], 0.0);
+    assert_eq!(rows, 101 + 50 + 4 * 37 + MIDDLE.mdn_outputs());
+    assert_eq!(numbers(&file, "encoder.2.scale").1[..3], [0.0; 3]);
+    assert_eq!(numbers(&file, "encoder.2.input").1[5], 0.0);
+    assert_eq!(inputs, 65);
 }
 
 #[test]
@@ -400,7 +441,13 @@ fn what_a_precision_cannot_hold_is_refused() {
             assert!(with(good, precision).is_ok(), "{source}: {good}");
         }
         for value in [f32::MAX, f32::MIN] {
-            assert!(with(value, Precision::F32).is_ok() && with(value, Precision::I8).is_ok(), "{source}: {value}");
+            assert!(with(value, Precision::F32).is_ok(), "{source}: {value}");
+            // Integers have a scale, and hold any number; a few layers of an i8 file are f16.
+            let expected = format!("tensor `{name}`: expected weights that f16 can hold, found {value}");
+            match stored_in(name.trim_end_matches(".panels"), Precision::I8) {
+                Precision::F16 => assert_eq!(with(value, Precision::I8), Err(expected)),
+                _ => assert!(with(value, Precision::I8).is_ok(), "{source}: {value}"),
+            }
         }
         for (precision, value) in Precision::ALL.into_iter().zip([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::NAN]) {
             let expected = format!("tensor `{source}`: expected finite values, found {value} at 2");

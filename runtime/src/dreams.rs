@@ -309,16 +309,16 @@ impl<'m, 'f> Dreams<'m, 'f> {
         }
     }
 
-    /// Another policy acts in dream `index`: `unit_action` `[A]`, clamped to [-1, 1].
+    /// Another policy acts in dream `index`, where that goes on: `unit_action` `[A]`, clamped to [-1, 1].
     ///
     /// # Errors
     /// There is no such dream, or the slice has another length or a non-finite value; nothing has changed then.
     pub fn set_action(&mut self, index: usize, unit_action: &[f32]) -> Result<(), DreamError> {
         self.check_index(index)?;
         check("action", unit_action, self.model.dims().action)?;
-        let slots = row_mut(self.memory.u, index, self.sizes.u);
-        slots.iter_mut().zip(unit_action).for_each(|(slot, value)| *slot = value.clamp(-1.0, 1.0));
         if self.status(index)[0] != phase::OVER {
+            let slots = row_mut(self.memory.u, index, self.sizes.u);
+            slots.iter_mut().zip(unit_action).for_each(|(slot, value)| *slot = value.clamp(-1.0, 1.0));
             self.set_phase(index, phase::ACTED);
         }
         Ok(())
@@ -508,15 +508,15 @@ impl<'m, 'f> Dreams<'m, 'f> {
     }
 }
 
-/// Row `index` of rows of `width`.
+/// Row `index` of rows of `width`; empty where there is none, whatever the index.
 #[inline(always)]
 fn row(values: &[f32], index: usize, width: usize) -> &[f32] {
-    values.get(index * width..(index + 1) * width).unwrap_or_default()
+    values.get(index.saturating_mul(width)..).and_then(|rest| rest.get(..width)).unwrap_or_default()
 }
 
 #[inline(always)]
 fn row_mut(values: &mut [f32], index: usize, width: usize) -> &mut [f32] {
-    values.get_mut(index * width..(index + 1) * width).unwrap_or_default()
+    values.get_mut(index.saturating_mul(width)..).and_then(|rest| rest.get_mut(..width)).unwrap_or_default()
 }
 
 /// That a slice has its length, and only finite values.

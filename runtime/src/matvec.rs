@@ -68,7 +68,7 @@ pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize>(
 
 /// The same for each of `rows`; `out` is `[rows.count, P·W]`.
 #[inline(always)]
-pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, const D: usize>(
+pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, const N: usize, const D: usize>(
     layer: &Layer<'_>,
     rows: Rows<'_>,
     scratch: &mut [f32],
@@ -102,7 +102,7 @@ pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, cons
             }
         }
     }
-    strips::<V, FOUR, TWO, D>(layer, x, quads, scales, out);
+    strips::<V, N, N, D>(layer, x, quads, scales, out);
     if let Some(row) = rows.row(tiles * D, inputs) {
         let Some(out) = out.get_mut(tiles * D * outputs..) else { return };
         affine::<V, FOUR, TWO>(layer, row, scratch, out);

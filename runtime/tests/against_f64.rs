@@ -1,104 +1,437 @@
 //! Does the runtime compute the network that the checkpoint's names say? The oracle is written differently: row-major weights,
-//! binary64, one plain loop per formula, the standard library's transcendental functions.
+//! binary64, one plain loop per formula, the standard library's transcendental functions. Its weights are the checkpoint's, rounded
+//! as their precision's definition has it; its inputs are never rounded. That it tells one precision from another is tested too.
 
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::pack::Tensors;
-use dreamstep_core::schema::{Settings, Squash, Target};
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Dims, Model, memory_len};
+use dreamstep_runtime::{
+    Agent, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Precision, Start, dreams_memory_len, memory_len,
+};
 
-/// `W·x + b`.
-fn affine(tensors: &Tensors, weight: &str, bias: &str, x: &[f64]) -> Vec<f64> {
-    let ((shape, w), (_, b)) = (&tensors[weight], &tensors[bias]);
-    assert_eq!(shape[1], x.len(), "{weight}");
-    let dot = |row: &[f32]| row.iter().zip(x).map(|(&w, x)| f64::from(w) * x).sum::<f64>();
-    w.chunks(shape[1]).zip(b).map(|(row, &b)| dot(row) + f64::from(b)).collect()
+const ODD: Dims = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+/// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
+const LONG: Dims =
+    Dims { obs: 1501, action: 2, latent: 17, hidden: 35, mixtures: 3, mixture: Mixture::Joint, encoder: [67, 21] };
+
+/// Dims, modes, steps: every mode with small sizes and with large ones.
+fn cases() -> [(Settings, u64); 5] {
+    let case = |dims: Dims, mixture, squash, target, acting| {
+        let dims = Dims { mixture, ..dims };
+        Settings { squash, target, acting, ..synthetic::settings(&dims) }
+    };
+    [
+        (case(ODD, Mixture::Joint, Squash::Tanh, Target::Next, Acting::Mean), 200),
+        (case(ODD, Mixture::PerDimension, Squash::Clamp, Target::Delta, Acting::Sampled), 200),
+        (case(LONG, Mixture::PerDimension, Squash::Tanh, Target::Delta, Acting::Sampled), 60),
+        (case(Dims::HUMANOID, Mixture::Joint, Squash::Clamp, Target::Next, Acting::Mean), 100),
+        (case(Dims::HUMANOID, Mixture::PerDimension, Squash::Tanh, Target::Next, Acting::Sampled), 60),
+    ]
 }
 
+/// What an error may come to, relative to values above 1. With floats, a hundred roundings of binary32. With 8-bit weights, also the
+/// rounding of inputs: half of a level of a vector whose largest value is the clip, 10, and two and a half times that where the errors
+/// of several add up.
+fn tolerance(precision: Precision, dims: &Dims) -> f64 {
+    let widest = dims.obs.max(dims.encoder[0]).max(dims.action + dims.latent + dims.hidden);
+    let levels = f64::min(32_767.0, 2_147_483_648.0 / (512.0 * (widest as f64 / 4.0).ceil()));
+    if precision == Precision::I8 { 12.5 / levels } else { 1e-5 }
+}
+
+/// One layer: rows of weights, as its precision has them, and biases.
+struct Layer {
+    rows: Vec<Vec<f64>>,
+    bias: Vec<f64>,
+}
+
+impl Layer {
+    fn new(rows: &[Vec<f32>], bias: Vec<f64>, precision: Precision) -> Self {
+        let each = |round: &dyn Fn(f32) -> f64| rows.iter().map(|row| row.iter().map(|&w| round(w)).collect()).collect();
+        let rows = match precision {
+            Precision::F32 => each(&|w| w.into()),
+            Precision::F16 => each(&|w| nearest(w, 11, -14)),
+            Precision::Bf16 => each(&|w| nearest(w, 8, -126)),
+            Precision::I8 => integers(rows),
+        };
+        Self { rows, bias }
+    }
+
+    /// `W·x + b`.
+    fn of(&self, x: &[f64]) -> Vec<f64> {
+        let dot = |row: &[f64]| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+        assert_eq!(self.rows[0].len(), x.len());
+        self.rows.iter().zip(&self.bias).map(|(row, b)| dot(row) + b).collect()
+    }
+}
+
+/// The nearest number of `digits` binary digits whose exponent is at least `smallest`, ties to even.
+fn nearest(value: f32, digits: i32, smallest: i32) -> f64 {
+    let value = f64::from(value);
+    let exponent = if value == 0.0 { smallest } else { (value.abs().log2().floor() as i32).max(smallest) };
+    let unit = f64::from(exponent - digits + 1).exp2();
+    (value / unit).round_ties_even() * unit
+}
+
+/// What 8-bit weights are worth, `q·s·c`, by the definition in [`dreamstep_core::precision`]. Quotients are binary32's, so that a
+/// tie falls as it does there.
+fn integers(rows: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    let with = |tenths: u8| -> (f64, Vec<Vec<f64>>) {
+        let column = |k: usize| rows.iter().map(|row| row[k].abs()).fold(0.0, f32::max);
+        let c: Vec<f32> = (0..rows[0].len()).map(|k| column(k).powf(f32::from(tenths) / 10.0)).collect();
+        let (mut s2, mut worth) = (0.0, Vec::new());
+        for row in rows {
+            let scaled: Vec<f32> = row.iter().zip(&c).map(|(w, c)| w / c).collect();
+            let s = scaled.iter().fold(0.0_f32, |m, v| m.max(v.abs())) / 127.0;
+            s2 += f64::from(s).powi(2);
+            let value = |(v, &c): (&f32, &f32)| f64::from((v / s).round_ties_even()) * f64::from(s) * f64::from(c);
+            worth.push(scaled.iter().zip(&c).map(value).collect());
+        }
+        (s2 * c.iter().map(|&c| f64::from(c).powi(2)).sum::<f64>(), worth)
+    };
+    (0..=10).map(with).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap().1
+}
+
+/// An agent in binary64.
 struct Oracle {
-    tensors: Tensors,
     settings: Settings,
+    mean: Vec<f64>,
+    inv_std: Vec<f64>,
+    encoder: [Layer; 3],
+    log_var: Layer,
+    controller: Layer,
+    rnn: Layer,
+    head: Layer,
     h: Vec<f64>,
     c: Vec<f64>,
 }
 
 impl Oracle {
-    fn encode(&self, observation: &[f32]) -> Vec<f64> {
-        let statistic = |name: &str, i: usize| f64::from(self.tensors[name].1[i]);
-        let whiten = |(i, &o): (usize, &f32)| {
-            let white = (f64::from(o) - statistic(names::NORMALIZER_MEAN, i)) * statistic(names::NORMALIZER_INV_STD, i);
-            white.clamp(-f64::from(self.settings.obs_clip), f64::from(self.settings.obs_clip))
+    fn new(tensors: &Tensors, settings: Settings) -> Self {
+        let rows = |name: &str| -> Vec<Vec<f32>> {
+            let (shape, values) = &tensors[name];
+            values.chunks(shape[1]).map(<[f32]>::to_vec).collect()
         };
-        let mut x: Vec<f64> = observation.iter().enumerate().map(whiten).collect();
-        for layer in 0..2 {
-            x = affine(&self.tensors, names::ENCODER_WEIGHT[layer], names::ENCODER_BIAS[layer], &x);
-            x.iter_mut().for_each(|v| *v = v.max(0.0));
+        let vector = |name: &str| -> Vec<f64> { tensors[name].1.iter().map(|&v| v.into()).collect() };
+        let (z, n, precision) = (settings.dims.latent, settings.dims.hidden, settings.precision);
+        // What leads straight to the action is not made of integers.
+        let near = if precision == Precision::I8 { Precision::F16 } else { precision };
+        let [w0, w1, w2] = names::ENCODER_WEIGHT.map(rows);
+        let [b0, b1, b2] = names::ENCODER_BIAS.map(vector);
+        let gates = rows(names::RNN_WEIGHT_IH).into_iter().zip(rows(names::RNN_WEIGHT_HH));
+        let gates: Vec<_> = gates.map(|(ih, hh)| [ih, hh].concat()).collect();
+        let gate_bias = vector(names::RNN_BIAS_IH).iter().zip(vector(names::RNN_BIAS_HH)).map(|(a, b)| a + b).collect();
+        Self {
+            settings,
+            mean: vector(names::NORMALIZER_MEAN),
+            inv_std: vector(names::NORMALIZER_INV_STD),
+            encoder: [
+                Layer::new(&w0, b0, precision),
+                Layer::new(&w1, b1, precision),
+                Layer::new(&w2[..z], b2[..z].to_vec(), near),
+            ],
+            log_var: Layer::new(&w2[z..], b2[z..].to_vec(), near),
+            controller: Layer::new(&rows(names::FC_WEIGHT), vector(names::FC_BIAS), near),
+            rnn: Layer::new(&gates, gate_bias, precision),
+            head: Layer::new(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision),
+            h: vec![0.0; n],
+            c: vec![0.0; n],
         }
-        x = affine(&self.tensors, names::ENCODER_WEIGHT[2], names::ENCODER_BIAS[2], &x);
-        x.truncate(self.settings.dims.latent);
-        x
     }
 
-    /// Returns the action; leaves the new state and gives the head's outputs.
-    fn step(&mut self, observation: &[f32]) -> (Vec<f64>, Vec<f64>) {
-        let z = self.encode(observation);
-        let features = [z.as_slice(), &self.h].concat();
-        let mut u = affine(&self.tensors, names::FC_WEIGHT, names::FC_BIAS, &features);
-        for v in &mut u {
-            *v = if self.settings.squash == Squash::Tanh { v.tanh() } else { v.clamp(-1.0, 1.0) };
+    /// The latent that acts; `seed` and `tick` name its noise.
+    fn encode(&self, observation: &[f32], seed: u64, tick: u64) -> Vec<f64> {
+        let clip = f64::from(self.settings.obs_clip);
+        let whiten = |(i, &o): (usize, &f32)| ((f64::from(o) - self.mean[i]) * self.inv_std[i]).clamp(-clip, clip);
+        let mut x: Vec<f64> = observation.iter().enumerate().map(whiten).collect();
+        for layer in &self.encoder[..2] {
+            x = layer.of(&x).into_iter().map(|v| v.max(0.0)).collect();
         }
-        let ih = affine(&self.tensors, names::RNN_WEIGHT_IH, names::RNN_BIAS_IH, &[u.as_slice(), &z].concat());
-        let hh = affine(&self.tensors, names::RNN_WEIGHT_HH, names::RNN_BIAS_HH, &self.h);
+        let mut z = self.encoder[2].of(&x);
+        if self.settings.acting == Acting::Sampled {
+            let [low, high] = self.settings.log_var_range.map(f64::from);
+            for (i, (z, log_var)) in z.iter_mut().zip(self.log_var.of(&x)).enumerate() {
+                *z += (log_var.clamp(low, high) / 2.0).exp() * normal(uniform(seed, Stream::ActingLatent, tick, i));
+            }
+        }
+        z
+    }
+
+    /// From a latent to an action in [-1, 1].
+    fn control(&self, z: &[f64]) -> Vec<f64> {
+        let u = self.controller.of(&[z, &self.h].concat());
+        u.into_iter().map(|v| if self.settings.squash == Squash::Tanh { v.tanh() } else { v.clamp(-1.0, 1.0) }).collect()
+    }
+
+    /// Takes an action and a latent into h and c; gives the head's outputs.
+    fn remember(&mut self, u: &[f64], z: &[f64]) -> Vec<f64> {
+        let gates = self.rnn.of(&[u, z, &self.h].concat());
         let n = self.h.len();
-        let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
         for unit in 0..n {
-            let gate = |g: usize| ih[g * n + unit] + hh[g * n + unit];
+            let gate = |g: usize| gates[g * n + unit];
             self.c[unit] = sigmoid(gate(1)) * self.c[unit] + sigmoid(gate(0)) * gate(2).tanh();
             self.h[unit] = sigmoid(gate(3)) * self.c[unit].tanh();
         }
-        (u.iter().map(|v| 0.4 * v).collect(), affine(&self.tensors, names::GMM_WEIGHT, names::GMM_BIAS, &self.h))
+        self.head.of(&self.h)
     }
+
+    /// What the head's outputs mean, `z` being the latent that a predicted change is added to.
+    fn mixture<'a>(&self, head: &'a [f64], z: &'a [f64]) -> Expected<'a> {
+        Expected { settings: self.settings, head, z }
+    }
+}
+
+/// The head's outputs in the paper's words.
+struct Expected<'a> {
+    settings: Settings,
+    head: &'a [f64],
+    z: &'a [f64],
+}
+
+impl Expected<'_> {
+    fn sizes(&self) -> (usize, usize) {
+        (self.settings.dims.mixtures, self.settings.dims.latent)
+    }
+
+    /// The components' weights over dimension `i` at a temperature.
+    fn weights(&self, i: usize, temperature: f64) -> Vec<f64> {
+        let (k, z) = self.sizes();
+        let logits = &self.head[2 * k * z..];
+        let logit = |component| {
+            if self.settings.dims.mixture == Mixture::Joint { logits[component] } else { logits[component * z + i] }
+        };
+        let exp: Vec<f64> = (0..k).map(|component| (logit(component) / temperature).exp()).collect();
+        let sum: f64 = exp.iter().sum();
+        exp.into_iter().map(|v| v / sum).collect()
+    }
+
+    fn mean(&self, component: usize, i: usize) -> f64 {
+        let (_, z) = self.sizes();
+        let offset = if self.settings.target == Target::Delta { self.z[i] } else { 0.0 };
+        offset + self.head[component * z + i]
+    }
+
+    fn sigma(&self, component: usize, i: usize) -> f64 {
+        let (k, z) = self.sizes();
+        self.head[(k + component) * z + i].max(self.settings.log_sigma_min.into()).exp()
+    }
+
+    fn reward(&self) -> f64 {
+        self.head[self.head.len() - 2] + f64::from(self.settings.reward_offset)
+    }
+
+    fn terminal(&self) -> f64 {
+        sigmoid(self.head[self.head.len() - 1])
+    }
+}
+
+fn sigmoid(v: f64) -> f64 {
+    1.0 / (1.0 + (-v).exp())
+}
+
+/// Draw `i` of four to a counter, see [`Philox::fill_uniform`].
+fn uniform(seed: u64, stream: Stream, step: u64, i: usize) -> f64 {
+    let word = Philox::new(seed).words(stream, step, i as u32 / 4)[i % 4];
+    (f64::from(word >> 9) + 0.5) / 8_388_608.0
+}
+
+/// The standard normal quantile, by bisection of the cumulative's series: ½ + φ(z)·(z + z³/3 + z⁵/15 + …).
+fn normal(u: f64) -> f64 {
+    let cumulative = |z: f64| {
+        let (mut term, mut sum, mut n) = (z, z, 3.0);
+        while term.abs() > 1e-18 * sum.abs() {
+            term *= z * z / n;
+            sum += term;
+            n += 2.0;
+        }
+        0.5 + sum * (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt()
+    };
+    let (mut low, mut high) = (-6.0, 6.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if cumulative(middle) < u { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
 }
 
 fn worst(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
-    found.iter().zip(expected).map(|(&f, e)| (f64::from(f) - e).abs() / e.abs().max(1.0)).fold(0.0, f64::max)
+    found.iter().zip(expected).map(|(&f, &e)| error(f, e)).fold(0.0, f64::max)
+}
+
+/// Relative to values above 1.
+fn error(found: f32, expected: f64) -> f64 {
+    let error = (f64::from(found) - expected).abs() / expected.abs().max(1.0);
+    if error.is_nan() { f64::INFINITY } else { error }
+}
+
+const SEED: u64 = 77;
+
+/// The largest errors of an episode in action, latent, h, c and what M expects, against an oracle whose weights have the precision
+/// `oracle`.
+fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
+    let dims = settings.dims;
+    let file = synthetic::agent_with(&settings, 3);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&dims)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    agent.set_seed(SEED);
+    let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), Settings { precision: oracle, ..settings });
+    let mut action = vec![0.0; dims.action];
+    let mut errors = [0.0_f64; 5];
+    for t in 0..steps {
+        let observation = synthetic::observation(&dims, 4, t);
+        agent.step(&observation, &mut action).unwrap();
+        let z = oracle.encode(&observation, SEED, t);
+        let u = oracle.control(&z);
+        let head = oracle.remember(&u, &z);
+        let expected = oracle.mixture(&head, &z);
+
+        let in_units: Vec<f64> = u.iter().map(|u| 0.4 * u).collect();
+        let mut now = [
+            worst(&action, &in_units),
+            worst(agent.latent(), &z),
+            worst(agent.hidden(), &oracle.h),
+            worst(agent.cell(), &oracle.c),
+            0.0,
+        ];
+        let prediction = agent.predict().unwrap();
+        let mut mixture = |found: f32, expected: f64| now[4] = now[4].max(error(found, expected));
+        mixture(prediction.reward(), expected.reward());
+        mixture(prediction.terminal_probability(), expected.terminal());
+        let mut expected_latent = vec![0.0; dims.latent];
+        prediction.expected_latent(&mut expected_latent);
+        for (i, &found) in expected_latent.iter().enumerate() {
+            let weights = expected.weights(i, 1.0);
+            mixture(found, (0..dims.mixtures).map(|k| weights[k] * expected.mean(k, i)).sum());
+            for (k, &weight) in weights.iter().enumerate() {
+                mixture(prediction.weight(k, i), weight);
+                mixture(prediction.mean(k, i), expected.mean(k, i));
+                mixture(prediction.sigma(k, i), expected.sigma(k, i));
+            }
+        }
+        errors.iter_mut().zip(now).for_each(|(worst, now)| *worst = worst.max(now));
+    }
+    errors
 }
 
 #[test]
 fn follows_the_formulas_over_an_episode() {
-    let odd = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
-    for (dims, squash) in [(odd, Squash::Tanh), (Dims::HUMANOID, Squash::Clamp)] {
-        let settings = Settings { squash, target: Target::Next, ..synthetic::settings(&dims) };
-        let file = synthetic::agent_with(&settings, 3);
-        let model = Model::load(&file).unwrap();
-        let mut memory = vec![0.0; memory_len(&dims)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
-        let n = dims.hidden;
-        let mut oracle = Oracle { tensors: synthetic::tensors(&dims, 3), settings, h: vec![0.0; n], c: vec![0.0; n] };
-        let mut action = vec![0.0; dims.action];
-        for t in 0..200 {
-            let observation = synthetic::observation(&dims, 4, t);
-            agent.step(&observation, &mut action).unwrap();
-            let (expected, head) = oracle.step(&observation);
-            let errors = [worst(&action, &expected), worst(agent.hidden(), &oracle.h), worst(agent.cell(), &oracle.c)];
-            assert!(errors.iter().all(|&e| e < 1e-4), "step {t}: relative errors of action, h, c: {errors:?}");
+    for (settings, steps) in cases() {
+        for precision in Precision::ALL {
+            let errors = episode(Settings { precision, ..settings }, precision, steps);
+            assert!(
+                errors.iter().all(|&error| error < tolerance(precision, &settings.dims)),
+                "{precision:?}: errors of action, latent, h, c, mixture: {errors:?} with {settings:?}"
+            );
+        }
+    }
+}
 
-            let prediction = agent.predict().unwrap();
-            let (k, z) = (dims.mixtures, dims.latent);
-            let exp: Vec<f64> = head[2 * k * z..][..k].iter().map(|v| v.exp()).collect();
-            for component in 0..k {
-                let weight = exp[component] / exp.iter().sum::<f64>();
-                assert!((f64::from(prediction.weight(component)) - weight).abs() < 1e-4);
-                for i in 0..z {
-                    let sigma = head[k * z + component * z + i].max(-5.0).exp();
-                    assert!((f64::from(prediction.mean(component, i)) - head[component * z + i]).abs() < 1e-4);
-                    assert!((f64::from(prediction.sigma(component, i)) - sigma).abs() < 1e-4 * sigma.max(1.0));
+/// The negative control: an oracle with another precision's weights is seen to be another one.
+#[test]
+fn tells_one_precision_from_another() {
+    for (settings, _) in cases() {
+        for (own, other) in Precision::ALL.into_iter().flat_map(|own| Precision::ALL.map(|other| (own, other))) {
+            let errors = episode(Settings { precision: own, ..settings }, other, 5);
+            let largest = errors.into_iter().fold(0.0, f64::max);
+            assert_eq!(
+                largest < tolerance(own, &settings.dims),
+                own == other,
+                "{own:?} by the weights of {other:?}: {errors:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn dreams_follow_the_formulas_tick_by_tick() {
+    const DREAMS: usize = 9;
+    let (mut compared, mut skipped) = (0, 0);
+    for ((settings, _), temperature) in cases().into_iter().zip([1.0, 0.7, 1.3, 1.0, 2.0]) {
+        for precision in Precision::ALL {
+            let settings = Settings { precision, ..settings };
+            let (dims, tolerance) = (settings.dims, tolerance(precision, &settings.dims));
+            let file = synthetic::agent_with(&settings, 3);
+            let model = Model::load(&file).unwrap();
+            let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), settings);
+            let options = DreamOptions { seed: SEED, temperature, ending: Ending::Sampled };
+            let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
+            let mut dreams = Dreams::new(&model, &mut memory, DREAMS, options).unwrap();
+            let start = |dreams: &mut Dreams<'_, '_>, index: usize, number: u32| {
+                let latent: Vec<f32> = (0..dims.latent).map(|i| ((number as usize + i) as f32 * 0.7).sin()).collect();
+                dreams.start(index, number, Start { latent: &latent, state: None }).unwrap();
+            };
+            let mut numbers: Vec<u32> = (0..DREAMS as u32).map(|n| 5 * n).collect();
+            (0..DREAMS).for_each(|index| start(&mut dreams, index, numbers[index]));
+            let wide = |values: &[f32]| values.iter().map(|&v| v.into()).collect::<Vec<f64>>();
+            for _ in 0..10 {
+                let before: Vec<_> = (0..DREAMS)
+                    .map(|i| (wide(dreams.latent(i)), wide(dreams.hidden(i)), wide(dreams.cell(i)), dreams.tick(i)))
+                    .collect();
+                dreams.step();
+                for (index, (z, h, c, tick)) in before.into_iter().enumerate() {
+                    let what = format!("dream {index} at tick {tick}, {settings:?}");
+                    let step = u64::from(numbers[index]) * (1 << 32) + u64::from(tick);
+                    (oracle.h, oracle.c) = (h, c);
+                    let u = oracle.control(&z);
+                    let head = oracle.remember(&u, &z);
+                    let expected = oracle.mixture(&head, &z);
+                    let errors = [
+                        worst(dreams.unit_action(index), &u),
+                        worst(dreams.hidden(index), &oracle.h),
+                        worst(dreams.cell(index), &oracle.c),
+                        error(dreams.reward(index), expected.reward()),
+                        error(dreams.terminal_probability(index), expected.terminal()),
+                    ];
+                    assert!(errors.iter().all(|&e| e < tolerance), "action, h, c, reward, end: {errors:?}: {what}");
+
+                    // A draw next to where two components, or going on and ending, meet may fall on either side.
+                    let near = tolerance;
+                    for (i, &found) in dreams.latent(index).iter().enumerate() {
+                        let draw = if dims.mixture == Mixture::Joint { 0 } else { i };
+                        let u = uniform(SEED, Stream::Component, step, draw);
+                        let mut cumulative = 0.0;
+                        let edges: Vec<f64> = expected
+                            .weights(i, f64::from(temperature))
+                            .into_iter()
+                            .map(|weight| {
+                                cumulative += weight;
+                                cumulative
+                            })
+                            .collect();
+                        if edges.iter().any(|edge| (edge - u).abs() < near) {
+                            skipped += 1;
+                            continue;
+                        }
+                        let k = edges.iter().position(|&edge| u < edge).unwrap();
+                        let noise = normal(uniform(SEED, Stream::Latent, step, i));
+                        let sample = expected.mean(k, i) + expected.sigma(k, i) * f64::from(temperature).sqrt() * noise;
+                        assert!(error(found, sample) < 4.0 * tolerance, "latent {i}: {found}, not {sample}: {what}");
+                        compared += 1;
+                    }
+                    let draw = uniform(SEED, Stream::Terminal, step, 0);
+                    if (draw - expected.terminal()).abs() > near {
+                        assert_eq!(dreams.is_over(index), draw < expected.terminal(), "{what}");
+                    }
+                    if dreams.is_over(index) {
+                        numbers[index] += 1;
+                        start(&mut dreams, index, numbers[index]);
+                    }
                 }
             }
-            let terminal = 1.0 / (1.0 + (-head[(2 * z + 1) * k + 1]).exp());
-            assert!((f64::from(prediction.reward()) - head[(2 * z + 1) * k] - 0.5).abs() < 1e-4);
-            assert!((f64::from(prediction.terminal_probability()) - terminal).abs() < 1e-4);
         }
+    }
+    println!("{compared} sampled values compared, {skipped} next to an edge skipped");
+    assert!(compared > 100 * skipped && compared > 30_000, "{compared} compared, {skipped} skipped");
+}
+
+/// The oracle's own judge: the quantile at values from a table.
+#[test]
+fn the_oracles_quantile_is_the_tables() {
+    for (u, z) in [(0.5, 0.0), (0.841_344_746_068_543, 1.0), (0.975, 1.959_963_984_540_054), (1e-7, -5.199_337_582_187_471)]
+    {
+        assert!((normal(u) - z).abs() < 1e-8, "{u}: {}", normal(u));
     }
 }

@@ -1,10 +1,14 @@
 //! What does an agent promise its loop? A refused call changes nothing, the order of calls is kept, an episode repeats bit
-//! for bit, and neither the memory, nor another agent, nor where the file lies has a say in the bits.
+//! for bit, a look ahead leaves no trace, and neither the memory, nor another agent, nor where the file lies has a say in the bits.
 
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
+use dreamstep_core::rng::Philox;
+use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Dims, MemoryError, Model, StepError, memory_len};
+use dreamstep_runtime::{
+    Agent, Backend, Dims, MemoryError, Mixture, Model, Precision, StepError, SwapError, memory_len, state_len,
+};
 use std::collections::BTreeMap;
 
 const DIMS: Dims =
@@ -22,8 +26,8 @@ fn file(mid: f32, half: f32) -> AlignedBytes {
     let parts = Parts {
         tensors: &synthetic::tensors(&DIMS, 1),
         settings: synthetic::settings(&DIMS),
-        action_low: &[mid - half; 3],
-        action_high: &[mid + half; 3],
+        action_mid: &[mid; 3],
+        action_half: &[half; 3],
         selftest: None,
         provenance: &BTreeMap::new(),
     };
@@ -397,12 +401,255 @@ fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
     let model = Model::load(&file).unwrap();
     let tensors = synthetic::tensors(&DIMS, 8);
     let (weight, bias) = (&tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
-    let panels = dreamstep_core::pack::controller_panels(&DIMS, weight, bias);
-    let other = model.with_controller(&panels).unwrap();
+    let (panels, bias) = dreamstep_core::pack::controller_panels(&DIMS, weight, bias);
+    let other = model.with_controller(&panels, &bias).unwrap();
     let run = |model: &Model<'_>| {
         let mut memory = vec![0.0; memory_len(&DIMS)];
         live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE)
     };
     assert_ne!(run(&other), run(&model));
     assert_eq!(run(&model), undisturbed(0..EPISODE));
+}
+
+/// The same agent in another precision, or sampling its latents.
+fn file_with(precision: Precision, acting: Acting) -> AlignedBytes {
+    synthetic::agent_with(&Settings { precision, acting, ..synthetic::settings(&DIMS) }, 1)
+}
+
+/// Everything that an agent shows and all that it will go on from, as bits; what M expects too.
+fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
+    let mut state = vec![0; state_len(&DIMS)];
+    agent.save_state(&mut state).unwrap();
+    let mut all = bits(agent);
+    all.extend(state.iter().map(|&byte| u32::from(byte)));
+    all.extend([u32::from(agent.has_acted()), agent.tick() as u32]);
+    let mut z = [0.0; DIMS.latent];
+    if let Some(prediction) = agent.predict() {
+        prediction.sample_latent(1.0, Philox::new(3), 7, &mut z);
+        all.extend([prediction.reward().to_bits(), prediction.terminal_probability().to_bits()]);
+    }
+    all.extend(z.map(f32::to_bits));
+    all
+}
+
+#[test]
+fn a_peek_answers_what_act_would_and_leaves_no_trace() {
+    for (precision, acting) in Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]) {
+        let file = file_with(precision, acting);
+        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+            let model = Model::load_with(&file, backend).unwrap();
+            let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(&DIMS)]];
+            let [left, right] = &mut memory;
+            let (mut agent, mut twin) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+            let mut looks = 0;
+            let mut look = |agent: &mut Agent<'_, '_>, twin: &mut Agent<'_, '_>| {
+                let before = all(agent);
+                let (mut peeked, mut acted) = ([f32::NAN; 3], [f32::NAN; 3]);
+                let other = observation(1000 + looks);
+                agent.peek(&other, &mut peeked).unwrap();
+                assert_eq!(all(agent), before, "{precision:?}, {acting:?}, {}", backend.name());
+                // What act answers is asked of an agent in the same state.
+                let mut state = vec![0; state_len(&DIMS)];
+                agent.save_state(&mut state).unwrap();
+                twin.load_state(&state).unwrap();
+                twin.act(&other, &mut acted).unwrap();
+                assert_eq!(peeked.map(f32::to_bits), acted.map(f32::to_bits));
+                // Refused, it leaves the buffer alone too.
+                for (bad, n) in [(vec![f32::NAN; 21], 3), (vec![0.0; 20], 3), (other, 2)] {
+                    let mut buffer = vec![7.0; n];
+                    let refused = agent.peek(&bad, &mut buffer).unwrap_err();
+                    assert_eq!(twin.act(&bad, &mut vec![7.0; n]).unwrap_err().to_string(), refused.to_string());
+                    assert_eq!(buffer, vec![7.0; n]);
+                    assert_eq!(all(agent), before);
+                }
+                looks += 1;
+            };
+            let mut actions = Vec::new();
+            for t in 0..EPISODE {
+                look(&mut agent, &mut twin);
+                let mut action = [0.0; 3];
+                agent.act(&observation(t), &mut action).unwrap();
+                look(&mut agent, &mut twin);
+                if t % 3 == 0 {
+                    agent.override_action(&[0.1, -0.2, 0.3]).unwrap();
+                    look(&mut agent, &mut twin);
+                }
+                agent.advance().unwrap();
+                actions.push(shown(&action, &agent));
+            }
+            agent.reset();
+            let undisturbed = (0..EPISODE).map(|t| {
+                let mut action = [0.0; 3];
+                agent.act(&observation(t), &mut action).unwrap();
+                if t % 3 == 0 {
+                    agent.override_action(&[0.1, -0.2, 0.3]).unwrap();
+                }
+                agent.advance().unwrap();
+                shown(&action, &agent)
+            });
+            assert_eq!(actions, undisturbed.collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn swapping_to_the_same_model_changes_nothing() {
+    let expected = undisturbed(0..EPISODE);
+    let file = file(0.0, 0.5);
+    // Two loads of one file, on whatever back end.
+    let models: Vec<_> = Backend::ALL
+        .into_iter()
+        .filter(|backend| backend.is_available())
+        .map(|backend| Model::load_with(&file, backend).unwrap())
+        .collect();
+    let mut memory = vec![f32::NAN; memory_len(&DIMS)];
+    let mut agent = Agent::new(&models[0], &mut memory).unwrap();
+    let mut found = Vec::new();
+    for t in 0..EPISODE {
+        let model = &models[t as usize % models.len()];
+        agent.swap(model).unwrap();
+        assert_eq!(agent.model().backend(), model.backend());
+        found.extend(live(&mut agent, t..t + 1));
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
+    let files = [
+        file_with(Precision::F32, Acting::Mean),
+        file_with(Precision::F16, Acting::Mean),
+        file_with(Precision::Bf16, Acting::Sampled),
+        file_with(Precision::I8, Acting::Mean),
+        synthetic::agent(&DIMS, 8), // another training
+    ];
+    let models = files.each_ref().map(|file| Model::load(file).unwrap());
+    for (from, to) in (0..5).flat_map(|from| (0..5).map(move |to| (from, to))) {
+        let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(&DIMS)]];
+        let [left, right] = &mut memory;
+        let mut agent = Agent::new(&models[from], left).unwrap();
+        agent.set_seed(9);
+        live(&mut agent, 0..5);
+        let before = (bits(&agent), agent.tick(), agent.seed());
+        let mut state = vec![0; state_len(&DIMS)];
+        agent.save_state(&mut state).unwrap();
+        agent.swap(&models[to]).unwrap();
+        assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
+        assert!(std::ptr::eq(agent.model(), &models[to]));
+        // As an agent of the other model that adopts the state.
+        let mut other = Agent::new(&models[to], right).unwrap();
+        other.adopt_state(&state).unwrap();
+        let found = live(&mut agent, 5..EPISODE);
+        assert_eq!(found, live(&mut other, 5..EPISODE), "{from} to {to}");
+        // And not as before: the models are different.
+        let mut stayed = Agent::new(&models[from], right).unwrap();
+        stayed.adopt_state(&state).unwrap();
+        assert_eq!(found == live(&mut stayed, 5..EPISODE), from == to, "{from} to {to}");
+    }
+}
+
+#[test]
+fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
+    let expected = undisturbed(0..EPISODE);
+    let [e1, e2] = DIMS.encoder;
+    let others = [
+        Dims { obs: 22, ..DIMS },
+        Dims { action: 4, ..DIMS },
+        Dims { latent: 6, ..DIMS },
+        Dims { hidden: 20, ..DIMS },
+        Dims { mixtures: 3, ..DIMS },
+        Dims { mixture: Mixture::PerDimension, ..DIMS },
+        Dims { encoder: [e1 + 1, e2], ..DIMS },
+        Dims { encoder: [e1, e2 + 1], ..DIMS },
+    ];
+    let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
+    let models = files.each_ref().map(|file| Model::load(file).unwrap());
+    let (file, second) = (file(0.0, 0.5), synthetic::agent(&DIMS, 8));
+    let (model, second) = (Model::load(&file).unwrap(), Model::load(&second).unwrap());
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut found = Vec::new();
+    for t in 0..EPISODE {
+        for (dims, other) in others.iter().zip(&models) {
+            let before = all(&mut agent);
+            let error = agent.swap(other).unwrap_err();
+            assert_eq!(error, SwapError::Dims { expected: DIMS, found: *dims });
+            assert_eq!(error.to_string(), format!("swap: expected a model of {DIMS:?}, found {dims:?}"));
+            assert_eq!(all(&mut agent), before);
+        }
+        let mut action = [0.0; 3];
+        agent.act(&observation(t), &mut action).unwrap();
+        let before = all(&mut agent);
+        let message = "swap: expected to stand between two ticks, found an act without its advance";
+        for other in [&second, &models[0]] {
+            let error = agent.swap(other).unwrap_err();
+            assert_eq!((error, error.to_string().as_str()), (SwapError::MidTick, message));
+        }
+        assert_eq!(all(&mut agent), before);
+        assert!(std::ptr::eq(agent.model(), &model));
+        agent.advance().unwrap();
+        found.push(shown(&action, &agent));
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_sampled_latent_is_named_by_seed_and_tick() {
+    for precision in Precision::ALL {
+        let file = file_with(precision, Acting::Sampled);
+        let model = Model::load(&file).unwrap();
+        let mut memory = vec![f32::NAN; memory_len(&DIMS)];
+        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        assert_eq!((agent.seed(), agent.tick()), (0, 0), "until set");
+        let mut run = |seed: u64, first: u64| {
+            agent.reset();
+            agent.set_seed(seed);
+            assert_eq!(agent.seed(), seed);
+            let found = live(&mut agent, first..first + EPISODE);
+            assert_eq!(agent.tick(), EPISODE);
+            found
+        };
+        let expected = run(7, 0);
+        assert_eq!(run(7, 0), expected, "{precision:?}: the same names, the same latents");
+        for other in [0, 8, 7 | 1 << 32, u64::MAX] {
+            assert_ne!(run(other, 0)[0], expected[0], "{precision:?}: seed {other}");
+        }
+        assert_eq!(run(7, 0), expected, "{precision:?}: a reset keeps the seed and forgets the rest");
+        // One observation at every tick: another latent each time, the same one for an act that is repeated.
+        agent.reset();
+        let mut latents = std::collections::BTreeSet::new();
+        for tick in 0..EPISODE {
+            let mut actions = [[0.0; 3]; 2];
+            for action in &mut actions {
+                agent.act(&observation(0), action).unwrap();
+                latents.insert(agent.latent().iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+            }
+            assert_eq!(actions[0], actions[1]);
+            assert_eq!((agent.tick(), latents.len() as u64), (tick, tick + 1));
+            agent.advance().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_seed_is_nothing_to_an_agent_that_acts_on_the_mean() {
+    let expected = undisturbed(0..EPISODE);
+    on_every_back_end(|agent| {
+        agent.set_seed(0xdead_beef);
+        assert_eq!(live(agent, 0..EPISODE), expected);
+    });
+}
+
+#[test]
+fn a_refused_advance_is_no_tick() {
+    on_every_back_end(|agent| {
+        live(agent, 0..3);
+        agent.advance().unwrap_err();
+        agent.act(&[f32::NAN; 21], &mut [0.0; 3]).unwrap_err();
+        assert_eq!((agent.tick(), agent.has_acted()), (3, false));
+        agent.act(&observation(3), &mut [0.0; 3]).unwrap();
+        assert_eq!((agent.tick(), agent.has_acted()), (3, true));
+        agent.reset();
+        assert_eq!((agent.tick(), agent.has_acted()), (0, false));
+    });
 }

@@ -6,18 +6,27 @@ mod common;
 
 use common::{STEPS, agent_with_selftest};
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
-use dreamstep_core::pack::{AlignedBytes, controller_panels, safetensors_bytes};
+use dreamstep_core::pack::{AlignedBytes, Entry, controller_panels, safetensors_bytes};
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Dims, LoadError, Model, SelfTestError, memory_len};
+use dreamstep_runtime::{
+    Agent, Dims, DreamOptions, Dreams, LoadError, Mixture, Model, Precision, SelfTestError, Start, dreams_memory_len,
+    memory_len,
+};
 use std::collections::BTreeMap;
 
 const DIMS: Dims = Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
-    agent_with_selftest(&DIMS, &synthetic::tensors(&DIMS, 1))
+    agent_in(Precision::F32)
+}
+
+/// The same in another precision.
+fn agent_in(precision: Precision) -> Vec<u8> {
+    agent_with_selftest(&Settings { precision, ..synthetic::settings(&DIMS) }, &synthetic::tensors(&DIMS, 1))
 }
 
 /// One tensor, taken out of its file.
@@ -104,7 +113,12 @@ impl Loose {
 /// Each message must be one line; the file must be refused with this one.
 #[track_caller]
 fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
-    let mut pieces = Pieces::of(&agent());
+    refused_in(Precision::F32, what, message, damage);
+}
+
+#[track_caller]
+fn refused_in(precision: Precision, what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
+    let mut pieces = Pieces::of(&agent_in(precision));
     damage(&mut pieces);
     pieces.load(|result| match result {
         Ok(_) => panic!("{what}: loaded, expected `{message}`"),
@@ -113,7 +127,7 @@ fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
     assert_eq!(message.lines().count(), 1, "{what}");
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     key::FORMAT,
     key::PRECISION,
     key::ACTION_LATENT,
@@ -130,25 +144,45 @@ const KEYS: [&str; 18] = [
     key::OBS_CLIP,
     key::ACTION_SQUASH,
     key::GMM_TARGET,
+    key::LOG_VAR_RANGE[0],
+    key::LOG_VAR_RANGE[1],
     key::GMM_LOG_SIGMA_MIN,
     key::REWARD_OFFSET,
 ];
 
-/// Every tensor of the packed file and its shape for [`DIMS`], written out.
-const TENSORS: [(&str, &[usize]); 13] = [
-    (packed::OBSERVATION_MEAN, &[16]),
-    (packed::OBSERVATION_INV_STD, &[16]),
-    (packed::ENCODER_0, &[1, 6, 16]),
-    (packed::ENCODER_2, &[1, 10, 16]),
-    (packed::ENCODER_MEAN, &[1, 5, 16]),
-    (packed::ENCODER_LOG_VAR, &[1, 5, 16]),
-    (packed::FC, &[1, 11, 16]),
-    (packed::ACTION_MID, &[16]),
-    (packed::ACTION_HALF, &[16]),
-    (packed::RNN, &[1, 13, 64]),
-    (packed::GMM, &[1, 8, 16]),
-    (packed::SELFTEST_OBSERVATIONS, &[STEPS, 16]),
-    (packed::SELFTEST_ACTIONS, &[STEPS, 16]),
+/// Every tensor of the packed f32 file and its shape for [`DIMS`], written out.
+const TENSORS: [(&str, &[usize]); 20] = [
+    ("observation.mean", &[16]),
+    ("observation.inv_std", &[16]),
+    ("action.mid", &[16]),
+    ("action.half", &[16]),
+    ("encoder.0.panels", &[1, 5, 16]),
+    ("encoder.0.bias", &[16]),
+    ("encoder.2.panels", &[1, 9, 16]),
+    ("encoder.2.bias", &[16]),
+    ("encoder.mean.panels", &[1, 4, 16]),
+    ("encoder.mean.bias", &[16]),
+    ("encoder.log_var.panels", &[1, 4, 16]),
+    ("encoder.log_var.bias", &[16]),
+    ("fc.panels", &[1, 10, 16]),
+    ("fc.bias", &[16]),
+    ("rnn.panels", &[1, 12, 64]),
+    ("rnn.bias", &[64]),
+    ("gmm_linear.panels", &[1, 7, 16]),
+    ("gmm_linear.bias", &[16]),
+    ("selftest.observations", &[STEPS, 16]),
+    ("selftest.actions", &[STEPS, 16]),
+];
+
+/// Layers, whether an agent can do without them, and how many groups of four inputs they have.
+const LAYERS: [(&str, bool, usize); 7] = [
+    ("encoder.0", false, 2),
+    ("encoder.2", false, 3),
+    ("encoder.mean", false, 1),
+    ("encoder.log_var", true, 1),
+    ("fc", false, 3),
+    ("rnn", false, 3),
+    ("gmm_linear", true, 2),
 ];
 
 #[test]
@@ -171,16 +205,20 @@ fn metadata() {
         refused("missing", &message, |file| drop(file.metadata.remove(key)));
     }
     let one_of = [
-        (key::FORMAT, "packed-1", ["packed-2", "packed-1 ", "checkpoint-1"]),
-        (key::PRECISION, "f32", ["f16", "i8", "F32"]),
-        (key::ACTION_LATENT, "mean", ["sample", "Mean", ""]),
+        (key::FORMAT, "packed-2", ["packed-1", "packed-2 ", "checkpoint-1"]),
+        (key::PRECISION, "f32, f16, bf16 or i8", ["f64", "I8", "F32"]),
+        (key::PRECISION, "f32, f16, bf16 or i8", ["", "f32,", "int8"]),
+        (key::ACTION_LATENT, "mean or sampled", ["sample", "Mean", ""]),
         (key::RNN_INPUT, "action,z", ["z,action", "action, z", "z"]),
-        (key::GMM_MIXTURE, "joint", ["dimension", "", "joint,"]),
+        (key::GMM_MIXTURE, "joint or per-dimension", ["dimension", "", "joint,"]),
         (key::GMM_SIGMA, "exp", ["softplus", "", "e"]),
         (key::ACTION_SQUASH, "clamp or tanh", ["none", "Tanh", "clamp,tanh"]),
         (key::GMM_TARGET, "z or delta", ["dz", "Z", "z,delta"]),
         (key::OBS_CLIP, "a positive number", ["0", "-10", "inf"]),
         (key::OBS_CLIP, "a positive number", ["NaN", "ten", ""]),
+        (key::LOG_VAR_RANGE[0], "a finite number", ["-inf", "1e39", "NaN"]),
+        (key::LOG_VAR_RANGE[1], "a finite number", ["inf", "", "ten"]),
+        (key::LOG_VAR_RANGE[1], "at least encoder.log_var_min", ["-10.1", "-11", "-1e30"]),
         (key::GMM_LOG_SIGMA_MIN, "a finite number", ["-inf", "1e39", "NaN"]),
         (key::REWARD_OFFSET, "a finite number", ["infinity", "0,5", " 0"]),
         (key::SELFTEST_DIGEST, "16 hexadecimal digits", ["", "0123456789abcde", "0123456789abcdefg"]),
@@ -203,31 +241,48 @@ fn metadata() {
 #[test]
 fn sizes_that_the_tensors_do_not_have() {
     let cases = [
-        (key::DIM_OBS, "6", "encoder.0.panels", "[1, 7, 16]", "[1, 6, 16]"),
+        (key::DIM_OBS, "6", "encoder.0.panels", "[1, 6, 16]", "[1, 5, 16]"),
         (key::DIM_OBS, "17", "observation.mean", "[32]", "[16]"),
-        (key::DIM_ACTION, "3", "rnn.panels", "[1, 14, 64]", "[1, 13, 64]"),
-        (key::DIM_ACTION, "17", "fc.panels", "[1, 11, 32]", "[1, 11, 16]"),
-        (key::DIM_LATENT, "2", "fc.panels", "[1, 10, 16]", "[1, 11, 16]"),
-        (key::DIM_LATENT, "65536", "encoder.mean.panels", "[1024, 5, 64]", "[1, 5, 16]"),
-        (key::DIM_HIDDEN, "8", "fc.panels", "[1, 12, 16]", "[1, 11, 16]"),
-        (key::DIM_MIXTURES, "3", "gmm_linear.panels", "[1, 8, 32]", "[1, 8, 16]"),
-        (key::DIM_MIXTURES, "65536", "gmm_linear.panels", "[7169, 8, 64]", "[1, 8, 16]"),
-        (key::DIM_ENCODER[0], "10", "encoder.2.panels", "[1, 11, 16]", "[1, 10, 16]"),
-        (key::DIM_ENCODER[1], "3", "encoder.mean.panels", "[1, 4, 16]", "[1, 5, 16]"),
+        (key::DIM_ACTION, "3", "rnn.panels", "[1, 13, 64]", "[1, 12, 64]"),
+        (key::DIM_ACTION, "17", "fc.panels", "[1, 10, 32]", "[1, 10, 16]"),
+        (key::DIM_LATENT, "2", "fc.panels", "[1, 9, 16]", "[1, 10, 16]"),
+        (key::DIM_LATENT, "65536", "encoder.mean.panels", "[1024, 4, 64]", "[1, 4, 16]"),
+        (key::DIM_HIDDEN, "8", "fc.panels", "[1, 11, 16]", "[1, 10, 16]"),
+        (key::DIM_MIXTURES, "3", "gmm_linear.panels", "[1, 7, 32]", "[1, 7, 16]"),
+        (key::DIM_MIXTURES, "65536", "gmm_linear.panels", "[7169, 7, 64]", "[1, 7, 16]"),
+        (key::GMM_MIXTURE, "per-dimension", "gmm_linear.panels", "[1, 7, 32]", "[1, 7, 16]"),
+        (key::DIM_ENCODER[0], "10", "encoder.2.panels", "[1, 10, 16]", "[1, 9, 16]"),
+        (key::DIM_ENCODER[1], "3", "encoder.mean.panels", "[1, 3, 16]", "[1, 4, 16]"),
     ];
     for (key, value, name, expected, found) in cases {
         let message = format!("tensor `{name}`: expected shape {expected}, found {found}");
         refused(key, &message, |file| file.set(key, value));
+    }
+    // A head whose outputs alone would take more memory than any agent's.
+    for (latent, mixture, mixtures) in [("65536", "joint", "8"), ("65536", "per-dimension", "6"), ("3", "joint", "65536")] {
+        let damage = |file: &mut Pieces| {
+            file.set(key::DIM_LATENT, latent);
+            file.set(key::GMM_MIXTURE, mixture);
+            file.set(key::DIM_MIXTURES, mixtures);
+        };
+        if latent == "3" {
+            refused(
+                "a head below the limit",
+                "tensor `gmm_linear.panels`: expected shape [7169, 7, 64], found [1, 7, 16]",
+                damage,
+            );
+        } else {
+            let message =
+                format!("metadata `dims.mixtures`: expected at most 1048576 outputs of the MDN head, found `{mixtures}`");
+            refused("a head beyond the limit", &message, damage);
+        }
     }
 }
 
 #[test]
 fn tensors() {
     for (name, shape) in TENSORS {
-        let optional = [packed::ENCODER_LOG_VAR, packed::GMM].contains(&name);
-        if !optional {
-            refused("missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
-        }
+        refused("missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
         refused("renamed", &format!("tensor `{name}2`: not part of a packed agent"), |file| {
             file.tensor(name).name.push('2');
         });
@@ -280,17 +335,21 @@ fn tensors() {
 fn an_agent_can_do_without_the_head_and_the_log_variance() {
     let mut tensors = synthetic::tensors(&DIMS, 1);
     tensors.remove(checkpoint::GMM_WEIGHT);
-    let mut pieces = Pieces::of(&agent_with_selftest(&DIMS, &tensors));
-    pieces.remove(packed::ENCODER_LOG_VAR);
+    let mut pieces = Pieces::of(&agent_with_selftest(&synthetic::settings(&DIMS), &tensors));
+    pieces.remove(packed::ENCODER_LOG_VAR.panels);
+    pieces.remove(packed::ENCODER_LOG_VAR.bias);
     pieces.load(|model| {
         let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
         assert!(!model.has_mdn());
         assert_eq!(model.self_test(&mut memory), Ok(()));
-        assert!(Agent::new(&model, &mut memory).unwrap().predict().is_none());
+        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        assert!(agent.predict().is_none());
+        assert_eq!(agent.proof_digest(), agent.digest());
     });
     // Cut out of a packed file, the head takes its part of the proof with it.
     let mut pieces = Pieces::of(&agent());
-    pieces.remove(packed::GMM);
+    pieces.remove(packed::GMM.panels);
+    pieces.remove(packed::GMM.bias);
     pieces.load(|model| {
         let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
         assert!(matches!(model.self_test(&mut memory), Err(SelfTestError::Digest { .. })));
@@ -299,7 +358,11 @@ fn an_agent_can_do_without_the_head_and_the_log_variance() {
 
 #[test]
 fn bytes_off_the_boundary() {
-    let pieces = Pieces::of(&agent());
+    Precision::ALL.into_iter().for_each(off_the_boundary);
+}
+
+fn off_the_boundary(precision: Precision) {
+    let pieces = Pieces::of(&agent_in(precision));
     let message =
         "tensor `observation.mean`: expected its data on a 4-byte boundary in memory (align the file's bytes to 64)";
     for shift in 1..8 {
@@ -324,18 +387,18 @@ fn bytes_off_the_boundary() {
 #[test]
 fn files_of_another_kind() {
     let tensors = synthetic::tensors(&DIMS, 1);
-    let rows = || tensors.iter().map(|(name, (shape, values))| (name.as_str(), shape.as_slice(), values.as_slice()));
+    let rows: Vec<_> = tensors.iter().map(|(name, (shape, values))| Entry::f32(name, shape.clone(), values)).collect();
     let settings = synthetic::settings(&DIMS).entries();
     let mut metadata: BTreeMap<_, _> = settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
     metadata.insert(key::FORMAT.to_string(), key::FORMAT_CHECKPOINT.to_string());
     let error = |bytes: &[u8]| Model::load(&AlignedBytes::new(bytes)).map(|_| ()).unwrap_err().to_string();
-    let expected = "metadata `dreamstep.format`: expected packed-1, found `checkpoint-1`";
-    assert_eq!(error(&safetensors_bytes(rows(), &metadata)), expected);
+    let expected = "metadata `dreamstep.format`: expected packed-2, found `checkpoint-1`";
+    assert_eq!(error(&safetensors_bytes(&rows, &metadata)), expected);
     let expected = "metadata `dreamstep.format`: expected, not found (is this a packed agent?)";
-    assert_eq!(error(&safetensors_bytes(rows(), &BTreeMap::new())), expected);
+    assert_eq!(error(&safetensors_bytes(&rows, &BTreeMap::new())), expected);
     metadata.insert(key::FORMAT.to_string(), key::FORMAT_PACKED.to_string());
-    let expected = format!("tensor `{}`: not part of a packed agent", checkpoint::ENCODER_BIAS[0]);
-    assert_eq!(error(&safetensors_bytes(rows(), &metadata)), expected, "a checkpoint that claims to be packed");
+    let expected = format!("tensor `{}`: not part of a packed agent", checkpoint::ENCODER_WEIGHT[0]);
+    assert_eq!(error(&safetensors_bytes(&rows, &metadata)), expected, "a checkpoint that claims to be packed");
     let zip = *b"PK\x03\x04\x14\0\0\0\x08\0"; // how a PyTorch archive begins
     let length = u64::from_le_bytes(*zip.first_chunk().unwrap());
     let expected = format!("not a safetensors file: header of {length} bytes, expected at most 1048576");
@@ -377,9 +440,9 @@ fn a_self_test_sees_one_bit() {
         assert_eq!(error.unwrap_err().to_string(), message);
     }
     // A bit of a weight: of the controller's bias in an action, of the LSTM's in the state.
-    let error = self_test(|file| file.tensor(packed::FC).data[2] ^= 1); // the first bias, sixteen bits up: no sum rounds it away
+    let error = self_test(|file| file.tensor(packed::FC.bias).data[2] ^= 1); // the first bias, sixteen bits up: no sum rounds it away
     assert!(matches!(error, Err(SelfTestError::Action { index: 0, .. })), "{error:?}");
-    let error = self_test(|file| file.tensor(packed::RNN).data[2] ^= 1); // an input gate's bias, as far up
+    let error = self_test(|file| file.tensor(packed::RNN.bias).data[2] ^= 1); // an input gate's bias, as far up
     assert!(matches!(error, Err(SelfTestError::Action { .. } | SelfTestError::Digest { .. })), "{error:?}");
 }
 
@@ -422,30 +485,282 @@ fn another_controller() {
     let file = AlignedBytes::new(&agent());
     let model = Model::load(&file).unwrap();
     let tensors = synthetic::tensors(&DIMS, 1);
-    let panels = controller_panels(&DIMS, &tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
-    for found in [0, 1, panels.len() - 16, panels.len() - 1, panels.len() + 1] {
-        let other = vec![0.0; found];
-        let error = model.with_controller(&other).unwrap_err();
-        assert_eq!(error.to_string(), format!("tensor `fc.panels`: expected shape [{}], found [{found}]", panels.len()));
-    }
-    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        for index in [0, panels.len() / 2, panels.len() - 1] {
-            let mut other = panels.clone();
-            other[index] = value;
-            let error = model.with_controller(&other).unwrap_err();
-            assert_eq!(error, LoadError::NonFinite { name: packed::FC, index });
+    let (panels, bias) = controller_panels(&DIMS, &tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
+    for (name, whole) in [("fc.panels", &panels), ("fc.bias", &bias)] {
+        let with = |part: Vec<f32>| {
+            let (panels, bias) = if name == "fc.panels" { (&part, &bias) } else { (&panels, &part) };
+            model.with_controller(panels, bias).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for found in [0, 1, whole.len() - 16, whole.len() - 1, whole.len() + 1] {
+            let message = format!("tensor `{name}`: expected shape [{}], found [{found}]", whole.len());
+            assert_eq!(with(vec![0.0; found]), Err(message));
         }
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for index in [0, whole.len() / 2, whole.len() - 1] {
+                let mut other = whole.clone();
+                other[index] = value;
+                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
+                assert_eq!(with(other), Err(message));
+            }
+        }
+        assert_eq!(with(whole.clone()), Ok(()));
     }
-    // The file's own weights act as before; zeros do nothing.
+    // The file's own weights act as before; zeros do nothing; a bias alone is the action.
     let act = |model: &Model<'_>| {
         let mut memory = vec![0.0; memory_len(&DIMS)];
         let mut action = vec![f32::NAN; DIMS.action];
         Agent::new(model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
         action
     };
-    assert_eq!(act(&model.with_controller(&panels).unwrap()), act(&model));
-    assert_eq!(act(&model.with_controller(&vec![0.0; panels.len()]).unwrap()), [0.0; 2]);
+    let (no_panels, no_bias) = (vec![0.0; panels.len()], vec![0.0; bias.len()]);
+    assert_eq!(act(&model.with_controller(&panels, &bias).unwrap()), act(&model));
+    assert_eq!(act(&model.with_controller(&no_panels, &no_bias).unwrap()), [0.0; 2]);
+    let mut some_bias = no_bias.clone();
+    some_bias[..2].copy_from_slice(&[0.5, -2.0]);
+    assert_eq!(act(&model.with_controller(&no_panels, &some_bias).unwrap()), [0.5 * 0.4, -0.4]);
     assert_ne!(act(&model), [0.0; 2]);
+    // In whatever precision the rest is.
+    for precision in Precision::ALL {
+        let file = AlignedBytes::new(&agent_in(precision));
+        let model = Model::load(&file).unwrap();
+        let tried = model.with_controller(&no_panels, &some_bias).unwrap();
+        assert_eq!(act(&tried), [0.5 * 0.4, -0.4], "{precision:?}");
+        assert_eq!(tried.settings(), model.settings());
+    }
+}
+
+#[test]
+fn a_fingerprint_tells_models_apart() {
+    let fingerprint = |damage: &dyn Fn(&mut Pieces)| {
+        let mut pieces = Pieces::of(&agent());
+        damage(&mut pieces);
+        pieces.load(|model| model.unwrap().fingerprint())
+    };
+    let own = fingerprint(&|_| ());
+    assert_eq!(fingerprint(&|_| ()), own);
+    let different: [&dyn Fn(&mut Pieces); 4] = [
+        &|file| file.set(key::REWARD_OFFSET, "0.25"),
+        &|file| file.set(key::SELFTEST_DIGEST, "0123456789abcdef"),
+        &|file| drop(file.metadata.insert("origin".into(), "elsewhere".into())),
+        &|file| {
+            file.remove("gmm_linear.panels");
+            file.remove("gmm_linear.bias");
+        },
+    ];
+    let mut all = vec![own];
+    all.extend(different.map(fingerprint));
+    for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
+        let file = AlignedBytes::new(&agent_in(precision));
+        all.push(Model::load(&file).unwrap().fingerprint());
+    }
+    let file = AlignedBytes::new(&agent());
+    let model = Model::load(&file).unwrap();
+    let (mut panels, mut bias) = (vec![0.0; 160], vec![0.0; 16]);
+    all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
+    panels[159] = 1e-9;
+    all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
+    bias[1] = 1e-9;
+    all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
+    for (i, fingerprint) in all.iter().enumerate() {
+        assert!(!all[..i].contains(fingerprint), "{i}");
+    }
+}
+
+/// What an agent's layers are stored in: an i8 file's last layer of the encoder and its controller are f16.
+fn stored_in(layer: &str, precision: Precision) -> (&'static str, usize) {
+    match precision {
+        Precision::F32 => ("F32", 1),
+        Precision::Bf16 => ("BF16", 2),
+        Precision::I8 if !["encoder.mean", "encoder.log_var", "fc"].contains(&layer) => ("I8", 4),
+        Precision::F16 | Precision::I8 => ("F16", 1),
+    }
+}
+
+/// What the precisions have that f32 does not: a dtype, a fourth axis.
+#[test]
+fn precisions() {
+    for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
+        let whole = Pieces::of(&agent_in(precision));
+        whole.load(|model| {
+            let model = model.unwrap();
+            assert_eq!(model.settings().precision, precision);
+            assert_eq!(model.self_test(&mut vec![0.0; memory_len(&DIMS)]), Ok(()));
+        });
+        for (layer, _, _) in LAYERS {
+            let name = &format!("{layer}.panels");
+            let stored = whole.tensors.iter().find(|tensor| tensor.name == *name).unwrap();
+            let (dtype, group) = stored_in(layer, precision);
+            let shape = stored.shape.clone();
+            assert_eq!((stored.dtype.as_str(), shape.len()), (dtype, if group == 1 { 3 } else { 4 }), "{name}");
+            assert_eq!(shape.get(3).copied().unwrap_or(1), group, "{name}");
+            refused_in(precision, "missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
+            // A dtype of the same size, then one of another.
+            let same = if dtype == "I8" { "U8" } else { "I16" };
+            refused_in(precision, "dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {same}"), |file| {
+                file.tensor(name).dtype = same.to_string();
+            });
+            refused_in(precision, "wider", &format!("tensor `{name}`: expected dtype {dtype}, found F32"), |file| {
+                let tensor = file.tensor(name);
+                tensor.dtype = "F32".to_string();
+                tensor.data.resize(4 * shape.iter().product::<usize>(), 0);
+            });
+            let flat = vec![shape.iter().product::<usize>()];
+            let message = format!("tensor `{name}`: expected {} axes, found 1", shape.len());
+            refused_in(precision, "flat", &message, |file| file.tensor(name).shape = flat);
+            if group > 1 {
+                // The same bytes, cut another way.
+                let other = [shape[0], shape[1] * group, shape[2], 1];
+                let message = format!("tensor `{name}`: expected shape {shape:?}, found {other:?}");
+                refused_in(precision, "another group", &message, |file| file.tensor(name).shape = other.to_vec());
+            }
+        }
+        // Each file's weights are for its own precision's loader.
+        for other in Precision::ALL.into_iter().filter(|&other| other != precision) {
+            let mut pieces = Pieces::of(&agent_in(precision));
+            pieces.set(key::PRECISION, other.name());
+            pieces.load(|model| assert!(model.is_err(), "{precision:?} as {other:?}"));
+        }
+    }
+}
+
+#[test]
+fn patterns_that_are_no_number() {
+    let f16 = [0x7c00_u16, 0xfc00, 0x7c01, 0x7fff, 0xfe00];
+    let bf16 = [0x7f80_u16, 0xff80, 0x7f81, 0x7fff, 0xffc0];
+    let (f16_largest, bf16_largest) = ([0x7bff_u16, 0xfbff, 0x03ff, 0x8000], [0x7f7f_u16, 0xff7f, 0x007f, 0x8000]);
+    for (precision, bad, good) in [(Precision::F16, f16, f16_largest), (Precision::Bf16, bf16, bf16_largest)] {
+        for (layer, _, _) in LAYERS {
+            let name = &format!("{layer}.panels");
+            let put = |file: &mut Pieces, index: usize, bits: u16| {
+                file.tensor(name).data[2 * index..][..2].copy_from_slice(&bits.to_le_bytes());
+            };
+            let mut whole = Pieces::of(&agent_in(precision));
+            let count = whole.tensor(name).data.len() / 2;
+            for (index, bits) in [0, 1, count / 2, count - 1].into_iter().flat_map(|index| bad.map(|bits| (index, bits))) {
+                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
+                refused_in(precision, &format!("{bits:04x}"), &message, |file| put(file, index, bits));
+            }
+            for (index, bits) in good.into_iter().enumerate() {
+                put(&mut whole, index, bits);
+            }
+            whole.load(|model| assert!(model.is_ok(), "{precision:?}, {name}: the largest and the least numbers"));
+        }
+    }
+}
+
+#[test]
+fn integers_with_their_scales_factors_and_sums() {
+    let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| refused_in(Precision::I8, what, message, damage);
+    for (layer, _, groups) in LAYERS {
+        let [panels, scale, input, sum] = ["panels", "scale", "input", "sum"].map(|part| format!("{layer}.{part}"));
+        let others = if stored_in(layer, Precision::I8).0 == "I8" { &Precision::ALL[..3] } else { &Precision::ALL };
+        // In the other precisions they have no place.
+        for (&precision, name) in others.iter().flat_map(|precision| [&scale, &input, &sum].map(|name| (precision, name))) {
+            let message = format!("tensor `{name}`: not part of a packed agent");
+            refused_in(precision, "integers' tensors", &message, |file| {
+                let mut tensor = file.tensor(&format!("{layer}.bias")).clone();
+                tensor.name = name.clone();
+                file.tensors.push(tensor);
+            });
+        }
+        if others.len() == 4 {
+            continue;
+        }
+        let width = if layer == "rnn" { 64 } else { 16 };
+        // No layer of these sizes has more than sixteen inputs.
+        for (name, dtype, width) in [(&scale, "F32", width), (&input, "F32", 16), (&sum, "I32", width)] {
+            refused("missing", &format!("tensor `{name}`: expected, not found"), &|file| file.remove(name));
+            let other = if dtype == "F32" { "I32" } else { "F32" };
+            refused("dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {other}"), &|file| {
+                file.tensor(name).dtype = other.to_string();
+            });
+            for size in [0, width - 1, width + 1, 2 * width] {
+                let message = format!("tensor `{name}`: expected shape [{width}], found [{size}]");
+                refused("size", &message, &|file| file.tensor(name).reshape(&[size]));
+            }
+            refused("rank", &format!("tensor `{name}`: expected 1 axes, found 2"), &|file| {
+                file.tensor(name).reshape(&[1, width]);
+            });
+        }
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (name, index) in [(&scale, 0), (&scale, width - 1), (&input, 0), (&input, 15)] {
+                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
+                refused("not finite", &message, &|file| file.tensor(name).put(index, value));
+            }
+        }
+        let stored = |file: &mut Pieces, output: usize| {
+            i32::from_le_bytes(file.tensor(&sum).data[4 * output..][..4].try_into().unwrap())
+        };
+        let mut whole = Pieces::of(&agent_in(Precision::I8));
+        for output in [0, 1, 7, width - 1] {
+            let own = stored(&mut whole, output);
+            // A sum that is wrong in one bit, the highest too.
+            for bit in [0, 1, 8, 31] {
+                let other = own ^ 1 << bit;
+                let message = format!("tensor `{sum}`: output {output}'s weights add up to {own}, found {other}");
+                refused("sum", &message, &|file| {
+                    file.tensor(&sum).data[4 * output..][..4].copy_from_slice(&other.to_le_bytes());
+                });
+            }
+            // A weight that is off by one, whichever group and place it stands at: padding is looked at too.
+            for (group, within) in (0..groups).flat_map(|group| (0..4).map(move |within| (group, within))) {
+                let at = (group * width + output) * 4 + within;
+                let weight = i32::from(whole.tensor(&panels).data[at] as i8);
+                let delta = if weight == 127 { -1 } else { 1 };
+                let message = format!("tensor `{sum}`: output {output}'s weights add up to {}, found {own}", own + delta);
+                refused("weight", &message, &|file| {
+                    file.tensor(&panels).data[at] = (weight + delta) as i8 as u8;
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_layer_is_there_whole_or_not_at_all() {
+    for precision in Precision::ALL {
+        for (layer, optional, _) in LAYERS {
+            let parts: Vec<_> = Pieces::of(&agent_in(precision)).tensors.into_iter().map(|tensor| tensor.name).collect();
+            let parts: Vec<_> = parts.iter().filter(|name| name.rsplit_once('.').unwrap().0 == layer).collect();
+            // Every part of it that is not all: the first that is missing is named.
+            for mask in 1..1_usize << parts.len() {
+                let gone: Vec<_> = (0..parts.len()).filter(|i| mask >> i & 1 == 1).map(|i| parts[i]).collect();
+                if optional && gone.len() == parts.len() {
+                    continue;
+                }
+                let message = format!("tensor `{}`: expected, not found", gone[0]);
+                refused_in(precision, "in part", &message, |file| gone.iter().for_each(|name| file.remove(name)));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_samples_needs_a_log_variance() {
+    for precision in Precision::ALL {
+        let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&DIMS) };
+        let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
+        let live = |model: Result<Model<'_>, LoadError<'_>>| {
+            model.map(|model| model.self_test(&mut vec![0.0; memory_len(&DIMS)])).map_err(|error| error.to_string())
+        };
+        assert_eq!(pieces.load(live), Ok(Ok(())), "{precision:?}");
+        pieces.tensors.retain(|tensor| !tensor.name.starts_with("encoder.log_var."));
+        let message = "tensor `encoder.log_var.panels`: expected, not found";
+        assert_eq!(pieces.load(live), Err(message.to_string()), "{precision:?}");
+        // Who acts on the mean does not.
+        pieces.set(key::ACTION_LATENT, "mean");
+        assert!(matches!(pieces.load(live), Ok(Err(_))), "{precision:?}: it loads, and acts differently");
+    }
+}
+
+#[test]
+fn a_model_without_a_head_does_not_dream() {
+    let mut tensors = synthetic::tensors(&DIMS, 1);
+    tensors.remove(checkpoint::GMM_WEIGHT);
+    let file = AlignedBytes::new(&agent_with_selftest(&synthetic::settings(&DIMS), &tensors));
+    let model = Model::load(&file).unwrap();
+    let error = Dreams::new(&model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), "dreams: expected a model with an MDN head, found none in the file");
 }
 
 /// Damages a file in one to three places, half of the time within its header.
@@ -503,6 +818,15 @@ fn live(bytes: &[u8]) -> Result<(), String> {
             prediction.expected_latent(&mut z);
         }
     }
+    let mut memory = vec![0.0; dreams_memory_len(&dims, 3)];
+    if let Ok(mut dreams) = Dreams::new(&model, &mut memory, 3, DreamOptions::default()) {
+        for index in 0..3 {
+            let start = Start { latent: &vec![0.5; dims.latent], state: None };
+            dreams.start(index, index as u32, start).expect("a start of the model's sizes");
+        }
+        dreams.step();
+        dreams.step();
+    }
     Ok(())
 }
 
@@ -510,10 +834,10 @@ fn live(bytes: &[u8]) -> Result<(), String> {
 fn what_loads_in_spite_of_a_mutation_runs() {
     const SEED: u64 = 14;
     const MUTATIONS: u64 = 20_000;
-    let base = agent();
+    let bases = Precision::ALL.map(agent_in);
     let (mut ran, mut errors) = (0_u64, BTreeMap::<String, u64>::new());
     for step in 0..MUTATIONS {
-        let bytes = mutate(&base, Philox::new(SEED), step);
+        let bytes = mutate(&bases[step as usize % 4], Philox::new(SEED), step);
         match std::panic::catch_unwind(|| live(&bytes)) {
             Ok(Ok(())) => ran += 1,
             Ok(Err(error)) => {

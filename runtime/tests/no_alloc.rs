@@ -1,15 +1,21 @@
 //! Does anything the control loop calls allocate? A counting allocator stands under the whole program; between two marks, on
-//! every back end, from `Model::load` to `reset`, it must see nothing. The same marks do see an allocation made on purpose.
+//! every back end and in every precision, from `Model::load` to `reset`, through saved states and dreams, it must see nothing. The
+//! same marks do see an allocation made on purpose.
 //!
 //! The count is the thread's own: what the test harness does meanwhile on its threads is not counted.
 
 mod common;
 
 use common::agent_with_selftest;
+use dreamstep_core::layout::Panels;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
+use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Dims, LoadError, Model, SelfTestError, StepError, memory_len};
+use dreamstep_runtime::{
+    Agent, Backend, Dims, DreamError, DreamOptions, Dreams, Ending, Fit, LoadError, Mixture, Model, Precision,
+    SelfTestError, Start, StateError, StepError, SwapError, dreams_memory_len, memory_len, state_len,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
@@ -66,59 +72,153 @@ fn calls<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (result, CALLS.get() - before)
 }
 
+/// What `work` returns; it must not have called the allocator.
+#[track_caller]
+fn free<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let (result, n) = calls(work);
+    assert_eq!(n, 0, "{what}");
+    result
+}
+
+/// Small and large sizes, every precision, both ways of mixing and of acting.
+fn files() -> Vec<(Settings, AlignedBytes)> {
+    let odd = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+    let per_dimension = Dims { mixture: Mixture::PerDimension, ..odd };
+    let humanoid = Dims::HUMANOID;
+    let cases = [(odd, Acting::Mean), (per_dimension, Acting::Sampled), (humanoid, Acting::Mean)];
+    let file = |(dims, acting): (Dims, Acting), precision| {
+        let settings = Settings { precision, acting, ..synthetic::settings(&dims) };
+        (settings, AlignedBytes::new(&agent_with_selftest(&settings, &synthetic::tensors(&dims, 1))))
+    };
+    cases.into_iter().flat_map(|case| Precision::ALL.map(|precision| file(case, precision))).collect()
+}
+
+fn back_ends() -> impl Iterator<Item = Backend> {
+    Backend::ALL.into_iter().filter(|backend| backend.is_available())
+}
+
 #[test]
 fn nothing_the_loop_calls_allocates() {
-    for dims in [
-        Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] },
-        Dims::HUMANOID,
-    ] {
-        let file = AlignedBytes::new(&agent_with_selftest(&dims, &synthetic::tensors(&dims, 1)));
-        let controller = vec![0.25; controller_len(&dims)];
+    for (settings, file) in files() {
+        let dims = settings.dims;
+        let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+        let (panels, bias) = (vec![0.25; shape.len(Precision::F32)], vec![0.5; shape.outputs()]);
         let mut memory = vec![0.0; memory_len(&dims)];
         let observations: Vec<_> = (0..20).map(|t| synthetic::observation(&dims, 3, t)).collect();
         let (mut action, mut z) = (vec![0.0; dims.action], vec![0.0; dims.latent]);
-        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
-            let name = backend.name();
-            let (model, n) = calls(|| Model::load_with(&file, backend).unwrap());
-            assert_eq!(n, 0, "{name}: load");
-            assert_eq!(calls(|| model.self_test(&mut memory)), (Ok(()), 0), "{name}: self_test");
-            let (other, n) = calls(|| model.with_controller(&controller).unwrap());
-            assert_eq!(n, 0, "{name}: with_controller");
-            assert_eq!(calls(|| other.self_test(&mut memory)), (Err(SelfTestError::Absent), 0), "{name}: self_test, absent");
+        for backend in back_ends() {
+            let name = format!("{}, {:?}", backend.name(), settings.precision);
+            let what = |call: &str| format!("{name}: {call}");
+            let model = free(&what("load"), || Model::load_with(&file, backend).unwrap());
+            assert_eq!(free(&what("self_test"), || model.self_test(&mut memory)), Ok(()));
+            let other = free(&what("with_controller"), || model.with_controller(&panels, &bias).unwrap());
+            assert_eq!(free(&what("self_test, absent"), || other.self_test(&mut memory)), Err(SelfTestError::Absent));
 
-            let (agent, n) = calls(|| Agent::new(&model, &mut memory));
-            assert_eq!(n, 0, "{name}: new");
-            let mut agent = agent.unwrap();
+            let mut agent = free(&what("new"), || Agent::new(&model, &mut memory)).unwrap();
+            free(&what("set_seed"), || agent.set_seed(5));
             for (t, observation) in observations.iter().enumerate() {
-                assert_eq!(calls(|| agent.act(observation, &mut action)), (Ok(()), 0), "{name}: act");
-                assert_eq!(calls(|| agent.act_in_place(observation).map(<[f32]>::len)), (Ok(dims.action), 0), "{name}: act");
-                assert_eq!(calls(|| agent.override_action(&action)), (Ok(()), 0), "{name}: override_action");
-                assert_eq!(calls(|| agent.advance()), (Ok(()), 0), "{name}: advance");
-                assert_eq!(calls(|| agent.step(observation, &mut action)), (Ok(()), 0), "{name}: step");
-                let ((), n) = calls(|| {
+                assert_eq!(free(&what("peek"), || agent.peek(observation, &mut action)), Ok(()));
+                assert_eq!(free(&what("act"), || agent.act(observation, &mut action)), Ok(()));
+                let acted = free(&what("act_in_place"), || agent.act_in_place(observation).map(<[f32]>::len));
+                assert_eq!(acted, Ok(dims.action));
+                assert_eq!(free(&what("override_action"), || agent.override_action(&action)), Ok(()));
+                assert_eq!(free(&what("swap, refused"), || agent.swap(&other)), Err(SwapError::MidTick));
+                assert_eq!(free(&what("advance"), || agent.advance()), Ok(()));
+                assert_eq!(free(&what("swap"), || agent.swap(&other)), Ok(()));
+                assert_eq!(free(&what("step"), || agent.step(observation, &mut action)), Ok(()));
+                assert_eq!(free(&what("swap back"), || agent.swap(&model)), Ok(()));
+                free(&what("predict, sample_latent"), || {
                     let prediction = agent.predict().unwrap();
                     prediction.sample_latent(1.1, Philox::new(4), t as u64, &mut z);
                     prediction.expected_latent(&mut z);
                     black_box((prediction.reward(), prediction.terminal_probability()));
+                    black_box((prediction.weight(0, 0), prediction.mean(1, 0), prediction.sigma(1, 0)));
                 });
-                assert_eq!(n, 0, "{name}: predict, sample_latent");
-                let (_, n) = calls(|| black_box((agent.digest(), agent.hidden().len(), agent.latent().len())));
-                assert_eq!(n, 0, "{name}: digest");
+                free(&what("digest"), || {
+                    black_box((agent.digest(), agent.proof_digest(), agent.hidden().len(), agent.latent().len()))
+                });
             }
             // Refusals do not allocate either.
             let bad = &observations[0][1..];
             let refused = StepError::ObservationLength { expected: dims.obs, found: dims.obs - 1 };
-            assert_eq!(calls(|| agent.step(bad, &mut action)), (Err(refused), 0), "{name}: a refused step");
-            assert_eq!(calls(|| agent.advance()), (Err(StepError::AdvanceBeforeAct), 0), "{name}: a refused advance");
-            assert_eq!(calls(|| agent.reset()), ((), 0), "{name}: reset");
+            assert_eq!(free(&what("a refused step"), || agent.step(bad, &mut action)), Err(refused));
+            assert_eq!(free(&what("a refused peek"), || agent.peek(bad, &mut action)), Err(refused));
+            assert_eq!(free(&what("a refused advance"), || agent.advance()), Err(StepError::AdvanceBeforeAct));
+            free(&what("reset"), || agent.reset());
         }
-        let (refused, n) = calls(|| Model::load(&file[..file.len() - 4]).is_err_and(|e| matches!(e, LoadError::Read(_))));
-        assert_eq!((refused, n), (true, 0), "a refused load");
+        let cut = &file[..file.len() - 4];
+        assert!(free("a refused load", || Model::load(cut).is_err_and(|error| matches!(error, LoadError::Read(_)))));
     }
 }
 
-fn controller_len(dims: &Dims) -> usize {
-    dreamstep_core::layout::Panels::dense(dims.action, dims.latent + dims.hidden).len()
+#[test]
+fn nor_does_saving_and_loading_a_state() {
+    for (settings, file) in files() {
+        let dims = settings.dims;
+        let (mut memory, mut state) = (vec![0.0; memory_len(&dims)], vec![0; state_len(&dims)]);
+        let mut action = vec![0.0; dims.action];
+        let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+        let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
+        for backend in back_ends() {
+            let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
+            let model = Model::load_with(&file, backend).unwrap();
+            let other = model.with_controller(&panels, &bias).unwrap();
+            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            agent.act(&synthetic::observation(&dims, 3, 0), &mut action).unwrap();
+            assert_eq!(free(&what("save_state"), || agent.save_state(&mut state)), Ok(()));
+            assert_eq!(free(&what("check_state"), || model.check_state(&state)), Ok(Fit::SameModel));
+            assert_eq!(free(&what("load_state"), || agent.load_state(&state)), Ok(()));
+            assert_eq!(free(&what("adopt_state"), || agent.adopt_state(&state)), Ok(Fit::SameModel));
+            assert_eq!(free(&what("check_state of another"), || other.check_state(&state)), Ok(Fit::SameDims));
+            let refused = free(&what("a refused save"), || agent.save_state(&mut state[1..]));
+            assert!(matches!(refused, Err(StateError::Length { .. })));
+            for at in 0..state.len() {
+                state[at] ^= 0xff;
+                assert!(free(&what("a refused load"), || agent.load_state(&state).is_err()), "byte {at}");
+                state[at] ^= 0xff;
+            }
+        }
+    }
+}
+
+#[test]
+fn nor_does_dreaming() {
+    const DREAMS: usize = 11;
+    for (settings, file) in files() {
+        let dims = settings.dims;
+        let (latent, zeros, action) = (vec![0.5; dims.latent], vec![0.0; dims.hidden], vec![0.1; dims.action]);
+        let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
+        for backend in back_ends() {
+            let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
+            let model = Model::load_with(&file, backend).unwrap();
+            for ending in [Ending::Sampled, Ending::Threshold(0.9), Ending::Never] {
+                let options = DreamOptions { seed: 1, temperature: 1.2, ending };
+                let mut dreams = free(&what("new"), || Dreams::new(&model, &mut memory, DREAMS, options)).unwrap();
+                for index in 0..DREAMS {
+                    let state = Some((zeros.as_slice(), zeros.as_slice())).filter(|_| index % 2 == 0);
+                    let start = Start { latent: &latent, state };
+                    assert_eq!(free(&what("start"), || dreams.start(index, index as u32, start)), Ok(()));
+                }
+                let waits = free(&what("imagine, refused"), || dreams.imagine());
+                assert_eq!(waits, Err(DreamError::NoAction { index: 0 }));
+                for _ in 0..6 {
+                    free(&what("act"), || dreams.act());
+                    assert_eq!(free(&what("set_action"), || dreams.set_action(3, &action)), Ok(()));
+                    let refused = free(&what("set_action, refused"), || dreams.set_action(DREAMS, &action));
+                    assert_eq!(refused, Err(DreamError::Index { count: DREAMS, found: DREAMS }));
+                    assert_eq!(free(&what("imagine"), || dreams.imagine()), Ok(()));
+                    free(&what("step"), || dreams.step());
+                    free(&what("digest"), || {
+                        black_box((dreams.going_on(), dreams.is_over(1), dreams.digest(2), dreams.reward(3), dreams.tick(4)))
+                    });
+                }
+            }
+            let small = free(&what("new, refused"), || {
+                Dreams::new(&model, &mut memory[1..], DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+            });
+            assert!(matches!(small, Err(DreamError::Memory { .. })));
+        }
+    }
 }
 
 /// The negative control: one allocation and one free between the same marks are seen, each.

@@ -124,6 +124,7 @@ fn entries() -> Vec<(&'static str, Vec<u8>)> {
         ("axes-too-many", tensor(f32, &format!("[1{}]", ",1".repeat(MAX_AXES)), "[0,4]", 4)),
         ("offsets-one", tensor(f32, "[1]", "[4]", 4)),
         ("offsets-three", tensor(f32, "[1]", "[0,4,8]", 4)),
+        ("offsets-with-a-leading-zero", tensor(f32, "[1]", "[0,04]", 4)),
         ("tensors-too-many", {
             let one = |i| format!(r#""{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#);
             file(format!("{{{}}}", (0..=MAX_TENSORS).map(one).collect::<Vec<_>>().join(",")), 0)

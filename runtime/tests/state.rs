@@ -1,0 +1,392 @@
+//! Does a saved state bring an agent back, bit for bit, on any back end and at any point of a tick? And is every other row of bytes
+//! refused, with the agent as it was? The bytes' places are written out here once more, as a reader in another language would.
+
+use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::rng::Philox;
+use dreamstep_core::schema::{Acting, Settings, Target};
+use dreamstep_fixtures::synthetic;
+use dreamstep_runtime::{Agent, Backend, Dims, Fit, Mixture, Model, Precision, StateError, memory_len, state_len};
+
+const DIMS: Dims =
+    Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 17] };
+
+/// Bytes of a state of [`DIMS`]: header, 19 + 19 + 5 + 3 values, digest.
+const LEN: usize = 56 + 4 * 46 + 8;
+
+const EPISODE: u64 = 9;
+
+fn file_with(settings: Settings, seed: u64) -> AlignedBytes {
+    synthetic::agent_with(&settings, seed)
+}
+
+fn plain() -> AlignedBytes {
+    file_with(synthetic::settings(&DIMS), 1)
+}
+
+fn available() -> impl Iterator<Item = Backend> {
+    Backend::ALL.into_iter().filter(|backend| backend.is_available())
+}
+
+fn observation(t: u64) -> Vec<f32> {
+    synthetic::observation(&DIMS, 2, t)
+}
+
+fn saved(agent: &Agent<'_, '_>) -> Vec<u8> {
+    let mut bytes = vec![0xAA; state_len(agent.model().dims())];
+    agent.save_state(&mut bytes).unwrap();
+    bytes
+}
+
+/// FNV-1a, written out.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(14_695_981_039_346_656_037, |hash: u64, &b| (hash ^ u64::from(b)).wrapping_mul(1_099_511_628_211))
+}
+
+/// Writes `part` at `at`, and the digest anew: a state that someone made with care.
+fn forged(state: &[u8], at: usize, part: &[u8]) -> Vec<u8> {
+    let mut bytes = state.to_vec();
+    bytes[at..at + part.len()].copy_from_slice(part);
+    let end = bytes.len() - 8;
+    let digest = fnv(&bytes[..end]);
+    bytes[end..].copy_from_slice(&digest.to_le_bytes());
+    bytes
+}
+
+/// What an agent does from here on: actions, states, what M expects, as bits. It may stand in the middle of a tick.
+fn future(agent: &mut Agent<'_, '_>, from: u64) -> Vec<u32> {
+    let mut bits = Vec::new();
+    let mut look = |agent: &mut Agent<'_, '_>, action: &[f32]| {
+        let (mut z, tick) = ([0.0; DIMS.latent], agent.tick());
+        let prediction = agent.predict().unwrap();
+        prediction.sample_latent(1.0, Philox::new(4), tick, &mut z);
+        let expected = [prediction.reward(), prediction.terminal_probability()];
+        let shown = [agent.hidden(), agent.cell(), agent.latent(), agent.unit_action(), action, &z, &expected].concat();
+        bits.extend(shown.iter().map(|v| v.to_bits()));
+        bits.push(agent.tick() as u32);
+    };
+    look(agent, &[]);
+    if agent.has_acted() {
+        agent.advance().unwrap();
+        look(agent, &[]);
+    }
+    for t in from..from + EPISODE {
+        let mut action = [0.0; 3];
+        agent.step(&observation(t), &mut action).unwrap();
+        look(agent, &action);
+    }
+    bits
+}
+
+/// Where an agent may be saved.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    Fresh,
+    Between,
+    Acted,
+    Overridden,
+    ActedTwice,
+    Refused,
+}
+
+impl Moment {
+    const ALL: [Self; 6] = [Self::Fresh, Self::Between, Self::Acted, Self::Overridden, Self::ActedTwice, Self::Refused];
+
+    fn reach(self, agent: &mut Agent<'_, '_>) {
+        agent.reset();
+        agent.set_seed(0x0123_4567_89ab_cdef);
+        let mut action = [0.0; 3];
+        let mut live = |agent: &mut Agent<'_, '_>, steps| {
+            for t in 0..steps {
+                agent.step(&observation(t), &mut action).unwrap();
+            }
+        };
+        match self {
+            Self::Fresh => {}
+            Self::Between => live(agent, 5),
+            Self::Acted | Self::Overridden | Self::ActedTwice | Self::Refused => {
+                live(agent, 4);
+                agent.act_in_place(&observation(4)).unwrap();
+            }
+        }
+        match self {
+            Self::Overridden => agent.override_action(&[0.1, -0.2, 0.05]).unwrap(),
+            Self::ActedTwice => drop(agent.act_in_place(&observation(50)).unwrap().len()),
+            Self::Refused => drop(agent.act_in_place(&[f32::NAN; DIMS.obs]).unwrap_err()),
+            Self::Fresh | Self::Between | Self::Acted => {}
+        }
+    }
+}
+
+#[test]
+fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
+    for (precision, acting) in Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]) {
+        let settings = Settings { precision, acting, target: Target::Delta, ..synthetic::settings(&DIMS) };
+        let file = file_with(settings, 1);
+        let elsewhere = AlignedBytes::new(&[&[0; 4], &file[..]].concat());
+        for (from, to, moment) in available()
+            .flat_map(|from| available().map(move |to| (from, to)))
+            .flat_map(|(from, to)| Moment::ALL.map(|moment| (from, to, moment)))
+        {
+            let what = format!("{precision:?}, {acting:?}, {moment:?}, {} to {}", from.name(), to.name());
+            let model = Model::load_with(&file, from).unwrap();
+            let mut memory = vec![f32::NAN; memory_len(&DIMS)];
+            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            moment.reach(&mut agent);
+            let state = saved(&agent);
+            assert_eq!(saved(&agent), state, "{what}: saving changes nothing");
+            let expected = future(&mut agent, 5);
+
+            // In another process: the file lies elsewhere, the memory held something else, the agent lived another life.
+            let model = Model::load_with(&elsewhere[4..], to).unwrap();
+            assert_eq!(model.check_state(&state), Ok(Fit::SameModel), "{what}");
+            let mut memory = vec![f32::INFINITY; memory_len(&DIMS)];
+            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            agent.load_state(&state).unwrap();
+            assert_eq!(saved(&agent), state, "{what}: what was loaded is what is saved");
+            assert_eq!(agent.seed(), 0x0123_4567_89ab_cdef);
+            assert_eq!(future(&mut agent, 5), expected, "{what}");
+            agent.act_in_place(&observation(99)).unwrap();
+            assert_eq!(agent.adopt_state(&state), Ok(Fit::SameModel));
+            assert_eq!(future(&mut agent, 5), expected, "{what}, in an agent that was in the middle of a tick");
+        }
+    }
+}
+
+#[test]
+fn every_field_stands_at_its_place() {
+    let file = plain();
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    assert_eq!(state_len(&DIMS), LEN);
+    assert_eq!(state_len(&Dims::HUMANOID), 56 + 4 * (256 + 256 + 32 + 17) + 8);
+    for moment in Moment::ALL {
+        moment.reach(&mut agent);
+        let state = saved(&agent);
+        let u32_at = |at: usize| u32::from_le_bytes(state[at..at + 4].try_into().unwrap());
+        let u64_at = |at: usize| u64::from_le_bytes(state[at..at + 8].try_into().unwrap());
+        assert_eq!(&state[..8], b"DSSTATE1");
+        assert_eq!(u64_at(8), model.fingerprint());
+        assert_eq!([16, 20, 24, 28].map(u32_at), [21, 3, 5, 19], "O, A, Z, H");
+        assert_eq!(state[32..40], [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01], "the seed, little-endian");
+        let ticks = match moment {
+            Moment::Fresh => 0,
+            Moment::Between => 5,
+            _ => 4,
+        };
+        assert_eq!(u64_at(40), ticks);
+        assert_eq!(u32_at(48), u32::from(!matches!(moment, Moment::Fresh | Moment::Between)), "{moment:?}");
+        assert_eq!(u32_at(52), 0);
+        let values = |at: usize, n: usize| -> Vec<u32> { (0..n).map(|i| u32_at(at + 4 * i)).collect() };
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(values(56, 19), bits(agent.hidden()));
+        assert_eq!(values(56 + 76, 19), bits(agent.cell()));
+        assert_eq!(values(56 + 152, 5), bits(agent.latent()));
+        assert_eq!(values(56 + 172, 3), bits(agent.unit_action()));
+        assert_eq!(u64_at(56 + 184), fnv(&state[..240]));
+        assert_eq!(state.len(), 248);
+    }
+}
+
+/// Asserts that all three ways in refuse `state` with one error in one line, and that the agent is as it was.
+#[track_caller]
+fn refused(agent: &mut Agent<'_, '_>, state: &[u8], what: &str) -> StateError {
+    let before = saved(agent);
+    let error = agent.model().check_state(state).expect_err(what);
+    assert_eq!(agent.load_state(state), Err(error), "{what}");
+    assert_eq!(agent.adopt_state(state), Err(error), "{what}");
+    assert_eq!(saved(agent), before, "{what}: the agent is as it was");
+    assert_eq!(error.to_string().lines().count(), 1, "{what}");
+    error
+}
+
+#[test]
+fn no_bit_may_flip() {
+    let file = plain();
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    for moment in [Moment::Between, Moment::Acted] {
+        moment.reach(&mut agent);
+        let state = saved(&agent);
+        for (at, bit) in (0..LEN).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut other = state.clone();
+            other[at] ^= 1 << bit;
+            let error = refused(&mut agent, &other, &format!("byte {at}, bit {bit}"));
+            let expected = match at {
+                0..8 => matches!(error, StateError::NotAState),
+                16..32 => matches!(error, StateError::Dims { .. }),
+                _ => matches!(error, StateError::Damaged { .. }),
+            };
+            assert!(expected, "byte {at}, bit {bit}: {error:?}");
+        }
+        // The negative control.
+        assert_eq!(agent.load_state(&state), Ok(()));
+    }
+}
+
+#[test]
+fn what_a_damaged_state_says() {
+    let file = plain();
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    Moment::Acted.reach(&mut agent);
+    let state = saved(&agent);
+    let (own, other) = (fnv(&state[..LEN - 8]), fnv(b""));
+    let mut damaged = state.clone();
+    damaged[LEN - 8..].copy_from_slice(&other.to_le_bytes());
+    let error = refused(&mut agent, &damaged, "another digest");
+    assert_eq!(error.to_string(), format!("state: damaged: expected digest {own:016x}, found {other:016x}"));
+
+    let message = "state: expected it to begin with DSSTATE1: not a state, or of another version";
+    assert_eq!(refused(&mut agent, &forged(&state, 0, b"DSSTATE2"), "of another version").to_string(), message);
+    assert_eq!(refused(&mut agent, &file, "a model").to_string(), message);
+    assert_eq!(refused(&mut agent, &state[1..], "a byte late").to_string(), message);
+}
+
+#[test]
+fn a_state_of_another_length_is_none() {
+    let file = plain();
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    Moment::Acted.reach(&mut agent);
+    let state = saved(&agent);
+    for found in (0..LEN).chain(LEN + 1..LEN + 70) {
+        let mut other = state.clone();
+        other.resize(found, 0);
+        let error = refused(&mut agent, &other, &format!("{found} bytes"));
+        if found < 8 {
+            assert_eq!(error, StateError::NotAState);
+        } else {
+            assert_eq!(error, StateError::Length { expected: LEN, found });
+            assert_eq!(error.to_string(), format!("state: expected {LEN} bytes, found {found}"));
+        }
+        // And none is written to a buffer of another length.
+        let mut out = vec![0xAA; found];
+        assert_eq!(agent.save_state(&mut out), Err(StateError::Length { expected: LEN, found }));
+        assert!(out.iter().all(|&byte| byte == 0xAA), "{found} bytes");
+    }
+}
+
+#[test]
+fn a_state_of_other_sizes_is_refused_by_name() {
+    let file = plain();
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    Moment::Acted.reach(&mut agent);
+    let others = [
+        (Dims { obs: 22, ..DIMS }, "observation", 21, 22),
+        (Dims { action: 2, ..DIMS }, "action", 3, 2),
+        (Dims { latent: 6, ..DIMS }, "latent", 5, 6),
+        (Dims { hidden: 18, ..DIMS }, "hidden", 19, 18),
+        // As many bytes, cut another way.
+        (Dims { latent: 3, hidden: 20, ..DIMS }, "latent", 5, 3),
+    ];
+    for (dims, axis, expected, found) in others {
+        let file = synthetic::agent(&dims, 1);
+        let model = Model::load(&file).unwrap();
+        let mut memory = vec![0.0; memory_len(&dims)];
+        let state = saved(&Agent::new(&model, &mut memory).unwrap());
+        let error = refused(&mut agent, &state, axis);
+        assert_eq!(error, StateError::Dims { axis, expected, found });
+        assert_eq!(error.to_string(), format!("state: expected {axis} size {expected}, found {found}"));
+    }
+}
+
+#[test]
+fn a_state_of_another_model_is_adopted_but_not_loaded() {
+    let whole = plain();
+    let mine = Model::load(&whole).unwrap();
+    let (panels, bias) = (vec![0.0; 2 * 16 * 12], vec![0.0; 16]);
+    let settings = synthetic::settings(&DIMS);
+    let files = [
+        file_with(Settings { precision: Precision::F16, ..settings }, 1),
+        file_with(Settings { precision: Precision::Bf16, ..settings }, 1),
+        file_with(Settings { precision: Precision::I8, ..settings }, 1),
+        file_with(Settings { reward_offset: 0.25, ..settings }, 1),
+        // Sizes that no state has.
+        synthetic::agent(&Dims { mixtures: 3, ..DIMS }, 1),
+        synthetic::agent(&Dims { encoder: [17, 9], ..DIMS }, 1),
+    ];
+    let mut others: Vec<Model<'_>> = files.iter().map(|file| Model::load(file).unwrap()).collect();
+    others.push(mine.with_controller(&panels, &bias).unwrap());
+    for (index, other) in others.iter().enumerate() {
+        let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(other.dims())]];
+        let [left, right] = &mut memory;
+        let mut agent = Agent::new(&mine, left).unwrap();
+        for moment in Moment::ALL {
+            let mut source = Agent::new(other, right).unwrap();
+            moment.reach(&mut source);
+            let state = saved(&source);
+            Moment::Between.reach(&mut agent);
+            let before = saved(&agent);
+            let error = agent.load_state(&state).unwrap_err();
+            let (expected, found) = (mine.fingerprint(), other.fingerprint());
+            assert_eq!(error, StateError::OtherModel { expected, found }, "model {index}");
+            let message = format!("state: expected one of model {expected:016x}, found one of model {found:016x}");
+            assert_eq!(error.to_string(), message);
+            assert_eq!(saved(&agent), before, "model {index}: the agent is as it was");
+
+            assert_eq!(mine.check_state(&state), Ok(Fit::SameDims), "model {index}");
+            assert_eq!(agent.adopt_state(&state), Ok(Fit::SameDims), "model {index}");
+            let adopted = saved(&agent);
+            assert_eq!(adopted[16..LEN - 8], state[16..LEN - 8], "model {index}: all but whose it is");
+            assert_eq!(adopted[8..16], expected.to_le_bytes());
+            // From now on it is a state of this model.
+            assert_eq!(mine.check_state(&adopted), Ok(Fit::SameModel));
+        }
+    }
+}
+
+#[test]
+fn a_forged_state_is_no_more_than_an_agent_can_hold() {
+    let file = plain();
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    Moment::Acted.reach(&mut agent);
+    let state = saved(&agent);
+    // Neither act nor none; something where nothing belongs.
+    for (at, value) in [(48, 2_u32), (48, u32::MAX), (48, 1 << 24), (52, 1), (52, 1 << 31)] {
+        let error = refused(&mut agent, &forged(&state, at, &value.to_le_bytes()), &format!("{value} at {at}"));
+        assert_eq!(error, StateError::Value { at: 48, expected: "0 or 1, then 0" });
+        assert_eq!(error.to_string(), "state: expected 0 or 1, then 0 at byte 48");
+    }
+    for (index, bits) in
+        (0..46).flat_map(|index| [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7f80_0001_u32].map(|b| (index, b)))
+    {
+        let at = 56 + 4 * index;
+        let error = refused(&mut agent, &forged(&state, at, &bits.to_le_bytes()), &format!("{bits:08x} at {at}"));
+        assert_eq!(error, StateError::Value { at, expected: "a finite number" });
+        assert_eq!(error.to_string(), format!("state: expected a finite number at byte {at}"));
+    }
+    // Any finite value, seed and tick is taken as it stands, and the agent lives on.
+    for (at, part) in [
+        (32, u64::MAX.to_le_bytes().to_vec()),
+        (40, u64::MAX.to_le_bytes().to_vec()),
+        (48, vec![0; 4]),
+        (56, f32::MAX.to_le_bytes().to_vec()),
+        (56 + 76, f32::MIN.to_le_bytes().to_vec()),
+        (56 + 152, (-0.0_f32).to_le_bytes().to_vec()),
+        (56 + 172, 1e-45_f32.to_le_bytes().to_vec()),
+    ] {
+        let forged = forged(&state, at, &part);
+        assert_eq!(agent.load_state(&forged), Ok(()), "at {at}");
+        assert_eq!(saved(&agent), forged, "at {at}");
+        if agent.has_acted() {
+            agent.advance().unwrap();
+        }
+        let mut action = [0.0; 3];
+        agent.step(&observation(0), &mut action).unwrap();
+        assert!(action.iter().chain(agent.hidden()).all(|v| v.abs() <= 1.0), "at {at}: {action:?}");
+    }
+    // The last tick of all is followed by the first.
+    let mut late = forged(&state, 40, &u64::MAX.to_le_bytes());
+    late = forged(&late, 48, &1_u32.to_le_bytes());
+    agent.load_state(&late).unwrap();
+    agent.advance().unwrap();
+    assert_eq!(agent.tick(), 0);
+}
