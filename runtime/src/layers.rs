@@ -84,12 +84,25 @@ fn each<V: Vectors>(x: &mut [f32], function: impl Fn(V::Chunk) -> V::Chunk) {
     chunks_mut::<V>(x).for_each(|x| function(V::Chunk::read(x)).write(x));
 }
 
+/// Whole chunks. (Not `chunks_exact`: where those are zipped, their number is a division by a size that the compiler does not know to
+/// be constant unless it inlines all of it, and a division may panic.)
 #[inline(always)]
 pub(crate) fn chunks<V: Vectors>(values: &[f32]) -> impl Iterator<Item = &[f32]> {
-    values.chunks_exact(V::Chunk::SIZE)
+    let mut rest = values;
+    core::iter::from_fn(move || {
+        let (chunk, after) = rest.split_at_checked(V::Chunk::SIZE)?;
+        rest = after;
+        Some(chunk)
+    })
 }
 
+/// The same, to write to.
 #[inline(always)]
 pub(crate) fn chunks_mut<V: Vectors>(values: &mut [f32]) -> impl Iterator<Item = &mut [f32]> {
-    values.chunks_exact_mut(V::Chunk::SIZE)
+    let mut rest = values;
+    core::iter::from_fn(move || {
+        let (chunk, after) = core::mem::take(&mut rest).split_at_mut_checked(V::Chunk::SIZE)?;
+        rest = after;
+        Some(chunk)
+    })
 }

@@ -123,7 +123,10 @@ fn quantise<'q, V: Vectors>(x: &[f32], factors: &[f32], mut quads: impl Iterator
     let range = levels(x.len()) as f32;
     let m = if largest > SMALLEST { largest } else { SMALLEST };
     let per_unit = range / m;
-    for (x, factors) in x.chunks(LANES).zip(factors.chunks(LANES)) {
+    // Not zipped, see `layers::chunks`.
+    let mut factors = factors.chunks(LANES);
+    for x in x.chunks(LANES) {
+        let factors = factors.next().unwrap_or_default();
         let mut integers = [0; LANES];
         for (integer, (x, factor)) in integers.iter_mut().zip(x.iter().zip(factors)) {
             let scaled = Lane::min(Lane::max(x * factor * per_unit, -range), range);
