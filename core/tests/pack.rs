@@ -72,8 +72,10 @@ fn packed(tensors: &Tensors, settings: Settings) -> Result<Vec<u8>, String> {
     pack(&Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance })
 }
 
+type Layer = (&'static str, Vec<Vec<f32>>, Vec<f32>, bool);
+
 /// Every layer by name: its weights `[N][K]`, its biases `[N]`, and whether its outputs are an LSTM's.
-fn layers(tensors: &Tensors, dims: &Dims) -> Vec<(&'static str, Vec<Vec<f32>>, Vec<f32>, bool)> {
+fn layers(tensors: &Tensors, dims: &Dims) -> Vec<Layer> {
     let matrix = |name: &str| -> Vec<Vec<f32>> {
         let (shape, values) = &tensors[name];
         values.chunks(shape[1]).map(<[f32]>::to_vec).collect()
