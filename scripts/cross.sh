@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the conformance suite (runtime/conformance) on every kind of processor that can be emulated here, and holds each to the
-# committed table of digests: `cross.sh [TARGET…]`, by default all but the last.
+# Runs the conformance suite (runtime/conformance) on every kind of processor that can be emulated here, and holds each to
+# the committed table of digests: `cross.sh [TARGET…]`, by default all but the last.
 #
 #   host          this machine, every back end that it has
 #   aarch64       a Linux program, QEMU user mode
@@ -22,16 +22,17 @@ tools=$PWD/third_party/cross
 root=$tools/root
 out=$PWD/target/cross
 table=runtime/conformance/digests.txt
-packages="rustc-web rust-web-src cargo-web qemu-system-arm qemu-system-misc qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+packages="rustc-web rust-web-src cargo-web qemu-system-arm qemu-system-misc qemu-user"
+packages+=" gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 # Only the standard library: the package's own dependencies are a compiler that runs on such a machine.
 foreign="libstd-rust-web-dev:arm64"
 
-# Downloads what this machine lacks of the packages and all that they depend on, as any user, by package lists of our own (they
-# know the foreign architecture), and unpacks it. Idempotent: a stamp holds the packages' names.
+# Downloads what this machine lacks of the packages and all that they depend on, as any user, by package lists of our own
+# (they know the foreign architecture), and unpacks it. Idempotent: a stamp holds the packages' names.
 install() {
   local apt=$tools/apt log=$tools/install.log deb
   [ "$(cat "$tools/stamp" 2>/dev/null)" != "$packages $foreign" ] || return 0
-  for tool in apt-get dpkg-deb; do need $tool "the cross targets need Debian 12's packages on x86-64: $packages $foreign"; done
+  for tool in apt-get dpkg-deb; do need $tool "this needs Debian's packages, for x86-64: $packages $foreign"; done
   [ "$(dpkg --print-architecture)" = amd64 ] || fail "architecture $(dpkg --print-architecture), expected amd64"
   echo "cross: installing compilers and emulators into third_party/cross (300 MB to download, 1.4 GB; once)"
   rm -rf "$tools"
@@ -47,14 +48,14 @@ Debug::NoLocking "true";
 END
   (
     export APT_CONFIG=$apt/apt.conf
-    apt-get update
     # shellcheck disable=SC2086 # words
-    apt-get install --yes --download-only --reinstall $packages
-    cd "$apt/archives" && apt-get download "$foreign"
-  ) >"$log" 2>&1 || fail "could not download $packages $foreign: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log"); log: $log"
+    apt-get update && apt-get install --yes --download-only --reinstall $packages &&
+      cd "$apt/archives" && apt-get download "$foreign"
+  ) >"$log" 2>&1 ||
+    fail "could not download $packages $foreign: $(grep -m 1 -E '^(E:|W: Failed)' "$log" || tail -n 1 "$log"); log: $log"
   for deb in "$apt"/archives/*.deb; do
     case $deb in
-      */rust-web-src_*) dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --wildcards '*/library/*' './usr/lib/rustlib/src/*' ;;
+      */rust-web-src_*) dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --wildcards '*/library/*' '*/rustlib/src/*' ;;
       *) dpkg-deb -x "$deb" "$root" ;;
     esac >>"$log" 2>&1 || fail "could not unpack $(basename "$deb"): $(tail -n 1 "$log")"
   done
@@ -64,11 +65,12 @@ END
 
 # A command that sees Debian's compiler and emulators.
 with_tools() {
-  env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u RUSTUP_TOOLCHAIN RUSTC="$root/usr/bin/rustc" RUSTDOC="$root/usr/bin/rustdoc" \
-    PATH="$root/usr/bin:$PATH" LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" "$@"
+  env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS PATH="$root/usr/bin:$PATH" \
+    RUSTC="$root/usr/bin/rustc" RUSTDOC="$root/usr/bin/rustdoc" \
+    LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" "$@"
 }
 
-# build LANE FOLDER TARGET FLAGS [ARGUMENT…]: firmware. Nobody packages its core library, so that is built too (hence
+# build LANE FOLDER TARGET FLAGS [ARGUMENT…]: firmware. Its core library is not packaged, so that is built too (hence
 # RUSTC_BOOTSTRAP). The targets of a lane share a build folder, for what runs on this machine.
 build() {
   local lane=$1 folder=$2 target=$3 flags=$4
@@ -85,13 +87,14 @@ host() { cargo run --release --locked --quiet -p dreamstep-conformance --feature
 
 aarch64() {
   local target=aarch64-unknown-linux-gnu
-  with_tools env RUSTFLAGS="-Clinker=aarch64-linux-gnu-gcc -Ctarget-feature=+crt-static" cargo build --release --locked --quiet \
-    --target $target --target-dir "$out/one" -p dreamstep-conformance --features humanoid >&2 || return
+  with_tools env RUSTFLAGS="-Clinker=aarch64-linux-gnu-gcc -Ctarget-feature=+crt-static" \
+    cargo build --release --locked --quiet --target $target --target-dir "$out/one" \
+    -p dreamstep-conformance --features humanoid >&2
   with_tools qemu-aarch64 "$out/one/$target/release/dreamstep-conformance"
 }
 
 wasm() {
-  build two wasm wasm32-unknown-unknown "${1:--Ctarget-feature=-simd128}" || return # `set -e` does not reach in here
+  build two wasm wasm32-unknown-unknown "${1:--Ctarget-feature=-simd128}"
   node runtime/boards/wasm/run.mjs "$out/two/wasm32-unknown-unknown/release/dreamstep_wasm.wasm"
 }
 
@@ -102,7 +105,7 @@ cortex-m7() { cortex mps2-an500 cortex-m7 -Ctarget-cpu=cortex-m7; }
 
 cortex() {
   local machine=$1 cpu=$2 built=$out/one/thumbv7em-none-eabihf/release
-  build one mps2 thumbv7em-none-eabihf "$3" --bins --examples || return
+  build one mps2 thumbv7em-none-eabihf "$3" --bins --examples
   emulate arm -machine "$machine" -cpu "$cpu" -kernel "$built/dreamstep-mps2"
   emulate arm -machine "$machine" -cpu "$cpu" -icount shift=0 -kernel "$built/examples/agent"
   size -A "$built/examples/agent" | awk -v model="$(stat -c %s fixtures/data/humanoid.safetensors)" '
@@ -115,12 +118,12 @@ riscv64() { riscv riscv64gc 64; }
 riscv32() { riscv riscv32imac 32; }
 
 riscv() {
-  build two riscv "$1-unknown-none-elf" "" || return
+  build two riscv "$1-unknown-none-elf" ""
   emulate "riscv$2" -machine virt -bios none -kernel "$out/two/$1-unknown-none-elf/release/dreamstep-riscv"
 }
 
 # A hang is a failure too; the slowest takes ten seconds.
-emulate() { with_tools timeout 300 "qemu-system-$1" -nographic -semihosting-config enable=on,target=native "${@:2}"; }
+emulate() { with_tools timeout 120 "qemu-system-$1" -nographic -semihosting-config enable=on,target=native "${@:2}"; }
 
 # Runs a target and holds what it prints to the table: every line of the target's agents, on each back end, and no other.
 check() {
@@ -129,8 +132,10 @@ check() {
     host | aarch64 | wasm*) agents+=" humanoid shipped" ;;
     cortex*) agents+=" shipped" ;;
   esac
-  "$target" >"$out/$target.txt" 2>"$out/$target.log" ||
-    fail "$target: $(tail -qn 1 "$out/$target.txt" "$out/$target.log" | tr '\n' ' '); logs: target/cross/$target.{txt,log}"
+  # Waited for, not called: in `call || fail` a shell goes on after a command that failed, here with an older build.
+  "$target" >"$out/$target.txt" 2>"$out/$target.log" &
+  wait $! || fail "$target: status $?, $(grep -m 1 -A 1 -hiE 'error|panic' "$out/$target.log" | tr '\n' ' ' ||
+    tail -n 1 "$out/$target.log"); logs: target/cross/$target.{txt,log}"
   awk -v target="$target" -v agents=" $agents " '
     function wrong(text) { print "cross: " target ": " text; failed = 1; exit 1 }
     NR == FNR && /^#/ { next }
@@ -143,7 +148,7 @@ check() {
     !((backend, name) in seen) { seen[backend, name]; equal++ }
     END {
       if (failed) exit 1
-      if (equal != lines * count || !equal) wrong("expected " lines " digests from each of " count " back ends, found " equal + 0)
+      if (equal != lines * count || !equal) wrong("expected " lines " digests from each of " count + 0 " back ends, found " equal + 0)
       printf "%s: %d digests equal (%s), %d s%s\n", target, equal, names, '$((SECONDS - start))', measured
     }' "$table" "$out/$target.txt" || exit 1
 }

@@ -13,6 +13,7 @@ import sys
 ALLOWED = {
     "dreamstep-core": (set(), {"half", "libm", "serde_json"}),
     "dreamstep-runtime": ({"dreamstep-core"}, {"bytemuck", "cpufeatures"}),
+    "dreamstep-capi": ({"dreamstep-core", "dreamstep-runtime"}, set()),
     "dreamstep-conformance": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, set()),
     "dreamstep-fixtures": ({"dreamstep-core"}, set()),
     "dreamstep-bench": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, {"bytemuck"}),

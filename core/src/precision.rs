@@ -104,9 +104,11 @@ pub const I8_ORDER: [usize; 4] = [0, 2, 1, 3];
 /// weights (±128 at most) leaves 32 bits.
 #[must_use]
 pub const fn levels(inputs: usize) -> i32 {
-    let groups = if inputs == 0 { 1 } else { inputs.div_ceil(4) };
-    let bound = i32::MAX as usize / (128 * 4 * groups);
-    if bound > 32_767 { 32_767 } else { bound as i32 }
+    // Without inputs there is no sum; and a division that could be by zero would be a panic in the control loop.
+    match (i32::MAX as usize / (128 * 4)).checked_div(inputs.div_ceil(4)) {
+        Some(bound) if bound < 32_767 => bound as i32,
+        _ => 32_767,
+    }
 }
 
 /// The value of a binary16, exactly. Every finite one, subnormals included, is a normal binary32.

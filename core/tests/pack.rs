@@ -72,10 +72,11 @@ fn packed(tensors: &Tensors, settings: Settings) -> Result<Vec<u8>, String> {
     pack(&Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance })
 }
 
-type Layer = (&'static str, Vec<Vec<f32>>, Vec<f32>, bool);
+/// A layer by name: weights `[N][K]`, biases `[N]`, and whether its outputs are an LSTM's.
+type LooseLayer = (&'static str, Vec<Vec<f32>>, Vec<f32>, bool);
 
-/// Every layer by name: its weights `[N][K]`, its biases `[N]`, and whether its outputs are an LSTM's.
-fn layers(tensors: &Tensors, dims: &Dims) -> Vec<Layer> {
+/// Every layer of a checkpoint.
+fn layers(tensors: &Tensors, dims: &Dims) -> Vec<LooseLayer> {
     let matrix = |name: &str| -> Vec<Vec<f32>> {
         let (shape, values) = &tensors[name];
         values.chunks(shape[1]).map(<[f32]>::to_vec).collect()

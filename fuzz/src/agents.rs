@@ -16,5 +16,7 @@ const DIMS: [Dims; 3] = [
 /// Packed agents with self-test vectors, taken apart.
 pub(crate) fn sound() -> &'static [Pieces] {
     static SOUND: OnceLock<Vec<Pieces>> = OnceLock::new();
-    SOUND.get_or_init(|| DIMS.map(|dims| Pieces::of(&agent_with_selftest(&synthetic::settings(&dims), &synthetic::tensors(&dims, 1)))).into())
+    SOUND.get_or_init(|| {
+        DIMS.map(|dims| Pieces::of(&agent_with_selftest(&synthetic::settings(&dims), &synthetic::tensors(&dims, 1)))).into()
+    })
 }

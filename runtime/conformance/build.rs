@@ -8,9 +8,11 @@ use dreamstep_fixtures::synthetic;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Agents with random weights: name, sizes, and what makes its settings other than the usual. Odd sizes, so that every layer has a
-/// partly filled register; each mode once.
-const AGENTS: &[(&str, Dims, fn(Settings) -> Settings)] = &[
+/// What an agent of the suite is: name, sizes, and what makes its settings other than the usual.
+type Recipe = (&'static str, Dims, fn(Settings) -> Settings);
+
+/// Agents with random weights. Odd sizes, so that every layer has a partly filled register; each mode once.
+const AGENTS: &[Recipe] = &[
     (
         "small",
         Dims { obs: 19, action: 3, latent: 5, hidden: 21, mixtures: 3, mixture: Mixture::Joint, encoder: [33, 17] },

@@ -109,7 +109,7 @@ fn whole_episodes_are_the_same_bits_on_every_back_end() {
 fn last_bits_of_a_few_weights_are_seen() {
     let mut bytes = AlignedBytes::new(HUMANOID).to_vec();
     let file = dreamstep_core::reader::File::parse(HUMANOID).unwrap();
-    let rnn = file.tensor(dreamstep_core::names::packed::RNN).unwrap();
+    let rnn = file.tensor(dreamstep_core::names::packed::RNN.panels).unwrap();
     let at = rnn.data.as_ptr() as usize - HUMANOID.as_ptr() as usize;
     // Panel 0 is [K+1, 64], row 0 the bias; inputs are [a, z, h], so that row 18 belongs to the first latent.
     (0..64).for_each(|lane| bytes[at + 4 * (64 * 18 + lane)] ^= 1);

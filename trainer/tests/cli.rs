@@ -239,7 +239,7 @@ fn the_whole_road() {
     assert!(report["memory_bytes"].as_u64() > Some(0) && report["metadata"]["env"] == "Humanoid-v5", "{report}");
     assert_eq!(report["metadata"]["provenance.seed"], "0");
     let tensors = report["tensors"].as_array().unwrap();
-    assert!(tensors.iter().any(|t| t["name"] == "rnn.panels" && t["dtype"] == "F32" && t["shape"][1] == 66), "{report}");
+    assert!(tensors.iter().any(|t| t["name"] == "rnn.panels" && t["dtype"] == "F32" && t["shape"][1] == 65), "{report}");
     for (name, tensor) in [("vae", "encoder.0.weight"), ("mdnrnn", "rnn.weight_ih_l0"), ("controller", "fc.weight")] {
         let report = json(folder, &format!("inspect r/{name}.safetensors --json"));
         assert_eq!(report["kind"], "checkpoint", "{name}");

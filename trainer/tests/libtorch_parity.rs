@@ -108,7 +108,7 @@ impl Fixture {
             truncations: Array1::from_elem(rows, false),
         };
         recorded.write(&run.rollouts().join(file_name(0))).unwrap();
-        let packed = pack::pack(&Config::default(), &run, &run.agent()).unwrap();
+        let packed = pack::pack(&Config::default(), &run).unwrap();
         Self { _folder: folder, run, packed, observations }
     }
 
@@ -134,7 +134,7 @@ impl Fixture {
             step.insert("means", grid().map(|(k, i)| f64::from(head.mean(k, i))).collect());
             // The runtime's interface has σ, π and a probability; their logarithms and log-odds are what the head computed.
             step.insert("log-sigmas", grid().map(|(k, i)| f64::from(head.sigma(k, i)).ln()).collect());
-            step.insert("log-weights", (0..DIMS.mixtures).map(|k| f64::from(head.weight(k)).ln()).collect());
+            step.insert("log-weights", (0..DIMS.mixtures).map(|k| f64::from(head.weight(k, 0)).ln()).collect());
             step.insert("reward", vec![f64::from(head.reward())]);
             let p = f64::from(head.terminal_probability());
             step.insert("terminal logit", vec![(p / (1.0 - p)).ln()]);

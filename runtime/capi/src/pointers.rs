@@ -63,7 +63,7 @@ pub(crate) unsafe fn slice_mut<'a, T: Plain>(
 /// An input and an output, which share no memory.
 ///
 /// # Safety
-/// As for [`slice`] and [`slice_mut`].
+/// As for [`slice()`] and [`slice_mut`].
 #[inline(always)]
 pub(crate) unsafe fn input_and_output<'a>(
     (input, from, from_len): (&'static str, *const f32, usize),

@@ -208,13 +208,13 @@ pub(crate) use dispatch;
 ///
 /// `[feature, …]`: what the entry points are compiled with beyond the target's own; none makes them plain calls.
 /// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two.
-/// `tile`: how many dreams one pass over a panel's column serves.
+/// `tile`: how many of a panel's registers one pass holds for each of how many dreams.
 macro_rules! entry_points {
-    ($features:tt, columns = [$four:literal, $two:literal], tile = $tile:literal) => {
+    ($features:tt, columns = [$four:literal, $two:literal], tile = [$column:literal, $tile:literal]) => {
         impl Token {
             entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two>,
                 (layer: &$crate::model::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
-            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $tile>,
+            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $column, $tile>,
                 (layer: &$crate::model::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features whiten, $crate::layers::whiten::<Vectors>,
                 (model: &$crate::model::Model<'_>, obs: &mut [f32]));
