@@ -3,128 +3,32 @@
 //! reader. Then the same by chance: what loads in spite of a mutation must run.
 
 mod common;
+#[path = "common/damage.rs"]
+mod damage;
+#[path = "common/pieces.rs"]
+mod pieces;
 
 use common::{STEPS, agent_with_selftest};
+use damage::{DIMS, agent_in, refused_in};
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
 use dreamstep_core::pack::{AlignedBytes, Entry, controller_panels, safetensors_bytes};
-use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Dims, DreamOptions, Dreams, LoadError, Mixture, Model, Precision, SelfTestError, Start, dreams_memory_len,
-    memory_len,
+    Agent, DreamOptions, Dreams, LoadError, Model, Precision, SelfTestError, Start, dreams_memory_len, memory_len,
 };
+use pieces::Pieces;
 use std::collections::BTreeMap;
-
-const DIMS: Dims = Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
     agent_in(Precision::F32)
 }
 
-/// The same in another precision.
-fn agent_in(precision: Precision) -> Vec<u8> {
-    agent_with_selftest(&Settings { precision, ..synthetic::settings(&DIMS) }, &synthetic::tensors(&DIMS, 1))
-}
-
-/// One tensor, taken out of its file.
-#[derive(Clone)]
-struct Loose {
-    name: String,
-    dtype: String,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-/// A file in pieces.
-#[derive(Clone)]
-struct Pieces {
-    metadata: BTreeMap<String, String>,
-    tensors: Vec<Loose>,
-}
-
-impl Pieces {
-    fn of(bytes: &[u8]) -> Self {
-        let file = File::parse(bytes).unwrap();
-        let owned = |(key, value): (&str, &str)| (key.to_string(), value.to_string());
-        let tensors = file.tensors().map(|t| Loose {
-            name: t.name.to_string(),
-            dtype: t.dtype.to_string(),
-            shape: t.shape().to_vec(),
-            data: t.data.to_vec(),
-        });
-        Self { metadata: file.metadata_entries().map(owned).collect(), tensors: tensors.collect() }
-    }
-
-    fn tensor(&mut self, name: &str) -> &mut Loose {
-        self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no tensor `{name}`"))
-    }
-
-    fn remove(&mut self, name: &str) {
-        assert!(self.tensors.iter().any(|tensor| tensor.name == name), "no tensor `{name}`");
-        self.tensors.retain(|tensor| tensor.name != name);
-    }
-
-    fn set(&mut self, key: &str, value: &str) {
-        assert!(self.metadata.insert(key.to_string(), value.to_string()).is_some(), "no key `{key}`");
-    }
-
-    /// The file's bytes, its data `shift` bytes after a multiple of 64.
-    fn bytes(&self, shift: usize) -> Vec<u8> {
-        let pairs: Vec<_> = self.metadata.iter().map(|(key, value)| format!("{key:?}:{value:?}")).collect();
-        let mut header = format!("{{\"__metadata__\":{{{}}}", pairs.join(","));
-        let mut data = Vec::new();
-        for Loose { name, dtype, shape, data: own } in &self.tensors {
-            let begin = data.len();
-            data.extend(own);
-            header +=
-                &format!(",{name:?}:{{\"dtype\":{dtype:?},\"shape\":{shape:?},\"data_offsets\":[{begin},{}]}}", data.len());
-        }
-        header += "}";
-        let padding = (8 + header.len()).next_multiple_of(64) - 8 - header.len() + shift;
-        header.extend(std::iter::repeat_n(' ', padding));
-        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
-    }
-
-    fn load<T>(&self, look: impl FnOnce(Result<Model<'_>, LoadError<'_>>) -> T) -> T {
-        let bytes = AlignedBytes::new(&self.bytes(0));
-        look(Model::load(&bytes))
-    }
-}
-
-impl Loose {
-    /// Fits the data to the shape, with zeros.
-    fn reshape(&mut self, shape: &[usize]) {
-        self.shape = shape.to_vec();
-        self.data.resize(4 * shape.iter().product::<usize>(), 0);
-    }
-
-    fn put(&mut self, index: usize, value: f32) {
-        self.data[4 * index..][..4].copy_from_slice(&value.to_le_bytes());
-    }
-
-    fn flip_lowest_bit(&mut self, index: usize) {
-        self.data[4 * index] ^= 1;
-    }
-}
-
 /// Each message must be one line; the file must be refused with this one.
 #[track_caller]
 fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
     refused_in(Precision::F32, what, message, damage);
-}
-
-#[track_caller]
-fn refused_in(precision: Precision, what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
-    let mut pieces = Pieces::of(&agent_in(precision));
-    damage(&mut pieces);
-    pieces.load(|result| match result {
-        Ok(_) => panic!("{what}: loaded, expected `{message}`"),
-        Err(error) => assert_eq!(error.to_string(), message, "{what}"),
-    });
-    assert_eq!(message.lines().count(), 1, "{what}");
 }
 
 const KEYS: [&str; 20] = [
@@ -172,17 +76,6 @@ const TENSORS: [(&str, &[usize]); 20] = [
     ("gmm_linear.bias", &[16]),
     ("selftest.observations", &[STEPS, 16]),
     ("selftest.actions", &[STEPS, 16]),
-];
-
-/// Layers, whether an agent can do without them, and how many groups of four inputs they have.
-const LAYERS: [(&str, bool, usize); 7] = [
-    ("encoder.0", false, 2),
-    ("encoder.2", false, 3),
-    ("encoder.mean", false, 1),
-    ("encoder.log_var", true, 1),
-    ("fc", false, 3),
-    ("rnn", false, 3),
-    ("gmm_linear", true, 2),
 ];
 
 #[test]
@@ -421,14 +314,14 @@ fn a_self_test_sees_one_bit() {
     assert_eq!(self_test(|_| ()), Ok(()));
     for step in 0..STEPS {
         for index in 0..DIMS.action {
-            let error = self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).flip_lowest_bit(16 * step + index));
+            let error = self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).data[4 * (16 * step + index)] ^= 1);
             let Err(SelfTestError::Action { step: s, index: i, expected, found }) = error else { panic!("{error:?}") };
             assert_eq!((s, i, expected.to_bits() ^ found.to_bits()), (step, index, 1));
             let message = format!("self-test: step {step}, action {index}: expected {expected:?}, found {found:?}");
             assert_eq!(error.unwrap_err().to_string(), message);
         }
         // What pads a row is not part of it.
-        assert_eq!(self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).flip_lowest_bit(16 * step + 15)), Ok(()));
+        assert_eq!(self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).data[4 * (16 * step + 15)] ^= 1), Ok(()));
     }
     let digest = Pieces::of(&agent()).metadata[key::SELFTEST_DIGEST].clone();
     let digest = u64::from_str_radix(&digest, 16).unwrap();
@@ -563,193 +456,6 @@ fn a_fingerprint_tells_models_apart() {
     all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
     for (i, fingerprint) in all.iter().enumerate() {
         assert!(!all[..i].contains(fingerprint), "{i}");
-    }
-}
-
-/// What an agent's layers are stored in: an i8 file's last layer of the encoder and its controller are f16.
-fn stored_in(layer: &str, precision: Precision) -> (&'static str, usize) {
-    match precision {
-        Precision::F32 => ("F32", 1),
-        Precision::Bf16 => ("BF16", 2),
-        Precision::I8 if !["encoder.mean", "encoder.log_var", "fc"].contains(&layer) => ("I8", 4),
-        Precision::F16 | Precision::I8 => ("F16", 1),
-    }
-}
-
-/// What the precisions have that f32 does not: a dtype, a fourth axis.
-#[test]
-fn precisions() {
-    for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
-        let whole = Pieces::of(&agent_in(precision));
-        whole.load(|model| {
-            let model = model.unwrap();
-            assert_eq!(model.settings().precision, precision);
-            assert_eq!(model.self_test(&mut vec![0.0; memory_len(&DIMS)]), Ok(()));
-        });
-        for (layer, _, _) in LAYERS {
-            let name = &format!("{layer}.panels");
-            let stored = whole.tensors.iter().find(|tensor| tensor.name == *name).unwrap();
-            let (dtype, group) = stored_in(layer, precision);
-            let shape = stored.shape.clone();
-            assert_eq!((stored.dtype.as_str(), shape.len()), (dtype, if group == 1 { 3 } else { 4 }), "{name}");
-            assert_eq!(shape.get(3).copied().unwrap_or(1), group, "{name}");
-            refused_in(precision, "missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
-            // A dtype of the same size, then one of another.
-            let same = if dtype == "I8" { "U8" } else { "I16" };
-            refused_in(precision, "dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {same}"), |file| {
-                file.tensor(name).dtype = same.to_string();
-            });
-            refused_in(precision, "wider", &format!("tensor `{name}`: expected dtype {dtype}, found F32"), |file| {
-                let tensor = file.tensor(name);
-                tensor.dtype = "F32".to_string();
-                tensor.data.resize(4 * shape.iter().product::<usize>(), 0);
-            });
-            let flat = vec![shape.iter().product::<usize>()];
-            let message = format!("tensor `{name}`: expected {} axes, found 1", shape.len());
-            refused_in(precision, "flat", &message, |file| file.tensor(name).shape = flat);
-            if group > 1 {
-                // The same bytes, cut another way.
-                let other = [shape[0], shape[1] * group, shape[2], 1];
-                let message = format!("tensor `{name}`: expected shape {shape:?}, found {other:?}");
-                refused_in(precision, "another group", &message, |file| file.tensor(name).shape = other.to_vec());
-            }
-        }
-        // Each file's weights are for its own precision's loader.
-        for other in Precision::ALL.into_iter().filter(|&other| other != precision) {
-            let mut pieces = Pieces::of(&agent_in(precision));
-            pieces.set(key::PRECISION, other.name());
-            pieces.load(|model| assert!(model.is_err(), "{precision:?} as {other:?}"));
-        }
-    }
-}
-
-#[test]
-fn patterns_that_are_no_number() {
-    let f16 = [0x7c00_u16, 0xfc00, 0x7c01, 0x7fff, 0xfe00];
-    let bf16 = [0x7f80_u16, 0xff80, 0x7f81, 0x7fff, 0xffc0];
-    let (f16_largest, bf16_largest) = ([0x7bff_u16, 0xfbff, 0x03ff, 0x8000], [0x7f7f_u16, 0xff7f, 0x007f, 0x8000]);
-    for (precision, bad, good) in [(Precision::F16, f16, f16_largest), (Precision::Bf16, bf16, bf16_largest)] {
-        for (layer, _, _) in LAYERS {
-            let name = &format!("{layer}.panels");
-            let put = |file: &mut Pieces, index: usize, bits: u16| {
-                file.tensor(name).data[2 * index..][..2].copy_from_slice(&bits.to_le_bytes());
-            };
-            let mut whole = Pieces::of(&agent_in(precision));
-            let count = whole.tensor(name).data.len() / 2;
-            for (index, bits) in [0, 1, count / 2, count - 1].into_iter().flat_map(|index| bad.map(|bits| (index, bits))) {
-                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
-                refused_in(precision, &format!("{bits:04x}"), &message, |file| put(file, index, bits));
-            }
-            for (index, bits) in good.into_iter().enumerate() {
-                put(&mut whole, index, bits);
-            }
-            whole.load(|model| assert!(model.is_ok(), "{precision:?}, {name}: the largest and the least numbers"));
-        }
-    }
-}
-
-#[test]
-fn integers_with_their_scales_factors_and_sums() {
-    let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| refused_in(Precision::I8, what, message, damage);
-    for (layer, _, groups) in LAYERS {
-        let [panels, scale, input, sum] = ["panels", "scale", "input", "sum"].map(|part| format!("{layer}.{part}"));
-        let others = if stored_in(layer, Precision::I8).0 == "I8" { &Precision::ALL[..3] } else { &Precision::ALL };
-        // In the other precisions they have no place.
-        for (&precision, name) in others.iter().flat_map(|precision| [&scale, &input, &sum].map(|name| (precision, name))) {
-            let message = format!("tensor `{name}`: not part of a packed agent");
-            refused_in(precision, "integers' tensors", &message, |file| {
-                let mut tensor = file.tensor(&format!("{layer}.bias")).clone();
-                tensor.name = name.clone();
-                file.tensors.push(tensor);
-            });
-        }
-        if others.len() == 4 {
-            continue;
-        }
-        let width = if layer == "rnn" { 64 } else { 16 };
-        // No layer of these sizes has more than sixteen inputs.
-        for (name, dtype, width) in [(&scale, "F32", width), (&input, "F32", 16), (&sum, "I32", width)] {
-            refused("missing", &format!("tensor `{name}`: expected, not found"), &|file| file.remove(name));
-            let other = if dtype == "F32" { "I32" } else { "F32" };
-            refused("dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {other}"), &|file| {
-                file.tensor(name).dtype = other.to_string();
-            });
-            for size in [0, width - 1, width + 1, 2 * width] {
-                let message = format!("tensor `{name}`: expected shape [{width}], found [{size}]");
-                refused("size", &message, &|file| file.tensor(name).reshape(&[size]));
-            }
-            refused("rank", &format!("tensor `{name}`: expected 1 axes, found 2"), &|file| {
-                file.tensor(name).reshape(&[1, width]);
-            });
-        }
-        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for (name, index) in [(&scale, 0), (&scale, width - 1), (&input, 0), (&input, 15)] {
-                let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
-                refused("not finite", &message, &|file| file.tensor(name).put(index, value));
-            }
-        }
-        let stored = |file: &mut Pieces, output: usize| {
-            i32::from_le_bytes(file.tensor(&sum).data[4 * output..][..4].try_into().unwrap())
-        };
-        let mut whole = Pieces::of(&agent_in(Precision::I8));
-        for output in [0, 1, 7, width - 1] {
-            let own = stored(&mut whole, output);
-            // A sum that is wrong in one bit, the highest too.
-            for bit in [0, 1, 8, 31] {
-                let other = own ^ 1 << bit;
-                let message = format!("tensor `{sum}`: output {output}'s weights add up to {own}, found {other}");
-                refused("sum", &message, &|file| {
-                    file.tensor(&sum).data[4 * output..][..4].copy_from_slice(&other.to_le_bytes());
-                });
-            }
-            // A weight that is off by one, whichever group and place it stands at: padding is looked at too.
-            for (group, within) in (0..groups).flat_map(|group| (0..4).map(move |within| (group, within))) {
-                let at = (group * width + output) * 4 + within;
-                let weight = i32::from(whole.tensor(&panels).data[at] as i8);
-                let delta = if weight == 127 { -1 } else { 1 };
-                let message = format!("tensor `{sum}`: output {output}'s weights add up to {}, found {own}", own + delta);
-                refused("weight", &message, &|file| {
-                    file.tensor(&panels).data[at] = (weight + delta) as i8 as u8;
-                });
-            }
-        }
-    }
-}
-
-#[test]
-fn a_layer_is_there_whole_or_not_at_all() {
-    for precision in Precision::ALL {
-        for (layer, optional, _) in LAYERS {
-            let parts: Vec<_> = Pieces::of(&agent_in(precision)).tensors.into_iter().map(|tensor| tensor.name).collect();
-            let parts: Vec<_> = parts.iter().filter(|name| name.rsplit_once('.').unwrap().0 == layer).collect();
-            // Every part of it that is not all: the first that is missing is named.
-            for mask in 1..1_usize << parts.len() {
-                let gone: Vec<_> = (0..parts.len()).filter(|i| mask >> i & 1 == 1).map(|i| parts[i]).collect();
-                if optional && gone.len() == parts.len() {
-                    continue;
-                }
-                let message = format!("tensor `{}`: expected, not found", gone[0]);
-                refused_in(precision, "in part", &message, |file| gone.iter().for_each(|name| file.remove(name)));
-            }
-        }
-    }
-}
-
-#[test]
-fn who_samples_needs_a_log_variance() {
-    for precision in Precision::ALL {
-        let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&DIMS) };
-        let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
-        let live = |model: Result<Model<'_>, LoadError<'_>>| {
-            model.map(|model| model.self_test(&mut vec![0.0; memory_len(&DIMS)])).map_err(|error| error.to_string())
-        };
-        assert_eq!(pieces.load(live), Ok(Ok(())), "{precision:?}");
-        pieces.tensors.retain(|tensor| !tensor.name.starts_with("encoder.log_var."));
-        let message = "tensor `encoder.log_var.panels`: expected, not found";
-        assert_eq!(pieces.load(live), Err(message.to_string()), "{precision:?}");
-        // Who acts on the mean does not.
-        pieces.set(key::ACTION_LATENT, "mean");
-        assert!(matches!(pieces.load(live), Ok(Err(_))), "{precision:?}: it loads, and acts differently");
     }
 }
 

@@ -1,0 +1,163 @@
+//! What is no dream? Every refusal with its one line, and no dream changed by it; what there is to see of a dream that never began.
+
+#[path = "common/dreaming.rs"]
+mod dreaming;
+
+use dreaming::{SMALL, options, start};
+use dreamstep_core::names::checkpoint;
+use dreamstep_core::pack::{AlignedBytes, Parts, pack};
+use dreamstep_fixtures::synthetic;
+use dreamstep_runtime::{DreamError, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len};
+use std::collections::BTreeMap;
+
+#[test]
+fn what_cannot_be_dreamt_is_refused() {
+    let file = synthetic::agent(&SMALL, 1);
+    let model = Model::load(&file).unwrap();
+    let need = dreams_memory_len(&SMALL, 3);
+    let refused = |count: usize, memory: usize, options: DreamOptions| {
+        let mut memory = vec![f32::NAN; memory];
+        Dreams::new(&model, &mut memory, count, options)
+            .map(|dreams| dreams.count())
+            .map_err(|error| (error, error.to_string()))
+    };
+    let error = |error: DreamError, message: String| Err((error, message));
+    for found in [0, 1, need / 2, need - 1] {
+        let message = format!("dream memory: expected at least {need} values, found {found}");
+        assert_eq!(refused(3, found, DreamOptions::default()), error(DreamError::Memory { expected: need, found }, message));
+    }
+    assert_eq!(refused(3, need, DreamOptions::default()), Ok(3));
+    assert_eq!(refused(0, dreams_memory_len(&SMALL, 0), DreamOptions::default()), Ok(0));
+    for found in [0.0, -0.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let result = refused(3, need, DreamOptions { temperature: found, ..DreamOptions::default() });
+        let Err((DreamError::Temperature { found: value }, message)) = result else { panic!("{found}: {result:?}") };
+        assert_eq!(value.to_bits(), found.to_bits());
+        assert_eq!(message, format!("temperature: expected a positive number, found {found}"));
+    }
+    for found in [0.0, -0.5, 1.0_f32.next_up(), f32::INFINITY, f32::NAN] {
+        let result = refused(3, need, DreamOptions { ending: Ending::Threshold(found), ..DreamOptions::default() });
+        let Err((DreamError::Threshold { found: value }, message)) = result else { panic!("{found}: {result:?}") };
+        assert_eq!(value.to_bits(), found.to_bits());
+        assert_eq!(message, format!("terminal threshold: expected above 0, at most 1, found {found}"));
+    }
+    for threshold in [1.0, 0.5, f32::from_bits(1)] {
+        assert_eq!(refused(3, need, options(Ending::Threshold(threshold))), Ok(3));
+    }
+    let mut tensors = synthetic::tensors(&SMALL, 1);
+    tensors.remove(checkpoint::GMM_WEIGHT);
+    let parts = Parts {
+        tensors: &tensors,
+        settings: synthetic::settings(&SMALL),
+        action_mid: &[0.0],
+        action_half: &[1.0],
+        selftest: None,
+        provenance: &BTreeMap::new(),
+    };
+    let headless = AlignedBytes::new(&pack(&parts).unwrap());
+    let headless = Model::load(&headless).unwrap();
+    let error = Dreams::new(&headless, &mut vec![0.0; need], 3, DreamOptions::default()).unwrap_err();
+    assert_eq!(
+        (error, error.to_string().as_str()),
+        (DreamError::NoHead, "dreams: expected a model with an MDN head, found none in the file",)
+    );
+}
+
+#[test]
+fn a_refused_call_changes_no_dream() {
+    let file = synthetic::agent(&SMALL, 1);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 3)];
+    let mut dreams = Dreams::new(&model, &mut memory, 3, options(Ending::Never)).unwrap();
+    let (latent, h) = ([0.5; 3], [0.25; 7]);
+    start(&mut dreams, &SMALL, 0, 0);
+    start(&mut dreams, &SMALL, 2, 2);
+    dreams.step();
+    let shown = |dreams: &Dreams<'_, '_>| {
+        let one =
+            |index| (dreams.digest(index), dreams.unit_action(index).to_vec(), dreams.tick(index), dreams.is_over(index));
+        [0, 1, 2].map(one)
+    };
+    let before = shown(&dreams);
+    let mut refused = |call: &dyn Fn(&mut Dreams<'_, '_>) -> Result<(), DreamError>, error: DreamError, message: &str| {
+        assert_eq!((call(&mut dreams), error.to_string().as_str()), (Err(error), message));
+        assert_eq!(shown(&dreams), before, "{message}");
+    };
+    for found in [3, 4, usize::MAX] {
+        let (error, message) = (DreamError::Index { count: 3, found }, format!("dream {found}: expected one of 3"));
+        refused(&|dreams| dreams.start(found, 0, Start { latent: &latent, state: None }), error, &message);
+        refused(&|dreams| dreams.set_action(found, &[0.0]), error, &message);
+    }
+    for found in [0, 1, 2, 4, 16] {
+        let message = |what: &str, expected: usize| format!("dream {what}: expected {expected} values, found {found}");
+        let error = |what, expected| DreamError::Length { what, expected, found };
+        let other = vec![0.5; found];
+        let begin = Start { latent: &other, state: None };
+        refused(&|dreams| dreams.start(2, 9, begin), error("latent", 3), &message("latent", 3));
+        let begin = Start { latent: &latent, state: Some((&other, &h)) };
+        refused(&|dreams| dreams.start(2, 9, begin), error("h", 7), &message("h", 7));
+        let begin = Start { latent: &latent, state: Some((&h, &other)) };
+        refused(&|dreams| dreams.start(2, 9, begin), error("c", 7), &message("c", 7));
+        if found != 1 {
+            refused(&|dreams| dreams.set_action(2, &other), error("action", 1), &message("action", 1));
+        }
+    }
+    for (bad, index) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().flat_map(|bad| [(bad, 0), (bad, 2)]) {
+        let broken = |n: usize| {
+            let mut values = vec![0.5; n];
+            values[index] = bad;
+            values
+        };
+        let message = |what: &str| format!("dream {what}[{index}]: expected a finite value");
+        let error = |what| DreamError::NonFinite { what, index };
+        let (z, state) = (broken(3), broken(7));
+        refused(&|dreams| dreams.start(2, 9, Start { latent: &z, state: None }), error("latent"), &message("latent"));
+        let begin = Start { latent: &latent, state: Some((&state, &h)) };
+        refused(&|dreams| dreams.start(2, 9, begin), error("h"), &message("h"));
+        let begin = Start { latent: &latent, state: Some((&h, &state)) };
+        refused(&|dreams| dreams.start(2, 9, begin), error("c"), &message("c"));
+        if index == 0 {
+            refused(&|dreams| dreams.set_action(2, &[bad]), error("action"), &message("action"));
+        }
+    }
+    // No dream takes a step while one waits for its action.
+    let message = |index: usize| format!("dream {index}: expected an action before imagine, found none");
+    refused(&|dreams| dreams.imagine(), DreamError::NoAction { index: 0 }, &message(0));
+    dreams.set_action(0, &[0.5]).unwrap();
+    let (digest, error) = (dreams.digest(0), dreams.imagine().unwrap_err());
+    assert_eq!((error, error.to_string()), (DreamError::NoAction { index: 2 }, message(2)));
+    assert_eq!(dreams.digest(0), digest);
+    dreams.set_action(2, &[0.5]).unwrap();
+    dreams.imagine().unwrap();
+    assert_eq!([0, 1, 2].map(|index| dreams.tick(index)), [2, 0, 2]);
+}
+
+#[test]
+fn a_dream_that_there_is_not_shows_nothing() {
+    let file = synthetic::agent(&SMALL, 1);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 2) + 3];
+    let mut dreams = Dreams::new(&model, &mut memory[3..], 2, options(Ending::Never)).unwrap();
+    // None has begun: a step has nothing to do.
+    assert_eq!((dreams.count(), dreams.going_on(), dreams.step()), (2, 0, 0));
+    assert_eq!(dreams.imagine(), Ok(()));
+    dreams.set_action(0, &[0.5]).unwrap();
+    assert_eq!((dreams.going_on(), dreams.step()), (0, 0), "an action does not begin one");
+    // The last two times a row's width are 0 in 64 bits.
+    for index in [0, 1, 2, usize::MAX, 1 << 60, 1 << 61] {
+        let there = index < 2;
+        assert!(dreams.is_over(index));
+        assert_eq!((dreams.tick(index), dreams.reward(index), dreams.terminal_probability(index)), (0, 0.0, 0.0));
+        assert_eq!(dreams.latent(index), if there { &[0.0; 3][..] } else { &[] });
+        assert_eq!(dreams.hidden(index), if there { &[0.0; 7][..] } else { &[] });
+        assert_eq!(dreams.cell(index), if there { &[0.0; 7][..] } else { &[] });
+        assert_eq!(dreams.unit_action(index), if there { &[0.0][..] } else { &[] });
+    }
+    // A dream that begins stands where it was told to.
+    dreams.start(1, 7, Start { latent: &[0.5, -0.25, 2.0], state: Some((&[0.125; 7], &[-3.0; 7])) }).unwrap();
+    assert_eq!(dreams.latent(1), [0.5, -0.25, 2.0]);
+    assert_eq!((dreams.hidden(1), dreams.cell(1)), (&[0.125; 7][..], &[-3.0; 7][..]));
+    assert_eq!((dreams.going_on(), dreams.step()), (1, 1));
+    dreams.start(1, 7, Start { latent: &[0.5; 3], state: None }).unwrap();
+    assert_eq!((dreams.hidden(1), dreams.cell(1)), (&[0.0; 7][..], &[0.0; 7][..]));
+    assert_eq!((dreams.tick(1), dreams.reward(1), dreams.terminal_probability(1)), (0, 0.0, 0.0));
+}
