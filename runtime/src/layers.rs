@@ -84,25 +84,14 @@ fn each<V: Vectors>(x: &mut [f32], function: impl Fn(V::Chunk) -> V::Chunk) {
     chunks_mut::<V>(x).for_each(|x| function(V::Chunk::read(x)).write(x));
 }
 
-/// Whole chunks. (Not `chunks_exact`: where those are zipped, their number is a division by a size that the compiler does not know to
-/// be constant unless it inlines all of it, and a division may panic.)
+/// A padded vector's chunks. (As cells: zipping `chunks_exact` divides by their size, and a division may panic where it is not known.)
 #[inline(always)]
-pub(crate) fn chunks<V: Vectors>(values: &[f32]) -> impl Iterator<Item = &[f32]> {
-    let mut rest = values;
-    core::iter::from_fn(move || {
-        let (chunk, after) = rest.split_at_checked(V::Chunk::SIZE)?;
-        rest = after;
-        Some(chunk)
-    })
+pub(crate) fn chunks<V: Vectors>(values: &[f32]) -> core::slice::Iter<'_, <V::Chunk as Chunk>::Cell> {
+    V::Chunk::cells(values).iter()
 }
 
 /// The same, to write to.
 #[inline(always)]
-pub(crate) fn chunks_mut<V: Vectors>(values: &mut [f32]) -> impl Iterator<Item = &mut [f32]> {
-    let mut rest = values;
-    core::iter::from_fn(move || {
-        let (chunk, after) = core::mem::take(&mut rest).split_at_mut_checked(V::Chunk::SIZE)?;
-        rest = after;
-        Some(chunk)
-    })
+pub(crate) fn chunks_mut<V: Vectors>(values: &mut [f32]) -> core::slice::IterMut<'_, <V::Chunk as Chunk>::Cell> {
+    V::Chunk::cells_mut(values).iter_mut()
 }

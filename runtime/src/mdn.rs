@@ -90,7 +90,7 @@ impl<'a> Prediction<'a> {
     #[inline(always)]
     fn row<L: Chunk>(&self, block: usize, k: usize, i: usize) -> L {
         let (n, z) = (self.settings.dims.mixtures, self.settings.dims.latent);
-        L::read(self.head.get((block * n + k) * z + i..).unwrap_or_default())
+        read(self.head, (block * n + k) * z + i)
     }
 
     /// The logits at dimension `i`, divided by the temperature.
@@ -128,12 +128,18 @@ impl<'a> Prediction<'a> {
         };
         let mean = match self.settings.target {
             Target::Next => mean,
-            Target::Delta => L::read(self.z.get(i..).unwrap_or_default()).add(mean),
+            Target::Delta => read::<L>(self.z, i).add(mean),
         };
         let sigma = exp(log_sigma.max(L::splat(self.settings.log_sigma_min)));
         let scale = L::splat(temperature).sqrt();
         mean.add(sigma.mul(scale).mul(normal_quantile(uniform))).nan_is_canonical()
     }
+}
+
+/// The chunk that begins at value `from`.
+#[inline(always)]
+fn read<L: Chunk>(values: &[f32], from: usize) -> L {
+    L::cells(values.get(from..).unwrap_or_default()).first().map_or_else(|| L::splat(0.0), L::read)
 }
 
 /// The largest logit.

@@ -57,28 +57,41 @@ pub(crate) type Quad = [u32; 2];
 
 /// Lanes of a pointwise function: as many as the back end likes, one where there are no vectors.
 pub(crate) trait Chunk: Lane {
+    /// Where its lanes lie in memory.
+    type Cell;
     /// Lanes; a divisor of 16.
     const SIZE: usize;
-    /// Reads the first [`Self::SIZE`] values.
-    fn read(from: &[f32]) -> Self;
-    /// Writes the first [`Self::SIZE`] values.
-    fn write(self, to: &mut [f32]);
+    /// A padded vector, chunk after chunk.
+    fn cells(values: &[f32]) -> &[Self::Cell];
+    /// The same, to write to.
+    fn cells_mut(values: &mut [f32]) -> &mut [Self::Cell];
+    /// Reads a chunk.
+    fn read(from: &Self::Cell) -> Self;
+    /// Writes a chunk.
+    fn write(self, to: &mut Self::Cell);
 }
 
 /// A register of sixteen lanes is a chunk of sixteen.
 macro_rules! chunk_of_sixteen {
     ($register:ty) => {
         impl $crate::kernels::Chunk for $register {
+            type Cell = [f32; dreamstep_core::dims::LANES];
             const SIZE: usize = dreamstep_core::dims::LANES;
             #[inline(always)]
-            fn read(from: &[f32]) -> Self {
-                from.first_chunk().map_or_else(|| Self::splat(0.0), Self::load)
+            fn cells(values: &[f32]) -> &[Self::Cell] {
+                values.as_chunks().0
             }
             #[inline(always)]
-            fn write(self, to: &mut [f32]) {
-                if let Some(to) = to.first_chunk_mut() {
-                    self.store(to);
-                }
+            fn cells_mut(values: &mut [f32]) -> &mut [Self::Cell] {
+                values.as_chunks_mut().0
+            }
+            #[inline(always)]
+            fn read(from: &Self::Cell) -> Self {
+                Self::load(from)
+            }
+            #[inline(always)]
+            fn write(self, to: &mut Self::Cell) {
+                self.store(to);
             }
         }
     };
@@ -235,7 +248,12 @@ macro_rules! entry_points {
     (@function [] $name:ident, $body:expr, ($($argument:ident: $type:ty),*)) => {
         #[inline]
         pub(crate) fn $name(self, $($argument: $type),*) {
-            $body($($argument),*);
+            // A function of its own, so that it is compiled here and not anew in every crate that steps an agent.
+            #[inline(never)]
+            fn compiled($($argument: $type),*) {
+                $body($($argument),*);
+            }
+            compiled($($argument),*);
         }
     };
     (@function [$($feature:literal),+] $name:ident, $body:expr, ($($argument:ident: $type:ty),*)) => {

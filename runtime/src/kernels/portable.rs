@@ -128,15 +128,22 @@ impl I32x16 for Sums {
 }
 
 impl Chunk for f32 {
+    type Cell = f32;
     const SIZE: usize = 1;
     #[inline(always)]
-    fn read(from: &[f32]) -> Self {
-        from.first().copied().unwrap_or_default()
+    fn cells(values: &[f32]) -> &[f32] {
+        values
     }
     #[inline(always)]
-    fn write(self, to: &mut [f32]) {
-        if let Some(to) = to.first_mut() {
-            *to = self;
-        }
+    fn cells_mut(values: &mut [f32]) -> &mut [f32] {
+        values
+    }
+    #[inline(always)]
+    fn read(from: &f32) -> Self {
+        *from
+    }
+    #[inline(always)]
+    fn write(self, to: &mut f32) {
+        *to = self;
     }
 }
