@@ -9,7 +9,6 @@
 
 use crate::kernels::{F32x16, I32x16, Quad, Vectors};
 use crate::model::{Integers, Layer, Weights};
-use core::ops::Range;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, MAGIC};
 use dreamstep_core::precision::levels;
@@ -43,11 +42,11 @@ pub(crate) const fn scratch_len(inputs: usize) -> usize {
 
 /// Scratch that [`affine_tiles`] needs for `count` vectors, in `f32`, whatever the tile.
 pub(crate) const fn tiles_scratch_len(inputs: usize, count: usize) -> usize {
-    let count = count.div_ceil(MAX_TILE) * MAX_TILE;
-    count * (1 + inputs.div_ceil(LANES) * LANES)
+    // The last tile is filled up.
+    (count + MAX_TILE - 1) * (1 + inputs.div_ceil(LANES) * LANES)
 }
 
-/// No back end's tile is larger.
+/// No back end's tile holds more vectors.
 const MAX_TILE: usize = 8;
 
 /// `out [P·W] = W·x + b`.
@@ -188,26 +187,19 @@ fn panels<V: Vectors, const W: usize, const N: usize, const D: usize>(
     out: &mut [f32],
 ) {
     let mut out = Out { blocks: blocks_mut(out), stride: layer.outputs() / LANES };
-    // A batch meets some of the inputs at a time, so that their weights stay in the nearest cache for all tiles and columns. The sums
-    // so far wait in `out`, where they lose nothing.
-    let inputs = layer.inputs();
-    let part = if D == 1 { inputs } else { format.inputs_at_once().min(inputs) };
-    let parts = inputs.checked_div(part).map_or(0, |whole| whole + usize::from(whole * part < inputs));
     for (panel, bias) in blocks(layer.bias).as_chunks::<W>().0.iter().enumerate() {
-        for index in 0..parts {
-            // One column after the other. Those beyond the panel's width are known not to run when this is compiled.
-            macro_rules! columns {
-                ($($c:literal)*) => {$(
-                    if $c * N < W {
-                        for tile in 0..tiles {
-                            let out = out.at(tile * D, panel * W + $c * N);
-                            format.pass::<V, W, N, $c>(panel, tile, part * index..part * (index + 1), bias, out);
-                        }
+        // One column after the other, each for every tile: its weights stay near. Columns beyond the panel's width are known not to run
+        // when this is compiled.
+        macro_rules! columns {
+            ($($c:literal)*) => {$(
+                if $c * N < W {
+                    for tile in 0..tiles {
+                        format.pass::<V, W, N, $c>(panel, tile, bias, out.at(tile * D, panel * W + $c * N));
                     }
-                )*};
-            }
-            columns!(0 1 2 3);
+                }
+            )*};
         }
+        columns!(0 1 2 3);
     }
 }
 
@@ -225,25 +217,6 @@ impl Out<'_> {
         Out { blocks, stride: self.stride }
     }
 
-    /// The sums so far: the biases, before the first input.
-    #[inline(always)]
-    fn sums<S: F32x16, const W: usize, const N: usize, const C: usize, const D: usize>(
-        &self,
-        bias: Option<&[[f32; LANES]; W]>,
-    ) -> [[S; N]; D] {
-        let mut sums = [[S::splat(0.0); N]; D];
-        for (d, sums) in sums.iter_mut().enumerate() {
-            match bias {
-                Some(bias) => sums.iter_mut().enumerate().for_each(|(n, sum)| *sum = S::load(at(bias, C * N + n))),
-                None => {
-                    let so_far = self.blocks.get(d * self.stride..d * self.stride + N).unwrap_or_default();
-                    sums.iter_mut().zip(so_far).for_each(|(sum, so_far)| *sum = S::load(so_far));
-                }
-            }
-        }
-        sums
-    }
-
     /// Stores a tile's results; those of a vector that only fills the tile fall away.
     #[inline(always)]
     fn put<S: F32x16, const N: usize, const D: usize>(self, sums: [[S; N]; D]) {
@@ -256,15 +229,11 @@ impl Out<'_> {
 
 /// A precision's weights with the inputs they meet, `D` vectors to a tile.
 trait Format<const D: usize> {
-    /// How many inputs a batch meets at a time: a panel's weights for them take half of a small first-level cache.
-    fn inputs_at_once(&self) -> usize;
-
-    /// Column `C` of a panel of `W` registers: `N` registers of outputs for each of a tile's vectors, over the inputs in `range`.
+    /// Column `C` of a panel of `W` registers: `N` registers of outputs for each of a tile's vectors.
     fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
         &self,
         panel: usize,
         tile: usize,
-        range: Range<usize>,
         bias: &[[f32; LANES]; W],
         out: Out<'_>,
     );
@@ -297,22 +266,16 @@ struct I8<'a, const D: usize> {
 
 impl<const D: usize> Format<D> for F32<'_, D> {
     #[inline(always)]
-    fn inputs_at_once(&self) -> usize {
-        64
-    }
-
-    #[inline(always)]
     fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
         &self,
         panel: usize,
         tile: usize,
-        range: Range<usize>,
         bias: &[[f32; LANES]; W],
         out: Out<'_>,
     ) {
-        let mut sums = out.sums::<V::Register, W, N, C, D>((range.start == 0).then_some(bias));
-        let rows = part(piece(self.w.as_chunks::<W>().0, panel, self.inputs), &range);
-        for (row, x) in rows.iter().zip(part(piece(self.x, tile, self.inputs), &range)) {
+        let mut sums = start::<V::Register, W, N, C, D>(bias);
+        let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs);
+        for (row, x) in rows.iter().zip(piece(self.x, tile, self.inputs)) {
             for n in 0..N {
                 multiply_add(&mut sums, n, V::Register::load(at::<_, W>(row, C * N + n)), x);
             }
@@ -323,22 +286,16 @@ impl<const D: usize> Format<D> for F32<'_, D> {
 
 impl<const D: usize> Format<D> for F16<'_, D> {
     #[inline(always)]
-    fn inputs_at_once(&self) -> usize {
-        128
-    }
-
-    #[inline(always)]
     fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
         &self,
         panel: usize,
         tile: usize,
-        range: Range<usize>,
         bias: &[[f32; LANES]; W],
         out: Out<'_>,
     ) {
-        let mut sums = out.sums::<V::Widening, W, N, C, D>((range.start == 0).then_some(bias));
-        let rows = part(piece(self.w.as_chunks::<W>().0, panel, self.inputs), &range);
-        for (row, x) in rows.iter().zip(part(piece(self.x, tile, self.inputs), &range)) {
+        let mut sums = start::<V::Widening, W, N, C, D>(bias);
+        let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs);
+        for (row, x) in rows.iter().zip(piece(self.x, tile, self.inputs)) {
             for n in 0..N {
                 multiply_add(&mut sums, n, V::Widening::load_f16(at::<_, W>(row, C * N + n)), x);
             }
@@ -349,23 +306,16 @@ impl<const D: usize> Format<D> for F16<'_, D> {
 
 impl<const D: usize> Format<D> for Bf16<'_, D> {
     #[inline(always)]
-    fn inputs_at_once(&self) -> usize {
-        128
-    }
-
-    #[inline(always)]
     fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
         &self,
         panel: usize,
         tile: usize,
-        range: Range<usize>,
         bias: &[[f32; LANES]; W],
         out: Out<'_>,
     ) {
-        let mut sums = out.sums::<V::Register, W, N, C, D>((range.start == 0).then_some(bias));
+        let mut sums = start::<V::Register, W, N, C, D>(bias);
         let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs.div_ceil(2));
-        let rows = part(rows, &(range.start / 2..range.end.div_ceil(2)));
-        let (pairs, last) = part(piece(self.x, tile, self.inputs), &range).as_chunks::<2>();
+        let (pairs, last) = piece(self.x, tile, self.inputs).as_chunks::<2>();
         for (row, [even, odd]) in rows.iter().zip(pairs) {
             for n in 0..N {
                 let (low, high) = V::Register::load_bf16(at::<_, W>(row, C * N + n));
@@ -384,16 +334,10 @@ impl<const D: usize> Format<D> for Bf16<'_, D> {
 
 impl<const D: usize> Format<D> for I8<'_, D> {
     #[inline(always)]
-    fn inputs_at_once(&self) -> usize {
-        self.inputs // all: sums of integers do not wait as floats
-    }
-
-    #[inline(always)]
     fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
         &self,
         panel: usize,
         tile: usize,
-        _all: Range<usize>,
         bias: &[[f32; LANES]; W],
         out: Out<'_>,
     ) {
@@ -422,6 +366,20 @@ impl<const D: usize> Format<D> for I8<'_, D> {
     }
 }
 
+/// The biases: where every sum begins.
+#[inline(always)]
+fn start<S: F32x16, const W: usize, const N: usize, const C: usize, const D: usize>(
+    bias: &[[f32; LANES]; W],
+) -> [[S; N]; D] {
+    let mut sums = [[S::splat(0.0); N]; D];
+    for sums in &mut sums {
+        for (n, sum) in sums.iter_mut().enumerate() {
+            *sum = S::load(at(bias, C * N + n));
+        }
+    }
+    sums
+}
+
 /// `sums[d][n] += weights·x[d]`: multiply, round, add, round. This order is the contract.
 #[inline(always)]
 fn multiply_add<S: F32x16, const N: usize, const D: usize>(sums: &mut [[S; N]; D], n: usize, weights: S, x: &[f32; D]) {
@@ -441,12 +399,6 @@ fn at<T, const W: usize>(row: &[T; W], index: usize) -> &T {
 #[inline(always)]
 fn piece<T>(slice: &[T], index: usize, size: usize) -> &[T] {
     slice.get(index * size..(index + 1) * size).unwrap_or_default()
-}
-
-/// The part of a slice that lies in `range`.
-#[inline(always)]
-fn part<'a, T>(slice: &'a [T], range: &Range<usize>) -> &'a [T] {
-    slice.get(range.start..range.end.min(slice.len())).unwrap_or_default()
 }
 
 /// The pieces of a slice, `size` each, as many as are whole.
