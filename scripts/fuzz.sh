@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 SECONDS_EACH=${SECONDS_EACH:-600}
-TARGETS=${TARGETS:-reader load step}
+TARGETS=${TARGETS:-reader load step state}
 CARGO_FUZZ=0.13.1
 
 fail() { echo "fuzz: $*" >&2; exit 1; }
@@ -25,7 +25,7 @@ fuzz() { command=$1; shift; cargo +nightly fuzz "$command" --fuzz-dir fuzz --fea
 found=
 for target in $TARGETS; do
   # As long as an input need be: of a header, of a whole small agent, of a sequence of calls. The corpus is committed.
-  case $target in reader) most=1024 ;; load) most=6144 ;; step) most=512 ;; *) most=4096 ;; esac
+  case $target in reader) most=1024 ;; load) most=6144 ;; step | state) most=512 ;; *) most=4096 ;; esac
   work=fuzz/work/$target
   mkdir -p "$work" "fuzz/corpus/$target"
   for file in runtime/tests/hostile/*.safetensors; do

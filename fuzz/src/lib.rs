@@ -7,6 +7,7 @@
 //! | [`reader`] | a file | the `safetensors` crate reads the same, or ours refuses on purpose |
 //! | [`load`] | a file, or damage to a sound agent | it is refused in one line, or it runs, alike on every back end |
 //! | [`step`] | a sequence of calls | alike on every back end; refused where the documentation says, without a trace |
+//! | [`state`] | a state, or changes to a saved one | refused by all without a trace, or taken by all and lived on from alike |
 //!
 //! A target more: a module here, a line in [`TARGETS`], a file in `fuzz_targets/` and a `[[bin]]` in `Cargo.toml`.
 
@@ -22,15 +23,12 @@ pub mod load;
 mod pieces;
 pub mod reader;
 mod script;
+pub mod state;
 pub mod step;
 
 /// A property of an input.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; `corpus/<name>` and `findings/<name>` hold their inputs.
-pub const TARGETS: &[(&str, Target)] = &[
-    ("reader", reader::run),
-    ("load", load::run),
-    ("step", step::run),
-    // Bytes of a saved state (`state`) and calls of the C library (`capi`) have their lines here once there are such things.
-];
+pub const TARGETS: &[(&str, Target)] =
+    &[("reader", reader::run), ("load", load::run), ("step", step::run), ("state", state::run)];

@@ -5,14 +5,15 @@
 
 use crate::agents::sound;
 use crate::pieces::{Loose, Pieces};
-use crate::script::{ODD, Script, identical, same};
+use crate::script::{ODD, ODD_HALVES, ODD_INTEGERS, Script, identical, same};
 use dreamstep_core::maths::CANONICAL_NAN;
 use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::precision::{bf16_to_f32, f16_to_f32};
 use dreamstep_core::reader::File;
-use dreamstep_core::rng::Philox;
+use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Target;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, LoadError, Model, memory_len};
+use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, LoadError, Model, Start, dreams_memory_len, memory_len};
 
 /// See above.
 pub fn run(input: &[u8]) {
@@ -78,24 +79,26 @@ fn damaged(sound: &Pieces, script: &mut Script<'_>) -> Vec<u8> {
     file
 }
 
-/// One change to the tensor at `at`.
+/// One change to the tensor at `at`. Integer weights keep true sums, or no change to them would get far.
 fn damage(pieces: &mut Pieces, at: usize, what: u8, script: &mut Script<'_>) {
     let count = pieces.tensors.len();
     let Loose { name, dtype, shape, data } = &mut pieces.tensors[at];
     match what {
         5 | 6 => {
             // One value, any or an odd one.
-            let slots = data.as_chunks_mut::<4>().0;
-            let slot = script.below(slots.len());
-            let value = if what == 5 { script.float() } else { *script.pick(&ODD) };
-            if let Some(slot) = slots.get_mut(slot) {
-                *slot = value.to_le_bytes();
+            let width = width(dtype);
+            let slot = script.below(data.len() / width);
+            let value = if what == 5 { script.float().to_le_bytes() } else { odd(dtype, script) };
+            if let Some(slot) = data.chunks_exact_mut(width).nth(slot) {
+                slot.copy_from_slice(&value[..width]);
             }
+            mend(pieces, at);
         }
         7 => {
             // Every value, so that sums overflow.
-            let value = script.pick(&ODD).to_le_bytes();
-            data.as_chunks_mut().0.fill(value);
+            let (width, value) = (width(dtype), odd(dtype, script));
+            data.chunks_exact_mut(width).for_each(|slot| slot.copy_from_slice(&value[..width]));
+            mend(pieces, at);
         }
         8 => *dtype = (*script.pick(&DTYPES)).to_string(),
         9 | 10 => {
@@ -106,7 +109,8 @@ fn damage(pieces: &mut Pieces, at: usize, what: u8, script: &mut Script<'_>) {
                 Some(slot) => *slot = size,
                 None => shape.push(size),
             }
-            let fitting = shape.iter().try_fold(4_usize, |product, &axis| product.checked_mul(axis)).unwrap_or(usize::MAX);
+            let fitting =
+                shape.iter().try_fold(width(dtype), |product, &axis| product.checked_mul(axis)).unwrap_or(usize::MAX);
             if what == 10 && fitting <= 1 << 20 {
                 data.resize(fitting, 0);
             }
@@ -117,6 +121,43 @@ fn damage(pieces: &mut Pieces, at: usize, what: u8, script: &mut Script<'_>) {
             let other = script.below(count);
             pieces.tensors.swap(at, other);
         }
+    }
+}
+
+/// Bytes of a value.
+fn width(dtype: &str) -> usize {
+    match dtype {
+        "I8" => 1,
+        "F16" | "BF16" => 2,
+        _ => 4,
+    }
+}
+
+/// An odd value of this dtype, and zeros.
+fn odd(dtype: &str, script: &mut Script<'_>) -> [u8; 4] {
+    match dtype {
+        "I8" => [*script.pick(&ODD_INTEGERS) as u8, 0, 0, 0],
+        "F16" | "BF16" => u32::from(*script.pick(&ODD_HALVES)).to_le_bytes(),
+        _ => script.pick(&ODD).to_le_bytes(),
+    }
+}
+
+/// Puts the sums of the integer weights at `at` right, where these are still such.
+fn mend(pieces: &mut Pieces, at: usize) {
+    let Loose { name, dtype, shape, data } = &pieces.tensors[at];
+    let (Some(layer), "I8", &[_, groups, width, 4]) = (name.strip_suffix(".panels"), dtype.as_str(), shape.as_slice())
+    else {
+        return;
+    };
+    let panels = data.as_chunks::<4>().0.chunks((groups * width).max(1));
+    let sum = |weights: &[[u8; 4]], lane: usize| -> i32 {
+        weights.iter().skip(lane).step_by(width).flatten().map(|&weight| i32::from(weight as i8)).sum()
+    };
+    let sums: Vec<_> = panels.flat_map(|weights| (0..width).map(move |lane| sum(weights, lane))).collect();
+    let name = format!("{layer}.sum");
+    if let Some(tensor) = pieces.tensors.iter_mut().find(|tensor| tensor.name == name) {
+        let slots = tensor.data.as_chunks_mut::<4>().0;
+        slots.iter_mut().zip(sums).for_each(|(slot, sum)| *slot = sum.to_le_bytes());
     }
 }
 
@@ -136,9 +177,15 @@ fn load(file: &[u8]) {
     let moved = AlignedBytes::new(&[&[0], file].concat());
     assert!(matches!(Model::load(&moved[1..]), Err(LoadError::Misaligned { .. })), "loaded a byte off its boundary");
     let file = File::parse(&bytes).expect("it loaded");
-    for tensor in file.tensors().filter(|tensor| tensor.dtype == "F32") {
-        let (values, _) = tensor.data.as_chunks();
-        assert!(values.iter().all(|&value| f32::from_le_bytes(value).is_finite()), "loaded `{}`, not finite", tensor.name);
+    for tensor in file.tensors() {
+        let (halves, words) = (tensor.data.as_chunks().0.iter(), tensor.data.as_chunks().0.iter());
+        let finite = match tensor.dtype {
+            "F32" => words.copied().all(|value| f32::from_le_bytes(value).is_finite()),
+            "F16" => halves.copied().all(|value| f16_to_f32(u16::from_le_bytes(value)).abs() < 65536.0),
+            "BF16" => halves.copied().all(|value| bf16_to_f32(u16::from_le_bytes(value)).is_finite()),
+            _ => true,
+        };
+        assert!(finite, "loaded `{}`, not finite", tensor.name);
     }
     live(&models);
 }
@@ -189,5 +236,36 @@ fn live(models: &[Model<'_>; 2]) {
             same(&dreams[0].clone().unwrap_or_default(), &dreams[1].clone().unwrap_or_default()),
             "step {t}: {dreams:?}"
         );
+    }
+    drop(agents);
+    dream(models);
+}
+
+/// Three dreams, the last of which never begins, for three ticks.
+fn dream(models: &[Model<'_>; 2]) {
+    let dims = *models[0].dims();
+    let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, 3)]);
+    let [first, second] = &mut memory;
+    let dreams = [(&models[0], first), (&models[1], second)];
+    let [Ok(first), Ok(second)] = dreams.map(|(model, memory)| Dreams::new(model, memory, 3, DreamOptions::default()))
+    else {
+        assert!(!models[0].has_mdn(), "a head, yet no dreams");
+        return;
+    };
+    let mut dreams = [first, second];
+    for dreams in &mut dreams {
+        for index in 0..2 {
+            let latent = Philox::new(11 + u64::from(index));
+            let latent: Vec<_> = (0..dims.latent as u32).map(|i| latent.uniform(Stream::Latent, 0, i) - 0.5).collect();
+            dreams.start(index as usize, index, Start { latent: &latent, state: None }).expect("a start");
+        }
+    }
+    for t in 0..3 {
+        let going_on = dreams.each_mut().map(Dreams::step);
+        assert_eq!(going_on[0], going_on[1], "tick {t}: dreams that go on");
+        for index in 0..3 {
+            let digests = dreams.each_ref().map(|dreams| (dreams.digest(index), dreams.tick(index), dreams.is_over(index)));
+            assert_eq!(digests[0], digests[1], "tick {t}: dream {index}");
+        }
     }
 }

@@ -3,35 +3,10 @@
 //!
 //! An input's first byte chooses the agent; then each byte is a call, followed by its arguments.
 
-use crate::agents::sound;
-use crate::pieces::Pieces;
+use crate::agents::{models, saved};
 use crate::script::{ODD, Script, identical, same};
-use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
-use dreamstep_runtime::{Agent, Backend, Model, StepError, memory_len};
-use std::sync::OnceLock;
-
-/// Every sound agent with each squash and target, on the portable back end and on the widest. Loaded once: this target is
-/// about what comes after.
-fn models() -> &'static [[Model<'static>; 2]] {
-    static FILES: OnceLock<Vec<AlignedBytes>> = OnceLock::new();
-    static MODELS: OnceLock<Vec<[Model<'static>; 2]>> = OnceLock::new();
-    let files = FILES.get_or_init(|| {
-        let modes = [("clamp", "z"), ("tanh", "delta")];
-        let variants = sound().iter().flat_map(|pieces| modes.map(|mode| (pieces, mode)));
-        let file = |(pieces, (squash, target)): (&Pieces, (&str, &str))| {
-            let mut pieces = pieces.clone();
-            pieces.metadata.insert("action.squash".to_string(), squash.to_string());
-            pieces.metadata.insert("gmm.target".to_string(), target.to_string());
-            AlignedBytes::new(&pieces.bytes(0))
-        };
-        variants.map(file).collect()
-    });
-    MODELS.get_or_init(|| {
-        let load = |file: &'static AlignedBytes, backend| Model::load_with(file, backend).expect("a sound agent loads");
-        files.iter().map(|file| [Backend::Portable, Backend::detect()].map(|backend| load(file, backend))).collect()
-    })
-}
+use dreamstep_runtime::{Agent, DreamOptions, Dreams, Ending, Fit, Model, Start, StepError, dreams_memory_len, memory_len};
 
 /// What the caller sees of an agent, but for its head.
 fn seen(agent: &Agent<'_, '_>) -> Vec<f32> {
@@ -66,19 +41,20 @@ fn plain(result: Result<(), StepError>) -> Result<(), (String, u32)> {
 /// See above.
 pub fn run(input: &[u8]) {
     let mut script = Script(input);
-    let models = script.pick(models());
+    let mut models = script.pick(models());
     let dims = *models[0].dims();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
     let [first, second] = &mut memory;
     let mut agents = [Agent::new(&models[0], first).unwrap(), Agent::new(&models[1], second).unwrap()];
     let fresh = agents[0].digest();
     let mut acted = false; // what the documentation's rules depend on
+    let mut kept = saved(&agents[0]); // a state from before, perhaps of another model
     for call in 0..64 {
         if script.is_empty() {
             break;
         }
-        let before = (agents[0].digest(), seen(&agents[0]));
-        let what = script.byte() % 8;
+        let before = (agents[0].digest(), saved(&agents[0]));
+        let what = script.byte() % 14;
         let (results, allowed) = match what {
             0..=2 => {
                 let observation = vector(&mut script, dims.obs);
@@ -119,20 +95,72 @@ pub fn run(input: &[u8]) {
                 assert_eq!(agents[0].digest(), fresh, "call {call}: reset is not the start of an episode");
                 ([Ok(()), Ok(())], true)
             }
-            _ => {
+            7 => {
                 dream(&mut agents, &mut script, dims.latent);
-                assert_eq!(agents[0].digest(), before.0, "call {call}: looking ahead changed the recurrent state");
-                assert!(identical(&seen(&agents[0]), &before.1), "call {call}: looking ahead changed what is seen");
+                assert_eq!(saved(&agents[0]), before.1, "call {call}: looking ahead left a trace");
+                ([Ok(()), Ok(())], true)
+            }
+            8 => {
+                let observation = vector(&mut script, dims.obs);
+                let allowed = observation.len() == dims.obs && observation.iter().all(|value| value.is_finite());
+                let results = peek(&mut agents, &observation);
+                assert_eq!(saved(&agents[0]), before.1, "call {call}: peek left a trace");
+                (results, allowed)
+            }
+            9 => {
+                kept.clone_from(&before.1);
+                // What one back end saved, the other goes on from.
+                for agent in &mut agents {
+                    agent.load_state(&kept).expect("what an agent saved, it loads");
+                }
+                assert_eq!(saved(&agents[0]), kept, "call {call}: loaded, it is another state");
+                ([Ok(()), Ok(())], true)
+            }
+            10 => {
+                let own = kept[8..16] == models[0].fingerprint().to_le_bytes();
+                let fit = if own { Fit::SameModel } else { Fit::SameDims };
+                let adopt = script.byte().is_multiple_of(2);
+                let results = agents.each_mut().map(|agent| match adopt {
+                    true => agent.adopt_state(&kept).map(|found| assert_eq!(found, fit)).map_err(|e| (e.to_string(), 0)),
+                    false => agent.load_state(&kept).map_err(|error| (error.to_string(), 0)),
+                });
+                if adopt || own {
+                    acted = kept[48] == 1;
+                }
+                (results, adopt || own)
+            }
+            11 => {
+                let seed = u64::from(script.byte()) << 32 | u64::from(script.byte());
+                agents.iter_mut().for_each(|agent| agent.set_seed(seed));
+                assert_eq!(agents[0].digest(), before.0, "call {call}: a seed changed the recurrent state");
+                ([Ok(()), Ok(())], true)
+            }
+            12 => {
+                let others = script.pick(crate::agents::models());
+                let allowed = !acted && others[0].dims() == &dims;
+                let mut swap = |i: usize| agents[i].swap(&others[i]).map_err(|error| (error.to_string(), 0));
+                let results = [swap(0), swap(1)];
+                if allowed {
+                    models = others;
+                }
+                let state = saved(&agents[0]);
+                assert_eq!(state[16..state.len() - 8], before.1[16..state.len() - 8], "call {call}: swap changed the state");
+                (results, allowed)
+            }
+            _ => {
+                dreams(models, &agents[0], &mut script);
                 ([Ok(()), Ok(())], true)
             }
         };
         assert_eq!(results[0], results[1], "call {call}");
         assert_eq!(results[0].is_ok(), allowed, "call {call} ({what}): {:?}", results[0]);
         if !allowed {
-            assert!(identical(&seen(&agents[0]), &before.1), "call {call} ({what}): refused, yet the state changed");
+            assert_eq!(saved(&agents[0]), before.1, "call {call} ({what}): refused, yet the state changed");
         }
         assert!(agents[0].unit_action().iter().all(|u| u.abs() <= 1.0), "call {call} ({what}): an action beyond ±1");
         assert_eq!(agents[0].digest(), agents[1].digest(), "call {call} ({what}): digests");
+        assert_eq!(agents[0].has_acted(), acted, "call {call} ({what}): whether an act waits for its advance");
+        assert_eq!(saved(&agents[0]), saved(&agents[1]), "call {call} ({what}): saved states");
         assert!(identical(&seen(&agents[0]), &seen(&agents[1])), "call {call} ({what}): states");
     }
     let proofs = agents.each_mut().map(Agent::proof_digest);
@@ -152,4 +180,99 @@ fn dream(agents: &mut [Agent<'_, '_>; 2], script: &mut Script<'_>, latent: usize
         [sampled, expected, vec![prediction.reward(), prediction.terminal_probability()]].concat()
     });
     assert!(same(&dreams[0], &dreams[1]), "temperature {temperature}: {dreams:?}");
+}
+
+/// What act would answer: so it does, and the state from before it is put back.
+fn peek(agents: &mut [Agent<'_, '_>; 2], observation: &[f32]) -> [Result<(), (String, u32)>; 2] {
+    let mut peeked = [(); 2].map(|()| vec![0.0; agents[0].model().dims().action]);
+    let before = saved(&agents[0]);
+    let results = [0, 1].map(|i| plain(agents[i].peek(observation, &mut peeked[i])));
+    assert!(identical(&peeked[0], &peeked[1]), "peek: actions {peeked:?}");
+    assert_eq!(saved(&agents[0]), before, "peek left a trace");
+    for (agent, peeked) in agents.iter_mut().zip(&peeked) {
+        let mut action = vec![0.0; peeked.len()];
+        assert_eq!(plain(agent.act(observation, &mut action)), results[0], "peek refuses what act does not, or the reverse");
+        assert!(identical(&action, peeked), "peek {peeked:?}, act {action:?}");
+        agent.load_state(&before).expect("what an agent saved, it loads");
+    }
+    results
+}
+
+/// A short batch from where the agent is: alike on both back ends, and each dream as alone.
+fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Script<'_>) {
+    let dims = *models[0].dims();
+    let count = *script.pick(&[1, 2, 3, 6, 7, 13, 17, 65]);
+    let temperature = if script.byte() < 240 { 0.1 + script.small().abs() } else { script.float() };
+    let ending = match script.byte() % 8 {
+        0 => Ending::Threshold(script.float()),
+        1 | 2 => Ending::Threshold(0.25 + script.small().abs() / 8.0),
+        3 | 4 => Ending::Sampled,
+        _ => Ending::Never,
+    };
+    let options = DreamOptions { seed: script.byte().into(), temperature, ending };
+    let in_range = match ending {
+        Ending::Threshold(threshold) => threshold > 0.0 && threshold <= 1.0,
+        Ending::Sampled | Ending::Never => true,
+    };
+    let allowed = temperature > 0.0 && temperature.is_finite() && in_range;
+    let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, count)]);
+    let [first, second] = &mut memory;
+    let batches = [(&models[0], first), (&models[1], second)];
+    let batches = batches.map(|(model, memory)| Dreams::new(model, memory, count, options).map_err(|e| e.to_string()));
+    let [Ok(portable), Ok(widest)] = batches else {
+        let [portable, widest] = batches.map(|batch| batch.map(|_| ()));
+        assert_eq!(portable, widest, "the back ends refuse dreams differently");
+        assert!(!allowed, "dreams refused: {portable:?}, {options:?}");
+        return;
+    };
+    assert!(allowed, "dreams of {options:?}");
+    let mut batches = [portable, widest];
+
+    // Every dream from a place of its own; some never begin. Alone: the first ones and the last.
+    let alone: Vec<usize> = (0..count.min(3)).chain((3..count).last()).collect();
+    let mut memories = vec![vec![f32::NAN; dreams_memory_len(&dims, 1)]; alone.len()];
+    let single = |memory| Dreams::new(&models[0], memory, 1, options).expect("as the batch");
+    let mut singles: Vec<_> = memories.iter_mut().map(|memory| single(memory)).collect();
+    let (latent, skipped, number) = (vector(script, dims.latent), script.byte(), u32::from(script.byte()));
+    let allowed = latent.len() == dims.latent && latent.iter().all(|value| value.is_finite());
+    for index in (0..count).filter(|index| skipped >> (index % 8) & 1 == 0) {
+        let latent: Vec<_> = latent.iter().map(|value| value + index as f32 / 64.0).collect();
+        let state = Some((agent.hidden(), agent.cell())).filter(|_| index % 3 != 0);
+        let (start, number) = (Start { latent: &latent, state }, number + index as u32);
+        let begin = |dreams: &mut Dreams<'_, '_>, at| dreams.start(at, number, start).map_err(|e| e.to_string());
+        let results = batches.each_mut().map(|dreams| begin(dreams, index));
+        assert_eq!(results[0], results[1], "dream {index}: one back end refuses its start");
+        assert_eq!(results[0].is_ok(), allowed, "dream {index}: {results:?}");
+        if let Some(at) = alone.iter().position(|&other| other == index) {
+            assert_eq!(begin(&mut singles[at], 0), results[0], "dream {index}, alone");
+        }
+    }
+    let what = |dreams: &Dreams<'_, '_>, i| {
+        (dreams.digest(i), dreams.tick(i), dreams.is_over(i), dreams.unit_action(i).iter().map(|u| u.to_bits()).collect())
+    };
+    for t in 0..=script.below(4) {
+        let (steered, unit) = (script.below(2 * count), vector(script, dims.action));
+        let allowed = steered < count && unit.len() == dims.action && unit.iter().all(|value| value.is_finite());
+        let mut going_on = Vec::new();
+        for dreams in &mut batches {
+            dreams.act();
+            let set = dreams.set_action(steered, &unit);
+            assert_eq!(set.is_ok(), allowed, "tick {t}: an action for dream {steered} of {count}: {set:?}");
+            dreams.imagine().expect("all have acted");
+            going_on.push(dreams.going_on());
+        }
+        assert_eq!(going_on[0], going_on[1], "tick {t}: dreams that go on");
+        for index in 0..count {
+            let found: [(_, _, _, Vec<u32>); 2] = batches.each_ref().map(|dreams| what(dreams, index));
+            assert_eq!(found[0], found[1], "tick {t}: dream {index} of {count}");
+        }
+        for (single, &index) in singles.iter_mut().zip(&alone) {
+            single.act();
+            if index == steered {
+                assert_eq!(single.set_action(0, &unit).is_ok(), allowed, "tick {t}: dream {index}, alone");
+            }
+            single.imagine().expect("it has acted");
+            assert_eq!(what(single, 0), what(&batches[0], index), "tick {t}: dream {index} of {count}, alone");
+        }
+    }
 }
