@@ -8,8 +8,9 @@ use crate::common::agent_with_selftest;
 use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::{MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
+use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Dims, Mixture, Model, memory_len};
+use dreamstep_runtime::{Dims, Mixture, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
 const DIMS: Dims = Dims { obs: 3, action: 1, latent: 2, hidden: 2, mixtures: 1, mixture: Mixture::Joint, encoder: [2, 2] };
@@ -33,6 +34,12 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(DAMAGES.map(damaged));
+    files.extend(NARROW_DAMAGES.map(|(name, precision, damage)| {
+        let settings = Settings { precision, ..synthetic::settings(&DIMS) };
+        let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
+        damage(&mut pieces);
+        (name, pieces.bytes(0))
+    }));
     files
 }
 
@@ -170,7 +177,7 @@ fn whole_agents(sound: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// One metadata value replaced.
-const SETTINGS: [(&str, &str, &str); 22] = [
+const SETTINGS: [(&str, &str, &str); 23] = [
     ("format-of-a-checkpoint", "dreamstep.format", "checkpoint-1"),
     ("format-of-the-future", "dreamstep.format", "packed-99"),
     ("precision-unknown", "precision", "f8"),
@@ -190,6 +197,7 @@ const SETTINGS: [(&str, &str, &str); 22] = [
     ("clip-zero", "observation.clip", "0"),
     ("clip-nan", "observation.clip", "NaN"),
     ("log-sigma-floor-infinite", "gmm.log_sigma_min", "-inf"),
+    ("log-variance-range-reversed", "encoder.log_var_min", "10.5"),
     ("reward-offset-with-a-comma", "reward.offset", "0,5"),
     ("digest-too-short", "selftest.digest", "0123456789abcde"),
     ("digest-of-another-agent", "selftest.digest", "0123456789abcdef"),
@@ -199,7 +207,7 @@ const SETTINGS: [(&str, &str, &str); 22] = [
 type Damage = (&'static str, fn(&mut Pieces));
 
 /// One change to a tensor, or to which there are.
-const DAMAGES: [Damage; 25] = [
+const DAMAGES: [Damage; 27] = [
     ("precision-missing", |file| drop(file.metadata.remove("precision"))),
     ("dim-missing", |file| drop(file.metadata.remove("dims.hidden"))),
     ("mdn-head-without-end", |file| {
@@ -243,8 +251,32 @@ const DAMAGES: [Damage; 25] = [
     ("selftest-without-actions", |file| file.remove("selftest.actions")),
     ("selftest-without-digest", |file| drop(file.metadata.remove("selftest.digest"))),
     ("selftest-of-fewer-actions", |file| file.tensor("selftest.actions").reshape(&[1, 16])),
+    ("scale-in-a-file-of-floats", |file| {
+        let other = Loose { name: "rnn.scale".into(), ..file.tensor("rnn.bias").clone() };
+        file.tensors.push(other);
+    }),
+    ("sampled-acting-without-log-variance", |file| {
+        file.set("action.latent", "sampled");
+        file.remove("encoder.log_var.panels");
+        file.remove("encoder.log_var.bias");
+    }),
     // Loads, and fails its self-test: a bit so far up that no sum rounds it away.
     ("weight-with-one-bit-flipped", |file| file.tensor("fc.panels").data[2] ^= 1),
+];
+
+/// One change to the same agent in another precision.
+const NARROW_DAMAGES: [(&str, Precision, fn(&mut Pieces)); 11] = [
+    ("f16-weight-infinite", Precision::F16, |file| file.tensor("encoder.0.panels").put_half(5, 0x7c00)),
+    ("f16-padding-nan", Precision::F16, |file| file.tensor("rnn.panels").put_half(319, 0xfe01)),
+    ("bf16-weight-nan", Precision::Bf16, |file| file.tensor("fc.panels").put_half(3, 0x7fc0)),
+    ("bf16-said-to-be-f16", Precision::Bf16, |file| file.set("precision", "f16")),
+    ("i8-sum-wrong", Precision::I8, |file| file.tensor("rnn.sum").data[4] ^= 1),
+    ("i8-weight-with-one-bit-flipped", Precision::I8, |file| file.tensor("encoder.0.panels").data[5] ^= 0x40),
+    ("i8-sums-floats", Precision::I8, |file| file.tensor("encoder.2.sum").dtype = "F32".into()),
+    ("i8-scale-missing", Precision::I8, |file| file.remove("rnn.scale")),
+    ("i8-scale-nan", Precision::I8, |file| file.tensor("gmm_linear.scale").put(2, f32::NAN)),
+    ("i8-input-factor-infinite", Precision::I8, |file| file.tensor("encoder.2.input").put(1, f32::INFINITY)),
+    ("i8-weights-in-other-groups", Precision::I8, |file| file.tensor("gmm_linear.panels").shape = vec![1, 4, 16, 1]),
 ];
 
 impl Loose {
@@ -258,6 +290,11 @@ impl Loose {
     pub(crate) fn put(&mut self, index: isize, value: f32) {
         let index = index.rem_euclid((self.data.len() / 4) as isize) as usize;
         self.data[4 * index..][..4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    /// Puts sixteen bits at `index`.
+    fn put_half(&mut self, index: usize, bits: u16) {
+        self.data[2 * index..][..2].copy_from_slice(&bits.to_le_bytes());
     }
 }
 
