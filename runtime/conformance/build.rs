@@ -45,6 +45,8 @@ fn main() {
             .expect("a string takes any text");
         }
     }
+    let narrow = synthetic::in_precision(dreamstep_fixtures::HUMANOID, Precision::I8);
+    std::fs::write(out.join("shipped.i8.safetensors"), &*narrow).expect("OUT_DIR is writable");
     std::fs::write(out.join("files.rs"), list.replace("mixture: ", "mixture: Mixture::") + "]")
         .expect("OUT_DIR is writable");
 }

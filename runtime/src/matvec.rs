@@ -60,6 +60,8 @@ pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize>(
     let x = x.get(..layer.inputs()).unwrap_or_default();
     let (mut scale, mut quads): (f32, &mut [[Quad; 1]]) = (0.0, &mut []);
     if let Weights::I8(integers) = layer.weights {
+        // As much as it takes: bytes of an odd number of values are no quads.
+        let scratch = scratch.get_mut(..scratch_len(x.len())).unwrap_or_default();
         quads = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
         scale = quantise::<V>(x, integers.inputs, quads.iter_mut().map(|[quad]| quad));
     }

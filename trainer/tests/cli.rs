@@ -355,7 +355,7 @@ fn files_that_are_no_agent_are_refused() {
     for command in ["evaluate", "run"] {
         for (file, parts) in [
             ("from-pytorch", &["from-pytorch", "is this a packed agent?"][..]),
-            ("checkpoint", &["checkpoint: ", "dreamstep.format", "expected packed-1", "found `checkpoint-1`"]),
+            ("checkpoint", &["checkpoint: ", "dreamstep.format", "expected packed-2", "found `checkpoint-1`"]),
             ("small", &["small", "Humanoid-v5", "expected observations of 348", "found a model for 347 and 17"]),
             ("hands", &["hands", "Humanoid-v5", "actions of 17", "found a model for 348 and 16"]),
             ("nan", &["nan", "rnn.panels", "expected finite", "at 10"]),
@@ -553,5 +553,35 @@ fn runs_that_cannot_go_on_are_refused() {
 
     let after = snapshot(&folder);
     assert!(good.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "the good run was changed");
+    tests.finish();
+}
+
+/// The shipped agent in each narrower precision: what `pack` says of it, on the protocol's 20 recorded episodes, and that the file
+/// runs.
+#[test]
+fn a_narrower_precision_is_compared_with_f32() {
+    let mut tests = Refusals::new();
+    fs::write(tests.path().join("good.safetensors"), HUMANOID).unwrap();
+    for (precision, bytes) in [("f16", 0.51), ("bf16", 0.51), ("i8", 0.29)] {
+        let report =
+            json(tests.path(), &format!("pack --agent good.safetensors --precision {precision} --episodes 20 --json"));
+        let file = format!("good.{precision}.safetensors");
+        let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key}: {report}"));
+        assert_eq!((&report["precision"], &report["recorded_episodes"]), (&precision.into(), &20.into()), "{report}");
+        assert_eq!(number("bytes") as u64, fs::metadata(tests.path().join(&file)).unwrap().len(), "{report}");
+        assert!(number("bytes") / number("bytes_f32") < bytes, "{report}");
+        let error = &report["action_error"];
+        let quantile = |key: &str| error[key].as_f64().unwrap();
+        assert!(quantile("p99") > 0.0 && quantile("p99") <= 0.02 && quantile("max") <= 1.0, "{report}");
+        assert!(quantile("p50") <= quantile("p99") && quantile("p99") <= quantile("max"), "{report}");
+        assert!(number("return_z").abs() <= 2.0, "{report}");
+        let inspected = json(tests.path(), &format!("inspect {file} --json"));
+        assert_eq!((&inspected["self_test_passed"], &inspected["metadata"]["precision"]), (&true.into(), &precision.into()));
+        tests.refuse(&format!("pack --agent {file} --precision bf16"), &[&file, "expected f32", precision]);
+    }
+    // Again in f32: not a byte differs.
+    assert!(succeed(tests.path(), "pack --agent good.safetensors --out again.safetensors").contains("self-test passed"));
+    assert!(fs::read(tests.path().join("again.safetensors")).unwrap() == HUMANOID);
+    tests.refuse("pack --agent none.safetensors --precision i8", &["none.safetensors"]);
     tests.finish();
 }

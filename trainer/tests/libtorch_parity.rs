@@ -7,7 +7,7 @@
 //! root mean square of libtorch's values of that vector over all steps. r keeps a component that happens to be near zero
 //! from asking for more digits than the sums behind it have.
 
-use dreamstep::checkpoint::Checkpoint;
+use dreamstep::checkpoint::{Checkpoint, meta};
 use dreamstep::config::Config;
 use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape};
 use dreamstep::nets::vae::{Vae, VaeShape};
@@ -67,6 +67,8 @@ impl Fixture {
         vae.insert(names::NORMALIZER_MEAN, &[o], mean.clone());
         vae.insert(names::NORMALIZER_INV_STD, &[o], inv_std);
         vae.set_meta(key::OBS_CLIP, CLIP as f32);
+        vae.set_meta(meta::LOG_VAR_MIN, -10);
+        vae.set_meta(meta::LOG_VAR_MAX, 10);
 
         let mut mdnrnn = Checkpoint::default();
         let vs = nn::VarStore::new(Device::Cpu);

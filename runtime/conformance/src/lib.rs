@@ -85,8 +85,8 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
         agent(&model, memory, &mut |check, digest| emit(file.agent, file.precision, check, digest));
     }
     #[cfg(feature = "humanoid")]
-    {
-        let model = Model::load_with(dreamstep_fixtures::HUMANOID, backend).expect("the shipped agent is valid");
+    for (precision, bytes) in [("f32", dreamstep_fixtures::HUMANOID), ("i8", SHIPPED_I8)] {
+        let model = Model::load_with(bytes, backend).expect("the shipped agent is valid");
         let (observation, memory) = memory.split_at_mut(model.dims().obs);
         let (action, memory) = memory.split_at_mut(model.dims().action);
         let mut agent = Agent::new(&model, memory).expect("MEMORY is enough");
@@ -94,9 +94,12 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
             observe(t, observation);
             agent.step(observation, action).expect("the observation is valid");
         }
-        emit("shipped", "f32", "16-steps", agent.digest());
+        emit("shipped", precision, "16-steps", agent.digest());
     }
 }
+
+/// The shipped agent in i8.
+pub static SHIPPED_I8: &[u8] = embedded!("shipped.i8.safetensors");
 
 /// Length of the shipped agent's check.
 pub const SHIPPED_STEPS: u64 = 16;

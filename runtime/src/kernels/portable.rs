@@ -114,9 +114,11 @@ impl I32x16 for Sums {
         let signed = |half: u32| i32::from(half as u16 as i16);
         let inputs = [signed(first), signed(second), signed(first >> 16), signed(second >> 16)]; // 0, 2, 1, 3 as the weights stand
         for (sum, weights) in self.0.iter_mut().zip(weights) {
+            // As one word: that is a load and shifts where there are vectors, and where there are none.
+            let word = i32::from_le_bytes(weights.map(i8::cast_unsigned));
             // No sum of these leaves 32 bits, in whatever order: `levels` sees to it. Wrapping, because then nothing can panic.
-            for (&weight, &input) in weights.iter().zip(&inputs) {
-                *sum = sum.wrapping_add(i32::from(weight).wrapping_mul(input));
+            for (shift, input) in [24, 16, 8, 0].into_iter().zip(inputs) {
+                *sum = sum.wrapping_add((word << shift >> 24).wrapping_mul(input));
             }
         }
         self

@@ -1,5 +1,5 @@
-//! What does an agent cost on a microcontroller? Steps the shipped Humanoid agent from flash, prints its state's digest, which is
-//! the host's, and per step the stack that it used and the instructions that it took.
+//! What does an agent cost on a microcontroller? Steps the shipped Humanoid agent from flash, in f32 and in i8, prints its state's
+//! digest, which is the host's, and per step the stack that it used and the instructions that it took.
 //!
 //! Run it under QEMU with `-icount shift=0`: an instruction then takes 1 ns of the emulated clock, and the counts repeat.
 #![no_std]
@@ -11,9 +11,9 @@ use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::entry;
-use dreamstep_conformance::{SHIPPED_STEPS, observe};
+use dreamstep_conformance::{SHIPPED_I8, SHIPPED_STEPS, observe};
 use dreamstep_fixtures::HUMANOID;
-use dreamstep_runtime::{Agent, Dims, Model, memory_len};
+use dreamstep_runtime::{Agent, Dims, Model, SelfTestError, memory_len};
 use semihosting::{println, process};
 
 const DIMS: Dims = Dims::HUMANOID;
@@ -34,22 +34,30 @@ fn main() -> ! {
     clock.clear_current();
     clock.enable_counter();
 
-    let model = Model::load(HUMANOID).expect("the shipped agent is valid");
-    model.self_test(MEMORY).expect("this processor computes what the packer's did");
-    let mut agent = Agent::new(&model, MEMORY).expect("memory_len is enough");
-    let (mut act, mut advance) = (Cost::default(), Cost::default());
-    for t in 0..SHIPPED_STEPS {
-        observe(t, OBSERVATION);
-        act.measure(|| agent.act(OBSERVATION, ACTION).expect("the observation is valid"));
-        advance.measure(|| agent.advance().expect("act came before"));
-    }
     println!("# portable");
-    println!("shipped f32 16-steps {:016x}", agent.digest());
-    for (call, cost) in [("act", &act), ("advance", &advance)] {
-        println!("= {call}: {} instructions, {} bytes of stack", cost.instructions(), cost.stack);
+    for (precision, file) in [("f32", HUMANOID), ("i8", SHIPPED_I8)] {
+        let model = Model::load(file).expect("the shipped agent is valid");
+        match model.self_test(MEMORY) {
+            // Packed anew in another precision: its digest is its proof.
+            Ok(()) | Err(SelfTestError::Absent) => {}
+            Err(error) => panic!("this processor does not compute what the packer's did: {error}"),
+        }
+        let mut agent = Agent::new(&model, MEMORY).expect("memory_len is enough");
+        let (mut act, mut advance) = (Cost::default(), Cost::default());
+        for t in 0..SHIPPED_STEPS {
+            observe(t, OBSERVATION);
+            act.measure(|| agent.act(OBSERVATION, ACTION).expect("the observation is valid"));
+            advance.measure(|| agent.advance().expect("act came before"));
+        }
+        println!("shipped {precision} 16-steps {:016x}", agent.digest());
+        let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
+        println!(
+            "= {precision}: {instructions} instructions a step (act {}, advance {}), {stack} bytes of stack",
+            act.instructions(),
+            advance.instructions()
+        );
+        println!("= {precision}: model {} bytes in flash, agent memory {} bytes", file.len(), size_of_val(MEMORY));
     }
-    let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
-    println!("= step: {instructions} instructions, {stack} bytes of stack, {} bytes of agent memory", size_of_val(MEMORY));
     process::exit(0)
 }
 
