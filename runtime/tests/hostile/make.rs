@@ -264,8 +264,11 @@ const DAMAGES: [Damage; 27] = [
     ("weight-with-one-bit-flipped", |file| file.tensor("fc.panels").data[2] ^= 1),
 ];
 
+/// A file's name, the precision of the agent that it is made of, and the change.
+type NarrowDamage = (&'static str, Precision, fn(&mut Pieces));
+
 /// One change to the same agent in another precision.
-const NARROW_DAMAGES: [(&str, Precision, fn(&mut Pieces)); 11] = [
+const NARROW_DAMAGES: [NarrowDamage; 11] = [
     ("f16-weight-infinite", Precision::F16, |file| file.tensor("encoder.0.panels").put_half(5, 0x7c00)),
     ("f16-padding-nan", Precision::F16, |file| file.tensor("rnn.panels").put_half(319, 0xfe01)),
     ("bf16-weight-nan", Precision::Bf16, |file| file.tensor("fc.panels").put_half(3, 0x7fc0)),
