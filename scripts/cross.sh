@@ -127,8 +127,8 @@ riscv() {
   emulate "riscv$2" -machine virt -bios none -kernel "$out/two/$1-unknown-none-elf/release/dreamstep-riscv"
 }
 
-# A hang is a failure too; the slowest takes ten seconds.
-emulate() { with_tools timeout 120 "qemu-system-$1" -nographic -semihosting-config enable=on,target=native "${@:2}"; }
+# A hang is a failure too; the slowest takes half a minute of an idle core.
+emulate() { with_tools timeout 900 "qemu-system-$1" -nographic -semihosting-config enable=on,target=native "${@:2}"; }
 
 # Runs a target and holds what it prints to the table: every line of the target's agents, on each back end, and no other.
 check() {
