@@ -237,7 +237,6 @@ fn live(models: &[Model<'_>; 2]) {
             "step {t}: {dreams:?}"
         );
     }
-    drop(agents);
     dream(models);
 }
 
