@@ -1,5 +1,5 @@
-//! Which sound agents do the targets start from? Sizes of one panel, several and padded ones, in every precision, with either
-//! mixture, acting on the latent's mean or on a draw. Each is built once.
+//! Which sound agents do the targets start from? Sizes of one panel, several and padded ones, in every precision, with
+//! either mixture, acting on the latent's mean or on a draw. Each is built once.
 
 use crate::common::agent_with_selftest;
 use crate::pieces::Pieces;

@@ -7,7 +7,7 @@
 //! | [`reader`] | a file | the `safetensors` crate reads the same, or ours refuses on purpose |
 //! | [`load`] | a file, or damage to a sound agent | it is refused in one line, or it runs, alike on every back end |
 //! | [`step`] | a sequence of calls | alike on every back end; refused where the documentation says, without a trace |
-//! | [`state`] | a state, or changes to a saved one | refused by all without a trace, or taken by all and lived on from alike |
+//! | [`state`] | a state, or changes to a saved one | refused by all without a trace, or taken by all, to live on alike |
 //!
 //! A target more: a module here, a line in [`TARGETS`], a file in `fuzz_targets/` and a `[[bin]]` in `Cargo.toml`.
 

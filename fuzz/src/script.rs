@@ -65,8 +65,8 @@ pub(crate) const ODD: [f32; 16] = [
     f32::NAN,
 ];
 
-/// Weights of 16 bits, as binary16 and as the upper half of a binary32, where either is apt to go wrong: zeros, the least, ones,
-/// the largest, infinities, NaN.
+/// Weights of 16 bits, as binary16 and as the upper half of a binary32, where either is apt to go wrong: zeros, the least,
+/// ones, the largest, infinities, NaN.
 pub(crate) const ODD_HALVES: [u16; 16] = [
     0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x0400, 0x3c00, 0x3f80, 0x7bff, 0xfbff, 0x7f7f, 0xff7f, 0x7c00, 0xff80, 0x7e00,
     0x7fc0,
