@@ -1,5 +1,7 @@
 //! Sixteen lanes as four 128-bit registers (wasm32 with simd128, fixed when the module is compiled).
 
+#![allow(clippy::redundant_closure)] // functions with target features are no `Fn`
+
 use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::wasm32::*;
 use dreamstep_core::dims::LANES;
@@ -57,19 +59,19 @@ impl Lane for Register {
     }
     #[inline(always)]
     fn add(self, rhs: Self) -> Self {
-        self.pair(rhs, f32x4_add)
+        self.pair(rhs, |a, b| f32x4_add(a, b))
     }
     #[inline(always)]
     fn sub(self, rhs: Self) -> Self {
-        self.pair(rhs, f32x4_sub)
+        self.pair(rhs, |a, b| f32x4_sub(a, b))
     }
     #[inline(always)]
     fn mul(self, rhs: Self) -> Self {
-        self.pair(rhs, f32x4_mul)
+        self.pair(rhs, |a, b| f32x4_mul(a, b))
     }
     #[inline(always)]
     fn div(self, rhs: Self) -> Self {
-        self.pair(rhs, f32x4_div)
+        self.pair(rhs, |a, b| f32x4_div(a, b))
     }
     #[inline(always)]
     fn max(self, rhs: Self) -> Self {
@@ -106,7 +108,7 @@ impl Lane for Register {
     }
     #[inline(always)]
     fn sqrt(self) -> Self {
-        self.each(f32x4_sqrt)
+        self.each(|a| f32x4_sqrt(a))
     }
     #[inline(always)]
     fn split_at_sqrt_half(self) -> (Self, Self) {
@@ -139,7 +141,7 @@ impl F32x16 for Register {
             let magnitude = f32x4_mul(i32x4_shl(v128_and(half, i32x4_splat(0x7fff)), 13), f32x4_splat(F16_BIAS));
             v128_or(magnitude, i32x4_shl(v128_and(half, i32x4_splat(0x8000)), 16))
         };
-        let (low, high) = (u32x4_extend_low_u16x8, u32x4_extend_high_u16x8);
+        let (low, high) = (|halves| u32x4_extend_low_u16x8(halves), |halves| u32x4_extend_high_u16x8(halves));
         Self([widen(low(a)), widen(high(a)), widen(low(b)), widen(high(b))])
     }
     #[inline(always)]
