@@ -63,6 +63,8 @@ pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize>(
         // As much as it takes: bytes of an odd number of values are no quads.
         let scratch = scratch.get_mut(..scratch_len(x.len())).unwrap_or_default();
         quads = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
+        // Without room for them the layer would be its biases, silently.
+        debug_assert_eq!(2 * quads.len(), scratch_len(x.len()), "scratch of a layer");
         scale = quantise::<V>(x, integers.inputs, quads.iter_mut().map(|[quad]| quad));
     }
     strips::<V, FOUR, TWO, 1>(layer, x.as_chunks().0, quads, &[[scale]], out);
@@ -86,6 +88,7 @@ pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, cons
         let groups = inputs.div_ceil(LANES) * (LANES / 4);
         let Some(used) = scratch.get_mut(..tiles * groups * 2 * D) else { return };
         quads = bytemuck::try_cast_slice_mut(used).unwrap_or_default();
+        debug_assert_eq!(quads.len(), tiles * groups, "scratch of a batch");
         for (tile, (scales, quads)) in scales.iter_mut().zip(pieces_mut(quads, groups)).enumerate() {
             for (d, scale) in scales.iter_mut().enumerate() {
                 let row = rows.row(tile * D + d, inputs).unwrap_or_default();
