@@ -3,36 +3,75 @@
 //!
 //! `cargo run --release -p dreamstep-bench --bin roofline`
 
-use dreamstep_bench::{dream_times, precisions, roofline};
+use anyhow::Result;
+use clap::Parser;
+use dreamstep_bench::Common;
+use dreamstep_bench::agents::Size;
+use dreamstep_bench::report::{Cell, Table, publish};
+use dreamstep_bench::roofline::{dream_times, roofline};
+use dreamstep_bench::timing::Samples;
 use dreamstep_runtime::Backend;
 
-const ROUNDS: usize = 301;
-const STEPS: usize = 50;
+/// Times a step against a plain load of its weights, and dreams by batch size.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    /// Agent
+    #[arg(long, value_enum, default_value_t = Size::Humanoid)]
+    size: Size,
+}
 
-fn main() {
-    let files = precisions();
-    println!("Humanoid agent, whole step (encoder + controller + LSTM) against a plain load loop over the same weights;");
-    println!("medians of {ROUNDS} interleaved rounds of {STEPS} steps\n");
-    println!(
-        "{:<12} {:<10} {:>10} {:>10} {:>12} {:>12}",
-        "back end", "precision", "step µs", "load µs", "step / load", "to f32"
-    );
-    for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+fn main() -> Result<()> {
+    let Cli { common, size } = Cli::parse();
+    let (rounds, steps) = (common.effort(301, 3), common.effort(50, 2));
+    let files = size.precisions();
+    let backends: Vec<_> = Backend::ALL.into_iter().filter(|backend| backend.is_available()).collect();
+
+    let columns = [
+        "back end",
+        "precision",
+        "step µs p50",
+        "step µs min",
+        "load µs p50",
+        "load µs min",
+        "step / load",
+        "min / min",
+        "to f32",
+    ];
+    let mut table = Table::new(&format!("Whole step over a load of its weights, {}", size.name()), &columns);
+    for &backend in &backends {
         let pairs: Vec<_> = files.iter().map(|file| (&**file, backend)).collect();
-        for r in roofline(&pairs, ROUNDS, STEPS) {
-            let (backend, precision) = (backend.name(), r.precision.name());
-            let (step, floor, ratio, to_first) = (r.step_us, r.floor_us, r.ratio, r.to_first);
-            println!("{backend:<12} {precision:<10} {step:>10.2} {floor:>10.2} {ratio:>12.3} {to_first:>12.3}");
+        let results = roofline(&pairs, rounds, steps);
+        for r in &results {
+            let us = |value| Cell::Number(value, 2);
+            let times = [r.step.p50(), r.step.min(), r.floor.p50(), r.floor.min()].map(us);
+            let ratios = [r.step.ratio_to(&r.floor), r.step.min() / r.floor.min(), r.step.ratio_to(&results[0].step)];
+            let names = [backend.name().into(), r.precision.name().into()];
+            table.row(names.into_iter().chain(times).chain(ratios.map(|ratio| Cell::Number(ratio, 3))));
         }
     }
-    println!("\nDreams (controller + LSTM + MDN head + sampling): one tick of one dream, in batches of N\n");
-    println!("{:<12} {:<10} {:>6} {:>10} {:>12}", "back end", "precision", "N", "tick µs", "to N = 1");
-    for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+    table.note(format!(
+        "Encoder + controller + LSTM; {rounds} interleaved rounds of {steps} steps, each back end's precisions together; ratios are medians of a \
+         round's. The load loop exclusive-ors every word of the same weights, with the back end's registers."
+    ));
+
+    let counts = [1, 7, 64, 256];
+    let columns =
+        ["back end", "precision", "N = 1, µs p50", "N = 1, µs min", "7 to 1", "64 to 1", "256 to 1", "64 to 1, min / min"];
+    let mut dreams = Table::new(&format!("A tick of one dream in a batch of N, {}", size.name()), &columns);
+    for &backend in &backends {
         for file in &files {
-            for d in dream_times(file, backend, &[1, 7, 64, 256], ROUNDS / 3, 2 * STEPS) {
-                let (precision, count, tick, to_first) = (d.precision.name(), d.count, d.tick_us, d.to_first);
-                println!("{:<12} {precision:<10} {count:>6} {tick:>10.2} {to_first:>12.3}", backend.name());
-            }
+            let times = dream_times(file, backend, &counts, rounds.div_ceil(3), 2 * steps);
+            let to_one = |samples: &Samples| Cell::Number(samples.ratio_to(&times[0].tick), 3);
+            let names = [backend.name().into(), times[0].precision.name().into()];
+            let one = [times[0].tick.p50(), times[0].tick.min()].map(|value| Cell::Number(value, 2));
+            let batches = times[1..].iter().map(|t| to_one(&t.tick));
+            let least = Cell::Number(times[2].tick.min() / times[0].tick.min(), 3);
+            dreams.row(names.into_iter().chain(one).chain(batches).chain([least]));
         }
     }
+    dreams.note("Controller + LSTM + MDN head + sampling; time over the number of dreams, medians of a round's ratios.");
+    publish(&common, "roofline", &[table, dreams])
 }

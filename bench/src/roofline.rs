@@ -1,0 +1,184 @@
+//! What is the least a step could take? The time that this processor needs to load the step's weights and do nothing with them.
+//!
+//! Ratios only: step and floor are timed in turn, round by round, in one run, so that whatever else the machine does meets both.
+
+use crate::timing::{Contender, Samples, interleave};
+use dreamstep_core::names::packed;
+use dreamstep_core::reader::File;
+use dreamstep_fixtures::synthetic;
+use dreamstep_runtime::{
+    Agent, Backend, DreamOptions, Dreams, Ending, Model, Precision, Start, dreams_memory_len, memory_len,
+};
+use std::hint::black_box;
+
+/// The weights that one `act` + `advance` reads, as they lie in a packed file.
+#[must_use]
+pub fn step_weights<'f>(file: &File<'f>) -> Vec<&'f [u32]> {
+    let layers = [packed::ENCODER_0, packed::ENCODER_2, packed::ENCODER_MEAN, packed::FC, packed::RNN];
+    let panels = layers.iter().filter_map(|layer| file.tensor(layer.panels));
+    panels.map(|tensor| bytemuck::cast_slice(tensor.data)).collect()
+}
+
+/// Loads every value once, in order, with the registers of `backend`, and folds them so that no load can be left out.
+///
+/// # Panics
+/// If the processor does not run `backend`.
+#[must_use]
+pub fn load_all(backend: Backend, weights: &[&[u32]]) -> u32 {
+    assert!(backend.is_available(), "this processor does not run {}", backend.name());
+    weights.iter().fold(0, |sum, values| {
+        sum ^ match backend {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertion above saw AVX2.
+            Backend::Avx2 => unsafe { fold_avx2(values) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertion above saw AVX-512F.
+            Backend::Avx512 | Backend::Avx512Vnni => unsafe { fold_avx512(values) },
+            _ => fold(values),
+        }
+    })
+}
+
+/// Exclusive or of all bits, in 64 lanes: as many accumulators as a panel has.
+#[inline(always)]
+fn fold(values: &[u32]) -> u32 {
+    let mut lanes = [0_u32; 64];
+    let (rows, rest) = values.as_chunks::<64>();
+    for row in rows {
+        for (lane, value) in lanes.iter_mut().zip(row) {
+            *lane ^= value;
+        }
+    }
+    lanes.iter().chain(rest).fold(0, |a, b| a ^ b)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn fold_avx2(values: &[u32]) -> u32 {
+    fold(values)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn fold_avx512(values: &[u32]) -> u32 {
+    fold(values)
+}
+
+/// One back end's times in one precision.
+#[derive(Clone, Debug)]
+pub struct Roofline {
+    /// The precision.
+    pub precision: Precision,
+    /// The back end.
+    pub backend: Backend,
+    /// `act` + `advance`.
+    pub step: Samples,
+    /// Loading the same weights.
+    pub floor: Samples,
+}
+
+/// Times `act` + `advance` against [`load_all`], for every pair of a file and a back end, in `rounds` interleaved rounds of `steps`
+/// steps: in each round every pair has its turn.
+///
+/// # Panics
+/// If a file is no packed agent, or the processor does not run a back end.
+#[must_use]
+pub fn roofline(pairs: &[(&[u8], Backend)], rounds: usize, steps: usize) -> Vec<Roofline> {
+    let load = |&(bytes, backend): &(_, Backend)| {
+        Model::load_with(bytes, backend).expect("a packed agent, and a back end that runs")
+    };
+    let models: Vec<_> = pairs.iter().map(load).collect();
+    let mut memories: Vec<_> = models.iter().map(|model| vec![0.0; memory_len(model.dims())]).collect();
+    let mut contenders = Vec::new();
+    for ((model, memory), (bytes, backend)) in models.iter().zip(&mut memories).zip(pairs) {
+        let weights = step_weights(&File::parse(bytes).expect("loaded above"));
+        contenders.push(Contender::new("load", steps, move || {
+            black_box(load_all(*backend, black_box(&weights)));
+        }));
+        let mut agent = Agent::new(model, memory).expect("the memory has the length asked for");
+        let observation = synthetic::observation(model.dims(), 0, 0);
+        let mut action = vec![0.0; model.dims().action];
+        contenders.push(Contender::new("step", steps, move || {
+            agent.step(black_box(&observation), &mut action).expect("a finite observation");
+        }));
+    }
+    let samples = interleave(&mut contenders, rounds);
+    drop(contenders);
+    let result = |((model, backend), times): ((&Model<'_>, Backend), &[Samples; 2])| {
+        let [floor, step] = times.clone();
+        Roofline { precision: model.settings().precision, backend, step, floor }
+    };
+    models.iter().zip(pairs.iter().map(|pair| pair.1)).zip(samples.as_chunks().0).map(result).collect()
+}
+
+/// Dreams of one batch size: microseconds per tick of one dream.
+#[derive(Clone, Debug)]
+pub struct DreamTimes {
+    /// The precision.
+    pub precision: Precision,
+    /// Dreams in the batch.
+    pub count: usize,
+    /// Time of a tick over the number of dreams.
+    pub tick: Samples,
+}
+
+/// Times dreams of several batch sizes, in `rounds` interleaved rounds of about `ticks` ticks of a dream each.
+///
+/// # Panics
+/// If `bytes` is no packed agent with an MDN head, or the processor does not run `backend`.
+#[must_use]
+pub fn dream_times(bytes: &[u8], backend: Backend, counts: &[usize], rounds: usize, ticks: usize) -> Vec<DreamTimes> {
+    let model = Model::load_with(bytes, backend).expect("a packed agent and a back end that runs");
+    let dims = *model.dims();
+    let mut memories: Vec<_> = counts.iter().map(|&count| vec![0.0; dreams_memory_len(&dims, count)]).collect();
+    let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
+    let latent = vec![0.25; dims.latent];
+    let mut batches = Vec::new();
+    for (&count, memory) in counts.iter().zip(&mut memories) {
+        let mut dreams = Dreams::new(&model, memory, count, options).expect("a head, and the memory asked for");
+        for index in 0..count {
+            dreams.start(index, index as u32, Start { latent: &latent, state: None }).expect("a finite latent");
+        }
+        batches.push(Contender::new("dreams", ticks.div_ceil(count), move || {
+            black_box(dreams.step());
+        }));
+    }
+    let per_dream = |(&count, batch): (&usize, Samples)| DreamTimes {
+        precision: model.settings().precision,
+        count,
+        tick: Samples(batch.0.iter().map(|time| time / count as f64).collect()),
+    };
+    counts.iter().zip(interleave(&mut batches, rounds)).map(per_dream).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::Size;
+    use dreamstep_fixtures::HUMANOID;
+
+    #[test]
+    fn the_floor_reads_every_weight_of_a_step() {
+        let file = File::parse(HUMANOID).unwrap();
+        let weights = step_weights(&file);
+        let dims = dreamstep_runtime::Dims::HUMANOID;
+        assert!(weights.iter().map(|w| w.len()).sum::<usize>() >= dims.step_weights());
+        let expected = weights.iter().flat_map(|w| w.iter()).fold(0, |sum, w| sum ^ w);
+        for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
+            assert_eq!(load_all(backend, &weights), expected, "{}", backend.name());
+        }
+    }
+
+    #[test]
+    fn every_pair_is_timed() {
+        let files = Size::Humanoid.precisions();
+        let pairs: Vec<_> = files.iter().map(|file| (&**file, Backend::detect())).collect();
+        for (result, precision) in roofline(&pairs, 3, 10).into_iter().zip(Precision::ALL) {
+            assert_eq!((result.precision, result.step.0.len()), (precision, 3));
+            assert!(result.step.min() > 0.0 && result.floor.min() > 0.0);
+        }
+        for (result, count) in dream_times(HUMANOID, Backend::detect(), &[1, 7], 3, 10).into_iter().zip([1, 7]) {
+            assert!(result.count == count && result.tick.min() > 0.0);
+        }
+    }
+}
