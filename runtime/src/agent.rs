@@ -5,6 +5,12 @@
 //!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance(): after the command is out
 //! ```
 
+#[cfg(feature = "parts")]
+mod parts;
+
+#[cfg(feature = "parts")]
+pub use parts::Part;
+
 use crate::kernels::dispatch;
 use crate::matvec;
 use crate::mdn::{HEAD_SLACK, Prediction};

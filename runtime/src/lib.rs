@@ -55,6 +55,8 @@ mod mdn;
 mod model;
 mod state;
 
+#[cfg(feature = "parts")]
+pub use agent::Part;
 pub use agent::{Agent, MemoryError, StepError, SwapError, memory_len};
 pub use dreams::{DreamError, DreamOptions, Dreams, Ending, Start, dreams_memory_len};
 pub use dreamstep_core::dims::{Dims, Mixture};

@@ -351,7 +351,7 @@ impl<const D: usize> Format<D> for I8<'_, D> {
         // Quads are padded to whole blocks of sixteen inputs.
         for (row, quads) in rows.iter().zip(piece(self.quads, tile, self.inputs.div_ceil(LANES) * (LANES / 4))) {
             for n in 0..N {
-                for (sums, &quad) in sums.iter_mut().zip(quads) {
+                for (sums, quad) in sums.iter_mut().zip(quads) {
                     sums[n] = sums[n].dot(at::<_, W>(row, C * N + n), quad);
                 }
             }

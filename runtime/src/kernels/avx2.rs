@@ -182,14 +182,15 @@ impl I32x16 for Sums {
         Self(zero, zero)
     }
     #[inline(always)]
-    fn dot(self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+    fn dot(self, weights: &[[i8; 4]; LANES], &[first, second]: &Quad) -> Self {
         let from: *const __m256i = weights.as_ptr().cast();
         // SAFETY: AVX2 as above; `from` is the start of 64 readable bytes, and these loads need no alignment.
         let (a, b) = unsafe { (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))) };
         let half = |sum, bytes| {
             avx2!({
-                // The even bytes, then the odd ones, as 16-bit integers; pairs of them times pairs of inputs.
-                let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
+                // The even bytes (times 1, the odd ones times 0), then the odd ones, as 16-bit integers; pairs of them times pairs
+                // of inputs.
+                let even = _mm256_maddubs_epi16(_mm256_set1_epi16(1), bytes);
                 let odd = _mm256_srai_epi16::<8>(bytes);
                 let even = _mm256_madd_epi16(even, _mm256_set1_epi32(first as i32));
                 let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(second as i32));

@@ -170,7 +170,7 @@ impl I32x16 for Sums {
         Self(avx512!(_mm512_setzero_si512()))
     }
     #[inline(always)]
-    fn dot(self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+    fn dot(self, weights: &[[i8; 4]; LANES], &[first, second]: &Quad) -> Self {
         // SAFETY: AVX-512F as above; `weights` are 64 readable bytes, and this load needs no alignment.
         let bytes = unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) };
         Self(avx512!({

@@ -57,7 +57,7 @@ impl I32x16 for Sums {
         Self { upper: zero, lower: zero }
     }
     #[inline(always)]
-    fn dot(self, weights: &[[i8; 4]; LANES], [upper, lower]: Quad) -> Self {
+    fn dot(self, weights: &[[i8; 4]; LANES], &[upper, lower]: &Quad) -> Self {
         // SAFETY: AVX-512F as above; `weights` are 64 readable bytes, and this load needs no alignment.
         let weights = unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) };
         Self {

@@ -40,9 +40,10 @@ pub(crate) trait I32x16: Copy {
     /// No products yet.
     fn zero() -> Self;
     /// Adds, to each of sixteen outputs, the products of four inputs: `weights` `[16, 4]` in the order
-    /// [`dreamstep_core::precision::I8_ORDER`], and those inputs as [`Self::quad`] made them.
+    /// [`dreamstep_core::precision::I8_ORDER`], and those inputs as [`Self::quad`] made them. (By reference: each
+    /// half is broadcast from memory, which costs no arithmetic.)
     #[must_use]
-    fn dot(self, weights: &[[i8; 4]; LANES], quad: Quad) -> Self;
+    fn dot(self, weights: &[[i8; 4]; LANES], quad: &Quad) -> Self;
     /// The sums, rounded to binary32. `weight_sums` are the sums of each output's weights, for those that need them.
     fn total(self, weight_sums: &[i32; LANES]) -> Self::Total;
     /// Four 16-bit inputs as [`Self::dot`] wants them: two pairs in order, where the instruction set does not want something else.

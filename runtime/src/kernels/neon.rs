@@ -185,7 +185,7 @@ impl I32x16 for Sums {
         Self([neon!(vdupq_n_s32(0)); 4])
     }
     #[inline(always)]
-    fn dot(mut self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+    fn dot(mut self, weights: &[[i8; 4]; LANES], &[first, second]: &Quad) -> Self {
         let pair = |inputs| neon!(vreinterpret_s16_u32(vdup_n_u32(inputs)));
         let (first, second) = (pair(first), pair(second));
         for (sum, weights) in self.0.iter_mut().zip(weights.as_chunks::<4>().0) {

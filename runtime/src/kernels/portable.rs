@@ -110,7 +110,7 @@ impl I32x16 for Sums {
         Self([0; LANES])
     }
     #[inline(always)]
-    fn dot(mut self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+    fn dot(mut self, weights: &[[i8; 4]; LANES], &[first, second]: &Quad) -> Self {
         let signed = |half: u32| i32::from(half as u16 as i16);
         let inputs = [signed(first), signed(second), signed(first >> 16), signed(second >> 16)]; // 0, 2, 1, 3 as the weights stand
         for (sum, weights) in self.0.iter_mut().zip(weights) {

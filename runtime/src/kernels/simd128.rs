@@ -167,7 +167,7 @@ impl I32x16 for Sums {
         Self([i32x4_splat(0); 4])
     }
     #[inline(always)]
-    fn dot(mut self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+    fn dot(mut self, weights: &[[i8; 4]; LANES], &[first, second]: &Quad) -> Self {
         let (first, second) = (i32x4_splat(first as i32), i32x4_splat(second as i32));
         for (sum, weights) in self.0.iter_mut().zip(weights.as_chunks::<4>().0) {
             // SAFETY: `weights` are 16 readable bytes, and this load needs no alignment.

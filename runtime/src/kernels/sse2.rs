@@ -197,7 +197,7 @@ impl I32x16 for Sums {
         Self([sse2!(_mm_setzero_si128()); 4])
     }
     #[inline(always)]
-    fn dot(mut self, weights: &[[i8; 4]; LANES], [first, second]: Quad) -> Self {
+    fn dot(mut self, weights: &[[i8; 4]; LANES], &[first, second]: &Quad) -> Self {
         let (first, second) = sse2!((_mm_set1_epi32(first as i32), _mm_set1_epi32(second as i32)));
         for (sum, weights) in self.0.iter_mut().zip(weights.as_chunks::<4>().0) {
             // SAFETY: SSE2 as above; `weights` are 16 readable bytes, and this load needs no alignment.
