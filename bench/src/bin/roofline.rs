@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     }
     table.note(format!(
         "Encoder + controller + LSTM; {rounds} interleaved rounds of {steps} steps, each back end's precisions together; ratios are medians of a \
-         round's. The load loop exclusive-ors every word of the same weights, with the back end's registers."
+         round's. The load loop exclusive-ors every word of the same weights, with the widest registers of the processor, whatever the back end."
     ));
 
     let counts = [1, 7, 64, 256];
