@@ -25,7 +25,7 @@ cargo test --release --locked --workspace --features "$features" --no-fail-fast 
 step "what fuzzing found worth keeping"
 cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1
 step "benches run"
-cargo bench --locked -p dreamstep-bench --bench step -- --test
+cargo bench --locked -p dreamstep-bench --bench runtime -- --test
 step "no panic in the control loop"
 python3 scripts/no_panic.py
 step "the shortest program runs"

@@ -13,7 +13,9 @@
 //! `--quick` does everything once, for the tests. `make bench` runs all of them and writes a dated record into `bench/record`.
 
 pub mod agents;
+pub mod library;
 pub mod machine;
+pub mod regress;
 pub mod report;
 pub mod roofline;
 pub mod timing;
