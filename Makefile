@@ -1,12 +1,14 @@
 # The two commands: `make demo` runs the main job, `make test` passes the tests. Both set up what they need first.
 
-.PHONY: demo test cross setup bench fuzz fixtures clean help
+.PHONY: demo test cross setup bench peers regress fuzz fixtures clean help
 
 help:
 	@echo "make demo      train a Humanoid-v5 agent, export it, run it in the simulator on the no_std runtime"
 	@echo "make test      every test and house rule"
 	@echo "make cross     the conformance suite on emulated Arm, RISC-V and WebAssembly: the same digests everywhere"
-	@echo "make bench     step time against a plain load of the same weights, then criterion benches"
+	@echo "make bench     latency against the memory limit and against peers, tails, throughput; writes bench/record"
+	@echo "make peers     only the same step in other libraries, checked and briefly timed"
+	@echo "make regress BASE=commit [NEW=commit]   is the runtime slower than it was?"
 	@echo "make fuzz      every fuzzer for SECONDS_EACH=600 seconds (nightly toolchain)"
 	@echo "make fixtures  make the shipped agent anew (fixtures/data)"
 	@echo "make setup     only install the pinned native libraries into third_party/"
@@ -24,8 +26,13 @@ cross:
 	@bash scripts/cross.sh
 
 bench:
-	cargo run --release --locked -p dreamstep-bench --bin roofline
-	cargo bench --locked -p dreamstep-bench --bench step
+	@bash scripts/bench.sh
+
+peers:
+	@bash scripts/peers.sh --quick
+
+regress:
+	@bash scripts/regress.sh $(BASE) $(NEW)
 
 fuzz:
 	@bash scripts/fuzz.sh

@@ -10,7 +10,8 @@
 //!
 //! Every figure that is kept is a ratio of times taken in turn, round by round, in one run, so that whatever else the machine does meets
 //! all of them ([`timing`]). Every program prints its tables as Markdown and, with `--json FILE`, the same as JSON ([`report`]);
-//! `--quick` does everything once, for the tests. `make bench` runs all of them and writes a dated record into `bench/record`.
+//! `--quick` does everything once, for the tests. `make bench` runs them and has `record` write a dated record into
+//! `bench/record`; single layers have criterion benches (`benches/runtime.rs`).
 
 pub mod agents;
 pub mod library;

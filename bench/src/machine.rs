@@ -1,12 +1,12 @@
 //! Where was it measured? What a record has to say of a machine for its figures to mean anything.
 
 use dreamstep_runtime::Backend;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs::read_to_string;
 use std::process::Command;
 
 /// A machine and a build, as far as they can be found out; what cannot says so.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's own name.
     pub processor: String,
@@ -14,10 +14,10 @@ pub struct Machine {
     pub cores: usize,
     /// Data and unified caches of the first core, nearest first.
     pub caches: Vec<String>,
-    /// Memory, in GiB.
+    /// Memory, in GiB; 0 where unknown.
     pub memory_gib: f64,
     /// Back ends of the runtime that it runs.
-    pub backends: Vec<&'static str>,
+    pub backends: Vec<String>,
     /// Whether the kernel says that it runs in a virtual machine.
     pub virtual_machine: bool,
     /// Operating system and kernel.
@@ -26,7 +26,7 @@ pub struct Machine {
     pub rustc: String,
     /// The commit, with `+` where files differ from it.
     pub commit: String,
-    /// Processes running or waiting for a core, the last minute's mean.
+    /// Processes running or waiting for a core, the last minute's mean; 0 where unknown.
     pub load: f64,
 }
 
@@ -50,16 +50,13 @@ impl Machine {
             processor: field(&info, "model name").unwrap_or_else(unknown),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             caches: caches(),
-            memory_gib: kib.unwrap_or(f64::NAN) / f64::from(1 << 20),
-            backends: Backend::ALL.into_iter().filter(|b| b.is_available()).map(Backend::name).collect(),
+            memory_gib: kib.unwrap_or(0.0) / f64::from(1 << 20),
+            backends: Backend::ALL.into_iter().filter(|b| b.is_available()).map(|b| b.name().to_string()).collect(),
             virtual_machine: field(&info, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
             system: format!("{}, {}", name.unwrap_or("unknown"), output("uname", &["-sr"]).unwrap_or_else(unknown)),
             rustc: output("rustc", &["--version"]).unwrap_or_else(unknown),
             commit: commit.map_or_else(unknown, |commit| commit + if changed { "+" } else { "" }),
-            load: read_to_string("/proc/loadavg")
-                .ok()
-                .and_then(|text| text.split(' ').next()?.parse().ok())
-                .unwrap_or(f64::NAN),
+            load: read_to_string("/proc/loadavg").ok().and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0.0),
         }
     }
 
@@ -111,7 +108,7 @@ mod tests {
     #[test]
     fn it_says_what_it_runs_on() {
         let machine = Machine::this();
-        assert!(machine.cores > 0 && machine.backends.contains(&"portable"));
+        assert!(machine.cores > 0 && machine.backends.contains(&"portable".to_string()));
         assert!(machine.rustc.starts_with("rustc ") || machine.rustc == "unknown");
         assert!(machine.markdown().lines().count() == 4);
     }

@@ -2,7 +2,7 @@
 
 use crate::Common;
 use crate::machine::Machine;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -123,7 +123,8 @@ impl Table {
         let row = |cells: &Vec<Cell>| -> Value {
             Value::Object(self.columns.iter().cloned().zip(cells.iter().map(Cell::json)).collect::<Map<_, _>>())
         };
-        json!({ "title": self.title, "rows": self.rows.iter().map(row).collect::<Vec<_>>(), "notes": self.notes })
+        let rows: Vec<_> = self.rows.iter().map(row).collect();
+        json!({ "title": self.title, "rows": rows, "notes": self.notes, "markdown": self.markdown() })
     }
 }
 
@@ -141,6 +142,48 @@ pub fn publish(common: &Common, program: &str, tables: &[Table]) -> Result<()> {
     let result = json!({ "program": program, "arguments": command, "machine": Machine::this(), "tables": tables });
     let text = serde_json::to_string_pretty(&result).context("JSON")? + "\n";
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A record in Markdown: what the programs wrote as JSON, one after the other, under the machine that they ran on.
+///
+/// # Errors
+/// One line: a text is no program's result, or two are of different machines or commits.
+pub fn record(date: &str, results: &[(String, String)]) -> Result<String> {
+    let mut out = String::new();
+    let mut first: Option<Value> = None;
+    for (name, text) in results {
+        let result: Value = serde_json::from_str(text).with_context(|| format!("{name}: expected a program's result"))?;
+        let expected = |key: &str| format!("{name}: expected a program's result, found no `{key}` in it");
+        let machine: Machine = serde_json::from_value(result["machine"].clone()).with_context(|| expected("machine"))?;
+        let program = result["program"].as_str().with_context(|| expected("program"))?;
+        let tables = result["tables"].as_array().with_context(|| expected("tables"))?;
+        let arguments: Vec<_> = result["arguments"].as_array().with_context(|| expected("arguments"))?.iter().collect();
+        if let Some(first) = &first {
+            for key in ["processor", "cores", "system", "rustc", "commit"] {
+                let (expected, found) = (&first[key], &result["machine"][key]);
+                ensure!(expected == found, "{name}: {key}: expected {expected}, as in the first result, found {found}");
+            }
+        } else {
+            let _ = writeln!(out, "# {date}: bench\n\n{}", machine.markdown());
+            first = Some(result["machine"].clone());
+        }
+        let mut arguments = arguments.into_iter().filter_map(Value::as_str);
+        let mut command = format!("`{program}`");
+        while let Some(argument) = arguments.next() {
+            // Where results go says nothing of them.
+            if matches!(argument, "--json" | "--svg") {
+                arguments.next();
+            } else {
+                let _ = write!(command, " `{argument}`");
+            }
+        }
+        let _ = writeln!(out, "Command: {command}\n");
+        for table in tables {
+            let markdown = table["markdown"].as_str().with_context(|| expected("markdown"))?;
+            let _ = writeln!(out, "{markdown}");
+        }
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -174,11 +217,19 @@ mod tests {
         let path = std::env::temp_dir().join(format!("dreamstep-report-{}.json", std::process::id()));
         let common = Common { quick: true, json: Some(path.clone()) };
         publish(&common, "roofline", &[table()]).unwrap();
-        let value: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let mut value: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!(value["program"], "roofline");
         assert!(value["machine"]["cores"].as_u64().is_some_and(|n| n > 0));
         assert_eq!(value["tables"][0]["title"], "Steps");
+        let text = serde_json::to_string(&value).unwrap();
+        let record = record("2026-01-02", &[("a".into(), text.clone()), ("b".into(), text)]).unwrap();
+        assert!(record.starts_with("# 2026-01-02: bench\n\n- Machine: "), "{record}");
+        assert_eq!(record.matches(&table().markdown()).count(), 2);
+        value["machine"]["commit"] = json!("another");
+        let two = [("a".to_string(), serde_json::to_string(&value).unwrap()), ("b".to_string(), "{}".to_string())];
+        let error = super::record("", &two).unwrap_err().to_string();
+        assert!(error.starts_with("b: expected a program's result, found no `machine`"), "{error}");
         let unwritable = Common { quick: true, json: Some("/nowhere/at/all.json".into()) };
         let error = publish(&unwritable, "roofline", &[]).unwrap_err();
         assert!(format!("{error:#}").starts_with("cannot write /nowhere/at/all.json"), "{error:#}");
