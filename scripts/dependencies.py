@@ -17,7 +17,7 @@ ALLOWED = {
     "dreamstep-conformance": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, set()),
     "dreamstep-fixtures": ({"dreamstep-core"}, set()),
     "dreamstep-bench": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"},
-                        {"anyhow", "bytemuck", "clap", "serde", "serde_json"}),
+                        {"anyhow", "bytemuck", "clap", "nix", "plotters", "serde", "serde_json"}),
     "dreamstep-mujoco-link": (set(), set()),
     "dreamstep": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-mujoco-link"}, None),
 }

@@ -16,6 +16,7 @@ pub mod agents;
 pub mod machine;
 pub mod report;
 pub mod roofline;
+pub mod tail;
 pub mod timing;
 
 /// What every program takes.
