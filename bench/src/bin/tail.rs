@@ -11,6 +11,7 @@ use dreamstep_bench::machine::Machine;
 use dreamstep_bench::report::publish;
 use dreamstep_bench::tail::{Options, Plan, picture, tables};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Measures the observed tail of a paced control loop.
 #[derive(Parser)]
@@ -25,8 +26,18 @@ struct Cli {
     svg: Option<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let Cli { common, options, svg } = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, causes included.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { common, options, svg }: Cli) -> Result<()> {
     let plan = Plan::new(&common, options)?;
     // Before the hogs are part of its load.
     let machine = Machine::this();

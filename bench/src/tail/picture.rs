@@ -38,7 +38,7 @@ fn draw(plan: &Plan, machine: &Machine, rows: &[Row]) -> Result<String> {
         let kind = if machine.virtual_machine { " (virtual)" } else { "" };
         let (heading, panels) = root.split_vertically(64);
         let lines = [
-            (format!("Ticks that took at least so long: {}", plan.title()), 22, 10),
+            (format!("Share of ticks that took at least so long: {}", plan.title()), 22, 10),
             (
                 format!(
                     "{}, {} cores{kind}; {}; commit {}",
@@ -81,52 +81,63 @@ fn curve(row: &Row) -> Option<Curve<'_>> {
     })
 }
 
-/// From the decade below the least time and share to just above the greatest, over both panels, so that they compare.
-fn ranges(curves: &[Curve<'_>]) -> [std::ops::Range<f64>; 2] {
-    let points = || curves.iter().flat_map(|curve| curve.panels).flat_map(|times| times.slower_than.iter());
-    let decade = |value: f64| 10_f64.powf(value.log10().floor());
-    // The clock has nanoseconds: nothing is faster.
-    let (from, to) = points().fold((f64::INFINITY, 0.0_f64), |(from, to), &(us, _)| (from.min(us.max(1e-3)), to.max(us)));
-    let least = points().fold(1.0_f64, |least, &(_, share)| least.min(share));
-    [decade(from)..to.max(from) * 1.15, decade(least * 0.999)..1.0]
+/// Round numbers: `digits` of every decade that a time or a share may lie in, rising.
+fn round_numbers(digits: &[f64]) -> Vec<f64> {
+    (-9..=10).flat_map(|decade| digits.iter().map(move |digit| digit * 10_f64.powi(decade))).collect()
+}
+
+/// The round numbers from the last that is not above the least of `values` to the first that is not below the greatest.
+fn axis(values: impl Iterator<Item = f64> + Clone, digits: &[f64]) -> Vec<f64> {
+    let (least, greatest) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(0.0, f64::max));
+    let numbers = round_numbers(digits);
+    let from = numbers.iter().rposition(|&number| number <= least).unwrap_or(0);
+    let to = numbers.iter().position(|&number| number >= greatest).unwrap_or(numbers.len() - 1);
+    numbers[from..=to.max(from + 1)].to_vec()
+}
+
+/// The corners of the stairs through `points`, slowest first: the share holds from each time down to the next one that was observed.
+fn stairs(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let corners = points.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]);
+    corners.chain(points.last().copied()).collect()
 }
 
 fn panel(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     curves: &[Curve<'_>],
     at: usize,
-    axis: &str,
+    title: &str,
     period_us: Option<f64>,
 ) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
-    let [times, shares] = ranges(curves);
-    let mut chart = ChartBuilder::on(area)
-        .margin(10)
-        .margin_right(22)
-        .x_label_area_size(52)
-        .y_label_area_size(72)
-        .build_cartesian_2d(times.clone().log_scale(), shares.clone().log_scale())?;
+    // Over both panels, so that they compare.
+    let points = || curves.iter().flat_map(|curve| curve.panels).flat_map(|times| times.slower_than.iter());
+    let (times, shares) =
+        (axis(points().map(|point| point.0), &[1.0, 2.0, 5.0]), axis(points().map(|point| point.1), &[1.0]));
+    let range = |numbers: &[f64]| (numbers[0]..numbers[numbers.len() - 1]).log_scale();
+    let mut chart =
+        ChartBuilder::on(area).margin(10).margin_right(22).x_label_area_size(52).y_label_area_size(72).build_cartesian_2d(
+            range(&times).with_key_points(times.clone()),
+            range(&shares).with_key_points(shares.clone()),
+        )?;
     chart
         .configure_mesh()
-        .x_desc(axis)
+        .x_desc(title)
         .y_desc("share of ticks")
-        .x_labels(60)
-        .y_labels(8)
-        .x_label_formatter(&|us| label(*us, &[1, 2, 5]))
-        .y_label_formatter(&|share| label(*share, &[1]))
+        .x_label_formatter(&|us| label(*us))
+        .y_label_formatter(&|share| label(*share))
         .label_style((FONT, 15))
         .axis_desc_style((FONT, 17))
         .bold_line_style(BLACK.mix(0.12))
         .light_line_style(TRANSPARENT)
         .draw()?;
-    if let Some(period_us) = period_us.filter(|us| times.contains(us)) {
-        let line = [(period_us, shares.start), (period_us, shares.end)];
+    if let Some(period_us) = period_us.filter(|us| (times[0]..times[times.len() - 1]).contains(us)) {
+        let line = [(period_us, shares[0]), (period_us, shares[shares.len() - 1])];
         chart
             .draw_series(LineSeries::new(line, BLACK.stroke_width(1)))?
             .label("deadline")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 26, y)], BLACK.stroke_width(1)));
     }
     for curve in curves {
-        let points = curve.panels[at].slower_than.iter().map(|&(us, share)| (us.max(times.start), share));
+        let points = stairs(&curve.panels[at].slower_than).into_iter();
         let (style, dashed) = (curve.style, curve.dashed);
         if dashed {
             chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?
@@ -151,40 +162,44 @@ fn panel(
         .draw()
 }
 
-/// A number of an axis where its first digit is one of `digits`, nothing elsewhere.
-fn label(value: f64, digits: &[u32]) -> String {
-    let decade = (value.log10() + 1e-9).floor();
-    let digit = value / 10_f64.powf(decade);
-    let is_labelled = digits.iter().any(|&wanted| (digit - f64::from(wanted)).abs() < 1e-6);
-    let decimals = (-decade).max(0.0) as usize;
-    if is_labelled { format!("{value:.decimals$}") } else { String::new() }
+/// A round number, without digits that say nothing.
+fn label(value: f64) -> String {
+    let decimals = (-(value.log10() + 1e-9).floor()).max(0.0) as usize;
+    format!("{value:.decimals$}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tail::distribution::Quantiles;
 
-    fn times(slower_than: &[(f64, f64)]) -> Times {
-        Times { quantiles: Quantiles::of(&[1.0]), slower_than: slower_than.to_vec() }
+    #[test]
+    fn an_axis_holds_every_value_between_round_numbers() {
+        let of = |values: &[f64], digits| axis(values.iter().copied(), digits).into_iter().map(label).collect::<Vec<_>>();
+        assert_eq!(of(&[15.0, 70.0], &[1.0, 2.0, 5.0]), ["10", "20", "50", "100"]);
+        assert_eq!(of(&[20.0, 50.0], &[1.0, 2.0, 5.0]), ["20", "50"]);
+        assert_eq!(of(&[0.3], &[1.0, 2.0, 5.0]), ["0.2", "0.5"]);
+        assert_eq!(of(&[1.0 / 600.0, 1.0], &[1.0]), ["0.001", "0.01", "0.1", "1"]);
+        // One value that is a round number, and a clock that saw no time pass.
+        assert_eq!(of(&[1.0], &[1.0]), ["1", "10"]);
+        assert!(axis([0.0, 3.0].into_iter(), &[1.0])[0] > 0.0);
     }
 
     #[test]
-    fn axes_begin_at_a_decade_and_hold_every_point() {
-        let (act, whole) = (times(&[(90.0, 1.0 / 60_000.0), (15.0, 1.0)]), times(&[(2000.0, 1.0 / 60_000.0), (25.0, 1.0)]));
-        let curve = Curve { name: String::new(), style: BLACK.stroke_width(1), dashed: false, panels: [&act, &whole] };
-        let [x, y] = ranges(&[curve]);
-        assert!((x.start - 10.0).abs() < 1e-9 && x.end > 2000.0, "{x:?}");
-        assert!((y.start - 1e-5).abs() < 1e-12 && y.end == 1.0, "{y:?}");
+    fn stairs_go_down_where_a_tick_was_observed() {
+        let corners = stairs(&[(30.0, 0.25), (20.0, 0.5), (10.0, 1.0)]);
+        assert_eq!(corners, [(30.0, 0.25), (20.0, 0.25), (20.0, 0.5), (10.0, 0.5), (10.0, 1.0)]);
+        assert_eq!(stairs(&[(5.0, 1.0)]), [(5.0, 1.0)]);
     }
 
     #[test]
-    fn axes_are_labelled_at_round_numbers() {
-        for (value, expected) in
-            [(10.0, "10"), (20.0, "20"), (30.0, ""), (500.0, "500"), (0.001, "0.001"), (1.0, "1"), (0.2, "0.2")]
-        {
-            assert_eq!(label(value, &[1, 2, 5]), expected, "{value}");
+    fn the_picture_names_every_row_that_was_measured() {
+        let (plan, rows) = crate::tail::tables::tests::rows();
+        let svg = draw(&plan, &Machine::this(), &rows).unwrap();
+        for text in ["idle, pinned", "time of act, µs", "share of ticks", "500 Hz for 0.0 s"] {
+            assert!(svg.contains(text), "{text}");
         }
-        assert_eq!(label(0.02, &[1]), "");
+        assert!(!svg.contains("idle, realtime"), "it was refused");
+        let error = draw(&plan, &Machine::this(), &rows[1..]).unwrap_err().to_string();
+        assert_eq!(error, "--svg: expected a row to draw, found none that was measured");
     }
 }

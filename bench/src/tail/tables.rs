@@ -157,7 +157,7 @@ pub fn histograms(rows: &[Row]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::Common;
     use crate::tail::{Options, Times};
@@ -169,7 +169,8 @@ mod tests {
         options: Options,
     }
 
-    fn rows() -> (Plan, [Row; 2]) {
+    /// One that was measured, one that was refused.
+    pub(in crate::tail) fn rows() -> (Plan, [Row; 2]) {
         let Cli { options } = Cli::parse_from(["tail", "--seconds", "0.01", "--rate-hz", "500"]);
         let plan = Plan::new(&Common::default(), options).unwrap();
         let quantiles = Quantiles { p50: 10.0, p90: 11.0, p99: 12.0, p999: 25.0, max: 30.0 };
