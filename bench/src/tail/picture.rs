@@ -36,7 +36,7 @@ fn draw(plan: &Plan, machine: &Machine, rows: &[Row]) -> Result<String> {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         root.fill(&WHITE).map_err(drawing)?;
         let kind = if machine.virtual_machine { " (virtual)" } else { "" };
-        let (heading, panels) = root.split_vertically(64);
+        let (heading, panels) = root.split_vertically(94);
         let lines = [
             (format!("Share of ticks that took at least so long: {}", plan.title()), 22, 10),
             (
@@ -50,6 +50,13 @@ fn draw(plan: &Plan, machine: &Machine, rows: &[Row]) -> Result<String> {
         ];
         for (line, size, y) in lines {
             heading.draw(&Text::new(line, (16, y), (FONT, size))).map_err(drawing)?;
+        }
+        // Above both panels: within one, it would hide curves.
+        for (curve, x) in curves.iter().zip((16..).step_by(220)) {
+            for part in if curve.dashed { vec![(0, 8), (12, 20), (24, 32)] } else { vec![(0, 32)] } {
+                heading.draw(&PathElement::new([(x + part.0, 78), (x + part.1, 78)], curve.style)).map_err(drawing)?;
+            }
+            heading.draw(&Text::new(curve.name.clone(), (x + 42, 70), (FONT, 16))).map_err(drawing)?;
         }
         let (left, right) = panels.split_horizontally(SIZE.0 / 2);
         let period_us = plan.pace.period_ns as f64 / 1e3;
@@ -114,7 +121,7 @@ fn panel(
         (axis(points().map(|point| point.0), &[1.0, 2.0, 5.0]), axis(points().map(|point| point.1), &[1.0]));
     let range = |numbers: &[f64]| (numbers[0]..numbers[numbers.len() - 1]).log_scale();
     let mut chart =
-        ChartBuilder::on(area).margin(10).margin_right(22).x_label_area_size(52).y_label_area_size(72).build_cartesian_2d(
+        ChartBuilder::on(area).margin(10).margin_right(32).x_label_area_size(52).y_label_area_size(72).build_cartesian_2d(
             range(&times).with_key_points(times.clone()),
             range(&shares).with_key_points(shares.clone()),
         )?;
@@ -130,36 +137,20 @@ fn panel(
         .light_line_style(TRANSPARENT)
         .draw()?;
     if let Some(period_us) = period_us.filter(|us| (times[0]..times[times.len() - 1]).contains(us)) {
-        let line = [(period_us, shares[0]), (period_us, shares[shares.len() - 1])];
-        chart
-            .draw_series(LineSeries::new(line, BLACK.stroke_width(1)))?
-            .label("deadline")
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 26, y)], BLACK.stroke_width(1)));
+        let top = shares[shares.len() - 1];
+        chart.draw_series(LineSeries::new([(period_us, shares[0]), (period_us, top)], BLACK.stroke_width(1)))?;
+        let text = EmptyElement::at((period_us, top)) + Text::new("deadline", (6, 6), (FONT, 15));
+        chart.draw_series([text])?;
     }
     for curve in curves {
         let points = stairs(&curve.panels[at].slower_than).into_iter();
-        let (style, dashed) = (curve.style, curve.dashed);
-        if dashed {
-            chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?
+        if curve.dashed {
+            chart.draw_series(DashedLineSeries::new(points, 7, 5, curve.style))?;
         } else {
-            chart.draw_series(LineSeries::new(points, style))?
+            chart.draw_series(LineSeries::new(points, curve.style))?;
         }
-        .label(&curve.name)
-        .legend(move |(x, y)| {
-            // As dashed as its curve.
-            let middle = if dashed { [x + 11, x + 16] } else { [x + 13, x + 13] };
-            let part = |from, to| PathElement::new([(from, y), (to, y)], style);
-            EmptyElement::at((0, 0)) + part(x, middle[0]) + part(middle[1], x + 26)
-        });
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .legend_area_size(32)
-        .background_style(WHITE.mix(0.9))
-        .border_style(BLACK.mix(0.3))
-        .label_font((FONT, 15))
-        .draw()
+    Ok(())
 }
 
 /// A round number, without digits that say nothing.
