@@ -186,7 +186,7 @@ mod tests {
     fn the_picture_names_every_row_that_was_measured() {
         let (plan, rows) = crate::tail::tables::tests::rows();
         let svg = draw(&plan, &Machine::this(), &rows).unwrap();
-        for text in ["idle, pinned", "time of act, µs", "share of ticks", "500 Hz for 0.0 s"] {
+        for text in ["idle, pinned", "time of act, µs", "share of ticks", "500 Hz, 5 ticks"] {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("idle, realtime"), "it was refused");

@@ -2,7 +2,6 @@
 
 use crate::report::{Cell, Table};
 use crate::tail::distribution::Quantiles;
-use crate::tail::pace::Pace;
 use crate::tail::{Condition, Measured, Plan, Row, Setup, Wait};
 use dreamstep_runtime::Backend;
 
@@ -12,11 +11,9 @@ impl Plan {
     /// What was run, in a line.
     #[must_use]
     pub fn title(&self) -> String {
-        let Pace { period_ns, ticks } = self.pace;
-        let seconds = period_ns as f64 * ticks as f64 / 1e9;
         let options = &self.options;
         let names = [options.size.name(), options.precision.name(), Backend::detect().name()].join(", ");
-        format!("{} Hz for {seconds:.1} s, {names}", options.rate_hz)
+        format!("{} Hz, {} ticks, {names}", options.rate_hz, self.pace.ticks)
     }
 }
 
@@ -127,7 +124,8 @@ fn deadlines(plan: &Plan, rows: &[Row]) -> Table {
     );
     table.note(
         "CPU time is the kernel's: on many, time in interrupts, and stolen time that the host does not report, counts as the thread's, so \
-         that own code is an upper bound. Stolen: from all cores, in steps of the kernel's accounting (10 ms on most).",
+         that own code is an upper bound; act and advance do the same work in every tick, so that what goes beyond cold caches there is \
+         not theirs. Stolen: from all cores, in steps of the kernel's accounting (10 ms on most).",
     );
     if rows.iter().any(|row| row.condition == Condition::Hogs) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -222,6 +220,6 @@ pub(super) mod tests {
         assert_eq!(cells(&texts[0])[3..9], ["10.0", "11.0", "12.0", "25.0", "30.0", "2.50"]);
         // Five ticks due, three run, two skipped after one that was woken late.
         assert_eq!(cells(&texts[2])[3..9], ["5", "3", "2", "0", "1", "0"]);
-        assert!(texts[0].starts_with("## Observed times of act and advance, 500 Hz for 0.0 s, humanoid (256), f32, "));
+        assert!(texts[0].starts_with("## Observed times of act and advance, 500 Hz, 5 ticks, humanoid (256), f32, "));
     }
 }
