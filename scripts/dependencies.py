@@ -17,7 +17,7 @@ ALLOWED = {
     "dreamstep-conformance": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, set()),
     "dreamstep-fixtures": ({"dreamstep-core"}, set()),
     "dreamstep-bench": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"},
-                        {"anyhow", "bytemuck", "clap", "libloading", "serde", "serde_json", "tempfile"}),
+                        {"anyhow", "bytemuck", "clap", "libloading", "nix", "plotters", "serde", "serde_json", "tempfile"}),
     "dreamstep-mujoco-link": (set(), set()),
     "dreamstep": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-mujoco-link"}, None),
 }

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod regress;
 pub mod report;
 pub mod roofline;
+pub mod tail;
 pub mod timing;
 
 /// What every program takes.
