@@ -14,6 +14,8 @@
 
 pub mod agents;
 pub mod machine;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod report;
 pub mod roofline;
 pub mod timing;

@@ -1,0 +1,99 @@
+//! What does candle take for the step, on one thread of the processor? Its tensors, `Linear` layers and matrix product, which for one
+//! row goes its matrix-times-vector way.
+
+use super::Step;
+use super::weights::{Layer, Weights};
+use anyhow::{Result, bail};
+use candle_core::{D, Device, Storage, Tensor};
+use candle_nn::ops::sigmoid;
+use candle_nn::{Linear, Module};
+use dreamstep_core::schema::Squash;
+
+/// The agent in tensors.
+pub struct Candle {
+    mean: Tensor,
+    inv_std: Tensor,
+    clip: f32,
+    squash: Squash,
+    encoder: [Linear; 3],
+    controller: Linear,
+    rnn: Linear, // [a, z, h], gates i, f, o, g: one sigmoid for the first three
+    action_mid: Tensor,
+    action_half: Tensor,
+    hidden: usize,
+    h: Tensor, // [1, H]
+    c: Tensor, // [1, H]
+}
+
+fn row(values: &[f32]) -> candle_core::Result<Tensor> {
+    Tensor::from_slice(values, (1, values.len()), &Device::Cpu)
+}
+
+fn linear(layer: &Layer) -> candle_core::Result<Linear> {
+    let weight = Tensor::from_slice(&layer.weight, (layer.outputs(), layer.inputs), &Device::Cpu)?;
+    // The bias as a row, not a vector: of equal shapes, `broadcast_add` is a plain sum.
+    Ok(Linear::new(weight, Some(row(&layer.bias)?)))
+}
+
+impl Candle {
+    /// At the start of an episode.
+    ///
+    /// # Errors
+    /// candle refuses a shape.
+    pub fn new(weights: &Weights) -> Result<Self> {
+        let [l0, l1, l2] = &weights.encoder;
+        let hidden = weights.dims.hidden;
+        let zeros = row(&vec![0.0; hidden])?;
+        Ok(Self {
+            mean: row(&weights.mean)?,
+            inv_std: row(&weights.inv_std)?,
+            clip: weights.obs_clip,
+            squash: weights.squash,
+            encoder: [linear(l0)?, linear(l1)?, linear(l2)?],
+            controller: linear(&weights.controller)?,
+            rnn: linear(&weights.rnn.with_blocks(hidden, &[0, 1, 3, 2]))?,
+            action_mid: row(&weights.action_mid)?,
+            action_half: row(&weights.action_half)?,
+            hidden,
+            h: zeros.clone(),
+            c: zeros,
+        })
+    }
+}
+
+impl Step for Candle {
+    fn reset(&mut self) -> Result<()> {
+        self.h = self.h.zeros_like()?;
+        self.c = self.c.zeros_like()?;
+        Ok(())
+    }
+
+    fn step(&mut self, observation: &[f32], action: &mut [f32]) -> Result<()> {
+        let [encoder_0, encoder_2, encoder_mean] = &self.encoder;
+        let x = ((row(observation)? - &self.mean)? * &self.inv_std)?.clamp(-self.clip, self.clip)?;
+        let e1 = encoder_0.forward(&x)?.relu()?;
+        let e2 = encoder_2.forward(&e1)?.relu()?;
+        let z = encoder_mean.forward(&e2)?;
+        let zh = Tensor::cat(&[&z, &self.h], D::Minus1)?;
+        let u = self.controller.forward(&zh)?;
+        let u = match self.squash {
+            Squash::Clamp => u.clamp(-1.0_f32, 1.0_f32)?,
+            Squash::Tanh => u.tanh()?,
+        };
+        let new = (&self.action_mid + (&self.action_half * &u)?)?;
+
+        let gates = self.rnn.forward(&Tensor::cat(&[&u, &zh], D::Minus1)?)?;
+        let ifo = sigmoid(&gates.narrow(1, 0, 3 * self.hidden)?)?;
+        let g = gates.narrow(1, 3 * self.hidden, self.hidden)?.tanh()?;
+        let gate = |index| ifo.narrow(1, index * self.hidden, self.hidden);
+        self.c = ((gate(1)? * &self.c)? + (gate(0)? * g)?)?;
+        self.h = (gate(2)? * self.c.tanh()?)?;
+
+        let (storage, layout) = new.storage_and_layout();
+        match (&*storage, layout.contiguous_offsets()) {
+            (Storage::Cpu(storage), Some((from, to))) => action.copy_from_slice(&storage.as_slice::<f32>()?[from..to]),
+            _ => bail!("candle: expected contiguous actions in main memory, found others"),
+        }
+        Ok(())
+    }
+}
