@@ -8,7 +8,7 @@ use clap::Parser;
 use dreamstep_bench::Common;
 use dreamstep_bench::agents::Size;
 use dreamstep_bench::peers::weights::Weights;
-use dreamstep_bench::peers::{Ours, Side, Trace, allocations, onnxruntime, peers, versions};
+use dreamstep_bench::peers::{Contestant, Ours, Side, Trace, allocations, peers, versions};
 use dreamstep_bench::report::{Cell, Table, publish};
 use dreamstep_bench::timing::Samples;
 use dreamstep_runtime::Precision;
@@ -49,15 +49,14 @@ fn main() -> ExitCode {
 
 fn run(Cli { common, size }: Cli) -> Result<()> {
     let sizes = if size.is_empty() { Size::ALL.to_vec() } else { size };
-    onnxruntime::version()?;
     allocations::control()?;
 
     let columns = ["size", "peers' weights", "fastest peer", "µs p50", "to f32", "to f16", "to bf16", "to i8"];
     let mut headline = Table::new("The fastest peer's time over ours", &columns);
     let mut tables = Vec::new();
     for size in sizes {
-        let rows = measure(&common, size).with_context(|| size.name())?;
-        tables.push(table(&common, size, &rows)?);
+        let (rows, inside) = measure(&common, size).with_context(|| size.name())?;
+        tables.push(table(&common, size, &rows, inside)?);
         for (weights, side) in [("f32", Side::Float32), ("int8", Side::Int8)] {
             let peer = fastest(rows.iter().filter(|row| row.side == side)).context("no peers")?;
             let factors = Precision::ALL.map(|precision| Cell::Number(peer.time.ratio_to(&ours(&rows, precision).time), 2));
@@ -82,7 +81,8 @@ fn effort(common: &Common, size: Size) -> (usize, usize) {
     }
 }
 
-fn measure(common: &Common, size: Size) -> Result<Vec<Row>> {
+/// Everybody's row, and the share of actions that are not clamped.
+fn measure(common: &Common, size: Size) -> Result<(Vec<Row>, f64)> {
     let files = size.precisions();
     let weights = Weights::of(&files[0])?;
     let trace = Trace::new(&weights, 50);
@@ -95,14 +95,14 @@ fn measure(common: &Common, size: Size) -> Result<Vec<Row>> {
     }
     let (rounds, steps) = effort(common, size);
     let times = trace.time(&mut contestants, rounds, steps);
-    let row = |((contestant, (worst, allocations)), time): ((dreamstep_bench::peers::Contestant<'_>, _), _)| Row {
+    let row = |((contestant, (worst, allocations)), time): ((Contestant<'_>, _), _)| Row {
         name: contestant.name,
         side: contestant.side,
         worst,
         allocations,
         time,
     };
-    Ok(contestants.into_iter().zip(found).zip(times).map(row).collect())
+    Ok((contestants.into_iter().zip(found).zip(times).map(row).collect(), trace.inside()))
 }
 
 fn fastest<'r>(rows: impl Iterator<Item = &'r Row>) -> Option<&'r Row> {
@@ -114,7 +114,7 @@ fn ours(rows: &[Row], precision: Precision) -> &Row {
     rows.iter().find(|row| row.side == Side::Ours(precision)).expect("every precision takes part")
 }
 
-fn table(common: &Common, size: Size, rows: &[Row]) -> Result<Table> {
+fn table(common: &Common, size: Size, rows: &[Row], inside: f64) -> Result<Table> {
     let columns = [
         "who",
         "step µs p50",
@@ -141,8 +141,9 @@ fn table(common: &Common, size: Size, rows: &[Row]) -> Result<Table> {
     let (rounds, steps) = effort(common, size);
     table.note(format!(
         "Encoder + controller + LSTM, batch 1, one thread; {rounds} interleaved rounds of {steps} steps; ratios are medians of a round's. \
-         Errors: the largest difference from an f64 reference over 50 recurrent steps; allocations: every malloc and relative of the \
-         process. Fastest peer: {}.",
+         Errors: the largest difference from an f64 reference over 50 recurrent steps, in which {:.0} % of the actions are not clamped; \
+         allocations: every malloc and relative of the process. Fastest peer: {}.",
+        100.0 * inside,
         peer.name
     ));
     table.note(versions()?);

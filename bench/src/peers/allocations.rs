@@ -5,6 +5,9 @@
 //! What a library gets otherwise (`mmap`) is not seen. [`control`] shows that the counter sees Rust, libtorch and ONNX Runtime before
 //! any of its numbers is believed.
 
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+compile_error!("feature `peers` counts allocations under glibc's names: build it for Linux with glibc");
+
 use anyhow::{Result, ensure};
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
@@ -28,6 +31,7 @@ pub fn count(work: impl FnOnce()) -> u64 {
 /// # Errors
 /// One of them was not seen, or the counter counts by itself.
 pub fn control() -> Result<()> {
+    super::onnxruntime::environment()?;
     // Once uncounted: libraries set themselves up at the first call.
     let torch = || drop(black_box(tch::Tensor::from_slice(&[1.0_f32; 64])));
     let onnxruntime = || -> Result<()> {

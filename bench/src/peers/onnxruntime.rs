@@ -42,7 +42,7 @@ fn find(named: Option<PathBuf>, root: &Path) -> Result<PathBuf> {
 }
 
 /// The process's one environment.
-fn environment() -> Result<&'static Environment> {
+pub(super) fn environment() -> Result<&'static Environment> {
     static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
     let environment = ENVIRONMENT.get_or_init(|| {
         let path = library().map_err(|error| error.to_string())?;

@@ -92,22 +92,22 @@ mod tests {
             encoder: [layer(&[2.0], &[1.0]), layer(&[0.5], &[0.0]), layer(&[-1.0], &[0.5])],
             controller: layer(&[0.5, 2.0], &[0.25]),
             rnn: layer(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.0, 0.0, 0.0], &[0.0; 4]),
-            action_mid: vec![0.1],
-            action_half: vec![0.4],
+            action_mid: vec![0.125],
+            action_half: vec![0.5],
         };
         let mut reference = Reference::new(&weights);
         // White (2 − 1)/2 = 0.5 → 2 → 1 → z = −0.5; u = −0.25 + 0.25 = 0; g = tanh(0 + 0.5), the other gates 1/2.
         let action = reference.step(&[2.0]);
-        assert!((action[0] - 0.1).abs() < 1e-12, "{action:?}");
+        assert!((action[0] - 0.125).abs() < 1e-12, "{action:?}");
         let c = 0.5 * 0.5_f64.tanh();
         assert!((reference.c[0] - c).abs() < 1e-12 && (reference.h[0] - 0.5 * c.tanh()).abs() < 1e-12);
         // White 49.5, clipped to 2 → 5 → 2.5 → z = −2; u = −1 + 2h + 0.25.
         let u = -0.75 + c.tanh();
-        assert!((reference.step(&[100.0])[0] - (0.1 + 0.4 * u)).abs() < 1e-12);
+        assert!((reference.step(&[100.0])[0] - (0.125 + 0.5 * u)).abs() < 1e-12);
         // The same far beyond the range: clamped, or squashed.
         weights.controller.bias[0] = 5.0;
-        assert!((Reference::new(&weights).step(&[2.0])[0] - 0.5).abs() < 1e-7);
+        assert!((Reference::new(&weights).step(&[2.0])[0] - 0.625).abs() < 1e-12);
         weights.squash = Squash::Tanh;
-        assert!((Reference::new(&weights).step(&[2.0])[0] - (0.1 + 0.4 * 4.75_f64.tanh())).abs() < 1e-7);
+        assert!((Reference::new(&weights).step(&[2.0])[0] - (0.125 + 0.5 * 4.75_f64.tanh())).abs() < 1e-12);
     }
 }

@@ -5,6 +5,8 @@ use super::Step;
 use super::weights::{Layer, Weights};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::schema::Squash;
+use dreamstep_runtime::Dims;
+use std::sync::Once;
 use tch::{CModule, Device, Kind, Tensor};
 
 /// How the step is carried out.
@@ -12,19 +14,20 @@ use tch::{CModule, Device, Kind, Tensor};
 pub enum Form {
     /// Operators one by one, the recurrent part by PyTorch's own `lstm_cell`.
     LstmCell,
-    /// Operators one by one, the cell written out over one matrix for `[a, z, h]`.
-    Eager,
-    /// The written-out form, traced once and run as a TorchScript module.
+    /// Operators one by one that write into tensors made beforehand, the cell written out over one matrix for `[a, z, h]`.
+    InPlace,
+    /// The cell written out, traced once and run as a TorchScript module.
     Script,
 }
 
 /// Sets libtorch's threads to one, for the process.
 pub fn one_thread() {
-    tch::set_num_threads(1);
-    // It can be set once in a process.
-    if tch::get_num_interop_threads() != 1 {
+    // The second of them can be set once in a process.
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tch::set_num_threads(1);
         tch::set_num_interop_threads(1);
-    }
+    });
 }
 
 /// The agent in tensors.
@@ -35,7 +38,8 @@ pub struct Torch {
 }
 
 enum Run {
-    Eager { net: Box<Net>, form: Form, h: Tensor, c: Tensor },
+    Eager { net: Box<Net>, h: Tensor, c: Tensor },
+    InPlace { net: Box<Net>, buffers: Box<Buffers> },
     Script { module: CModule, last: Tensor },
 }
 
@@ -53,6 +57,51 @@ struct Net {
     hidden: i64,
 }
 
+/// What [`Net::step_in_place`] writes; of the views, each is made once.
+struct Buffers {
+    x: Tensor,          // [O]
+    e1: Tensor,         // [E1]
+    e2: Tensor,         // [E2]
+    azh: Tensor,        // [A+Z+H] and views of it
+    u: Tensor,          // [A]
+    z: Tensor,          // [Z]
+    zh: Tensor,         // [Z+H]
+    h: Tensor,          // [H]
+    c: Tensor,          // [H]
+    action: Tensor,     // [A]
+    sums: Tensor,       // [4H] and views of it
+    ifo: Tensor,        // [3H]
+    gates: [Tensor; 4], // [H] each: i, f, o, g
+}
+
+impl Buffers {
+    fn new(dims: &Dims) -> Self {
+        let zeros = |n: usize| Tensor::zeros([n as i64], (Kind::Float, Device::Cpu));
+        let view = |of: &Tensor, from: usize, n: usize| of.narrow(0, from as i64, n as i64);
+        let (a, z, h) = (dims.action, dims.latent, dims.hidden);
+        let (azh, sums) = (zeros(a + z + h), zeros(4 * h));
+        Self {
+            x: zeros(dims.obs),
+            e1: zeros(dims.encoder[0]),
+            e2: zeros(dims.encoder[1]),
+            u: view(&azh, 0, a),
+            z: view(&azh, a, z),
+            zh: view(&azh, a, z + h),
+            h: view(&azh, a + z, h),
+            c: zeros(h),
+            action: zeros(a),
+            ifo: view(&sums, 0, 3 * h),
+            gates: [0, 1, 2, 3].map(|gate| view(&sums, gate * h, h)),
+            azh,
+            sums,
+        }
+    }
+
+    fn reset(&mut self) {
+        let _ = (self.azh.zero_(), self.c.zero_());
+    }
+}
+
 struct Affine {
     weight: Tensor, // [N, K]
     bias: Tensor,   // [N]
@@ -67,6 +116,11 @@ impl Affine {
     /// For a vector `[K]`: a matrix times a vector, where `linear` would multiply matrices.
     fn of(&self, x: &Tensor) -> Tensor {
         self.bias.addmv(&self.weight, x)
+    }
+
+    /// The same into `out` `[N]`.
+    fn write(&self, x: &Tensor, out: &Tensor) {
+        let _ = self.bias.addmv_out(out, &self.weight, x);
     }
 }
 
@@ -86,14 +140,15 @@ impl Torch {
         let hidden = net.hidden;
         let zeros = || Tensor::zeros([hidden], (Kind::Float, Device::Cpu));
         let run = match form {
-            Form::LstmCell | Form::Eager => Run::Eager { net: Box::new(net), form, h: zeros(), c: zeros() },
+            Form::LstmCell => Run::Eager { net: Box::new(net), h: zeros(), c: zeros() },
+            Form::InPlace => Run::InPlace { buffers: Box::new(Buffers::new(&weights.dims)), net: Box::new(net) },
             Form::Script => {
                 // A traced module has one output: action, h and c behind one another, `[A+2H]`, from where the next step takes h and c.
                 let actions = weights.dims.action as i64;
                 let last = Tensor::zeros([actions + 2 * net.hidden], (Kind::Float, Device::Cpu));
                 let mut trace = |x: &[Tensor]| {
                     let state = |index| x[1].narrow(0, actions + index * net.hidden, net.hidden);
-                    vec![Tensor::cat(&net.step(&x[0], &state(0), &state(1), Form::Eager), 0)]
+                    vec![Tensor::cat(&net.step(&x[0], &state(0), &state(1), false), 0)]
                 };
                 let example = [observation.shallow_clone(), last.shallow_clone()];
                 let module = CModule::create_by_tracing("Step", "forward", &example, &mut trace).context("TorchScript")?;
@@ -129,7 +184,7 @@ impl Net {
     }
 
     /// `[O]`, `[H]`, `[H]` → action `[A]`, h', c'.
-    fn step(&self, observation: &Tensor, h: &Tensor, c: &Tensor, form: Form) -> [Tensor; 3] {
+    fn step(&self, observation: &Tensor, h: &Tensor, c: &Tensor, lstm_cell: bool) -> [Tensor; 3] {
         let x = (observation - &self.mean).multiply_(&self.inv_std).clamp_(-self.clip, self.clip);
         let e1 = self.encoder[0].of(&x).relu_();
         let e2 = self.encoder[1].of(&e1).relu_();
@@ -140,7 +195,7 @@ impl Net {
             Squash::Tanh => u.tanh_(),
         };
         let action = self.action_mid.addcmul(&self.action_half, &u);
-        if form == Form::LstmCell {
+        if lstm_cell {
             let input = Tensor::cat(&[&u, &z], 0).unsqueeze(0);
             let [w_ih, w_hh, b_ih, b_hh] = &self.cell;
             let (h, c) = (h.unsqueeze(0), c.unsqueeze(0));
@@ -157,10 +212,37 @@ impl Net {
     }
 }
 
+impl Net {
+    /// The same step without a new tensor.
+    fn step_in_place(&self, observation: &Tensor, buffers: &mut Buffers) {
+        let Buffers { x, e1, e2, azh, u, z, zh, h, c, action, sums, ifo, gates: [i, f, o, g] } = buffers;
+        let _ = observation.subtract_out(x, &self.mean);
+        let _ = x.multiply_(&self.inv_std);
+        let _ = x.clamp_(-self.clip, self.clip);
+        self.encoder[0].write(x, e1);
+        let _ = e1.relu_();
+        self.encoder[1].write(e1, e2);
+        let _ = e2.relu_();
+        self.encoder[2].write(e2, z);
+        self.controller.write(zh, u);
+        let _ = match self.squash {
+            Squash::Clamp => u.clamp_(-1.0, 1.0),
+            Squash::Tanh => u.tanh_(),
+        };
+        let _ = self.action_mid.addcmul_out(action, &self.action_half, u);
+        self.rnn.write(azh, sums);
+        let _ = (ifo.sigmoid_(), g.tanh_());
+        let _ = c.multiply_(f).addcmul_(i, g);
+        let _ = c.tanh_out(h);
+        let _ = h.multiply_(o);
+    }
+}
+
 impl Step for Torch {
     fn reset(&mut self) -> Result<()> {
         match &mut self.run {
             Run::Eager { h, c, .. } => (*h, *c) = (h.zeros_like(), c.zeros_like()),
+            Run::InPlace { buffers, .. } => buffers.reset(),
             Run::Script { last, .. } => *last = last.zeros_like(),
         }
         Ok(())
@@ -170,11 +252,21 @@ impl Step for Torch {
         let _no_grad = tch::no_grad_guard();
         self.input.copy_from_slice(observation);
         match &mut self.run {
-            Run::Eager { net, form, h, c } => {
-                let [new, h_next, c_next] = net.step(&self.observation, h, c, *form);
+            Run::Eager { net, h, c } => {
+                let [new, h_next, c_next] = net.step(&self.observation, h, c, true);
                 ensure!(new.numel() == action.len(), "libtorch: expected {} actions, found {}", action.len(), new.numel());
                 new.copy_data(action, action.len());
                 (*h, *c) = (h_next, c_next);
+            }
+            Run::InPlace { net, buffers } => {
+                net.step_in_place(&self.observation, buffers);
+                ensure!(
+                    buffers.action.numel() == action.len(),
+                    "libtorch: expected {} actions, found {}",
+                    action.len(),
+                    buffers.action.numel()
+                );
+                buffers.action.copy_data(action, action.len());
             }
             Run::Script { module, last } => {
                 *last = module.forward_ts(&[&self.observation, last]).context("TorchScript")?;
