@@ -21,7 +21,7 @@ if [ -n "${ORT_DYLIB_PATH:-}" ]; then
   [ -f "$ORT_DYLIB_PATH" ] || fail "ORT_DYLIB_PATH=$ORT_DYLIB_PATH: expected ONNX Runtime's library, found no file (unset it to have $pin installed)"
 elif [ "$(cat "$folder/stamp" 2>/dev/null)" != "$pin" ]; then
   echo "peers: installing $pin into $folder (28 MB to download; once)"
-  rm -rf "$folder" "$folder.partial"
+  rm -rf "$folder.partial"
   # Only the library in it is used, which is the same for every Python: the wheel need not be for the interpreter at hand.
   third_party/venv/bin/python -m pip install --no-deps --no-compile --only-binary :all: --python-version 3.13 --no-cache-dir \
     --disable-pip-version-check --progress-bar off --retries 2 --target "$folder.partial" "$pin" >"$log" 2>&1 ||
@@ -29,6 +29,7 @@ elif [ "$(cat "$folder/stamp" 2>/dev/null)" != "$pin" ]; then
   [ -f "$folder.partial/onnxruntime/capi/libonnxruntime.so.${pin#*==}" ] ||
     fail "$pin: expected onnxruntime/capi/libonnxruntime.so.${pin#*==} in the wheel, found none; log: $log"
   echo "$pin" >"$folder.partial/stamp"
+  rm -rf "$folder"
   mv "$folder.partial" "$folder"
 fi
 

@@ -35,11 +35,11 @@ struct Row {
 }
 
 fn main() -> ExitCode {
+    // candle and the pool below it know no other way; libtorch and ONNX Runtime are told by their own.
     // SAFETY: the program's first statement: no other thread is there to read the environment meanwhile.
     unsafe {
-        for pool in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
-            std::env::set_var(pool, "1");
-        }
+        std::env::set_var("RAYON_NUM_THREADS", "1");
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
     let Err(error) = run(Cli::parse()) else { return ExitCode::SUCCESS };
     // libtorch appends its call stack.
