@@ -24,7 +24,7 @@ ALLOWED = {
 # What a feature adds that nobody has who does not ask for it.
 OPTIONAL = {
     "dreamstep-bench": {
-        "dreamstep", "dreamstep-mujoco-link", "tch", "torch-sys", "ort", "tract-onnx", "candle-core", "candle-nn",
+        "dreamstep", "dreamstep-mujoco-link", "tch", "torch-sys", "ort", "prost", "tract-onnx", "candle-core", "candle-nn",
     },
 }
 # Only the trainer may name these, tests included; others as optional ones above.

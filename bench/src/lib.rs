@@ -16,6 +16,8 @@
 pub mod agents;
 pub mod library;
 pub mod machine;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod regress;
 pub mod report;
 pub mod roofline;

@@ -1,0 +1,151 @@
+//! Prints what a whole step costs in this runtime and in what one would pick instead, at three sizes; each contender is held to an f64
+//! reference first, and its allocations are counted.
+//!
+//! `scripts/peers.sh` installs what is needed and runs it.
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use dreamstep_bench::Common;
+use dreamstep_bench::agents::Size;
+use dreamstep_bench::peers::weights::Weights;
+use dreamstep_bench::peers::{Contestant, Ours, Side, Trace, allocations, peers, versions};
+use dreamstep_bench::report::{Cell, Table, publish};
+use dreamstep_bench::timing::Samples;
+use dreamstep_runtime::Precision;
+use std::process::ExitCode;
+
+/// Times the step in other people's libraries beside this runtime.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    /// Agents; all by default
+    #[arg(long, value_enum, num_args = 1..)]
+    size: Vec<Size>,
+}
+
+/// A contestant's results.
+struct Row {
+    name: String,
+    side: Side,
+    worst: f64,
+    allocations: f64,
+    time: Samples,
+}
+
+fn main() -> ExitCode {
+    // candle and the pool below it know no other way; libtorch and ONNX Runtime are told by their own.
+    // SAFETY: the program's first statement: no other thread is there to read the environment meanwhile.
+    unsafe {
+        std::env::set_var("RAYON_NUM_THREADS", "1");
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    }
+    let Err(error) = run(Cli::parse()) else { return ExitCode::SUCCESS };
+    // libtorch appends its call stack.
+    eprintln!("peers: {}", format!("{error:#}").lines().next().unwrap_or_default());
+    ExitCode::FAILURE
+}
+
+fn run(Cli { common, size }: Cli) -> Result<()> {
+    let sizes = if size.is_empty() { Size::ALL.to_vec() } else { size };
+    allocations::control()?;
+
+    let columns = ["size", "peers' weights", "fastest peer", "µs p50", "to f32", "to f16", "to bf16", "to i8"];
+    let mut headline = Table::new("The fastest peer's time over ours", &columns);
+    let mut tables = Vec::new();
+    for size in sizes {
+        let (rows, inside) = measure(&common, size).with_context(|| size.name())?;
+        tables.push(table(&common, size, &rows, inside)?);
+        for (weights, side) in [("f32", Side::Float32), ("int8", Side::Int8)] {
+            let peer = fastest(rows.iter().filter(|row| row.side == side)).context("no peers")?;
+            let factors = Precision::ALL.map(|precision| Cell::Number(peer.time.ratio_to(&ours(&rows, precision).time), 2));
+            let names = [size.name().into(), weights.into(), peer.name.clone().into(), Cell::Number(peer.time.p50(), 2)];
+            headline.row(names.into_iter().chain(factors));
+        }
+    }
+    headline.note(
+        "Above 1: this runtime is faster. Medians of a round's ratios; the fastest peer is the one with the least median.",
+    );
+    headline.note(versions()?);
+    tables.push(headline);
+    publish(&common, "peers", &tables)
+}
+
+/// Rounds and steps in a round: large agents take milliseconds in the slower libraries.
+fn effort(common: &Common, size: Size) -> (usize, usize) {
+    match size {
+        Size::Small => common.effort((201, 100), (3, 2)),
+        Size::Humanoid => common.effort((151, 50), (3, 2)),
+        Size::Large => common.effort((31, 20), (3, 1)),
+    }
+}
+
+/// Everybody's row, and the share of actions that are not clamped.
+fn measure(common: &Common, size: Size) -> Result<(Vec<Row>, f64)> {
+    let files = size.precisions();
+    let weights = Weights::of(&files[0])?;
+    let trace = Trace::new(&weights, 50);
+    let mut runtime = Ours::load(&files)?;
+    let mut contestants = runtime.contestants()?;
+    contestants.extend(peers(&weights)?);
+    let mut found = Vec::new();
+    for contestant in &mut contestants {
+        found.push((trace.check(contestant)?, trace.allocations(contestant)?));
+    }
+    let (rounds, steps) = effort(common, size);
+    let times = trace.time(&mut contestants, rounds, steps);
+    let row = |((contestant, (worst, allocations)), time): ((Contestant<'_>, _), _)| Row {
+        name: contestant.name,
+        side: contestant.side,
+        worst,
+        allocations,
+        time,
+    };
+    Ok((contestants.into_iter().zip(found).zip(times).map(row).collect(), trace.inside()))
+}
+
+fn fastest<'r>(rows: impl Iterator<Item = &'r Row>) -> Option<&'r Row> {
+    rows.min_by(|a, b| a.time.p50().total_cmp(&b.time.p50()))
+}
+
+/// Our row of a precision, on the best back end: it stands before the portable one.
+fn ours(rows: &[Row], precision: Precision) -> &Row {
+    rows.iter().find(|row| row.side == Side::Ours(precision)).expect("every precision takes part")
+}
+
+fn table(common: &Common, size: Size, rows: &[Row], inside: f64) -> Result<Table> {
+    let columns = [
+        "who",
+        "step µs p50",
+        "step µs min",
+        "to our f32",
+        "fastest peer / this",
+        "worst error, ppm of the range",
+        "allocations a step",
+    ];
+    let mut table = Table::new(&format!("The same step elsewhere, {}", size.name()), &columns);
+    let peer = fastest(rows.iter().filter(|row| !matches!(row.side, Side::Ours(_)))).context("no peers")?;
+    let f32 = ours(rows, Precision::F32);
+    for row in rows {
+        table.row([
+            row.name.clone().into(),
+            Cell::Number(row.time.p50(), 2),
+            Cell::Number(row.time.min(), 2),
+            Cell::Number(row.time.ratio_to(&f32.time), 3),
+            Cell::Number(peer.time.ratio_to(&row.time), 3),
+            Cell::Number(row.worst * 1e6, 2),
+            Cell::Number(row.allocations, 1),
+        ]);
+    }
+    let (rounds, steps) = effort(common, size);
+    table.note(format!(
+        "Encoder + controller + LSTM, batch 1, one thread; {rounds} interleaved rounds of {steps} steps; ratios are medians of a round's. \
+         Errors: the largest difference from an f64 reference over 50 recurrent steps, in which {:.0} % of the actions are not clamped; \
+         allocations: every malloc and relative of the process. Fastest peer: {}.",
+        100.0 * inside,
+        peer.name
+    ));
+    table.note(versions()?);
+    Ok(table)
+}
