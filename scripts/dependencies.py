@@ -17,14 +17,15 @@ ALLOWED = {
     "dreamstep-conformance": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"}, set()),
     "dreamstep-fixtures": ({"dreamstep-core"}, set()),
     "dreamstep-bench": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-fixtures"},
-                        {"anyhow", "bytemuck", "clap", "serde", "serde_json"}),
+                        {"anyhow", "bytemuck", "clap", "nix", "serde", "serde_json"}),
     "dreamstep-mujoco-link": (set(), set()),
     "dreamstep": ({"dreamstep-core", "dreamstep-runtime", "dreamstep-mujoco-link"}, None),
 }
 # What a feature adds that nobody has who does not ask for it.
 OPTIONAL = {
     "dreamstep-bench": {
-        "dreamstep", "dreamstep-mujoco-link", "tch", "torch-sys", "ort", "tract-onnx", "candle-core", "candle-nn",
+        "dreamstep", "dreamstep-mujoco-link", "tch", "torch-sys", "libloading", "tempfile", "ort", "tract-onnx", "candle-core",
+        "candle-nn",
     },
 }
 # Only the trainer may name these, tests included; others as optional ones above.

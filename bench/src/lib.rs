@@ -16,6 +16,8 @@ pub mod agents;
 pub mod machine;
 pub mod report;
 pub mod roofline;
+#[cfg(feature = "trainer")]
+pub mod throughput;
 pub mod timing;
 
 /// What every program takes.
