@@ -3,10 +3,10 @@
 //!
 //! `cargo run --release -p dreamstep-bench --features trainer --bin throughput -- all`
 
-use anyhow::Result;
 use clap::Parser;
 use dreamstep_bench::report::publish;
 use dreamstep_bench::throughput::{Options, Part, measure};
+use std::process::ExitCode;
 
 /// Times simulator, training, evolution and dreams, each against what one would use instead.
 #[derive(Parser)]
@@ -19,7 +19,11 @@ struct Cli {
     options: Options,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let Cli { part, options } = Cli::parse();
-    publish(&options.common, "throughput", &measure(part, &options)?)
+    let result = measure(part, &options).and_then(|tables| publish(&options.common, "throughput", &tables));
+    if let Err(error) = &result {
+        eprintln!("throughput: {error:#}");
+    }
+    ExitCode::from(u8::from(result.is_err()))
 }

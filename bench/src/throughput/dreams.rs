@@ -190,7 +190,7 @@ fn dream(threads: &mut [Dreams<'_, '_>], ticks: usize) {
 /// # Errors
 /// libtorch's head is not the runtime's.
 pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
-    let (rounds, budget) = (options.common.effort(31, 1), options.common.effort(2048, 64));
+    let (rounds, budget) = (options.common.effort(15, 1), options.common.effort(1024, 64));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads: Vec<usize> = (0..).map(|i| 1 << i).take_while(|&n| n < cores).chain([cores]).collect();
     let files: Vec<_> = [Precision::F32, Precision::I8]
@@ -287,6 +287,25 @@ mod tests {
         tch::no_grad(|| drop(bias.get(7).g_add_scalar_(0.01)));
         let error = tch::no_grad(|| peer.check(&model)).unwrap_err().to_string();
         assert!(error.starts_with("means[7]: ") && error.contains("not the same dream"), "{error}");
+    }
+
+    /// Threads share out nothing: each one's dreams are dreamt to their last tick, with the same bits.
+    #[test]
+    fn every_thread_dreams_all_of_its_ticks() {
+        let model = Model::load(HUMANOID).unwrap();
+        let latent = vec![0.25; model.dims().latent];
+        let mut memories = vec![vec![0.0; dreams_memory_len(model.dims(), 3)]; 4];
+        let begin = |memory| {
+            let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
+            let mut dreams = Dreams::new(&model, memory, 3, options).unwrap();
+            (0..3).for_each(|i| dreams.start(i, i as u32, Start { latent: &latent, state: None }).unwrap());
+            dreams
+        };
+        let mut threads: Vec<_> = memories.iter_mut().map(|memory| begin(memory)).collect();
+        dream(&mut threads, 5);
+        for dreams in &threads {
+            assert!((0..3).all(|i| dreams.tick(i) == 5 && dreams.digest(i) == threads[0].digest(i)));
+        }
     }
 
     /// libtorch's dreams stay in the range of the runtime's: their samples have the same mean and spread after some ticks.

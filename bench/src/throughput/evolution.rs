@@ -68,7 +68,7 @@ impl Generations {
 pub fn tables(options: &Options) -> Result<Vec<Table>> {
     let mut config = Preset::Quick.config();
     config.controller.directions = options.common.effort(config.controller.directions, 3);
-    let rounds = options.common.effort(7, 1);
+    let rounds = options.common.effort(5, 1);
     let agent = unpack(HUMANOID).map_err(|error| anyhow!("the shipped agent: {error}"))?;
     let tensor = |name: &str| -> Result<Vec<f32>> {
         let found =

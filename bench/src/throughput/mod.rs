@@ -1,6 +1,6 @@
 //! How much work do the trainer's parts get done: the simulator, an optimiser's step, a generation, a dream?
 //!
-//! Everything is taken in turn with what it is compared with, round by round ([`take_turns`]). Where both sides compute in one thread
+//! Everything is taken in turn with what it is compared with, round by round (`take_turns`). Where both sides compute in one thread
 //! the clock is that of the processor, not of the wall: time that others took on the machine is in neither. Python does its rounds in a
 //! child process ([`python`]), which reads its own clock, so that neither its start nor the pipe counts.
 

@@ -14,6 +14,8 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 /// An interpreter.
 #[derive(Clone, Debug)]
 pub struct Python {
+    /// What tables call it: a record should not hold paths of one machine.
+    name: &'static str,
     interpreter: PathBuf,
     /// Where it looks for modules first.
     modules: Option<PathBuf>,
@@ -32,13 +34,13 @@ impl Python {
             "{}: expected the Python of set-up, found none; run `make setup`",
             interpreter.display()
         );
-        Ok(Self { interpreter, modules: Some(root.join("third_party/python")) })
+        Ok(Self { name: "the Python of set-up", interpreter, modules: Some(root.join("third_party/python")) })
     }
 
     /// The one at `interpreter`, as it is.
     #[must_use]
     pub fn at(interpreter: &Path) -> Self {
-        Self { interpreter: interpreter.to_path_buf(), modules: None }
+        Self { name: "the Python that was named", interpreter: interpreter.to_path_buf(), modules: None }
     }
 
     /// Starts `bench/python/<script>`.
@@ -62,7 +64,7 @@ impl Python {
         let Hello { version, missing } = child.read()?;
         match (version, missing) {
             (Some(version), _) => Ok(Started::Ready(child, version)),
-            (None, Some(missing)) => Ok(Started::Missing(format!("{}: {missing}", self.interpreter.display()))),
+            (None, Some(missing)) => Ok(Started::Missing(format!("{}: {missing}", self.name))),
             (None, None) => Err(anyhow!("{script}: expected a version or what is missing, found neither")),
         }
     }

@@ -174,8 +174,8 @@ fn gymnasium(recordings: &BTreeMap<&str, Vec<Episode>>) -> Result<(Child, String
 /// # Errors
 /// Gymnasium is not installed, or played other trajectories than we did.
 pub fn tables(options: &Options) -> Result<Vec<Table>> {
-    let rounds = options.common.effort(31, 1);
-    let (uniform, acted) = options.common.effort((40, 10), (4, 2));
+    let rounds = options.common.effort(15, 1);
+    let (uniform, acted) = options.common.effort((40, 8), (4, 2));
     let model = Model::load(HUMANOID).map_err(|error| anyhow!("the shipped agent: {error}"))?;
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut bench = Bench::new(&model, &mut memory)?;

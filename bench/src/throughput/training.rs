@@ -164,7 +164,7 @@ fn agreement(network: &str, ours: &[f64], theirs: &[f64]) -> Result<f64> {
 /// The named Python cannot be started, or PyTorch's losses are not ours.
 pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
     let Config { vae: v, mdnrnn: m, .. } = Preset::Quick.config();
-    let rounds = options.common.effort(31, 1);
+    let rounds = options.common.effort(15, 1);
     let scales = match options.device {
         Device::Cpu => options.common.effort(vec![1, 8], vec![1]),
         Device::Cuda => vec![1, 8, 64],
