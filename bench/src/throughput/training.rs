@@ -29,6 +29,8 @@ use tch::nn::{self, OptimizerConfig};
 const DIMS: Dims = Dims::HUMANOID;
 /// Mean and variance of the invented rewards.
 const REWARD: (f64, f64) = (4.7, 0.25);
+/// Standard deviation of the invented next latents.
+const SPREAD: f64 = 4.0;
 /// One in so many steps ends an episode; about what random episodes of Humanoid-v5 come to.
 const EPISODE: usize = 24;
 
@@ -95,7 +97,8 @@ fn mdnrnn<'c>(config: &'c MdnrnnConfig, latent: usize, scale: usize, device: tch
         order: (0..windows).collect(),
         z: draw(2, rows, latent, device),
         action: draw(3, rows, action, device).clamp(-1.0, 1.0),
-        next: draw(4, rows, latent, device),
+        // Far from what a new M expects, so that the gradient is long enough to be clipped.
+        next: draw(4, rows, latent, device) * SPREAD,
         reward: draw(5, rows, 1, device).squeeze_dim(1) * REWARD.1.sqrt() + REWARD.0,
         terminal: Tensor::from_slice(&terminal).to_device(device),
         state: model.zero_state(windows),
