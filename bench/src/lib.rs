@@ -22,6 +22,8 @@ pub mod regress;
 pub mod report;
 pub mod roofline;
 pub mod tail;
+#[cfg(feature = "trainer")]
+pub mod throughput;
 pub mod timing;
 
 /// What every program takes.

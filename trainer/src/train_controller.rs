@@ -28,6 +28,7 @@ use dreamstep_core::pack::controller_panels;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Generations between two looks at the validation episodes, which are also the points that a killed run goes on from.
 const VALIDATE_EVERY: u64 = 10;
@@ -66,7 +67,7 @@ pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], force: bool, p
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     while search.steps < controller.steps {
-        search.generation(config, &model, &features, &arena)?;
+        search.steps += generation(&mut search.pgpe, config, &model, &features, &arena)?.steps;
         let finished = search.steps >= controller.steps;
         if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &features, &arena)?;
@@ -111,9 +112,11 @@ pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
 }
 
 /// Mean and standard deviation of every feature in [z, h] on the recorded episodes.
-struct Whitening {
-    mean: Vec<f64>,
-    std: Vec<f64>,
+pub struct Whitening {
+    /// `[Z+H]`
+    pub mean: Vec<f64>,
+    /// `[Z+H]` above 0.
+    pub std: Vec<f64>,
 }
 
 impl Whitening {
@@ -164,6 +167,63 @@ impl Whitening {
     }
 }
 
+/// What a generation took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Environment steps.
+    pub steps: u64,
+    /// Drawing the perturbations.
+    pub ask: Duration,
+    /// Making the candidates' weights, all workers added up.
+    pub candidates: Duration,
+    /// Moving the search distribution.
+    pub tell: Duration,
+}
+
+/// One generation of `pgpe`: every candidate, folded into `model`'s controller, plays the same episodes in `arena`.
+///
+/// # Errors
+/// An episode failed.
+pub fn generation(
+    pgpe: &mut Pgpe,
+    config: &Config,
+    model: &Model<'_>,
+    features: &Whitening,
+    arena: &Arena,
+) -> Result<Spent> {
+    let ControllerConfig { directions, episodes, reward_offset, max_episode_steps, .. } = config.controller;
+    let (search, number) = (&*pgpe, pgpe.generation);
+    let start = Instant::now();
+    let generation = search.ask();
+    let ask = start.elapsed();
+    let results = arena.map(2 * directions, |player, index| {
+        let start = Instant::now();
+        let mut parameters = Vec::new();
+        search.candidate(&generation, index, &mut parameters);
+        let (panels, bias) = features.panels(model.dims(), &parameters);
+        let candidate =
+            model.with_controller(&panels, &bias).map_err(|error| anyhow::anyhow!("candidate {index}: {error}"))?;
+        let making = start.elapsed();
+        let (mut score, mut steps) = (0.0, 0);
+        for episode in 0..episodes {
+            let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
+            let outcome = player.episode(Policy::Agent(&candidate), seed, max_episode_steps)?;
+            score += outcome.episode_return - reward_offset * outcome.length as f64;
+            steps += outcome.length;
+        }
+        Ok((score / episodes as f64, steps, making))
+    })?;
+    let scores: Vec<f64> = results.iter().map(|result| result.0).collect();
+    let start = Instant::now();
+    pgpe.tell(&generation, &scores);
+    Ok(Spent {
+        steps: results.iter().map(|result| result.1).sum(),
+        ask,
+        candidates: results.iter().map(|result| result.2).sum(),
+        tell: start.elapsed(),
+    })
+}
+
 /// Evolution between two generations.
 struct Search {
     pgpe: Pgpe,
@@ -197,31 +257,6 @@ impl Search {
         }
         let pgpe = Pgpe::new(settings, vec![0.0; n], c.sigma as f32);
         Ok(Self { best_mean: pgpe.mean.clone(), pgpe, steps: 0, best: f64::NEG_INFINITY, latest: f64::NAN })
-    }
-
-    fn generation(&mut self, config: &Config, model: &Model<'_>, features: &Whitening, arena: &Arena) -> Result<()> {
-        let ControllerConfig { directions, episodes, reward_offset, max_episode_steps, .. } = config.controller;
-        let (pgpe, number) = (&self.pgpe, self.pgpe.generation);
-        let generation = pgpe.ask();
-        let results = arena.map(2 * directions, |player, index| {
-            let mut parameters = Vec::new();
-            pgpe.candidate(&generation, index, &mut parameters);
-            let (panels, bias) = features.panels(model.dims(), &parameters);
-            let candidate =
-                model.with_controller(&panels, &bias).map_err(|error| anyhow::anyhow!("candidate {index}: {error}"))?;
-            let (mut score, mut steps) = (0.0, 0);
-            for episode in 0..episodes {
-                let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
-                let outcome = player.episode(Policy::Agent(&candidate), seed, max_episode_steps)?;
-                score += outcome.episode_return - reward_offset * outcome.length as f64;
-                steps += outcome.length;
-            }
-            Ok((score / episodes as f64, steps))
-        })?;
-        let scores: Vec<f64> = results.iter().map(|result| result.0).collect();
-        self.steps += results.iter().map(|result| result.1).sum::<u64>();
-        self.pgpe.tell(&generation, &scores);
-        Ok(())
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.

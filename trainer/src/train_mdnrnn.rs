@@ -18,6 +18,7 @@
 //! (R² 0.55 against 0.45) and leaves a dream fewer gaps to exploit. Samples, as in the paper, are the default.
 
 use crate::checkpoint::{Checkpoint, meta};
+use crate::config::MdnrnnConfig;
 use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
 use crate::nets::{self, indices, matrix, normals, to_vec};
 use crate::rollouts::Episode;
@@ -102,7 +103,8 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     let pick = |ids: &[usize]| ids.iter().map(|&i| &input.episodes[i]).collect::<Vec<_>>();
     let train = Table::new(&pick(&split.train), &vae, input, config.sequence_length);
     let validation = Table::new(&pick(&split.validation), &vae, input, config.sequence_length);
-    let (reward_offset, reward_variance) = train.reward_statistics();
+    let objective = Objective::new(config, train.reward_statistics());
+    let reward_offset = objective.reward_offset;
 
     // ---- network
     let vs = nn::VarStore::new(input.device);
@@ -115,20 +117,6 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     };
     let model = MdnRnn::new(&vs.root(), shape, rng);
     let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
-    let loss_of = |prediction: &Prediction, batch: &Batch| -> Loss {
-        let dims = vae.shape.latent as f64;
-        let nll = prediction.nll(&batch.next).mean(Kind::Float) / dims;
-        let reward_error = (&prediction.reward - (&batch.reward - reward_offset)).square().mean(Kind::Float);
-        let reward = reward_error / reward_variance;
-        let terminal = prediction.terminal_logit.binary_cross_entropy_with_logits::<Tensor>(
-            &batch.terminal,
-            None,
-            None,
-            Reduction::Mean,
-        );
-        let total = &nll + &reward * config.reward_weight + &terminal * config.terminal_weight;
-        Loss { total, nll, reward, terminal }
-    };
     let noise = |epoch: usize, table: &Table| {
         let rows = table.mean.size()[0] as usize;
         let latent = vae.shape.latent;
@@ -152,10 +140,8 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         let mut sums = Sums::default();
         for (i, windows) in order.chunks(config.batch_size).enumerate() {
             let batch = train.batch(windows, &z, &states);
-            let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
-            let loss = loss_of(&model.predict(&hidden), &batch);
             adam.set_lr(cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates));
-            adam.backward_step_clip_norm(&loss.total, config.grad_clip);
+            let loss = objective.update(&model, &mut adam, &batch);
             sums.add(&batch, &loss);
         }
         let train_loss = sums.means();
@@ -166,7 +152,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         );
 
         let mut sums = Sums::default();
-        tch::no_grad(|| validation.evaluate(&model, &z_val, |p, batch| sums.add(batch, &loss_of(p, batch))));
+        tch::no_grad(|| validation.evaluate(&model, &z_val, |p, batch| sums.add(batch, &objective.loss(p, batch))));
         let validation_loss = sums.means();
         let loss = validation_loss["loss"];
         let improved = loss.is_finite() && best.as_ref().is_none_or(|(b, ..)| loss < *b);
@@ -271,19 +257,25 @@ struct Table {
 }
 
 /// Windows side by side, packed: all first steps, then all second steps of those that have one, and so on.
-struct Batch {
+pub struct Batch {
     /// Row of each of the `N` steps.
-    rows: Vec<i64>,
+    pub rows: Vec<i64>,
     /// How many windows have a first step, a second, … On the host, where libtorch wants it.
-    sizes: Tensor,
+    pub sizes: Tensor,
     /// Which window is where: longest first.
-    order: Vec<usize>,
-    z: Tensor,        // [N, Z]
-    action: Tensor,   // [N, A]
-    next: Tensor,     // [N, Z]
-    reward: Tensor,   // [N]
-    terminal: Tensor, // [N]
-    state: LstmState, // [B, H]
+    pub order: Vec<usize>,
+    /// `[N, Z]`
+    pub z: Tensor,
+    /// `[N, A]` in [-1, 1].
+    pub action: Tensor,
+    /// `[N, Z]`: where each step led.
+    pub next: Tensor,
+    /// `[N]`
+    pub reward: Tensor,
+    /// `[N]` 0 or 1.
+    pub terminal: Tensor,
+    /// `[B, H]`: what each window starts with.
+    pub state: LstmState,
 }
 
 impl Table {
@@ -429,15 +421,59 @@ fn host(tensor: &Tensor) -> Result<Array2<f32>> {
 }
 
 /// The loss of one batch, each part a mean over steps.
-struct Loss {
+pub struct Loss {
     /// `nll + reward_weight·reward + terminal_weight·terminal`.
-    total: Tensor,
+    pub total: Tensor,
     /// Per latent dimension, nats.
-    nll: Tensor,
+    pub nll: Tensor,
     /// Squared error over the reward's variance.
-    reward: Tensor,
+    pub reward: Tensor,
     /// Cross entropy, nats. The rare class is not weighted, so the logit is calibrated as it is.
-    terminal: Tensor,
+    pub terminal: Tensor,
+}
+
+/// What M is trained for, and how hard.
+pub struct Objective {
+    /// The mean reward, which M does not predict.
+    pub reward_offset: f64,
+    /// What the reward's squared error is divided by.
+    pub reward_variance: f64,
+    reward_weight: f64,
+    terminal_weight: f64,
+    grad_clip: f64,
+}
+
+impl Objective {
+    /// As configured, for rewards of this mean and variance.
+    #[must_use]
+    pub fn new(config: &MdnrnnConfig, (reward_offset, reward_variance): (f64, f64)) -> Self {
+        let &MdnrnnConfig { reward_weight, terminal_weight, grad_clip, .. } = config;
+        Self { reward_offset, reward_variance, reward_weight, terminal_weight, grad_clip }
+    }
+
+    fn loss(&self, prediction: &Prediction, batch: &Batch) -> Loss {
+        let dims = batch.next.size()[1] as f64;
+        let nll = prediction.nll(&batch.next).mean(Kind::Float) / dims;
+        let reward_error = (&prediction.reward - (&batch.reward - self.reward_offset)).square().mean(Kind::Float);
+        let reward = reward_error / self.reward_variance;
+        let terminal = prediction.terminal_logit.binary_cross_entropy_with_logits::<Tensor>(
+            &batch.terminal,
+            None,
+            None,
+            Reduction::Mean,
+        );
+        let total = &nll + &reward * self.reward_weight + &terminal * self.terminal_weight;
+        Loss { total, nll, reward, terminal }
+    }
+
+    /// One update of `model`'s weights: the loss of `batch`, its gradient, cut to its greatest length, and Adam's step. Returns the loss
+    /// before the step.
+    pub fn update(&self, model: &MdnRnn, adam: &mut nn::Optimizer, batch: &Batch) -> Loss {
+        let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
+        let loss = self.loss(&model.predict(&hidden), batch);
+        adam.backward_step_clip_norm(&loss.total, self.grad_clip);
+        loss
+    }
 }
 
 /// Means over steps of the losses of batches of unequal sizes.

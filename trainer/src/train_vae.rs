@@ -3,7 +3,8 @@
 //! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*`, `encoder.*`, `decoder.*`.
 
 use crate::checkpoint::{Checkpoint, meta};
-use crate::nets::vae::{Vae, VaeShape};
+use crate::config::VaeConfig;
+use crate::nets::vae::{Vae, VaeLoss, VaeShape};
 use crate::nets::{self, indices, matrix, normals};
 use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance, whiten};
 use crate::stats::Normalizer;
@@ -72,7 +73,6 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
         VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
     let vae = Vae::new(&vs.root(), shape, &alive, rng);
     let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
-    let loss_of = |x: &Tensor, noise: &Tensor| vae.loss(x, noise, config.kl_weight, config.kl_tolerance);
     let noise = |epoch: usize, rows: usize| {
         matrix(&normals(rng, Stream::VaeNoise, epoch as u64, rows * config.latent), config.latent, input.device)
     };
@@ -90,9 +90,8 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
         let mut sums = Sums::default();
         for (i, batch) in order.chunks(config.batch_size).enumerate() {
             let rows = indices(batch, input.device);
-            let loss = loss_of(&x.index_select(0, &rows), &noise.index_select(0, &rows));
             adam.set_lr(cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates));
-            adam.backward_step(&loss.total);
+            let loss = update(&vae, &mut adam, config, &x.index_select(0, &rows), &noise.index_select(0, &rows));
             sums.add(batch.len(), [&loss.total, &loss.reconstruction, &loss.kl]);
         }
         let train = sums.means();
@@ -102,7 +101,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
             train[0]
         );
 
-        let mut figures = tch::no_grad(|| evaluate(&vae, &x_val, &noise_val, &loss_of));
+        let mut figures = tch::no_grad(|| evaluate(&vae, config, &x_val, &noise_val));
         figures.best_epoch = epoch;
         let improved = figures.loss.is_finite() && best.as_ref().is_none_or(|(b, _)| figures.loss < b.loss);
         if improved {
@@ -153,18 +152,25 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     Ok(figures)
 }
 
+/// One update of V's weights: the loss of whitened observations `x` `[B, O]` with standard normal `noise` `[B, Z]`, its gradient, and
+/// Adam's step. Returns the loss before the step.
+pub fn update(vae: &Vae, adam: &mut nn::Optimizer, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
+    let loss = loss(vae, config, x, noise);
+    adam.backward_step(&loss.total);
+    loss
+}
+
+fn loss(vae: &Vae, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
+    vae.loss(x, noise, config.kl_weight, config.kl_tolerance)
+}
+
 /// Figures of `x` `[V, O]`.
-fn evaluate(
-    vae: &Vae,
-    x: &Tensor,
-    noise: &Tensor,
-    loss_of: &impl Fn(&Tensor, &Tensor) -> crate::nets::vae::VaeLoss,
-) -> VaeFigures {
+fn evaluate(vae: &Vae, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeFigures {
     let mut sums = Sums::default();
     let (mut error, mut total) = (0.0, 0.0);
     let mut means = Vec::new();
     for (x, noise) in x.split(EVAL_BATCH, 0).iter().zip(noise.split(EVAL_BATCH, 0)) {
-        let loss = loss_of(x, &noise);
+        let loss = loss(vae, config, x, &noise);
         sums.add(x.size()[0] as usize, [&loss.total, &loss.reconstruction, &loss.kl]);
         let (mean, _) = vae.encode(x);
         error += (vae.decode(&mean) - x).square().sum(tch::Kind::Double).double_value(&[]);

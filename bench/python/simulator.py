@@ -1,0 +1,60 @@
+"""Steps Gymnasium's Humanoid-v5 through recorded episodes, for bench/src/throughput/simulator.rs to compare with.
+
+Line 1 of standard input: {NAME: [{"seed": S, "actions": [[...], ...]}, ...], ...}, the recordings; the answer counts episodes.
+Each line after it: a NAME. Every episode of that recording is played once from reset(seed), until it ends, and the answer is
+
+    {"seconds": processor time, "steps": steps, "reward_bits": the bits of the sum of all rewards, added up in order}
+"""
+
+import argparse
+import json
+import struct
+import sys
+import time
+import warnings
+
+try:
+    import gymnasium
+    import mujoco
+    import numpy as np
+except ImportError as error:
+    print(json.dumps({"missing": str(error)}), flush=True)
+    sys.exit()
+
+
+def play(env, episodes) -> dict:
+    total, steps = 0.0, 0
+    start = time.process_time()
+    for seed, actions in episodes:
+        env.reset(seed=seed)
+        for action in actions:
+            _, reward, terminated, truncated, _ = env.step(action)
+            total += reward
+            steps += 1
+            if terminated or truncated:
+                break
+        else:
+            raise ValueError(f"seed {seed}: expected an episode of {len(actions)} steps, found one that goes on")
+    seconds = time.process_time() - start
+    return {"seconds": seconds, "steps": steps, "reward_bits": struct.unpack("<Q", struct.pack("<d", total))[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--env", default="Humanoid-v5")
+    env = gymnasium.make(parser.parse_args().env)
+    version = f"Gymnasium {gymnasium.__version__}, MuJoCo {mujoco.__version__}, numpy {np.__version__}"
+    print(json.dumps({"version": version}), flush=True)
+    recordings = {
+        name: [(episode["seed"], np.array(episode["actions"], dtype=np.float32)) for episode in episodes]
+        for name, episodes in json.loads(sys.stdin.readline()).items()
+    }
+    print(json.dumps(sum(len(episodes) for episodes in recordings.values())), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(play(env, recordings[json.loads(line)])), flush=True)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    gymnasium.logger.min_level = gymnasium.logger.ERROR
+    main()

@@ -1,0 +1,105 @@
+"""One optimiser step of V or M in PyTorch, for bench/src/throughput/training.rs to compare with: written from the paper and the
+trainer's documentation, as one would write it in Python.
+
+    training.py NETWORK FILE DEVICE SETTINGS
+
+NETWORK is vae or mdnrnn; FILE an npz with the initial weights, under PyTorch's names, and the batch; SETTINGS a JSON object. Each
+line of standard input is a number of steps; the answer is {"seconds": their time, "losses": [the loss before each step]}. Time is the
+processor's on the CPU, the wall's on a GPU. Reading each loss waits for the device.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+
+try:
+    import numpy as np
+    import torch
+    from torch import nn
+except ImportError as error:
+    print(json.dumps({"missing": str(error).splitlines()[0]}), flush=True)
+    sys.exit()
+
+
+class Vae(nn.Module):
+    def __init__(self, obs: int, hidden: list[int], latent: int) -> None:
+        super().__init__()
+        first, second = hidden
+        self.encoder = nn.Sequential(
+            nn.Linear(obs, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, 2 * latent)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, second), nn.ReLU(), nn.Linear(second, first), nn.ReLU(), nn.Linear(first, obs)
+        )
+
+    def loss(self, batch: dict, s: dict) -> torch.Tensor:
+        mean, log_var = self.encoder(batch["x"]).chunk(2, dim=1)
+        log_var = log_var.clamp(*s["log_var_range"])
+        z = mean + (0.5 * log_var).exp() * batch["noise"]
+        reconstruction = (self.decoder(z) - batch["x"]).square().sum(1).mean()
+        kl = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(1)
+        return reconstruction + s["kl_weight"] * kl.clamp_min(s["kl_tolerance"] * s["latent"]).mean()
+
+
+class MdnRnn(nn.Module):
+    def __init__(self, action: int, latent: int, hidden: int, mixtures: int) -> None:
+        super().__init__()
+        self.sizes = [mixtures * latent, mixtures * latent, mixtures, 1, 1]
+        self.rnn = nn.LSTM(action + latent, hidden)
+        self.gmm_linear = nn.Linear(hidden, sum(self.sizes))
+
+    def loss(self, batch: dict, s: dict) -> torch.Tensor:
+        inputs = torch.cat([batch["action"], batch["z"]], 1)
+        packed = nn.utils.rnn.PackedSequence(inputs, batch["sizes"])
+        hidden = self.rnn(packed, (batch["h"].unsqueeze(0), batch["c"].unsqueeze(0)))[0].data
+        means, log_sigmas, logits, reward, terminal = self.gmm_linear(hidden).split(self.sizes, dim=1)
+        shape = (-1, s["mixtures"], s["latent"])
+        means, log_sigmas = means.reshape(shape), log_sigmas.reshape(shape).clamp_min(s["log_sigma_min"])
+        scaled = (batch["next"].unsqueeze(1) - means) * (-log_sigmas).exp()
+        log_density = -(0.5 * scaled.square() + log_sigmas).sum(2) - 0.5 * s["latent"] * math.log(2 * math.pi)
+        nll = -(logits.log_softmax(-1) + log_density).logsumexp(1).mean() / s["latent"]
+        error = (reward.squeeze(1) - (batch["reward"] - s["reward_offset"])).square().mean() / s["reward_variance"]
+        ends = nn.functional.binary_cross_entropy_with_logits(terminal.squeeze(1), batch["terminal"])
+        return nll + s["reward_weight"] * error + s["terminal_weight"] * ends
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("network", choices=["vae", "mdnrnn"])
+    parser.add_argument("file")
+    parser.add_argument("device")
+    parser.add_argument("settings", type=json.loads)
+    arguments = parser.parse_args()
+    s, device = arguments.settings, torch.device(arguments.device)
+    torch.set_num_threads(1)
+    if arguments.network == "vae":
+        model = Vae(s["obs"], s["hidden"], s["latent"])
+    else:
+        model = MdnRnn(s["action"], s["latent"], s["hidden"], s["mixtures"])
+    with np.load(arguments.file) as file:
+        tensors = {name: torch.from_numpy(file[name]) for name in file.files}
+    model.load_state_dict({name: tensors.pop(name) for name in model.state_dict()})
+    model.to(device)
+    # The lengths of packed sequences stay on the host.
+    batch = {name: tensor if name == "sizes" else tensor.to(device) for name, tensor in tensors.items()}
+    adam = torch.optim.Adam(model.parameters(), lr=s["learning_rate"])
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    print(json.dumps({"version": f"PyTorch {torch.__version__}"}), flush=True)
+    for line in sys.stdin:
+        losses = []
+        start = clock()
+        for _ in range(json.loads(line)):
+            adam.zero_grad()
+            loss = model.loss(batch, s)
+            loss.backward()
+            if "grad_clip" in s:
+                nn.utils.clip_grad_norm_(model.parameters(), s["grad_clip"])
+            adam.step()
+            losses.append(loss.item())
+        print(json.dumps({"seconds": clock() - start, "losses": losses}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+//! What does one optimiser step of V and of M take in the trainer, and in PyTorch from Python?
+//!
+//! The step is the trainer's own function ([`train_vae::update`], [`Objective::update`]) on a batch that is there already: loss, gradient,
+//! clipping where the trainer clips, Adam, and reading the loss. Both sides start from the same weights and take the same batch, which
+//! travel in an npz file; before anything is timed their losses must agree, the first to 1e-4 and those after one, two and three updates
+//! to 1e-3, so that optimiser and clipping are known to be the same too.
+
+use super::python::{Child, Python, Started};
+use super::{Device, Options, Turn, take_turns};
+use crate::report::{Cell, Table};
+use anyhow::{Context, Result, bail, ensure};
+use dreamstep::config::{Config, MdnrnnConfig, Preset, VaeConfig};
+use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape};
+use dreamstep::nets::vae::{Vae, VaeShape};
+use dreamstep::nets::{matrix, normals};
+use dreamstep::train_mdnrnn::{Batch, Objective};
+use dreamstep::train_vae;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::Dims;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::hint::black_box;
+use std::path::Path;
+use tch::Tensor;
+use tch::nn::{self, OptimizerConfig};
+
+const DIMS: Dims = Dims::HUMANOID;
+/// Mean and variance of the invented rewards.
+const REWARD: (f64, f64) = (4.7, 0.25);
+/// Standard deviation of the invented next latents.
+const SPREAD: f64 = 4.0;
+/// One in so many steps ends an episode; about what random episodes of Humanoid-v5 come to.
+const EPISODE: usize = 24;
+
+/// A network with its optimiser and a batch.
+struct Trainee<'c> {
+    /// As the script calls it.
+    network: &'static str,
+    /// What a batch is, in words.
+    batch: String,
+    /// What the script has to know.
+    settings: Value,
+    /// The weights it began with, and the batch.
+    tensors: Vec<(String, Tensor)>,
+    /// One update; the loss before it.
+    step: Box<dyn FnMut() -> f64 + 'c>,
+}
+
+/// `n` rows of standard normals, named by `name`.
+fn draw(name: u64, rows: usize, columns: usize, device: tch::Device) -> Tensor {
+    matrix(&normals(Philox::new(11), Stream::LatentNoise, name, rows * columns), columns, device)
+}
+
+/// The variables of `vs` as they are now, and the batch; on the host.
+fn snapshot(vs: &nn::VarStore, batch: &[(&str, &Tensor)]) -> Vec<(String, Tensor)> {
+    let weights = vs.variables().into_iter();
+    let all = weights.chain(batch.iter().map(|(name, tensor)| ((*name).to_string(), tensor.shallow_clone())));
+    all.map(|(name, tensor)| (name, tensor.detach().to_device(tch::Device::Cpu).copy())).collect()
+}
+
+/// V as the trainer makes it, and `scale` of its batches in one.
+fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<'_>> {
+    let vs = nn::VarStore::new(device);
+    let VaeConfig { latent, hidden, log_var_range, .. } = config.clone();
+    let model =
+        Vae::new(&vs.root(), VaeShape { obs: DIMS.obs, hidden, latent, log_var_range }, &[true; DIMS.obs], Philox::new(1));
+    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
+    let rows = scale * config.batch_size;
+    let (x, noise) = (draw(0, rows, DIMS.obs, device), draw(1, rows, latent, device));
+    Ok(Trainee {
+        network: "vae",
+        batch: rows.to_string(),
+        settings: json!({
+            "obs": DIMS.obs, "hidden": hidden, "latent": latent, "log_var_range": log_var_range, "kl_weight": config.kl_weight,
+            "kl_tolerance": config.kl_tolerance, "learning_rate": config.learning_rate,
+        }),
+        tensors: snapshot(&vs, &[("x", &x), ("noise", &noise)]),
+        step: Box::new(move || train_vae::update(&model, &mut adam, config, &x, &noise).total.double_value(&[])),
+    })
+}
+
+/// M as the trainer makes it, and a batch of `scale` times as many windows, all of full length.
+fn mdnrnn<'c>(config: &'c MdnrnnConfig, latent: usize, scale: usize, device: tch::Device) -> Result<Trainee<'c>> {
+    let vs = nn::VarStore::new(device);
+    let MdnrnnConfig { hidden, mixtures, log_sigma_min, sequence_length, .. } = *config;
+    let action = DIMS.action;
+    let model = MdnRnn::new(&vs.root(), MdnRnnShape { action, latent, hidden, mixtures, log_sigma_min }, Philox::new(2));
+    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
+    let windows = scale * config.batch_size;
+    let rows = windows * sequence_length;
+    let terminal: Vec<f32> = (0..rows).map(|row| f32::from(u8::from(row % EPISODE == 0))).collect();
+    let batch = Batch {
+        rows: (0..rows as i64).collect(),
+        sizes: Tensor::from_slice(&vec![windows as i64; sequence_length]),
+        order: (0..windows).collect(),
+        z: draw(2, rows, latent, device),
+        action: draw(3, rows, action, device).clamp(-1.0, 1.0),
+        // Far from what a new M expects, so that the gradient is long enough to be clipped.
+        next: draw(4, rows, latent, device) * SPREAD,
+        reward: draw(5, rows, 1, device).squeeze_dim(1) * REWARD.1.sqrt() + REWARD.0,
+        terminal: Tensor::from_slice(&terminal).to_device(device),
+        state: model.zero_state(windows),
+    };
+    let objective = Objective::new(config, REWARD);
+    let named = [
+        ("sizes", &batch.sizes),
+        ("z", &batch.z),
+        ("action", &batch.action),
+        ("next", &batch.next),
+        ("reward", &batch.reward),
+        ("terminal", &batch.terminal),
+        ("h", &batch.state.h),
+        ("c", &batch.state.c),
+    ];
+    Ok(Trainee {
+        network: "mdnrnn",
+        batch: format!("{windows} × {sequence_length}"),
+        settings: json!({
+            "action": action, "latent": latent, "hidden": hidden, "mixtures": mixtures, "log_sigma_min": log_sigma_min,
+            "reward_offset": REWARD.0, "reward_variance": REWARD.1, "reward_weight": config.reward_weight,
+            "terminal_weight": config.terminal_weight, "learning_rate": config.learning_rate, "grad_clip": config.grad_clip,
+        }),
+        tensors: snapshot(&vs, &named),
+        step: Box::new(move || objective.update(&model, &mut adam, &batch).total.double_value(&[])),
+    })
+}
+
+/// What the script answers.
+#[derive(Deserialize)]
+struct Answer {
+    seconds: f64,
+    losses: Vec<f64>,
+}
+
+/// Starts PyTorch on what `trainee` started on.
+fn pytorch(python: &Python, trainee: &Trainee<'_>, device: Device, folder: &Path) -> Result<Started> {
+    let file = folder.join(format!("{}.npz", trainee.network));
+    Tensor::write_npz(&trainee.tensors, &file).with_context(|| format!("cannot write {}", file.display()))?;
+    let settings = trainee.settings.to_string();
+    let arguments = [OsStr::new(trainee.network), file.as_os_str(), OsStr::new(device.name()), OsStr::new(&settings)];
+    python.start("training.py", &arguments)
+}
+
+/// The largest relative difference of the first losses, which must not be more than rounding.
+fn agreement(network: &str, ours: &[f64], theirs: &[f64]) -> Result<f64> {
+    ensure!(ours.len() == theirs.len(), "{network}: expected {} losses, found {}", ours.len(), theirs.len());
+    let mut worst = 0.0_f64;
+    for (step, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        let (difference, allowed) = ((a - b).abs() / a.abs().max(1e-6), if step == 0 { 1e-4 } else { 1e-3 });
+        let same = difference <= allowed; // NaN is not
+        if !same {
+            bail!(
+                "{network}: loss after {step} updates: expected {a} to {allowed:e}, found {b} in PyTorch: not the same step, so their times \
+                 do not compare"
+            );
+        }
+        worst = worst.max(difference);
+    }
+    Ok(worst)
+}
+
+/// Measures.
+///
+/// # Errors
+/// The named Python cannot be started, or PyTorch's losses are not ours.
+pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
+    let Config { vae: v, mdnrnn: m, .. } = Preset::Quick.config();
+    let rounds = options.common.effort(15, 1);
+    let scales = match options.device {
+        Device::Cpu => options.common.effort(vec![1, 8], vec![1]),
+        Device::Cuda => vec![1, 8, 64],
+    };
+    let python = options.python.as_deref().map_or_else(Python::of_setup, |path| Ok(Python::at(path)))?;
+    let folder = tempfile::tempdir().context("a folder for weights and batches")?;
+
+    let columns = [
+        "network",
+        "batch",
+        "device",
+        "first loss",
+        "step ms, p50",
+        "step ms, min",
+        "PyTorch ms, p50",
+        "PyTorch ms, min",
+        "time to PyTorch",
+        "losses' difference",
+    ];
+    let mut table = Table::new("One optimiser step of V and of M", &columns);
+    let mut peer = String::new();
+    for &scale in &scales {
+        // Steps in a round: enough for the clock, and alike for both.
+        for (mut trainee, steps) in [(vae(&v, scale, device)?, 16), (mdnrnn(&m, v.latent, scale, device)?, 2)] {
+            let steps = options.common.effort(steps_of(steps, scale), 1);
+            let started = pytorch(&python, &trainee, options.device, folder.path())?;
+            let losses: Vec<f64> = (0..4).map(|_| (trainee.step)()).collect();
+            let Trainee { network, batch, mut step, .. } = trainee;
+            let child: RefCell<Child>;
+            let mut turns: Vec<Turn<'_>> = vec![Box::new(|| {
+                let start = options.device.now_s();
+                (0..steps).for_each(|_| {
+                    black_box(step());
+                });
+                Ok((options.device.now_s() - start) * 1e6 / steps as f64)
+            })];
+            let mut difference = f64::NAN;
+            match started {
+                Started::Ready(mut ready, version) => {
+                    difference = agreement(network, &losses, &ready.ask::<Answer>(&losses.len())?.losses)?;
+                    peer = format!("{version}, torch.optim.Adam. ");
+                    child = RefCell::new(ready);
+                    turns.push(Box::new(|| Ok(child.borrow_mut().ask::<Answer>(&steps)?.seconds * 1e6 / steps as f64)));
+                }
+                Started::Missing(what) => {
+                    peer = format!("PyTorch: not measured: no Python with torch ({what}); --python names one. ");
+                }
+            }
+            let times = take_turns(&mut turns, rounds)?;
+            let ms = |value: f64| Cell::Number(value / 1e3, 3);
+            let theirs = times.get(1);
+            table.row([
+                network.into(),
+                batch.into(),
+                options.device.name().into(),
+                Cell::Number(losses[0], 4),
+                ms(times[0].p50()),
+                ms(times[0].min()),
+                theirs.map_or(Cell::Missing, |t| ms(t.p50())),
+                theirs.map_or(Cell::Missing, |t| ms(t.min())),
+                theirs.map_or(Cell::Missing, |t| Cell::Number(times[0].ratio_to(t), 3)),
+                Cell::Number(difference, 8),
+            ]);
+        }
+    }
+    table.note(format!(
+        "{peer}{rounds} interleaved rounds, one thread, {} time. Smallest batches are those of both presets; the last column is the largest \
+         relative difference of the two sides' first four losses.",
+        if options.device == Device::Cpu { "processor" } else { "wall" }
+    ));
+    Ok(vec![table])
+}
+
+fn steps_of(steps: usize, scale: usize) -> usize {
+    (steps / scale).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_losses_are_no_comparison() {
+        assert_eq!(agreement("vae", &[2.0, 1.0], &[2.0, 1.0005]).unwrap(), 0.000_499_999_999_999_944_9);
+        for (ours, theirs) in [([2.0, 1.0], [2.001, 1.0]), ([2.0, 1.0], [2.0, 1.01]), ([2.0, 1.0], [2.0, f64::NAN])] {
+            let error = agreement("vae", &ours, &theirs).unwrap_err().to_string();
+            assert!(error.contains("not the same step") && !error.contains('\n'), "{error}");
+        }
+        assert!(agreement("vae", &[2.0], &[]).is_err());
+    }
+
+    /// What is timed does train: the loss of a batch that is met again and again falls.
+    #[test]
+    fn steps_descend() {
+        tch::set_num_threads(1);
+        let config = Preset::Quick.config();
+        let v = vae(&config.vae, 1, tch::Device::Cpu).unwrap();
+        let m = mdnrnn(&config.mdnrnn, config.vae.latent, 1, tch::Device::Cpu).unwrap();
+        for mut trainee in [v, m] {
+            let losses: Vec<f64> = (0..8).map(|_| (trainee.step)()).collect();
+            assert!(losses[7] < losses[0] && losses[7].is_finite(), "{}: {losses:?}", trainee.network);
+        }
+    }
+}
