@@ -26,6 +26,18 @@ pub mod tail;
 pub mod throughput;
 pub mod timing;
 
+use std::process::ExitCode;
+
+/// How a program ends: a failure is one line on standard error, its causes in it. (The first line only: libtorch appends its call
+/// stack.)
+#[must_use]
+pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", format!("{error:#}").lines().next().unwrap_or_default());
+        ExitCode::FAILURE
+    })
+}
+
 /// What every program takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Common {

@@ -83,6 +83,7 @@ impl Comparison {
 /// # Errors
 /// A library or the file cannot be loaded.
 pub fn compare(base: &Path, new: &Path, file: &[u8], rounds: usize) -> Result<Vec<Comparison>> {
+    let libraries = [Library::open(base)?, Library::open(new)?];
     let model = Model::load(file).map_err(|error| anyhow::anyhow!("this build: {error}"))?;
     let sizes = Sizes { dims: *model.dims(), dreams: DREAMS };
     let precision = model.settings().precision;
@@ -90,7 +91,8 @@ pub fn compare(base: &Path, new: &Path, file: &[u8], rounds: usize) -> Result<Ve
     let folder = tempfile::tempdir().context("no temporary folder for the second copy of the base")?;
     let twin = folder.path().join("base.so");
     std::fs::copy(base, &twin).with_context(|| format!("cannot copy {}", base.display()))?;
-    let libraries = [Library::open(base)?, Library::open(new)?, Library::open(&twin)?];
+    let [base, new] = libraries;
+    let libraries = [base, new, Library::open(&twin)?];
     let mut comparisons = Vec::new();
     for (number, backend) in (0..).zip(Backend::ALL) {
         if !libraries.iter().all(|library| library.runs(number)) {

@@ -43,5 +43,5 @@ fn a_missing_library_is_one_line() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with("peers: ORT_DYLIB_PATH=/nowhere/libonnxruntime.so: expected"), "{said}");
+    assert!(said.starts_with("error: ORT_DYLIB_PATH=/nowhere/libonnxruntime.so: expected"), "{said}");
 }

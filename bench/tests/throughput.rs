@@ -105,6 +105,6 @@ fn what_cannot_be_had_is_one_line() {
     let output = throughput(&["training", "--quick", "--python", "/nowhere/python"]);
     let error = error(&output);
     assert!(!output.status.success() && output.stdout.is_empty());
-    assert!(error.starts_with("throughput: training: /nowhere/python: cannot start: "), "{error}");
+    assert!(error.starts_with("error: training: /nowhere/python: cannot start: "), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
 }

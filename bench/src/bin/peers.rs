@@ -5,12 +5,12 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use dreamstep_bench::Common;
 use dreamstep_bench::agents::Size;
 use dreamstep_bench::peers::weights::Weights;
 use dreamstep_bench::peers::{Contestant, Ours, Side, Trace, allocations, peers, versions};
 use dreamstep_bench::report::{Cell, Table, publish};
 use dreamstep_bench::timing::Samples;
+use dreamstep_bench::{Common, exit};
 use dreamstep_runtime::Precision;
 use std::process::ExitCode;
 
@@ -41,13 +41,10 @@ fn main() -> ExitCode {
         std::env::set_var("RAYON_NUM_THREADS", "1");
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
-    let Err(error) = run(Cli::parse()) else { return ExitCode::SUCCESS };
-    // libtorch appends its call stack.
-    eprintln!("peers: {}", format!("{error:#}").lines().next().unwrap_or_default());
-    ExitCode::FAILURE
+    exit(run(Cli::parse()))
 }
 
-fn run(Cli { common, size }: Cli) -> Result<()> {
+fn run(Cli { common, size }: Cli) -> Result<ExitCode> {
     let sizes = if size.is_empty() { Size::ALL.to_vec() } else { size };
     allocations::control()?;
 
@@ -69,7 +66,8 @@ fn run(Cli { common, size }: Cli) -> Result<()> {
     );
     headline.note(versions()?);
     tables.push(headline);
-    publish(&common, "peers", &tables)
+    publish(&common, "peers", &tables)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Rounds and steps in a round: large agents take milliseconds in the slower libraries.

@@ -4,8 +4,10 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use dreamstep_bench::exit;
 use dreamstep_bench::report::record;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Prints, as one Markdown record, what programs of this crate wrote as JSON on one machine and commit.
 #[derive(Parser)]
@@ -19,12 +21,15 @@ struct Cli {
     results: Vec<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let Cli { date, results } = Cli::parse();
+fn main() -> ExitCode {
+    exit(run(Cli::parse()))
+}
+
+fn run(Cli { date, results }: Cli) -> Result<ExitCode> {
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok((path.display().to_string(), text))
     };
     print!("{}", record(&date, &results.iter().map(read).collect::<Result<Vec<_>>>()?)?);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

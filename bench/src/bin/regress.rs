@@ -4,10 +4,10 @@
 
 use anyhow::Result;
 use clap::Parser;
-use dreamstep_bench::Common;
 use dreamstep_bench::agents::Size;
 use dreamstep_bench::regress::compare;
 use dreamstep_bench::report::{Cell, Table, publish};
+use dreamstep_bench::{Common, exit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,8 +28,11 @@ struct Cli {
     limit: f64,
 }
 
-fn main() -> Result<ExitCode> {
-    let Cli { common, base, new, limit } = Cli::parse();
+fn main() -> ExitCode {
+    exit(run(Cli::parse()))
+}
+
+fn run(Cli { common, base, new, limit }: Cli) -> Result<ExitCode> {
     let rounds = common.effort(101, 3);
     let columns =
         ["back end", "precision", "task", "base µs p50", "new µs p50", "new / base", "base / base", "bits", "verdict"];

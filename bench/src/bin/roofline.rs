@@ -5,12 +5,13 @@
 
 use anyhow::Result;
 use clap::Parser;
-use dreamstep_bench::Common;
 use dreamstep_bench::agents::Size;
 use dreamstep_bench::report::{Cell, Table, publish};
 use dreamstep_bench::roofline::{dream_times, roofline};
 use dreamstep_bench::timing::Samples;
+use dreamstep_bench::{Common, exit};
 use dreamstep_runtime::Backend;
+use std::process::ExitCode;
 
 /// Times a step against a plain load of its weights, and dreams by batch size.
 #[derive(Parser)]
@@ -23,9 +24,21 @@ struct Cli {
     size: Size,
 }
 
-fn main() -> Result<()> {
-    let Cli { common, size } = Cli::parse();
-    let (rounds, steps) = (common.effort(301, 3), common.effort(50, 2));
+fn main() -> ExitCode {
+    exit(run(Cli::parse()))
+}
+
+/// Rounds and steps in a round: about as many weights are read whatever the size.
+const fn effort(size: Size) -> (usize, usize) {
+    match size {
+        Size::Small => (301, 100),
+        Size::Humanoid => (301, 50),
+        Size::Large => (101, 10),
+    }
+}
+
+fn run(Cli { common, size }: Cli) -> Result<ExitCode> {
+    let (rounds, steps) = common.effort(effort(size), (3, 2));
     let files = size.precisions();
     let backends: Vec<_> = Backend::ALL.into_iter().filter(|backend| backend.is_available()).collect();
 
@@ -73,5 +86,6 @@ fn main() -> Result<()> {
         }
     }
     dreams.note("Controller + LSTM + MDN head + sampling; time over the number of dreams, medians of a round's ratios.");
-    publish(&common, "roofline", &[table, dreams])
+    publish(&common, "roofline", &[table, dreams])?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -6,10 +6,10 @@
 
 use anyhow::Result;
 use clap::Parser;
-use dreamstep_bench::Common;
 use dreamstep_bench::machine::Machine;
 use dreamstep_bench::report::publish;
 use dreamstep_bench::tail::{Options, Plan, picture, tables};
+use dreamstep_bench::{Common, exit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,22 +27,18 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line, causes included.
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(Cli::parse()))
 }
 
-fn run(Cli { common, options, svg }: Cli) -> Result<()> {
+fn run(Cli { common, options, svg }: Cli) -> Result<ExitCode> {
     let plan = Plan::new(&common, options)?;
     // Before the hogs are part of its load.
     let machine = Machine::this();
     let rows = plan.measure()?;
     publish(&common, "tail", &tables::tables(&plan, &rows))?;
     println!("{}", tables::histograms(&rows));
-    svg.map_or(Ok(()), |path| picture::write_svg(&path, &plan, &machine, &rows))
+    if let Some(path) = svg {
+        picture::write_svg(&path, &plan, &machine, &rows)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 //! `cargo run --release -p dreamstep-bench --features trainer --bin throughput -- all`
 
 use clap::Parser;
+use dreamstep_bench::exit;
 use dreamstep_bench::report::publish;
 use dreamstep_bench::throughput::{Options, Part, measure};
 use std::process::ExitCode;
@@ -22,8 +23,5 @@ struct Cli {
 fn main() -> ExitCode {
     let Cli { part, options } = Cli::parse();
     let result = measure(part, &options).and_then(|tables| publish(&options.common, "throughput", &tables));
-    if let Err(error) = &result {
-        eprintln!("throughput: {error:#}");
-    }
-    ExitCode::from(u8::from(result.is_err()))
+    exit(result.map(|()| ExitCode::SUCCESS))
 }
