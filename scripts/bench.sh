@@ -20,8 +20,8 @@ run() { # NAME PROGRAM ARGUMENTS: its tables on the terminal, its JSON in the wo
   results+=("$result")
 }
 results=()
-run roofline roofline
-for size in small humanoid large; do run "peers-$size" peers --size "$size"; done
+for size in humanoid small large; do run "roofline-$size" roofline --size "$size"; done
+run peers peers
 run tail tail --svg "bench/record/$name-tail.svg"
 run throughput throughput ${PYTHON_WITH_TORCH:+--python "$PYTHON_WITH_TORCH"} all
 target/release/record --date "$day" "${results[@]}" >"bench/record/$name.md"
