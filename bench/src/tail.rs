@@ -235,6 +235,10 @@ pub struct Measured {
     pub own: Quantiles,
     /// Missed deadlines: more CPU time than the period has.
     pub missed_own: usize,
+    /// Ticks whose yardstick took more CPU time than the period has.
+    pub yardstick_over: usize,
+    /// CPU time of the yardstick.
+    pub yardstick: Quantiles,
     /// Missed deadlines: woken too late.
     pub missed_late: usize,
     /// Missed deadlines: the core was away between wake-up and end.

@@ -140,7 +140,7 @@ fn tail_refuses_what_makes_no_sense_in_one_line() {
         "--rate-hz: expected 1 to 100000 (a period of at least 10 µs), found 100001"
     );
     assert_eq!(error(TAIL, &["--seconds", "0"]), "--seconds: expected more than 0, found 0");
-    assert!(error(TAIL, &["--seconds", "86400"]).ends_with("ticks (200 MB of samples), found 86400000"));
+    assert!(error(TAIL, &["--seconds", "86400"]).ends_with("ticks (240 MB of samples), found 86400000"));
     if cfg!(target_os = "linux") {
         assert!(error(TAIL, &["--quick", "--core", "99999"]).starts_with("--core: expected one of ["));
     } else {

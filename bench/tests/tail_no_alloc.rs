@@ -6,7 +6,7 @@
 
 use dreamstep_bench::agents::Size;
 use dreamstep_bench::tail::Wait;
-use dreamstep_bench::tail::control::{Body, Robot, control_loop};
+use dreamstep_bench::tail::control::{Body, Robot, Yardstick, control_loop};
 use dreamstep_bench::tail::pace::{Pace, Tick};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Model, StepError, memory_len};
@@ -47,7 +47,7 @@ const PACE: Pace = Pace { period_ns: 200_000, ticks: 50 };
 fn calls(wait: Wait, body: &mut impl Body) -> (u64, usize) {
     let mut samples = vec![Tick::default(); PACE.ticks];
     let before = CALLS.get();
-    let run = control_loop(&PACE, wait, body, &mut samples);
+    let run = control_loop(&PACE, wait, body, Yardstick::new(1000), &mut samples);
     (CALLS.get() - before, run.unwrap())
 }
 

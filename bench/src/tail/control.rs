@@ -53,6 +53,35 @@ impl Body for Robot<'_, '_, '_> {
     }
 }
 
+/// Work of a constant length that needs nothing but a core: additions, each of which waits for the one before. It runs after each tick;
+/// where it takes longer than it can, something took the core from it, and what did that does it to the tick's own code too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Yardstick {
+    additions: u64,
+}
+
+impl Yardstick {
+    /// About `ns` nanoseconds long on an undisturbed core.
+    #[must_use]
+    pub fn new(ns: u64) -> Self {
+        let trial = Self { additions: 100_000 };
+        let shortest = (0..20).map(|_| {
+            let start = monotonic_ns();
+            trial.run();
+            monotonic_ns() - start
+        });
+        Self { additions: trial.additions * ns / shortest.min().unwrap_or(1).max(1) }
+    }
+
+    #[inline(always)]
+    fn run(self) {
+        let mut sum = 0_u64;
+        for addition in 0..self.additions {
+            sum = black_box(sum.wrapping_add(addition));
+        }
+    }
+}
+
 /// Runs every tick of `pace` that can be run ([`Pace::after`] says which are skipped) and writes what each took to the front of
 /// `samples`; returns how many ticks were run. Allocates nothing.
 ///
@@ -61,7 +90,13 @@ impl Body for Robot<'_, '_, '_> {
 ///
 /// # Panics
 /// If `samples` is shorter than the number of ticks, or the kernel lacks a clock that every Linux has.
-pub fn control_loop(pace: &Pace, wait: Wait, body: &mut impl Body, samples: &mut [Tick]) -> Result<usize, StepError> {
+pub fn control_loop(
+    pace: &Pace,
+    wait: Wait,
+    body: &mut impl Body,
+    yardstick: Yardstick,
+    samples: &mut [Tick],
+) -> Result<usize, StepError> {
     assert!(samples.len() >= pace.ticks, "samples: expected room for {} ticks, found {}", pace.ticks, samples.len());
     let start = monotonic_ns() + pace.period_ns;
     let (mut tick, mut run) = (0, 0);
@@ -77,13 +112,16 @@ pub fn control_loop(pace: &Pace, wait: Wait, body: &mut impl Body, samples: &mut
         let acted = monotonic_ns();
         body.advance()?;
         let end = monotonic_ns();
-        let own = thread_cpu_ns() - cpu;
+        let measured = thread_cpu_ns();
+        yardstick.run();
+        let yardstick_ns = thread_cpu_ns() - measured;
         samples[run] = Tick {
             late_ns: ns(woke - due),
             act_ns: ns(acted - begin),
             advance_ns: ns(end - acted),
             whole_ns: ns(end - due),
-            own_ns: ns(own),
+            own_ns: ns(measured - cpu),
+            yardstick_ns: ns(yardstick_ns),
         };
         run += 1;
         tick = pace.after(tick, end - start);
@@ -215,7 +253,7 @@ mod tests {
         for (act, own) in [(work as fn(), true), (doze, false)] {
             let mut samples = vec![Tick::default(); pace.ticks];
             let mut body = Slow { act, ran: Vec::new() };
-            let run = control_loop(&pace, Wait::Sleep, &mut body, &mut samples).unwrap();
+            let run = control_loop(&pace, Wait::Sleep, &mut body, Yardstick::default(), &mut samples).unwrap();
             assert_eq!(run, body.ran.len());
             // Each tick lasts into the third period, so that at least two are skipped.
             assert!(
@@ -229,6 +267,22 @@ mod tests {
                 assert!(tick.miss(pace.period_ns).is_some() && tick.act_ns > 24_000_000 && tick.whole_ns > tick.act_ns);
             }
         }
+    }
+
+    #[test]
+    fn the_yardstick_has_the_length_asked_for() {
+        let shortest = |ns| {
+            let yardstick = Yardstick::new(ns);
+            let times = (0..20).map(|_| {
+                let start = monotonic_ns();
+                yardstick.run();
+                monotonic_ns() - start
+            });
+            times.min().unwrap()
+        };
+        let [short, long] = [50_000, 500_000].map(shortest);
+        // Wide, since a busy machine's clock varies; the two differ tenfold.
+        assert!((20_000..200_000).contains(&short) && long > 3 * short, "{short} {long}");
     }
 
     #[test]
@@ -249,7 +303,7 @@ mod tests {
         let pace = Pace { period_ns: 20_000_000, ticks: 5 };
         let mut samples = vec![Tick::default(); pace.ticks];
         let mut body = Slow { act: || (), ran: Vec::new() };
-        let run = control_loop(&pace, Wait::Sleep, &mut body, &mut samples).unwrap();
+        let run = control_loop(&pace, Wait::Sleep, &mut body, Yardstick::default(), &mut samples).unwrap();
         let missed = samples[..run].iter().any(|tick| tick.miss(pace.period_ns).is_some());
         // A machine that is busy with other things may be late.
         assert!(missed || body.ran == [0, 1, 2, 3, 4], "{:?}", body.ran);

@@ -1,10 +1,10 @@
 //! One row after the other: who else runs is started, a fresh thread sets itself up and runs the loop, and everything ends before the
 //! next row begins.
 
-use super::control::{Robot, Usage, control_loop, thread_cpu_ns};
+use super::control::{Robot, Usage, Yardstick, control_loop, thread_cpu_ns};
 use super::distribution::{Quantiles, histogram, slower_than};
 use super::hogs::Hogs;
-use super::pace::{Miss, Tick};
+use super::pace::{Miss, Pace, Tick};
 use super::setup::{apply, choose_core};
 use super::{Condition, Measured, Plan, Row, Setup, Times};
 use anyhow::{Context, Result, anyhow};
@@ -15,8 +15,8 @@ use std::hint::black_box;
 
 /// Observations that an agent is given in turn.
 const OBSERVATIONS: u64 = 16;
-/// Steps before the first tick, as a self-test at start-up would make.
-const WARM_UP: usize = 20;
+/// Ticks before the first, as a self-test at start-up would make; they say how long the yardstick is.
+const WARM_UP: usize = 50;
 
 pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
     let options = &plan.options;
@@ -56,12 +56,15 @@ fn row(plan: &Plan, model: &Model<'_>, setup: Setup, core: usize, samples: &mut 
             Ok(in_force) => in_force,
             Err(words) => return Ok(Err(words)),
         };
-        for tick in 0..WARM_UP {
-            robot.agent.step(&observations[tick % observations.len()], robot.action).map_err(|error| anyhow!("{error}"))?;
-        }
+        let wait = plan.options.wait;
+        let warm_up = Pace { ticks: WARM_UP.min(plan.pace.ticks), ..plan.pace };
+        let run =
+            control_loop(&warm_up, wait, &mut robot, Yardstick::default(), samples).map_err(|error| anyhow!("{error}"))?;
+        let usual_us = Quantiles::of(&sorted_us(&samples[..run], |tick| tick.own_ns)).p50;
+        let yardstick = Yardstick::new((usual_us * 1e3) as u64);
         let cpu_clock_us = cpu_clock_us();
         let (stolen, usage) = (stolen_ms(), Usage::of_this_thread());
-        let run = control_loop(&plan.pace, plan.options.wait, &mut robot, samples).map_err(|error| anyhow!("{error}"))?;
+        let run = control_loop(&plan.pace, wait, &mut robot, yardstick, samples).map_err(|error| anyhow!("{error}"))?;
         let usage = Usage::of_this_thread().since(usage);
         let stolen_ms = stolen.zip(stolen_ms()).map(|(before, after)| after - before);
         let words = in_force.words.clone();
@@ -81,6 +84,8 @@ fn row(plan: &Plan, model: &Model<'_>, setup: Setup, core: usize, samples: &mut 
             late: quantiles(|tick| tick.late_ns),
             own: quantiles(|tick| tick.own_ns),
             missed_own: misses(Miss::OwnCode),
+            yardstick_over: ticks.iter().filter(|tick| u64::from(tick.yardstick_ns) > plan.pace.period_ns).count(),
+            yardstick: quantiles(|tick| tick.yardstick_ns),
             missed_late: misses(Miss::LateWake),
             missed_preempted: misses(Miss::Preempted),
             involuntary_switches: usage.involuntary_switches,

@@ -71,6 +71,8 @@ pub struct Tick {
     pub whole_ns: u32,
     /// CPU time of the thread over `act` and `advance`: what the code itself took, whoever else ran in between.
     pub own_ns: u32,
+    /// CPU time of the yardstick after them.
+    pub yardstick_ns: u32,
 }
 
 /// Whose fault a missed deadline is.
@@ -123,8 +125,8 @@ mod tests {
             (1000, -1.0, "--seconds: expected more than 0, found -1"),
             (1000, f64::NAN, "--seconds: expected more than 0, found NaN"),
             (1000, f64::INFINITY, "--seconds: expected more than 0, found inf"),
-            (1000, 0.0004, "--rate-hz times --seconds: expected 1 to 10000000 ticks (200 MB of samples), found 0"),
-            (1000, 86400.0, "--rate-hz times --seconds: expected 1 to 10000000 ticks (200 MB of samples), found 86400000"),
+            (1000, 0.0004, "--rate-hz times --seconds: expected 1 to 10000000 ticks (240 MB of samples), found 0"),
+            (1000, 86400.0, "--rate-hz times --seconds: expected 1 to 10000000 ticks (240 MB of samples), found 86400000"),
         ] {
             assert_eq!(Pace::new(rate, seconds).unwrap_err().to_string(), expected);
         }

@@ -91,6 +91,10 @@ fn deadlines(plan: &Plan, rows: &[Row]) -> Table {
         "own CPU µs p50",
         "own CPU µs p99.9",
         "own CPU µs max",
+        "yardstick: over the period",
+        "yardstick µs p50",
+        "yardstick µs p99.9",
+        "yardstick µs max",
         "involuntary switches",
         "page faults",
         "stolen ms",
@@ -105,6 +109,8 @@ fn deadlines(plan: &Plan, rows: &[Row]) -> Table {
             Ok(m) => {
                 cells.extend([due, m.run, due - m.run, m.missed_own, m.missed_late, m.missed_preempted].map(Cell::from));
                 cells.extend([m.own.p50, m.own.p999, m.own.max].map(|value| Cell::Number(value, 1)));
+                cells.push(m.yardstick_over.into());
+                cells.extend([m.yardstick.p50, m.yardstick.p999, m.yardstick.max].map(|value| Cell::Number(value, 1)));
                 cells.extend([m.involuntary_switches, m.page_faults].map(Cell::from));
                 cells.push(m.stolen_ms.map_or(Cell::Missing, |ms| Cell::Number(ms, 0)));
                 cells.push(m.in_force.as_str().into());
@@ -124,8 +130,8 @@ fn deadlines(plan: &Plan, rows: &[Row]) -> Table {
     );
     table.note(
         "CPU time is the kernel's: on many, time in interrupts, and stolen time that the host does not report, counts as the thread's, so \
-         that own code is an upper bound; act and advance do the same work in every tick, so that what goes beyond cold caches there is \
-         not theirs. Stolen: from all cores, in steps of the kernel's accounting (10 ms on most).",
+         that own code is an upper bound. The yardstick shows by how much: after each tick, additions that need nothing but a core, as \
+         long as act and advance usually are; what takes the core from them takes it from act and advance as often. Stolen: from all cores, in steps of the kernel's accounting (10 ms on most).",
     );
     if rows.iter().any(|row| row.condition == Condition::Hogs) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -182,6 +188,8 @@ pub(super) mod tests {
             late: quantiles,
             own: quantiles,
             missed_own: 0,
+            yardstick_over: 0,
+            yardstick: quantiles,
             missed_late: 1,
             missed_preempted: 0,
             involuntary_switches: 7,
