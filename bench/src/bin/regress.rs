@@ -23,6 +23,9 @@ struct Cli {
     /// The build to judge
     #[arg(long, value_name = "FILE")]
     new: PathBuf,
+    /// Agent
+    #[arg(long, value_enum, default_value_t = Size::Humanoid)]
+    size: Size,
     /// Slower by more than this share of the base's time is too slow
     #[arg(long, default_value_t = 0.05)]
     limit: f64,
@@ -32,13 +35,13 @@ fn main() -> ExitCode {
     exit(run(Cli::parse()))
 }
 
-fn run(Cli { common, base, new, limit }: Cli) -> Result<ExitCode> {
-    let rounds = common.effort(101, 3);
+fn run(Cli { common, base, new, size, limit }: Cli) -> Result<ExitCode> {
+    let rounds = common.effort(if size == Size::Large { 31 } else { 101 }, 3);
     let columns =
         ["back end", "precision", "task", "base µs p50", "new µs p50", "new / base", "base / base", "bits", "verdict"];
-    let mut table = Table::new("Two builds of the C library", &columns);
+    let mut table = Table::new(&format!("Two builds of the C library, {}", size.name()), &columns);
     let mut slower = 0;
-    for file in Size::Humanoid.precisions() {
+    for file in size.precisions() {
         for c in compare(&base, &new, &file, rounds)? {
             let verdict = if c.is_slower(limit) { "slower" } else { "" };
             slower += usize::from(c.is_slower(limit));
