@@ -167,7 +167,9 @@ fn compiled(task: &Task) -> Result<Arc<MjModel>> {
         return Ok(Arc::clone(model));
     }
     let path = model_file(&mjcf_dir()?, task)?;
-    // MuJoCo's messages span lines; ours are one.
+    // Of HalfCheetah's model MuJoCo says on stderr, and in a `MUJOCO_LOG.TXT` in the current folder, that an attribute in it is
+    // deprecated. It means nothing for the task; keeping it quiet would take unsafe code.
+    // MuJoCo's errors span lines; ours are one.
     let model = MjModel::from_xml(&path).map_err(|e| {
         let message = e.to_string();
         anyhow!("{}: {}: {}", task.id, path.display(), message.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -10,8 +10,7 @@ use std::sync::LazyLock;
 
 /// Where the tail begins: the edge of the lowest box.
 const TAIL: f64 = EDGES[255];
-/// One over [`TAIL`], as numpy spells it.
-const TAIL_INVERSE: f64 = 0.273_661_237_329_758_27;
+const TAIL_INVERSE: f64 = 1.0 / TAIL;
 /// A draw's magnitude is a whole number of these: 2⁻⁵².
 const ULP: f64 = f64::EPSILON;
 
