@@ -112,4 +112,36 @@ mod tests {
         assert!([0.0, -0.0, f32::MIN_POSITIVE, 7.0].into_iter().all(|action| after(action) == right));
         assert!([-f32::MIN_POSITIVE, -0.5, -7.0].into_iter().all(|action| after(action) == left));
     }
+
+    /// What random play hardly meets: each of the four limits, from either side.
+    #[test]
+    fn limits_end_the_task() {
+        let degree = std::f64::consts::PI / 180.0;
+        for (x, angle, expected) in [
+            (2.39, 0.0, false),
+            (2.41, 0.0, true),
+            (-2.39, 0.0, false),
+            (-2.41, 0.0, true),
+            (0.0, 11.9 * degree, false),
+            (0.0, 12.1 * degree, true),
+            (0.0, -11.9 * degree, false),
+            (0.0, -12.1 * degree, true),
+        ] {
+            let mut env = CartPole { state: [x, 0.0, angle, 0.0], ..CartPole::new() };
+            let step = env.step(&[1.0], &mut [0.0; 4]);
+            assert_eq!((step.terminated, step.reward), (expected, 1.0), "{x} m, {angle} rad");
+        }
+    }
+
+    /// Past the end a step earns where the pole has come back within its limits, and only there.
+    #[test]
+    fn a_pole_that_comes_back_earns_again() {
+        let falling = [0.0, 0.0, MAX_ANGLE - 0.001, 0.2];
+        let mut env = CartPole { state: falling, ..CartPole::new() };
+        // Pushing the cart under the pole rights it.
+        let steps: Vec<_> = (0..20).map(|_| env.step(&[1.0], &mut [0.0; 4])).collect();
+        let back = steps.iter().position(|step| !step.terminated).unwrap();
+        assert!(back > 1, "it falls first: {steps:?}");
+        assert_eq!((steps[0].reward, steps[1].reward, steps[back].reward), (1.0, 0.0, 1.0));
+    }
 }

@@ -220,4 +220,57 @@ mod tests {
         let error = format!("{:#}", Mujoco::new(&TASK).err().unwrap());
         assert!(error.contains(TASKS[0].id) && error.contains("`tail`") && error.contains(TASKS[0].file), "{error}");
     }
+
+    /// What random play hardly meets: every bound of health, from either side. (id, position, inside, outside)
+    #[test]
+    fn bounds_of_health_end_the_task() {
+        let above = |x: f64| x.next_up();
+        let below = |x: f64| x.next_down();
+        for (id, position, inside, outside) in [
+            ("Ant-v5", 2, 0.2, below(0.2)),
+            ("Ant-v5", 2, 1.0, above(1.0)),
+            ("Ant-v5", 7, 1e6, f64::INFINITY),
+            ("Hopper-v5", 1, above(0.7), 0.7),
+            ("Hopper-v5", 1, 1e6, f64::NAN),
+            ("Hopper-v5", 2, above(-0.2), -0.2),
+            ("Hopper-v5", 2, below(0.2), 0.2),
+            ("Hopper-v5", 3, above(-100.0), -100.0),
+            ("Hopper-v5", 5, below(100.0), 100.0),
+            ("Humanoid-v5", 2, above(1.0), 1.0),
+            ("Humanoid-v5", 2, below(2.0), 2.0),
+            ("InvertedPendulum-v5", 1, 0.2, above(0.2)),
+            ("InvertedPendulum-v5", 1, -0.2, below(-0.2)),
+            ("InvertedPendulum-v5", 0, 1e6, f64::NEG_INFINITY),
+            ("Walker2d-v5", 1, above(0.8), 0.8),
+            ("Walker2d-v5", 1, below(2.0), 2.0),
+            ("Walker2d-v5", 2, above(-1.0), -1.0),
+            ("Walker2d-v5", 2, below(1.0), 1.0),
+        ] {
+            let task = TASKS.iter().find(|task| task.id == id).unwrap();
+            let mut env = Mujoco::new(task).unwrap();
+            let mut is_over = |value: f64| {
+                env.world.data.reset();
+                env.world.data.qpos_mut()[position] = value;
+                let action = vec![0.0; env.spec.action];
+                (task.judge)(&Moment { world: &env.world, action: &action, velocity_x: 0.0 })
+            };
+            let ((reward, over), (lost, lost_over)) = (is_over(inside), is_over(outside));
+            assert!(!over && lost_over && reward - lost >= 1.0, "{id}: position {position}: {inside}, {outside}");
+        }
+    }
+
+    /// Impacts that random play does not reach cost both humanoids 10 and no more.
+    #[test]
+    fn impact_costs_are_bounded() {
+        for id in ["Humanoid-v5", "HumanoidStandup-v5"] {
+            let task = TASKS.iter().find(|task| task.id == id).unwrap();
+            let mut env = Mujoco::new(task).unwrap();
+            let mut reward = |force: f64| {
+                env.world.data.cfrc_ext_mut()[3][1] = force;
+                (task.judge)(&Moment { world: &env.world, action: &[0.0; 17], velocity_x: 0.0 }).0
+            };
+            let still = reward(0.0);
+            assert_eq!((still - reward(4000.0), still - reward(1e6)), (8.0, 10.0), "{id}");
+        }
+    }
 }

@@ -72,4 +72,13 @@ mod tests {
         (300, 0x4019_2172_a3e6_965a),
         (1000, 0x401d_f11f_45f4_e61a),
     ];
+
+    /// Both round well, but not always alike: were there no difference, the compiler would have made a multiplication of it.
+    #[test]
+    fn a_power_is_not_a_multiplication() {
+        let values = (1..10_000).map(|i| f64::from(i) / 777.0);
+        let others: Vec<f64> = values.filter(|&x| power(x, 2.0).to_bits() != (x * x).to_bits()).collect();
+        assert!((1..100).contains(&others.len()), "{} of 10,000 squares differ", others.len());
+        assert!(others.iter().all(|&x| (power(x, 2.0) / (x * x) - 1.0).abs() <= f64::EPSILON));
+    }
 }
