@@ -13,7 +13,7 @@ use std::path::Path;
 pub struct Config {
     /// The one seed that drives everything.
     pub seed: u64,
-    /// Environment id, as Gymnasium names it.
+    /// Environment id, as Gymnasium names it: any of [`crate::env::ids`].
     pub env: String,
     /// Worker threads for rollouts; 0 takes every core. Results do not depend on it.
     pub threads: usize,
@@ -116,7 +116,8 @@ pub struct ControllerConfig {
     /// ClipUp's momentum.
     pub momentum: f64,
     /// Taken off every step's reward while evolving (never while evaluating): with Humanoid's whole healthy bonus of 5 left
-    /// in, evolution learns to stand still first.
+    /// in, evolution learns to stand still first. Taking off more than a task pays would evolve agents that end it: where another
+    /// `env` is set and this is not, it is 0.
     pub reward_offset: f64,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
@@ -242,6 +243,7 @@ impl Config {
         let mut table = toml::Table::try_from(self).context("configuration does not serialise")?;
         let over: toml::Table =
             text.parse().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(e.message())))?;
+        let mut names_offset = names_offset(&over);
         merge(&mut table, over, origin, "")?;
         for item in overrides {
             let (key, value) =
@@ -253,10 +255,15 @@ impl Config {
                     .parse()
                     .or_else(|_| format!("{} = {:?}", key.trim(), value.trim()).parse())
                     .map_err(|e: toml::de::Error| anyhow::anyhow!("--set {item}: {}", one_line(e.message())))?;
+            names_offset |= self::names_offset(&over);
             merge(&mut table, over, &format!("--set {item}"), "")?;
         }
-        let config: Self =
+        let mut config: Self =
             table.try_into().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(&e.to_string())))?;
+        if config.env != self.env && !names_offset {
+            let default = Self::default();
+            config.controller.reward_offset = if config.env == default.env { default.controller.reward_offset } else { 0.0 };
+        }
         config.validate()?;
         Ok(config)
     }
@@ -362,6 +369,11 @@ impl Config {
     }
 }
 
+/// Whether `over` sets `controller.reward_offset`.
+fn names_offset(over: &toml::Table) -> bool {
+    over.get("controller").and_then(|controller| controller.get("reward_offset")).is_some()
+}
+
 /// Writes `over` into `base`, key by key. A key that `base` lacks is unknown: every key has a default.
 fn merge(base: &mut toml::Table, over: toml::Table, origin: &str, prefix: &str) -> Result<()> {
     for (key, value) in over {
@@ -428,6 +440,24 @@ mod tests {
         assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
         assert_eq!(config.controller.squash, Squash::Tanh);
         assert_eq!(config.mdnrnn, MdnrnnConfig::default());
+    }
+
+    /// CartPole pays 1 a step: with Humanoid's 4 taken off, evolution would learn to drop the pole.
+    #[test]
+    fn another_environment_leaves_its_reward_whole_unless_told() {
+        let offset = |base: &Config, text: &str, set: &[&str]| {
+            let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+            base.overlay("x", text, &set).unwrap().controller.reward_offset
+        };
+        let (humanoid, paper) = (Config::default(), Preset::Paper.config());
+        assert_eq!(offset(&humanoid, "", &["env=CartPole-v1"]), 0.0);
+        assert_eq!(offset(&paper, "env = 'CartPole-v1'", &[]), 0.0);
+        assert_eq!(offset(&humanoid, "", &["env=CartPole-v1", "controller.reward_offset=0.5"]), 0.5);
+        assert_eq!(offset(&humanoid, "env = 'Ant-v5'\n[controller]\nreward_offset = 1", &[]), 1.0);
+        assert_eq!(offset(&paper, "", &["env=Humanoid-v5"]), 5.0);
+        let cart_pole = humanoid.overlay("x", "", &["env=CartPole-v1".into()]).unwrap();
+        assert_eq!(offset(&humanoid, &cart_pole.to_toml(), &["vae.latent=4"]), 0.0, "what was written is read back");
+        assert_eq!(offset(&cart_pole, "", &["env=Humanoid-v5"]), 4.0);
     }
 
     #[test]

@@ -1,12 +1,82 @@
-//! Are our environments Gymnasium's, bit for bit? The reference runs live, in `gymnasium_reference.py`; every observation,
-//! reward, flag and position is compared as bits.
+//! Are our environments Gymnasium's, bit for bit? The reference runs live, in `gymnasium_reference.py`, once for all tests; every
+//! observation, reward, flag and position is compared as bits.
 //!
 //! Contract: same MuJoCo version, same machine. It holds for finite actions, inside and outside the action range, before and
 //! after the end of an episode.
 
 mod python;
 
-use dreamstep::env::{AnyEnv, Env};
+use dreamstep::env::numpy_random::NumpyRandom;
+use dreamstep::env::{AnyEnv, Env, ids};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// What the reference is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Job {
+    id: &'static str,
+    steps: u64,
+    /// Actions are uniform in so many times the action range.
+    scale: u64,
+    /// A new episode when one ends; else it is stepped on.
+    reset: bool,
+    seeds: Vec<u64>,
+}
+
+impl Job {
+    /// Episodes as anybody would play them.
+    fn episodes(id: &'static str) -> Self {
+        let humanoid: &[u64] = &[0, 1, 12_345, (1 << 40) + 17, u64::MAX - 100];
+        let seeds = if id == "Humanoid-v5" { humanoid } else { &[0, 12_345, (1 << 40) + 17] };
+        Self { id, steps: 200, scale: 1, reset: true, seeds: seeds.to_vec() }
+    }
+
+    /// Actions that actuators cannot follow.
+    fn beyond(id: &'static str) -> Self {
+        Self { scale: 5, seeds: vec![2, 3], ..Self::episodes(id) }
+    }
+
+    /// Past the end of the task, on to the time limit and over it.
+    fn past_the_end(id: &'static str, time_limit: u64) -> Self {
+        let seeds = if id == "Humanoid-v5" { vec![4, 5] } else { vec![4] };
+        Self { id, steps: time_limit + 10, scale: 1, reset: false, seeds }
+    }
+
+    /// Many first observations.
+    fn starts(id: &'static str) -> Self {
+        Self { id, steps: 1, scale: 1, reset: false, seeds: (100..150).collect() }
+    }
+
+    /// Draws that are normal.
+    fn normals() -> Self {
+        Self { id: "normals", steps: 100_000, scale: 1, reset: false, seeds: vec![0, 7] }
+    }
+
+    fn args(&self) -> [String; 5] {
+        let seeds = self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        [self.id.into(), self.steps.to_string(), self.scale.to_string(), u8::from(self.reset).to_string(), seeds]
+    }
+}
+
+/// The answers to all jobs, from one process: importing Gymnasium takes longer than most of them.
+static REFERENCE: LazyLock<BTreeMap<Job, Vec<u8>>> = LazyLock::new(|| {
+    let mut jobs = vec![Job::normals()];
+    for &(id, time_limit) in ENVIRONMENTS {
+        jobs.extend([Job::episodes(id), Job::beyond(id), Job::past_the_end(id, time_limit), Job::starts(id)]);
+    }
+    let mut args = vec![python::script("gymnasium_reference.py").display().to_string()];
+    args.extend(jobs.iter().flat_map(Job::args));
+    let output = python::run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut records = Records(&output);
+    jobs.into_iter()
+        .map(|job| {
+            let length = records.u64() as usize;
+            let (answer, rest) = records.0.split_at(length);
+            records.0 = rest;
+            (job, answer.to_vec())
+        })
+        .collect()
+});
 
 /// Reads the reference's records.
 struct Records<'a>(&'a [u8]);
@@ -45,18 +115,15 @@ struct Seen {
 }
 
 /// Follows the reference step by step.
-fn compare(id: &str, steps: usize, scale: f64, reset: bool, seeds: &[u64]) -> Seen {
-    let mut args = vec![python::script("gymnasium_reference.py").display().to_string()];
-    args.extend([id.into(), steps.to_string(), scale.to_string(), u8::from(reset).to_string()]);
-    args.extend(seeds.iter().map(u64::to_string));
-    let output = python::run(&args.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut records = Records(&output);
-
+fn compare(job: &Job) -> Seen {
+    let mut records = Records(&REFERENCE[job]);
+    let id = job.id;
     let mut env = AnyEnv::make(id).unwrap();
     let spec = env.spec().clone();
-    assert_eq!((spec.obs as u64, spec.action as u64), (records.u64(), records.u64()));
-    assert_eq!((spec.dt_s.to_bits(), u64::from(spec.time_limit)), (records.f64().to_bits(), records.u64()));
-    assert_eq!((&spec.action_low, &spec.action_high), (&records.f32s(spec.action), &records.f32s(spec.action)));
+    assert_eq!((spec.obs as u64, spec.action as u64), (records.u64(), records.u64()), "{id}: sizes");
+    assert_eq!((spec.dt_s.to_bits(), u64::from(spec.time_limit)), (records.f64().to_bits(), records.u64()), "{id}: times");
+    let range = (records.f32s(spec.action), records.f32s(spec.action));
+    assert_eq!((&spec.action_low, &spec.action_high), (&range.0, &range.1), "{id}: action range");
 
     let mut seen = Seen::default();
     let mut obs = vec![f64::NAN; spec.obs];
@@ -91,34 +158,92 @@ fn compare(id: &str, steps: usize, scale: f64, reset: bool, seeds: &[u64]) -> Se
         assert_bits(&format!("{id}, seed {seed}, reset"), &records.f64s(spec.obs), &obs);
     }
     assert!(records.0.is_empty(), "{} bytes left over", records.0.len());
+    assert_eq!(seen.steps as u64, job.steps * job.seeds.len() as u64, "{id}: {seen:?}");
     seen
 }
 
 fn assert_bits(place: &str, expected: &[f64], found: &[f64]) {
     let differs = |(e, f): (&f64, &f64)| e.to_bits() != f.to_bits();
     if let Some(i) = expected.iter().zip(found).position(differs) {
-        panic!("{place}: observation[{i}] expected {:e}, found {:e}", expected[i], found[i]);
+        panic!("{place}: [{i}] expected {:e}, found {:e}", expected[i], found[i]);
     }
 }
 
-#[test]
-fn episodes_of_random_actions() {
-    let seen = compare("Humanoid-v5", 200, 1.0, true, &[0, 1, 12_345, (1 << 40) + 17, u64::MAX - 100]);
-    assert_eq!(seen.steps, 1000, "{seen:?}");
-    assert!(seen.resets > 20 && seen.terminated >= seen.resets - 5, "{seen:?}");
+/// Four tests for each environment: its id, its time limit, and whether random actions end it soon.
+macro_rules! environments {
+    ($($name:ident: $id:literal, $time_limit:literal, $ends:literal;)+) => {
+        const ENVIRONMENTS: &[(&str, u64)] = &[$(($id, $time_limit)),+];
+
+        $(mod $name {
+            use super::{Job, compare};
+
+            #[test]
+            fn episodes_of_random_actions() {
+                let job = Job::episodes($id);
+                let seen = compare(&job);
+                assert_eq!(seen.terminated > job.seeds.len(), $ends, "{seen:?}");
+                // What is left of the last episode of each seed is cut.
+                assert!(seen.terminated.max(seen.truncated) + job.seeds.len() >= seen.resets, "{seen:?}");
+            }
+
+            /// The simulator clamps what it is asked for, the control cost does not.
+            #[test]
+            fn actions_beyond_the_range() {
+                compare(&Job::beyond($id));
+            }
+
+            /// Gymnasium's limit does not ask whether the robot stands.
+            #[test]
+            fn stepping_past_the_end_and_the_time_limit() {
+                let job = Job::past_the_end($id, $time_limit);
+                let seen = compare(&job);
+                assert_eq!(seen.truncated, 11 * job.seeds.len(), "the limit and ten steps over it: {seen:?}");
+                let most = if $ends { $time_limit / 2 } else { 10 };
+                assert!(seen.after_the_end >= most * job.seeds.len(), "{seen:?}");
+            }
+
+            #[test]
+            fn starts() {
+                assert_eq!(compare(&Job::starts($id)).resets, 50);
+            }
+        })+
+    };
 }
 
-/// The simulator clamps what it is asked for, the control cost does not.
-#[test]
-fn actions_beyond_the_range() {
-    let seen = compare("Humanoid-v5", 200, 5.0, true, &[2, 3]);
-    assert_eq!(seen.steps, 400, "{seen:?}");
+environments! {
+    ant: "Ant-v5", 1000, true;
+    cart_pole: "CartPole-v1", 500, true;
+    half_cheetah: "HalfCheetah-v5", 1000, false;
+    hopper: "Hopper-v5", 1000, true;
+    humanoid: "Humanoid-v5", 1000, true;
+    humanoid_standup: "HumanoidStandup-v5", 1000, false;
+    inverted_double_pendulum: "InvertedDoublePendulum-v5", 1000, true;
+    inverted_pendulum: "InvertedPendulum-v5", 1000, true;
+    pusher: "Pusher-v5", 100, false;
+    reacher: "Reacher-v5", 50, false;
+    swimmer: "Swimmer-v5", 1000, false;
+    walker2d: "Walker2d-v5", 1000, true;
 }
 
-/// Past the fall, on to the time limit and over it. Gymnasium's limit does not ask whether the humanoid stands.
 #[test]
-fn stepping_past_the_end_and_the_time_limit() {
-    let seen = compare("Humanoid-v5", 1010, 1.0, false, &[4, 5]);
-    assert_eq!((seen.steps, seen.truncated), (2020, 22), "steps 1000 to 1010 of each episode are truncated: {seen:?}");
-    assert!(seen.after_the_end > 1800, "{seen:?}");
+fn every_environment_is_compared() {
+    let mut known: Vec<_> = ids().collect();
+    known.sort_unstable();
+    assert_eq!(known, ENVIRONMENTS.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+}
+
+/// Enough draws for the rare branches too: one in 150 leaves the first, one in 4,000 comes from the tail.
+#[test]
+fn normal_draws_are_numpys() {
+    let job = Job::normals();
+    let mut records = Records(&REFERENCE[&job]);
+    let mut tail = 0;
+    for &seed in &job.seeds {
+        let expected = records.f64s(job.steps as usize);
+        let mut rng = NumpyRandom::new(seed);
+        let found: Vec<f64> = expected.iter().map(|_| rng.standard_normal()).collect();
+        assert_bits(&format!("normal draws, seed {seed}"), &expected, &found);
+        tail += found.iter().filter(|x| x.abs() > 3.654_152_885_361_009).count();
+    }
+    assert!(tail > 10 && records.0.is_empty(), "{tail} draws from the tail");
 }

@@ -4,12 +4,18 @@
 //! reset(seed) → obs [O]        step(action [A]) → obs [O], reward, terminated | truncated
 //! ```
 //!
-//! A new environment is one file and one line of the `environments!` list below. MuJoCo is bit-identical to itself in one
-//! version on one kind of machine; nothing is promised across either.
+//! A new MuJoCo task is one row of `tasks.rs`; anything else is one file and one variant of [`AnyEnv`]. MuJoCo is bit-identical
+//! to itself in one version on one kind of machine; nothing is promised across either.
 
-pub mod humanoid;
+mod cart_pole;
 mod mujoco;
+mod numpy_math;
+mod numpy_normal;
 pub mod numpy_random;
+mod tasks;
+
+pub use cart_pole::CartPole;
+pub use mujoco::Mujoco;
 
 /// What an environment is, before anything moves.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +24,7 @@ pub struct EnvSpec {
     pub id: &'static str,
     /// `O`: numbers in an observation.
     pub obs: usize,
-    /// `A`: numbers in an action.
+    /// `A`: numbers in an action. A choice among discrete actions is one number too: the environment says how it is read.
     pub action: usize,
     /// `[A]`: the least that each actuator obeys.
     pub action_low: Vec<f32>,
@@ -30,12 +36,26 @@ pub struct EnvSpec {
     pub time_limit: u32,
 }
 
+impl EnvSpec {
+    /// The promise that every [`Env::step`] begins with.
+    ///
+    /// # Panics
+    /// If the length is wrong or an action is not finite.
+    fn check_action(&self, action: &[f32]) {
+        let Self { id, action: expected, .. } = self;
+        assert!(action.len() == *expected, "{id}: expected {expected} actions, found {}", action.len());
+        if let Some(i) = action.iter().position(|a| !a.is_finite()) {
+            panic!("{id}: action[{i}] = {}: must be finite", action[i]);
+        }
+    }
+}
+
 /// What a step led to, besides the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The step's reward.
     pub reward: f64,
-    /// The task ended (the humanoid fell): nothing comes after.
+    /// The task ended (the robot fell): nothing comes after.
     pub terminated: bool,
     /// The time limit was reached: something would have come after. Both flags can be true.
     pub truncated: bool,
@@ -63,46 +83,52 @@ pub trait Env: Send {
     /// resetting the simulation and leaving a `MUJOCO_LOG.TXT` in the current folder.
     fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Step;
 
-    /// How far the agent has come: metres along the world's x axis. Not part of the observation.
+    /// How far the agent has come: metres along the world's x axis, of the torso or the cart. Always 0 in Pusher and Reacher, whose
+    /// arms stay where they are.
     fn position_x(&self) -> f64;
 }
 
-/// The one list of environments, and everything that has to know all of them.
-macro_rules! environments {
-    ($($id:literal => $variant:ident($type:ty)),+ $(,)?) => {
-        /// Any of the environments.
-        pub enum AnyEnv {
-            $(#[doc = $id] $variant($type)),+
-        }
-
-        /// The ids that [`AnyEnv::make`] knows.
-        pub const IDS: &[&str] = &[$($id),+];
-
-        impl AnyEnv {
-            /// Makes the environment that Gymnasium calls `id`. Its model is compiled once per process and shared.
-            ///
-            /// # Errors
-            /// One line: an unknown id, with the known ones; or a model file that is missing or does not compile.
-            pub fn make(id: &str) -> anyhow::Result<Self> {
-                match id {
-                    $($id => Ok(Self::$variant(<$type>::new()?)),)+
-                    _ => anyhow::bail!("environment `{id}`: unknown; known: {}", IDS.join(", ")),
-                }
-            }
-
-            fn env(&self) -> &dyn Env {
-                match self { $(Self::$variant(env) => env),+ }
-            }
-
-            fn env_mut(&mut self) -> &mut dyn Env {
-                match self { $(Self::$variant(env) => env),+ }
-            }
-        }
-    };
+/// Any of the environments.
+pub enum AnyEnv {
+    /// A task in MuJoCo.
+    Mujoco(Mujoco),
+    /// CartPole-v1.
+    CartPole(CartPole),
 }
 
-environments! {
-    "Humanoid-v5" => Humanoid(humanoid::Humanoid),
+/// The ids that [`AnyEnv::make`] knows.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
+}
+
+impl AnyEnv {
+    /// Makes the environment that Gymnasium calls `id`. A MuJoCo model is compiled once per process and shared.
+    ///
+    /// # Errors
+    /// One line: an unknown id, with the known ones; or a model file that is missing or does not compile.
+    pub fn make(id: &str) -> anyhow::Result<Self> {
+        if id == cart_pole::ID {
+            return Ok(Self::CartPole(CartPole::new()));
+        }
+        match tasks::TASKS.iter().find(|task| task.id == id) {
+            Some(task) => Ok(Self::Mujoco(Mujoco::new(task)?)),
+            None => anyhow::bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    fn env(&self) -> &dyn Env {
+        match self {
+            Self::Mujoco(env) => env,
+            Self::CartPole(env) => env,
+        }
+    }
+
+    fn env_mut(&mut self) -> &mut dyn Env {
+        match self {
+            Self::Mujoco(env) => env,
+            Self::CartPole(env) => env,
+        }
+    }
 }
 
 impl Env for AnyEnv {
@@ -130,10 +156,10 @@ mod tests {
     /// The smoke entry of every environment: its spec is coherent, a reset forgets what went before, a step moves.
     #[test]
     fn every_environment_starts_moves_and_starts_again() {
-        for id in IDS {
+        for id in ids() {
             let mut env = AnyEnv::make(id).unwrap();
             let spec = env.spec().clone();
-            assert_eq!(spec.id, *id);
+            assert_eq!(spec.id, id);
             assert_eq!((spec.action_low.len(), spec.action_high.len()), (spec.action, spec.action));
             assert!(spec.action_low.iter().zip(&spec.action_high).all(|(low, high)| low < high), "{id}");
             let (mut first, mut again) = (vec![f64::NAN; spec.obs], vec![f64::NAN; spec.obs]);
@@ -152,7 +178,7 @@ mod tests {
     #[test]
     fn an_unknown_id_is_answered_with_the_known_ones() {
         let error = format!("{:#}", AnyEnv::make("Humanoid-v4").err().unwrap());
-        assert!(error.contains("`Humanoid-v4`") && error.contains("Humanoid-v5") && !error.contains('\n'), "{error}");
+        assert!(error.contains("`Humanoid-v4`") && ids().all(|id| error.contains(id)) && !error.contains('\n'), "{error}");
     }
 
     #[test]
@@ -164,5 +190,12 @@ mod tests {
         let mut action = vec![0.0; env.spec().action];
         action[3] = f32::NAN;
         env.step(&action, &mut obs);
+    }
+
+    #[test]
+    #[should_panic(expected = "CartPole-v1: action[0] = inf: must be finite")]
+    fn an_infinite_action_never_moves_a_cart() {
+        let mut env = AnyEnv::make("CartPole-v1").unwrap();
+        env.step(&[f32::INFINITY], &mut [0.0; 4]);
     }
 }

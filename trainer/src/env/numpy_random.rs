@@ -23,9 +23,14 @@ impl NumpyRandom {
         Self { pcg: Lcg128Xsl64::new(join(state_high, state_low), join(stream_high, stream_low)) }
     }
 
+    /// The generator's own 64 bits, which every distribution is made of.
+    pub(super) fn next_u64(&mut self) -> u64 {
+        self.pcg.next_u64()
+    }
+
     /// `Generator.random()`: uniform in [0, 1), a multiple of 2⁻⁵³.
     pub fn random(&mut self) -> f64 {
-        (self.pcg.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+        (self.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
 
     /// `Generator.uniform(low, high)`: multiply, then add, as numpy's x86-64 wheels do.
