@@ -3,14 +3,14 @@
 //!
 //! ```text
 //! g ← g · min(1, max / (‖g‖ + 1e-6))                      over all weights together, where a greatest length is given
-//! v ← v + (1−β₂)(g² − v)
+//! s ← β₂ s + g²                                            so that v = (1−β₂) s: a factor less in every update
 //! Adam:     m ← m + (1−β₁)(g − m),   w ← w − α/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)
 //! RMSprop:  w ← w − α · g / (√v + ε)
 //! ```
 //!
 //! tch has both, but its C++ side keeps `m`, `v` and `t` to itself, so that a training could not be saved and gone on with. Here they
-//! are tensors with names, after PyTorch's: `optimizer.exp_avg.<weight>`, `optimizer.square_avg.<weight>`. Rounding differs from tch's
-//! in the last bits.
+//! are tensors with names: `optimizer.mean.<weight>` (`m`) and `optimizer.squares.<weight>` (`s`). Rounding differs from tch's in the
+//! last bits.
 
 use super::to_vec;
 use crate::checkpoint::Checkpoint;
@@ -22,9 +22,9 @@ use tch::{Tensor, nn};
 const EPSILON: f64 = 1e-8;
 /// Adam's decay of the gradient's mean.
 const BETA_1: f64 = 0.9;
-/// Adam's decay of the gradient's mean square.
+/// Adam's decay of the gradient's squares.
 const BETA_2: f64 = 0.999;
-/// RMSprop's decay of the gradient's mean square, as in Ha & Schmidhuber's reimplementation by Tallec et al. (2018); PyTorch's default
+/// RMSprop's decay of the gradient's squares, as in Ha & Schmidhuber's reimplementation by Tallec et al. (2018); PyTorch's default
 /// is 0.99.
 const ALPHA: f64 = 0.9;
 
@@ -60,8 +60,8 @@ struct Parameter {
     weight: Tensor,
     /// `m`; RMSprop has none.
     mean: Option<Tensor>,
-    /// `v`
-    square: Tensor,
+    /// `s`
+    squares: Tensor,
 }
 
 /// Moves the trainable variables of a store.
@@ -83,7 +83,7 @@ impl Optimizer {
         variables.sort_by(|(a, _), (b, _)| a.cmp(b));
         let parameter = |(name, weight): (String, Tensor)| {
             let zeros = || weight.detach().zeros_like();
-            Parameter { name, mean: (rule == Rule::Adam).then(zeros), square: zeros(), weight }
+            Parameter { name, mean: (rule == Rule::Adam).then(zeros), squares: zeros(), weight }
         };
         Self { rule, learning_rate, updates: 0, parameters: variables.into_iter().map(parameter).collect() }
     }
@@ -114,20 +114,20 @@ impl Optimizer {
                 Rule::RmsProp => (ALPHA, 1.0, self.learning_rate),
             };
             for (p, gradient) in self.parameters.iter_mut().zip(&gradients).filter(|(_, gradient)| gradient.defined()) {
-                // A new tensor: autograd may hand out one gradient for two weights, as it does for an LSTM's two biases.
+                // A new tensor: autograd may hand out one gradient for two weights.
                 let cut = (scale < 1.0).then(|| gradient.g_mul_scalar(scale));
                 let gradient = cut.as_ref().unwrap_or(gradient);
-                let mut scratch = gradient.square();
-                let _ = p.square.lerp_(&scratch, 1.0 - decay);
+                let _ = p.squares.g_mul_scalar_(decay);
+                let _ = p.squares.addcmul_(gradient, gradient);
                 if let Some(mean) = &mut p.mean {
                     let _ = mean.lerp_(gradient, 1.0 - BETA_1);
                 }
                 if step == 0.0 {
                     continue;
                 }
-                // −1/step is taken into the denominator: one pass over the weights less than scaling what is added.
-                let _ = p.square.sqrt_out(&scratch);
-                let _ = scratch.g_mul_scalar_(-1.0 / (step * correction));
+                // The step and s's factor are taken into the denominator: one pass over the weights less than scaling what is added.
+                let mut scratch = p.squares.sqrt();
+                let _ = scratch.g_mul_scalar_(-(1.0 - decay).sqrt() / (step * correction));
                 let _ = scratch.g_add_scalar_(-EPSILON / step);
                 let direction = p.mean.as_ref().unwrap_or(gradient);
                 let _ = p.weight.addcdiv_(direction, &scratch);
@@ -169,8 +169,8 @@ impl Optimizer {
     /// What is remembered, by name.
     fn memory(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.parameters.iter().flat_map(|p| {
-            let mean = p.mean.iter().map(|mean| (format!("optimizer.exp_avg.{}", p.name), mean));
-            mean.chain([(format!("optimizer.square_avg.{}", p.name), &p.square)])
+            let mean = p.mean.iter().map(|mean| (format!("optimizer.mean.{}", p.name), mean));
+            mean.chain([(format!("optimizer.squares.{}", p.name), &p.squares)])
         })
     }
 }

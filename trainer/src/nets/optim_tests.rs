@@ -93,17 +93,17 @@ fn the_first_step_is_known() {
     }
 }
 
-/// The LSTM's two biases get one and the same gradient tensor: cutting it in place would cut it twice.
+/// Autograd may hand out one gradient tensor for two weights, as it does here: cutting it in place would cut it twice.
 #[test]
 fn weights_that_share_a_gradient_are_cut_once() {
     let vs = nn::VarStore::new(Device::Cpu);
     let [a, b] = ["a", "b"].map(|name| vs.root().var_copy(name, &Tensor::from_slice(&[0.0_f32])));
-    // By RMSprop from rest every step is as long; its memory shows the gradient: v = 0.1 g².
+    // By RMSprop from rest every step is as long; its memory shows the gradient: s = g².
     let mut optimizer = Optimizer::new(&vs, Rule::RmsProp, 0.01);
     optimizer.backward_step(&((&a + &b) * 30.0).sum(Kind::Float), Some(1.0));
-    for (name, v) in optimizer.memory() {
-        let v = v.double_value(&[0]);
-        assert!((v - 0.05).abs() < 1e-6, "{name}: expected 0.1 · (1/√2)², found {v}");
+    for (name, s) in optimizer.memory() {
+        let s = s.double_value(&[0]);
+        assert!((s - 0.5).abs() < 1e-6, "{name}: expected (1/√2)², found {s}");
     }
 }
 
@@ -139,8 +139,8 @@ fn a_saved_state_goes_on_bit_for_bit() {
         let error = Optimizer::new(&b.vs, other, 1.0).load(&state).unwrap_err().to_string();
         assert_eq!(error, format!("s: metadata optimizer: expected {}, found {}", other.name(), rule.name()));
         let mut lacking = state.clone();
-        lacking.tensors.remove("optimizer.square_avg.b.bias");
+        lacking.tensors.remove("optimizer.squares.b.bias");
         let error = Optimizer::new(&b.vs, rule, 1.0).load(&lacking).unwrap_err().to_string();
-        assert_eq!(error, "s: tensor optimizer.square_avg.b.bias: expected shape [5], found no such tensor");
+        assert_eq!(error, "s: tensor optimizer.squares.b.bias: expected shape [5], found no such tensor");
     }
 }
