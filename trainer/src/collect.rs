@@ -9,6 +9,7 @@
 
 use crate::config::Config;
 use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::interrupt;
 use crate::progress::Progress;
 use crate::rollouts::{Episode, file_name, list};
 use crate::run_dir::{PARTIAL, RunDir, write_atomic};
@@ -65,7 +66,8 @@ struct Entry {
 /// set here.
 ///
 /// # Errors
-/// One line: an unknown environment, a folder with other contents, a file that cannot be written.
+/// One line: an unknown environment, a folder with other contents, a file that cannot be written. [`interrupt::Interrupted`], where
+/// somebody asked to stop: with the episodes that were finished in the folder.
 ///
 /// # Panics
 /// If a worker does: a lost worker must not look like a short run.
@@ -85,20 +87,25 @@ pub fn collect(config: &Config, run: &Path, progress: &Progress) -> Result<Summa
         // Enough to keep every worker busy, few enough that hardly any is thrown away at the end.
         let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
         let batch = (target - steps).div_ceil(mean_length).min(16 * pool.current_num_threads() as u64);
-        let batch: Vec<Entry> = pool.install(|| {
+        let batch: Vec<Option<Entry>> = pool.install(|| {
             let make = || AnyEnv::make(&config.env);
             (episodes..episodes + batch)
                 .into_par_iter()
                 .map_init(make, |env, index| {
+                    if interrupt::requested() {
+                        return Ok(None);
+                    }
                     if let Some(episode) = kept(&folder, &spec, config.seed, index) {
-                        return Ok(Entry { index, kept: true, episode });
+                        return Ok(Some(Entry { index, kept: true, episode }));
                     }
                     // The model was compiled above; a failure here is memory running out.
                     let env = env.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
-                    Ok(Entry { index, kept: false, episode: uniform_episode(env, config.seed, index) })
+                    Ok(Some(Entry { index, kept: false, episode: uniform_episode(env, config.seed, index) }))
                 })
                 .collect::<Result<_>>()
         })?;
+        // What was recorded before somebody asked to stop.
+        let batch: Vec<Entry> = batch.into_iter().map_while(|entry| entry).collect();
         // The shortest prefix that is enough; what lies past it never touches the disk.
         let (mut prefix, mut all_kept) = (0, true);
         for entry in &batch {
@@ -113,6 +120,9 @@ pub fn collect(config: &Config, run: &Path, progress: &Progress) -> Result<Summa
         let new = batch[..prefix].par_iter().filter(|entry| !entry.kept);
         pool.install(|| new.try_for_each(|entry| entry.episode.write(&folder.join(file_name(entry.index)))))?;
         episodes += prefix as u64;
+        if steps < target {
+            interrupt::check()?;
+        }
         if all_kept {
             progress.resume_at(steps.min(target));
         } else {

@@ -3,6 +3,7 @@
 //! Precedence, lowest first: the preset, the run folder's `config.toml`, `--config FILE`, each `--set key=value`. What is in force
 //! is written beside every result. An unknown key or a bad value is an error that names it.
 
+use crate::nets::optim::Rule;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -49,7 +50,9 @@ pub struct VaeConfig {
     pub epochs: usize,
     /// Observations in a batch.
     pub batch_size: usize,
-    /// Adam's step size.
+    /// `adam` (Kingma & Ba 2015) or `rmsprop` with α = 0.9, both as PyTorch computes them.
+    pub optimizer: Rule,
+    /// The optimiser's greatest step size; it falls to 0 on half a cosine.
     pub learning_rate: f64,
     /// Free bits: KL is charged only above `kl_tolerance · Z` nats per observation.
     pub kl_tolerance: f64,
@@ -79,7 +82,9 @@ pub struct MdnrnnConfig {
     pub batch_size: usize,
     /// Steps in a window. A window never crosses an episode's end.
     pub sequence_length: usize,
-    /// Adam's step size.
+    /// `adam` or `rmsprop`, as for V.
+    pub optimizer: Rule,
+    /// The optimiser's greatest step size; it falls to 0 on half a cosine.
     pub learning_rate: f64,
     /// Gradients are clipped to this Euclidean norm.
     pub grad_clip: f64,
@@ -170,6 +175,7 @@ impl Default for VaeConfig {
             hidden: [256, 128],
             epochs: 15,
             batch_size: 128,
+            optimizer: Rule::Adam,
             learning_rate: 1e-3,
             kl_tolerance: 0.5,
             kl_weight: 1.0,
@@ -189,6 +195,7 @@ impl Default for MdnrnnConfig {
             epochs: 15,
             batch_size: 16,
             sequence_length: 32,
+            optimizer: Rule::Adam,
             learning_rate: 3e-3,
             grad_clip: 1.0,
             reward_weight: 0.1,
@@ -435,11 +442,12 @@ mod tests {
 
     #[test]
     fn overrides_win_and_leave_the_rest() {
-        let set = ["vae.epochs=3".into(), "controller.squash=tanh".into(), "vae.learning_rate=1".into()];
+        let set =
+            ["vae.epochs=3", "controller.squash=tanh", "vae.learning_rate=1", "mdnrnn.optimizer=rmsprop"].map(String::from);
         let config = Config::default().overlay("x", "[vae]\nlatent = 64\n", &set).unwrap();
         assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
         assert_eq!(config.controller.squash, Squash::Tanh);
-        assert_eq!(config.mdnrnn, MdnrnnConfig::default());
+        assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, ..MdnrnnConfig::default() });
     }
 
     /// CartPole pays 1 a step: with Humanoid's 4 taken off, evolution would learn to drop the pole.
@@ -481,6 +489,7 @@ mod tests {
             ("", vec!["mdnrnn.hiden=3"], "mdnrnn.hiden"),
             ("", vec!["mdnrnn.hidden"], "key=value"),
             ("", vec!["controller.squash=relu"], "relu"),
+            ("", vec!["vae.optimizer=sgd"], "sgd"),
             ("[vae", vec![], "test.toml"),
         ] {
             let error = error(text, &set);

@@ -8,8 +8,10 @@ use dreamstep::checkpoint::{Checkpoint, meta};
 use dreamstep::config::{Config, Preset};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
+use dreamstep::interrupt::{self, Interrupted};
 use dreamstep::play::Arena;
 use dreamstep::progress::Progress;
+use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::rollouts;
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, Split, StageInput};
@@ -34,16 +36,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Record episodes of the random policy into RUN/rollouts (an interrupted collection is completed)
+    /// Record episodes of the random policy into RUN/rollouts (an interrupted collection goes on where it was)
     Collect(RunArgs),
-    /// Train the networks and the controller on what was recorded
+    /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
     Train {
         #[command(flatten)]
         run: RunArgs,
         /// What to train; `all` is vae, then mdnrnn, then controller
         #[arg(long, value_enum, default_value_t = Stage::All)]
         stage: Stage,
-        /// Train again where a result exists
+        /// Train anew where a result exists, or a training was interrupted
         #[arg(long)]
         force: bool,
     },
@@ -168,8 +170,11 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Collect(args) => collect_stage(&args),
-        Command::Train { run, stage, force } => train_stages(&run, stage, force),
+        Command::Collect(args) => resumable(&args.run, "collect", || collect_stage(&args)),
+        Command::Train { run, stage, force } => {
+            let command = format!("train --stage {}", stage.name());
+            resumable(&run.run, &command, || train_stages(&run, stage, force))
+        }
         Command::Pack { run, agent, precision, out, episodes, seed, threads, json } => {
             let comparison = Comparison { episodes: episodes as usize, seed, threads, json };
             pack_stage(&run, agent, precision, out, &comparison)
@@ -182,9 +187,41 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("interrupted; {error}");
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a stage that can be gone on with. Where somebody asked to stop, the error says by which command: the settings are on record in
+/// the run, and so is what `--force` was for.
+fn resumable(run: &Path, command: &str, stage: impl FnOnce() -> Result<()>) -> Result<()> {
+    interrupt::listen()?;
+    stage().map_err(|error| match error.is::<Interrupted>() {
+        true => error.context(format!("to go on: dreamstep {command} --run {}", shell_word(&run.display().to_string()))),
+        false => error,
+    })
+}
+
+/// `text` as a shell reads it back.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+impl Stage {
+    /// As the command line spells it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Vae => "vae",
+            Self::Mdnrnn => "mdnrnn",
+            Self::Controller => "controller",
+            Self::All => "all",
         }
     }
 }
@@ -250,8 +287,19 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         config.collect.steps
     );
     let wants = |one| stage == one || stage == Stage::All;
-    let makes_vae = makes(&run.vae(), wants(Stage::Vae), &config, &["controller", "mdnrnn"], force)?;
-    let makes_mdnrnn = makes(&run.mdnrnn(), wants(Stage::Mdnrnn), &config, &["controller"], force)?;
+    let under_way = |network, anew: bool| match anew {
+        true => Ok(None),
+        false => resume::under_way(network, &config, &run, &episodes),
+    };
+    let vae_under_way = if wants(Stage::Vae) { under_way(Network::Vae, force)? } else { None };
+    let makes_vae = makes(Network::Vae, &run.vae(), wants(Stage::Vae), &config, force, vae_under_way.is_some())?;
+    // What `--force` was for: the command that goes on has to do it.
+    let force_mdnrnn = force || vae_under_way.is_some_and(|training| training.forces_later);
+    let goes_on = wants(Stage::Mdnrnn) && !makes_vae && run.vae().exists();
+    let mdnrnn_under_way = if goes_on { under_way(Network::Mdnrnn, force_mdnrnn)? } else { None };
+    let makes_mdnrnn =
+        makes(Network::Mdnrnn, &run.mdnrnn(), wants(Stage::Mdnrnn), &config, force_mdnrnn, mdnrnn_under_way.is_some())?;
+    let force_controller = force_mdnrnn || mdnrnn_under_way.is_some_and(|training| training.forces_later);
     if makes_mdnrnn && !makes_vae {
         pack::expect(&run.vae(), "vae")?;
     }
@@ -260,45 +308,59 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
-    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force && train_controller::is_finished(&config, &run)?);
+    let is_finished =
+        || Ok::<_, anyhow::Error>(networks_stay && !force_controller && train_controller::is_finished(&config, &run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;
     if makes_controller && networks_stay {
-        train_controller::check(&config, &run, force)?;
+        train_controller::check(&config, &run, force_controller)?;
+    }
+    for (network, training) in [(Network::Vae, vae_under_way), (Network::Mdnrnn, mdnrnn_under_way)] {
+        if let Some(training) = training {
+            println!("{}: goes on after epoch {}", run.training(network.name()).display(), training.epoch);
+        }
     }
     put_on_record(&config, &run)?;
     let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
-    let networks = |label: &str, epochs: usize, train: &dyn Fn(&StageInput<'_>) -> Result<String>| -> Result<()> {
-        let bar = Progress::new(label, epochs as u64, "epochs");
-        let report = |record: &EpochRecord| {
-            bar.set(record.epoch as u64);
-            bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
+    let networks =
+        |network: Network, epochs: usize, done: usize, force: bool, train: &dyn Fn(&StageInput<'_>) -> Result<String>| {
+            let label = network.name();
+            let bar = Progress::new(label, epochs as u64, "epochs");
+            bar.resume_at(done as u64);
+            let report = |record: &EpochRecord| {
+                bar.set(record.epoch as u64);
+                bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
+            };
+            let input = StageInput {
+                config: &config,
+                episodes: &episodes,
+                action_mid: &action_mid,
+                action_half: &action_half,
+                run: &run,
+                device: tch::Device::Cpu,
+                force,
+                forces_later: force && stage == Stage::All,
+                progress: &report,
+            };
+            let figures = train(&input)?;
+            drop(bar);
+            println!("{label}: {figures}");
+            Ok::<_, anyhow::Error>(())
         };
-        let input = StageInput {
-            config: &config,
-            episodes: &episodes,
-            action_mid: &action_mid,
-            action_half: &action_half,
-            run: &run,
-            device: tch::Device::Cpu,
-            progress: &report,
-        };
-        let figures = train(&input)?;
-        drop(bar);
-        println!("{label}: {figures}");
-        Ok(())
-    };
+    let epoch = |training: Option<UnderWay>| training.map_or(0, |training| training.epoch);
     if makes_vae {
-        networks("vae", config.vae.epochs, &|input| Ok(train_vae::train_vae(input)?.to_string()))?;
+        let train = |input: &StageInput<'_>| Ok(train_vae::train_vae(input)?.to_string());
+        networks(Network::Vae, config.vae.epochs, epoch(vae_under_way), force, &train)?;
     }
     if makes_mdnrnn {
-        networks("mdnrnn", config.mdnrnn.epochs, &|input| Ok(train_mdnrnn::train_mdnrnn(input)?.to_string()))?;
+        let train = |input: &StageInput<'_>| Ok(train_mdnrnn::train_mdnrnn(input)?.to_string());
+        networks(Network::Mdnrnn, config.mdnrnn.epochs, epoch(mdnrnn_under_way), force_mdnrnn, &train)?;
     }
     if wants(Stage::Controller) && !makes_controller {
         println!("{}: kept (--force evolves it anew)", run.controller().display());
     }
     if makes_controller {
         let bar = Progress::new("controller", config.controller.steps, "steps");
-        let summary = train_controller::train(&config, &run, &episodes, force, &bar)?;
+        let summary = train_controller::train(&config, &run, &episodes, force_controller, &bar)?;
         drop(bar);
         println!(
             "controller: {} generations, {} steps, return on the validation episodes {:.1}",
@@ -308,16 +370,16 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether a stage has to run: it is wanted, and its result is not there yet or `force`d anew. A result that stays must have been
-/// made with the values in force, so that `config.toml` never stands beside one that it does not describe. `later` names the
-/// sections that the stage does not read.
-fn makes(path: &Path, wanted: bool, config: &Config, later: &[&str], force: bool) -> Result<bool> {
-    if !path.exists() || wanted && force {
+/// Whether a network has to be trained: it is wanted, and its result is not there yet, or is `force`d anew, or its training is under
+/// way. A result that stays must have been made with the values in force, so that `config.toml` never stands beside one that it does not
+/// describe.
+fn makes(network: Network, path: &Path, wanted: bool, config: &Config, force: bool, under_way: bool) -> Result<bool> {
+    if !path.exists() || wanted && (force || under_way) {
         return Ok(wanted);
     }
     let result = Checkpoint::read(path)?;
     let recorded = result.metadata.get(meta::CONFIG).map(String::as_str).unwrap_or_default();
-    if let Some((key, then, now)) = config.first_difference(recorded, later)? {
+    if let Some((key, then, now)) = config.first_difference(recorded, network.unread())? {
         bail!("{}: made with {key} = {then}, expected {now} as asked for; --force trains it again", path.display());
     }
     if wanted {

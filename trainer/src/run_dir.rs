@@ -64,6 +64,12 @@ impl RunDir {
         self.root.join("evolution.safetensors")
     }
 
+    /// The state of a training of `network` that is under way.
+    #[must_use]
+    pub fn training(&self, network: &str) -> PathBuf {
+        self.root.join(format!("{network}.training.safetensors"))
+    }
+
     /// What the robot gets: everything in one file.
     #[must_use]
     pub fn agent(&self) -> PathBuf {

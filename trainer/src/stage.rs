@@ -15,7 +15,7 @@ use std::io::Write;
 use tch::{Device, Tensor};
 
 /// What a stage is given. Its result is a pure function of `config`, `episodes` and the action range: a stage that was killed
-/// starts over and, on one machine with one thread count, writes the same bytes.
+/// goes on from its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
 pub struct StageInput<'a> {
     /// Every value in force.
     pub config: &'a Config,
@@ -29,6 +29,10 @@ pub struct StageInput<'a> {
     pub run: &'a RunDir,
     /// Where libtorch computes.
     pub device: Device,
+    /// Start anew where a state could be gone on from.
+    pub force: bool,
+    /// The stages after this one are to be made anew, too: put down in the state, for the command that goes on from it.
+    pub forces_later: bool,
     /// Called after each epoch.
     pub progress: &'a dyn Fn(&EpochRecord),
 }
@@ -123,13 +127,17 @@ pub fn check_episodes(episodes: &[Episode], actions: usize) -> Result<()> {
 /// # Errors
 /// One line naming the file.
 pub fn append_metrics(run: &RunDir, record: &impl Serialize) -> Result<()> {
+    append_line(run, &(serde_json::to_string(record)? + "\n"))
+}
+
+/// Appends `line`, with its end, to the run's `metrics.jsonl`.
+///
+/// # Errors
+/// One line naming the file.
+pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     let path = run.metrics();
-    let write = || -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        // One write, so that two lines never mix; a kill can still cut the last one short.
-        std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(&line)
-    };
+    // One write, so that two lines never mix; a kill can still cut the last one short.
+    let write = || std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes());
     write().with_context(|| format!("{}: cannot append", path.display()))
 }
 

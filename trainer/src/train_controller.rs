@@ -8,12 +8,13 @@
 //! 4. All candidates of a generation meet the same episodes. Now and then the mean of the search distribution plays a fixed set
 //!    of validation episodes; the best of these means is the result.
 //!
-//! The state is saved every few generations and a run that was killed goes on from there: every random number is named, so it
-//! ends in the same bytes as one that was not. Neither depends on the number of threads.
+//! The state is saved every few generations, and when somebody asks to stop, and a run that was killed goes on from there: every random
+//! number is named, so it ends in the same bytes as one that was not. Neither depends on the number of threads.
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, ControllerConfig};
 use crate::evolve::pgpe::{Pgpe, Settings};
+use crate::interrupt::{self, Interrupted};
 use crate::pack::{Ingredients, base_agent};
 use crate::play::{Arena, Estimate, Policy};
 use crate::progress::Progress;
@@ -53,7 +54,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// One line: an ingredient is missing or does not fit, a saved state is of another configuration (`force` replaces it), or an
-/// episode failed.
+/// episode failed. [`Interrupted`], where somebody asked to stop: after the generation that was under way, and saved.
 pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], force: bool, progress: &Progress) -> Result<Summary> {
     let ingredients = Ingredients::read(run)?;
     let base = base_agent(&ingredients, config)?;
@@ -67,6 +68,10 @@ pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], force: bool, p
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     while search.steps < controller.steps {
+        if interrupt::requested() {
+            search.save(run, config)?;
+            return Err(Interrupted.into());
+        }
         search.steps += generation(&mut search.pgpe, config, &model, &features, &arena)?.steps;
         let finished = search.steps >= controller.steps;
         if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {

@@ -17,13 +17,16 @@
 //! 0.10 against 0.12 of the variance, ridge 0.17); training on samples, drawn anew each epoch, keeps the reward from overfitting
 //! (R² 0.55 against 0.45) and leaves a dream fewer gaps to exploit. Samples, as in the paper, are the default.
 
-use crate::checkpoint::{Checkpoint, meta};
+use crate::checkpoint::meta;
 use crate::config::MdnrnnConfig;
+use crate::interrupt;
 use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
-use crate::nets::{self, indices, matrix, normals, to_vec};
+use crate::nets::optim::Optimizer;
+use crate::nets::{indices, matrix, normals, to_vec};
+use crate::resume::{Network, Training};
 use crate::rollouts::Episode;
 use crate::run_dir::digest;
-use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance};
+use crate::stage::{EpochRecord, Split, StageInput, check_episodes, cosine, provenance};
 use crate::stats::{Ridge, auroc, normalised_mse};
 use crate::train_vae::TrainedVae;
 use anyhow::{Context, Result, ensure};
@@ -33,7 +36,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tch::{Device, Kind, Reduction, Tensor, nn, nn::OptimizerConfig};
+use tch::{Device, Kind, Reduction, Tensor, nn};
 
 /// Windows evaluated at a time where no gradient is kept.
 const EVAL_WINDOWS: usize = 256;
@@ -80,10 +83,12 @@ impl std::fmt::Display for MdnrnnFigures {
     }
 }
 
-/// Trains M and writes the run's `mdnrnn.safetensors`. The run holds V already.
+/// Trains M and writes the run's `mdnrnn.safetensors`; goes on from the state of a training that was killed ([`crate::resume`]). The run
+/// holds V already.
 ///
 /// # Errors
-/// V is missing or does not fit, the data is unusable, the loss stops being finite, or a file cannot be written.
+/// V is missing or does not fit, the data is unusable, a state is damaged or of another training, the loss stops being finite, or a file
+/// cannot be written. [`interrupt::Interrupted`], where somebody asked to stop.
 pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     let config = &input.config.mdnrnn;
     let rng = Philox::new(input.config.seed);
@@ -116,7 +121,6 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         log_sigma_min: config.log_sigma_min,
     };
     let model = MdnRnn::new(&vs.root(), shape, rng);
-    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
     let noise = |epoch: usize, table: &Table| {
         let rows = table.mean.size()[0] as usize;
         let latent = vae.shape.latent;
@@ -130,8 +134,9 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     // ---- epochs
     let steps: usize = train.windows.iter().map(|w| w.len).sum();
     let updates = train.windows.len().div_ceil(config.batch_size);
-    let mut best: Option<(f64, usize, Checkpoint)> = None;
-    for epoch in 1..=config.epochs {
+    let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);
+    let mut training = Training::start(Network::Mdnrnn, input, &vs, optimizer)?;
+    for epoch in training.next_epoch()..=config.epochs {
         let start = Instant::now();
         let z = train.latents(noise(epoch, &train)); // [R, Z], drawn anew each epoch
         let states = tch::no_grad(|| train.stored_states(&model, &z));
@@ -139,44 +144,31 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         rng.shuffle(Stream::MdnrnnOrder, epoch as u64, &mut order);
         let mut sums = Sums::default();
         for (i, windows) in order.chunks(config.batch_size).enumerate() {
+            interrupt::check()?;
             let batch = train.batch(windows, &z, &states);
-            adam.set_lr(cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates));
-            let loss = objective.update(&model, &mut adam, &batch);
+            let rate = cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates);
+            training.optimizer.set_learning_rate(rate);
+            let loss = objective.update(&model, &mut training.optimizer, &batch);
             sums.add(&batch, &loss);
         }
         let train_loss = sums.means();
-        let found = train_loss["loss"];
-        ensure!(
-            found.is_finite(),
-            "mdnrnn: epoch {epoch}: expected a finite loss, found {found}; lower mdnrnn.learning_rate"
-        );
-
         let mut sums = Sums::default();
         tch::no_grad(|| validation.evaluate(&model, &z_val, |p, batch| sums.add(batch, &objective.loss(p, batch))));
-        let validation_loss = sums.means();
-        let loss = validation_loss["loss"];
-        let improved = loss.is_finite() && best.as_ref().is_none_or(|(b, ..)| loss < *b);
-        if improved {
-            best = Some((loss, epoch, Checkpoint { tensors: nets::export(&vs)?, ..Checkpoint::default() }));
-        }
         let seconds = start.elapsed().as_secs_f64();
-        let record = EpochRecord {
-            stage: "mdnrnn",
+        training.finish_epoch(EpochRecord {
+            stage: Network::Mdnrnn.name(),
             epoch,
             epochs: config.epochs,
             train: train_loss,
-            validation: validation_loss,
-            best: improved,
+            validation: sums.means(),
+            best: false,
             seconds,
             items_per_s: steps as f64 / seconds,
-        };
-        append_metrics(input.run, &record)?;
-        (input.progress)(&record);
+        })?;
     }
 
     // ---- the best epoch's weights, measured against the linear model
-    let (loss, best_epoch, weights) = best.context("mdnrnn: expected a finite validation loss, found none")?;
-    nets::import(&vs, &weights)?;
+    let (best_epoch, loss, weights) = training.best()?;
     let baseline = Baseline::fit(&train, &validation)?;
     let mut figures = baseline.compare(&model, &validation, reward_offset)?;
     (figures.loss, figures.best_epoch) = (loss, best_epoch);
@@ -198,7 +190,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
 
     let mut checkpoint = provenance("mdnrnn", input, &split);
     checkpoint.set_meta(&format!("{}vae", meta::UPSTREAM), digest(&input.run.vae())?);
-    checkpoint.tensors = weights.tensors;
+    checkpoint.tensors = weights;
     let dims = [
         (metadata::DIM_ACTION, input.action_mid.len()),
         (metadata::DIM_LATENT, vae.shape.latent),
@@ -225,6 +217,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         }
     }
     checkpoint.write(&input.run.mdnrnn())?;
+    training.finish()?;
     Ok(figures)
 }
 
@@ -466,12 +459,12 @@ impl Objective {
         Loss { total, nll, reward, terminal }
     }
 
-    /// One update of `model`'s weights: the loss of `batch`, its gradient, cut to its greatest length, and Adam's step. Returns the loss
-    /// before the step.
-    pub fn update(&self, model: &MdnRnn, adam: &mut nn::Optimizer, batch: &Batch) -> Loss {
+    /// One update of `model`'s weights: the loss of `batch`, its gradient, cut to its greatest length, and the optimiser's step. Returns
+    /// the loss before the step.
+    pub fn update(&self, model: &MdnRnn, optimizer: &mut Optimizer, batch: &Batch) -> Loss {
         let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
         let loss = self.loss(&model.predict(&hidden), batch);
-        adam.backward_step_clip_norm(&loss.total, self.grad_clip);
+        optimizer.backward_step(&loss.total, Some(self.grad_clip));
         loss
     }
 }

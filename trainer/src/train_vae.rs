@@ -4,17 +4,20 @@
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::VaeConfig;
+use crate::interrupt;
+use crate::nets::optim::Optimizer;
 use crate::nets::vae::{Vae, VaeLoss, VaeShape};
 use crate::nets::{self, indices, matrix, normals};
-use crate::stage::{EpochRecord, Split, StageInput, append_metrics, check_episodes, cosine, provenance, whiten};
+use crate::resume::{Network, Training};
+use crate::stage::{EpochRecord, Split, StageInput, check_episodes, cosine, provenance, whiten};
 use crate::stats::Normalizer;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
-use tch::{Device, Tensor, nn, nn::OptimizerConfig};
+use tch::{Device, Tensor, nn};
 
 /// Rows encoded at a time where no gradient is kept.
 const EVAL_BATCH: i64 = 4096;
@@ -46,10 +49,11 @@ impl std::fmt::Display for VaeFigures {
     }
 }
 
-/// Trains V and writes the run's `vae.safetensors`.
+/// Trains V and writes the run's `vae.safetensors`; goes on from the state of a training that was killed ([`crate::resume`]).
 ///
 /// # Errors
-/// The data is unusable, the loss stops being finite, or a file cannot be written.
+/// The data is unusable, a state is damaged or of another training, the loss stops being finite, or a file cannot be written.
+/// [`interrupt::Interrupted`], where somebody asked to stop.
 pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let config = &input.config.vae;
     let rng = Philox::new(input.config.seed);
@@ -72,7 +76,6 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let shape =
         VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
     let vae = Vae::new(&vs.root(), shape, &alive, rng);
-    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
     let noise = |epoch: usize, rows: usize| {
         matrix(&normals(rng, Stream::VaeNoise, epoch as u64, rows * config.latent), config.latent, input.device)
     };
@@ -81,35 +84,28 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
 
     // ---- epochs
     let updates = n.div_ceil(config.batch_size);
-    let mut best: Option<(VaeFigures, Checkpoint)> = None;
-    for epoch in 1..=config.epochs {
+    let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);
+    let mut training = Training::start(Network::Vae, input, &vs, optimizer)?;
+    for epoch in training.next_epoch()..=config.epochs {
         let start = Instant::now();
         let mut order: Vec<i64> = (0..n as i64).collect();
         rng.shuffle(Stream::VaeOrder, epoch as u64, &mut order);
         let noise = noise(epoch, n); // [N, Z]
         let mut sums = Sums::default();
         for (i, batch) in order.chunks(config.batch_size).enumerate() {
+            interrupt::check()?;
             let rows = indices(batch, input.device);
-            adam.set_lr(cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates));
-            let loss = update(&vae, &mut adam, config, &x.index_select(0, &rows), &noise.index_select(0, &rows));
+            let rate = cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates);
+            training.optimizer.set_learning_rate(rate);
+            let [x, noise] = [&x, &noise].map(|all| all.index_select(0, &rows));
+            let loss = update(&vae, &mut training.optimizer, config, &x, &noise);
             sums.add(batch.len(), [&loss.total, &loss.reconstruction, &loss.kl]);
         }
         let train = sums.means();
-        ensure!(
-            train[0].is_finite(),
-            "vae: epoch {epoch}: expected a finite loss, found {}; lower vae.learning_rate",
-            train[0]
-        );
-
-        let mut figures = tch::no_grad(|| evaluate(&vae, config, &x_val, &noise_val));
-        figures.best_epoch = epoch;
-        let improved = figures.loss.is_finite() && best.as_ref().is_none_or(|(b, _)| figures.loss < b.loss);
-        if improved {
-            best = Some((figures, Checkpoint { tensors: nets::export(&vs)?, ..Checkpoint::default() }));
-        }
+        let figures = tch::no_grad(|| evaluate(&vae, config, &x_val, &noise_val));
         let seconds = start.elapsed().as_secs_f64();
-        let record = EpochRecord {
-            stage: "vae",
+        training.finish_epoch(EpochRecord {
+            stage: Network::Vae.name(),
             epoch,
             epochs: config.epochs,
             train: [("loss", train[0]), ("reconstruction", train[1]), ("kl", train[2])].into(),
@@ -120,18 +116,18 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
                 ("nmse", figures.nmse),
             ]
             .into(),
-            best: improved,
+            best: false,
             seconds,
             items_per_s: n as f64 / seconds,
-        };
-        append_metrics(input.run, &record)?;
-        (input.progress)(&record);
+        })?;
     }
 
     // ---- the best epoch's weights, and where they come from
-    let (figures, weights) = best.ok_or_else(|| anyhow::anyhow!("vae: expected a finite validation loss, found none"))?;
+    let (best_epoch, _, weights) = training.best()?;
+    // The figures that its epoch had, to the bit.
+    let figures = VaeFigures { best_epoch, ..tch::no_grad(|| evaluate(&vae, config, &x_val, &noise_val)) };
     let mut checkpoint = provenance("vae", input, &split);
-    checkpoint.tensors = weights.tensors;
+    checkpoint.tensors = weights;
     checkpoint.insert(names::NORMALIZER_MEAN, &[alive.len()], normalizer.mean.to_vec());
     checkpoint.insert(names::NORMALIZER_INV_STD, &[alive.len()], normalizer.inv_std.to_vec());
     checkpoint.set_meta(metadata::DIM_OBS, alive.len());
@@ -149,14 +145,15 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     }
     checkpoint.set_meta(&format!("{}active_latents", meta::VALIDATION), figures.active_latents);
     checkpoint.write(&input.run.vae())?;
+    training.finish()?;
     Ok(figures)
 }
 
 /// One update of V's weights: the loss of whitened observations `x` `[B, O]` with standard normal `noise` `[B, Z]`, its gradient, and
-/// Adam's step. Returns the loss before the step.
-pub fn update(vae: &Vae, adam: &mut nn::Optimizer, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
+/// the optimiser's step. Returns the loss before the step.
+pub fn update(vae: &Vae, optimizer: &mut Optimizer, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
     let loss = loss(vae, config, x, noise);
-    adam.backward_step(&loss.total);
+    optimizer.backward_step(&loss.total, None);
     loss
 }
 

@@ -2,9 +2,10 @@
 //! moments and in the middle of writing a file, and then run to its end.
 //!
 //! Contract: at any moment every file under a result's name is whole; what carries the name of an unfinished file is no
-//! result; and the run that was killed ends in the same bytes as the one that was not. `collect` and the controller go on
-//! from where they were, V and M start over. Only `metrics.jsonl`, the log, may differ: it has a line for everything that
-//! was tried.
+//! result; and the run that was killed goes on from where it was and ends in the same bytes as the one that was not. Only
+//! `metrics.jsonl`, the log, may differ: in the times it tells, and in what evolution tried twice. An epoch of V and M has one line.
+//!
+//! The same of a stage that is asked to stop, by Ctrl-C or SIGTERM, and gone on with by the command that it prints.
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::config::Config;
@@ -15,40 +16,56 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SEED: u64 = 20;
 /// Kills of each stage: a third at a random moment, a third at the sight of a new file, a third in the middle of a write.
 const KILLS: u32 = 6;
 
-const SETTINGS: [&str; 8] = [
+/// Of V and of M.
+const EPOCHS: u64 = 12;
+
+const SETTINGS: [&str; 9] = [
     "collect.steps=1500",
-    "vae.epochs=3",
+    "vae.epochs=12",
     "vae.hidden=[64,32]",
-    "mdnrnn.epochs=3",
+    "mdnrnn.epochs=12",
+    "mdnrnn.optimizer=rmsprop",
     "mdnrnn.hidden=16",
     "controller.steps=2500",
     "controller.directions=2",
     "controller.max_episode_steps=20",
 ];
 
-/// A stage: its command, its results (a folder's name ends in a slash, and the last to be written comes first), and how
-/// many files it writes, or enough of them to choose from.
+/// A stage: its command, its results (a folder's name ends in a slash, and the last to be written comes first), how many files it
+/// writes, or enough of them to choose from, and the state that it saves, with the key under which that says how old it is.
 struct Stage {
     args: &'static [&'static str],
     results: &'static [&'static str],
     writes: u32,
+    state: Option<(&'static str, &'static str)>,
 }
 
 const STAGES: [Stage; 4] = [
-    Stage { args: &["collect"], results: &["config.toml", "rollouts/"], writes: 12 },
-    Stage { args: &["train", "--stage", "vae"], results: &["vae.safetensors"], writes: 2 },
-    Stage { args: &["train", "--stage", "mdnrnn"], results: &["mdnrnn.safetensors"], writes: 2 },
+    Stage { args: &["collect"], results: &["config.toml", "rollouts/"], writes: 12, state: None },
+    Stage {
+        args: &["train", "--stage", "vae"],
+        results: &["vae.safetensors"],
+        writes: EPOCHS as u32,
+        state: Some(("vae.training.safetensors", "training.epoch")),
+    },
+    Stage {
+        args: &["train", "--stage", "mdnrnn"],
+        results: &["mdnrnn.safetensors"],
+        writes: EPOCHS as u32,
+        state: Some(("mdnrnn.training.safetensors", "training.epoch")),
+    },
     Stage {
         args: &["train", "--stage", "controller"],
         results: &["controller.safetensors", "evolution.safetensors"],
         writes: 4,
+        state: Some(("evolution.safetensors", "validation.generation")),
     },
 ];
 
@@ -66,9 +83,11 @@ fn command(stage: &Stage, run: &Path, limit: Option<u64>) -> Command {
     command
 }
 
-fn complete(stage: &Stage, run: &Path, what: &str) {
-    let output = command(stage, run, None).output().unwrap();
+/// Runs the stage to its end. Returns what it says.
+fn complete(stage: &Stage, run: &Path, what: &str) -> String {
+    let output = command(stage, run, None).stdout(Stdio::piped()).output().unwrap();
     assert!(output.status.success(), "{what}: {:?}: {}", stage.args, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn is_partial(path: &Path) -> bool {
@@ -92,7 +111,9 @@ fn check(run: &Path, whole: &Path, what: &str) {
         let bytes = fs::read(&path).unwrap();
         let same = || assert!(bytes == fs::read(whole.join(&name)).unwrap(), "{what}: {name} is not what it should be");
         match name.as_str() {
-            "evolution.safetensors" => drop(Checkpoint::read(&path).unwrap_or_else(|e| panic!("{what}: {e:#}"))),
+            "evolution.safetensors" | "vae.training.safetensors" | "mdnrnn.training.safetensors" => {
+                drop(Checkpoint::read(&path).unwrap_or_else(|e| panic!("{what}: {e:#}")))
+            }
             "metrics.jsonl" => {
                 for line in String::from_utf8(bytes).unwrap().lines() {
                     serde_json::from_str::<serde_json::Value>(line)
@@ -117,16 +138,44 @@ fn check(run: &Path, whole: &Path, what: &str) {
     }
 }
 
-/// Generations that the saved evolution has behind it.
-fn generation(run: &Path) -> u64 {
-    let path = run.join("evolution.safetensors");
-    if !path.exists() {
-        return 0;
+/// Epochs or generations that the saved state has behind it.
+fn reached(stage: &Stage, run: &Path) -> u64 {
+    let Some((name, key)) = stage.state else { return 0 };
+    // It may go while it is looked at: then the stage has finished.
+    let Ok(bytes) = fs::read(run.join(name)) else { return 0 };
+    Checkpoint::from_bytes(name, &bytes).unwrap().meta(key).unwrap()
+}
+
+/// The lines that `stage` wrote to the log.
+fn log(stage: &Stage, run: &Path) -> Vec<String> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let name = format!("\"stage\":\"{}\"", stage.args.last().unwrap());
+    text.lines().filter(|line| line.contains(&name)).map(String::from).collect()
+}
+
+/// Every epoch of every training of V or M has one line, in order, and the last training's figures are the uninterrupted one's.
+fn check_log(stage: &Stage, run: &Path, whole: &Path, what: &str) {
+    let record = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let [found, expected] = [run, whole].map(|run| log(stage, run).iter().map(record).collect::<Vec<_>>());
+    let epochs = (1..=EPOCHS).cycle().take(found.len());
+    assert!(found.iter().map(|record| record["epoch"].as_u64().unwrap()).eq(epochs), "{what}: {found:#?}");
+    assert!(found.len() >= expected.len() && expected.len() == EPOCHS as usize, "{what}: {} lines", found.len());
+    for (found, expected) in found[found.len() - expected.len()..].iter().zip(&expected) {
+        for key in ["epochs", "train", "validation", "best"] {
+            assert_eq!(found[key], expected[key], "{what}: epoch {}", expected["epoch"]);
+        }
     }
-    let saved = Checkpoint::read(&path).unwrap();
-    let (_, value) =
-        saved.metadata.iter().find(|(key, _)| key.ends_with("generation")).expect("the state says how old it is");
-    value.parse().unwrap()
+}
+
+/// Starts the stage and waits until its state is `age` old. Returns the process, and whether it still runs.
+fn run_until(command: &mut Command, stage: &Stage, run: &Path, age: u64) -> (Child, bool) {
+    let mut child = command.spawn().unwrap();
+    while reached(stage, run) < age {
+        if child.try_wait().unwrap().is_some() {
+            return (child, false);
+        }
+    }
+    (child, true)
 }
 
 /// Copies the files that `wanted` says to.
@@ -199,8 +248,9 @@ fn every_stage_survives_being_killed() {
             let what = format!("seed {SEED}, {:?}, kill {number}", stage.args);
             let met_it_running = kill(stage, &run, duration, largest, rng, number);
             check(&run, &whole, &what);
-            let reached = generation(&run);
-            assert!(reached >= furthest, "{what}: evolution fell back from generation {furthest} to {reached}");
+            let finished = run.join(stage.results[0]).exists();
+            let reached = reached(stage, &run);
+            assert!(s == 0 || finished || reached >= furthest, "{what}: fell back from {furthest} to {reached}");
             (number, killed, furthest) = (number + 1, killed + u32::from(met_it_running), reached);
             if !met_it_running || s > 0 && run.join(stage.results[0]).exists() {
                 // It had finished: once more from the start.
@@ -212,6 +262,19 @@ fn every_stage_survives_being_killed() {
         assert!(killed >= 2, "seed {SEED}, {:?}: {killed} of {number} kills met a running process", stage.args);
         left_behind += files(&run, true).len();
 
+        // V and M once more in the middle, so that there is something to go on with, and where that is can be told.
+        let is_network = s == 1 || s == 2;
+        while is_network && reached(stage, &run) < EPOCHS / 2 {
+            let (mut child, _) = run_until(command(stage, &run, None).stderr(Stdio::null()), stage, &run, EPOCHS / 2);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            if run.join(stage.results[0]).exists() {
+                let results = files(&run, false).into_iter().filter(|(name, _)| is_result(name));
+                results.for_each(|(_, path)| fs::remove_file(path).unwrap());
+            }
+        }
+        let (going_on_after, log_before) = (reached(stage, &run), log(stage, &run));
+
         // Whatever a kill may leave: half of each result under an unfinished file's name, beside it.
         for (name, path) in files(&whole, false).into_iter().filter(|(name, _)| is_result(name)) {
             let bytes = fs::read(path).unwrap();
@@ -219,7 +282,14 @@ fn every_stage_survives_being_killed() {
             fs::create_dir_all(run.join(parent)).unwrap();
             fs::write(run.join(parent).join(format!("{PARTIAL}{name}")), &bytes[..bytes.len() / 2]).unwrap();
         }
-        complete(stage, &run, &format!("seed {SEED}, after {killed} kills"));
+        let said = complete(stage, &run, &format!("seed {SEED}, after {killed} kills"));
+        if is_network {
+            let line = format!("goes on after epoch {going_on_after}\n");
+            assert!(said.contains(&line), "seed {SEED}, {:?}: expected `{line}`, found {said}", stage.args);
+            // Lines tell how long an epoch took: what is unchanged was not done again.
+            assert_eq!(log(stage, &run)[..log_before.len()], log_before, "seed {SEED}, {:?}", stage.args);
+            check_log(stage, &run, &whole, &format!("seed {SEED}, {:?}", stage.args));
+        }
         check(&run, &whole, &format!("seed {SEED}, after {killed} kills and a whole run"));
         let names = |run: &Path| files(run, false).into_keys().collect::<Vec<_>>();
         assert_eq!(names(&run), names(&whole), "seed {SEED}, {:?}", stage.args);
@@ -237,6 +307,70 @@ fn every_stage_survives_being_killed() {
         println!("{:?}: {duration:.1?} uninterrupted, {killed} of {number} kills met it running", stage.args);
     }
     println!("{left_behind} unfinished files were left behind by kills");
+}
+
+/// Ctrl-C and SIGTERM: the process says by which command to go on, exits with 130, and that command ends in the bytes of the run that was
+/// not interrupted.
+#[test]
+fn a_stage_that_is_interrupted_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let more = ["--set", "collect.steps=8000", "--set", "controller.steps=8000"];
+    for (s, stage) in STAGES.iter().enumerate() {
+        let of_stage = |run: &Path| {
+            let mut command = command(stage, run, None);
+            command.args(if s == 0 { more.as_slice() } else { &[] });
+            command
+        };
+        let before: Vec<String> = files(&whole, false).into_keys().collect();
+        assert!(of_stage(&whole).status().unwrap().success(), "{:?}", stage.args);
+        // A process that was faster than the signal is no test; a loaded machine may need a second.
+        let mut attempts = 0..10;
+        let (run, stderr) = loop {
+            let attempt = attempts.next().expect("a signal meets the process running, once in ten times");
+            // A name that a shell has to be told with care.
+            let run = folder.path().join(format!("it's run {s}-{attempt}"));
+            copy(&whole, &run, |name| before.iter().any(|known| known == name) && name != "metrics.jsonl");
+            let mut command = of_stage(&run);
+            command.stderr(Stdio::piped());
+            let mut child = match s {
+                0 => command.spawn().unwrap(),
+                _ => run_until(&mut command, stage, &run, [0, 3, 3, 1][s]).0,
+            };
+            while s == 0 && !run.join("rollouts").exists() && child.try_wait().unwrap().is_none() {}
+            let signal = if s == 2 { "-TERM" } else { "-INT" };
+            assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+            let output = child.wait_with_output().unwrap();
+            if output.status.success() {
+                continue;
+            }
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(130), "{:?}: {stderr}", stage.args);
+            break (run, stderr);
+        };
+        check(&run, &whole, &format!("{:?}, interrupted", stage.args));
+        assert!(!run.join(stage.results[0]).exists() || s == 0, "{:?}: interrupted before its end", stage.args);
+        let at = reached(stage, &run);
+        let going_on = stderr.strip_prefix("interrupted; to go on: dreamstep ").and_then(|rest| rest.strip_suffix('\n'));
+        let going_on = going_on.unwrap_or_else(|| panic!("{:?}: {stderr}", stage.args));
+        let output = Command::new("sh")
+            .args(["-c", &format!("\"$0\" {going_on}"), env!("CARGO_BIN_EXE_dreamstep")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{going_on}: {}", String::from_utf8_lossy(&output.stderr));
+        if s == 1 || s == 2 {
+            assert!(at >= 3 && said.contains(&format!("goes on after epoch {at}\n")), "{said}");
+            check_log(stage, &run, &whole, &format!("{:?}, interrupted", stage.args));
+        }
+        let names = |run: &Path| files(run, false).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(&run), names(&whole), "{:?}", stage.args);
+        for name in names(&whole).iter().filter(|name| *name != "metrics.jsonl") {
+            let read = |run: &Path| fs::read(run.join(name)).unwrap();
+            assert!(read(&run) == read(&whole), "{:?}: {name} differs from the uninterrupted run's", stage.args);
+        }
+        println!("{:?}: interrupted at {at}", stage.args);
+    }
 }
 
 /// A kill in the very first write leaves an unfinished claim; the folder is still nobody's.

@@ -11,6 +11,7 @@ use crate::report::{Cell, Table};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep::config::{Config, MdnrnnConfig, Preset, VaeConfig};
 use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape};
+use dreamstep::nets::optim::{Optimizer, Rule};
 use dreamstep::nets::vae::{Vae, VaeShape};
 use dreamstep::nets::{matrix, normals};
 use dreamstep::train_mdnrnn::{Batch, Objective};
@@ -24,7 +25,7 @@ use std::ffi::OsStr;
 use std::hint::black_box;
 use std::path::Path;
 use tch::Tensor;
-use tch::nn::{self, OptimizerConfig};
+use tch::nn;
 
 const DIMS: Dims = Dims::HUMANOID;
 /// Mean and variance of the invented rewards.
@@ -66,7 +67,7 @@ fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<
     let VaeConfig { latent, hidden, log_var_range, .. } = config.clone();
     let model =
         Vae::new(&vs.root(), VaeShape { obs: DIMS.obs, hidden, latent, log_var_range }, &[true; DIMS.obs], Philox::new(1));
-    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
+    let mut adam = Optimizer::new(&vs, Rule::Adam, config.learning_rate);
     let rows = scale * config.batch_size;
     let (x, noise) = (draw(0, rows, DIMS.obs, device), draw(1, rows, latent, device));
     Ok(Trainee {
@@ -87,7 +88,7 @@ fn mdnrnn<'c>(config: &'c MdnrnnConfig, latent: usize, scale: usize, device: tch
     let MdnrnnConfig { hidden, mixtures, log_sigma_min, sequence_length, .. } = *config;
     let action = DIMS.action;
     let model = MdnRnn::new(&vs.root(), MdnRnnShape { action, latent, hidden, mixtures, log_sigma_min }, Philox::new(2));
-    let mut adam = nn::Adam::default().build(&vs, config.learning_rate)?;
+    let mut adam = Optimizer::new(&vs, Rule::Adam, config.learning_rate);
     let windows = scale * config.batch_size;
     let rows = windows * sequence_length;
     let terminal: Vec<f32> = (0..rows).map(|row| f32::from(u8::from(row % EPISODE == 0))).collect();

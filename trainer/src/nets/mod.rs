@@ -4,6 +4,7 @@
 //! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
 
 pub mod mdnrnn;
+pub mod optim;
 pub mod vae;
 
 use crate::checkpoint::{Array, Checkpoint};

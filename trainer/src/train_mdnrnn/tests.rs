@@ -1,6 +1,7 @@
 //! What a wrong cut, pack or shift would break.
 
 use super::*;
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
@@ -62,16 +63,22 @@ fn config() -> Config {
     Config::default().overlay("test", "", &set.map(String::from)).unwrap()
 }
 
-fn train(config: &Config, episodes: &[Episode], run: &RunDir) -> MdnrnnFigures {
-    let input = StageInput {
+fn input<'a>(config: &'a Config, episodes: &'a [Episode], run: &'a RunDir) -> StageInput<'a> {
+    StageInput {
         config,
         episodes,
         action_mid: &[0.1, 0.1],
         action_half: &[0.4, 0.4],
         run,
         device: Device::Cpu,
+        force: false,
+        forces_later: false,
         progress: &|_| {},
-    };
+    }
+}
+
+fn train(config: &Config, episodes: &[Episode], run: &RunDir) -> MdnrnnFigures {
+    let input = input(config, episodes, run);
     train_vae(&input).unwrap();
     train_mdnrnn(&input).unwrap()
 }
@@ -107,6 +114,113 @@ fn one_seed_gives_the_same_bytes_and_another_does_not() {
         assert!(a == b, "{file}: two runs of one seed differ");
         assert!(Checkpoint::from_bytes("a", &a).unwrap().tensors != Checkpoint::from_bytes("c", &c).unwrap().tensors);
     }
+}
+
+/// Stops wherever an epoch has been reported, then goes on: V and M end in the bytes of a training that was not stopped, no epoch is done
+/// twice, and the log has one line of each.
+#[test]
+fn a_training_that_is_stopped_after_every_epoch_goes_on_to_the_same_bytes() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [whole, stopped] = [0, 1].map(|i: usize| RunDir::new(folders[i].path()));
+    let (mut config, episodes) = (config(), world(40));
+    (config.vae.epochs, config.mdnrnn.epochs, config.mdnrnn.sample_latents) = (3, 4, true);
+    config.vae.optimizer = crate::nets::optim::Rule::RmsProp;
+    train(&config, &episodes, &whole);
+
+    let reported = std::cell::RefCell::new(Vec::new());
+    let report = |record: &EpochRecord| {
+        reported.borrow_mut().push((record.stage, record.epoch));
+        // As a kill would, at this place.
+        std::panic::resume_unwind(Box::new("killed"));
+    };
+    let input = StageInput { run: &stopped, progress: &report, ..input(&config, &episodes, &whole) };
+    let end = |train: &dyn Fn()| {
+        let once = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(train)).is_err();
+        while once() {}
+    };
+    end(&|| {
+        train_vae(&input).unwrap();
+    });
+    end(&|| {
+        train_mdnrnn(&input).unwrap();
+    });
+
+    let epochs = [("vae", 3), ("mdnrnn", 4)];
+    let expected: Vec<_> = epochs.iter().flat_map(|&(stage, n)| (1..=n).map(move |epoch| (stage, epoch))).collect();
+    assert_eq!(*reported.borrow(), expected);
+    let lines = std::fs::read_to_string(stopped.metrics()).unwrap();
+    let record = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let logged: Vec<_> = lines.lines().map(record).collect();
+    assert!(logged.iter().map(|r| (r["stage"].as_str().unwrap(), r["epoch"].as_u64().unwrap() as usize)).eq(expected));
+    for file in ["vae.safetensors", "mdnrnn.safetensors"] {
+        let [a, b] = [&whole, &stopped].map(|run| std::fs::read(run.root().join(file)).unwrap());
+        assert!(a == b, "{file}: gone on with, it differs");
+        let state = stopped.training(file.split('.').next().unwrap());
+        assert!(!state.exists(), "{}: the training is finished", state.display());
+    }
+}
+
+/// What cannot be gone on with is refused in one line, and `force` starts anew.
+#[test]
+fn a_foreign_or_damaged_state_is_refused_until_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let (mut config, episodes) = (config(), world(8));
+    config.vae.epochs = 2;
+    let stop = |_: &EpochRecord| std::panic::resume_unwind(Box::new("killed"));
+    let begun = StageInput { progress: &stop, ..input(&config, &episodes, &run) };
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| train_vae(&begun))).is_err());
+    let path = run.training("vae");
+    let state = std::fs::read(&path).unwrap();
+
+    let refuse = |config: &Config, episodes: &[Episode], parts: &[&str]| {
+        let before = std::fs::read(&path).unwrap();
+        let looked = crate::resume::under_way(Network::Vae, config, &run, episodes).unwrap_err();
+        let trained = train_vae(&input(config, episodes, &run)).unwrap_err();
+        for error in [looked, trained].map(|error| format!("{error:#}")) {
+            let all = ["vae.training.safetensors", "--force starts anew"].iter().chain(parts);
+            assert!(all.clone().all(|part| error.contains(part)) && !error.contains('\n'), "{parts:?}: {error}");
+        }
+        assert!(before == std::fs::read(&path).unwrap(), "a refusal changes nothing");
+    };
+    let with = |setting: &str| config.overlay("test", "", &[setting.into()]).unwrap();
+    refuse(&with("vae.epochs=3"), &episodes, &["vae.epochs = 2, expected 3"]);
+    refuse(&with("vae.optimizer=rmsprop"), &episodes, &["vae.optimizer", "adam", "rmsprop"]);
+    let mut others = world(8);
+    others[3].rewards[0] += 1.0;
+    refuse(&config, &others, &["these episodes"]);
+    for (at, what) in [(state.len() - 5, "expected contents"), (20, "")] {
+        let mut flipped = state.clone();
+        flipped[at] ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        refuse(&config, &episodes, &["damaged", what]);
+    }
+    for bytes in [&state[..state.len() - 1], &state[..4], b"text"] {
+        std::fs::write(&path, bytes).unwrap();
+        refuse(&config, &episodes, &["damaged"]);
+    }
+    // What V does not read may change.
+    std::fs::write(&path, &state).unwrap();
+    let under_way = crate::resume::under_way(Network::Vae, &with("mdnrnn.hidden=8"), &run, &episodes).unwrap().unwrap();
+    assert_eq!((under_way.epoch, under_way.forces_later), (1, false));
+    let other = with("vae.learning_rate=0.01");
+    train_vae(&StageInput { force: true, ..input(&other, &episodes, &run) }).unwrap();
+    assert!(run.vae().exists() && !path.exists());
+}
+
+/// A loss that is not finite ends a training; it does not stand in the way of the next.
+#[test]
+fn a_training_that_diverged_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    let (mut config, episodes) = (config(), world(8));
+    config.vae.learning_rate = 1e30;
+    let error = train_vae(&input(&config, &episodes, &run)).unwrap_err().to_string();
+    assert!(error.contains("expected a finite loss") && error.contains("lower vae.learning_rate"), "{error}");
+    assert!(!run.training("vae").exists());
+    config.vae.learning_rate = 1e-3;
+    config.vae.epochs = 1;
+    train_vae(&input(&config, &episodes, &run)).unwrap();
 }
 
 #[test]
@@ -183,15 +297,7 @@ fn a_missing_or_foreign_vae_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunDir::new(folder.path());
     let (config, episodes) = (config(), world(4));
-    let input = StageInput {
-        config: &config,
-        episodes: &episodes,
-        action_mid: &[0.1, 0.1],
-        action_half: &[0.4, 0.4],
-        run: &run,
-        device: Device::Cpu,
-        progress: &|_| {},
-    };
+    let input = input(&config, &episodes, &run);
     let error = format!("{:#}", train_mdnrnn(&input).unwrap_err());
     assert!(error.contains("vae.safetensors"), "{error}");
     let mut file = Checkpoint::default();
