@@ -1,8 +1,8 @@
 //! Are our environments Gymnasium's, bit for bit? The reference runs live, in `gymnasium_reference.py`, once for all tests; every
 //! observation, reward, flag and position is compared as bits.
 //!
-//! Contract: same MuJoCo version, same machine. It holds for finite actions, inside and outside the action range, before and
-//! after the end of an episode.
+//! Contract: same MuJoCo version, same machine, numpy's dot products unfused (`gymnasium_reference.py` says why that needs saying).
+//! It holds for finite actions, inside and outside the action range, before and after the end of an episode.
 
 mod python;
 

@@ -29,7 +29,7 @@ const MAX_X_M: f64 = 2.4;
 const MAX_ANGLE: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
 const RESET_NOISE: f64 = 0.05;
 
-/// The environment.
+/// CartPole-v1. Its one action is a choice of two: `a ≥ 0` pushes to the right (Gymnasium's 1), `a < 0` to the left (its 0).
 pub struct CartPole {
     spec: EnvSpec,
     /// x, v, θ, ω

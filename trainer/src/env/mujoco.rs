@@ -63,7 +63,7 @@ pub(super) struct Moment<'a> {
     pub(super) velocity_x: f64,
 }
 
-/// An environment of the table.
+/// One of Gymnasium's MuJoCo tasks, version 5.
 pub struct Mujoco {
     task: &'static Task,
     world: World,

@@ -1,17 +1,26 @@
 //! Which MuJoCo tasks are there? One row each, as Gymnasium 1.4.0 defines them with default arguments.
 //!
 //! ```text
-//! id                         obs [O]                                                          reward
-//! Ant-v5                     qpos[2..] | qvel | clip(cfrc_ext[1..], ±1)                       v_x + 1·healthy − (0.5·Σa² + 5e-4·Σ clip²)
-//! HalfCheetah-v5             qpos[1..] | qvel                                                 v_x − 0.1·Σa²
-//! Hopper-v5, Walker2d-v5     qpos[1..] | clip(qvel, ±10)                                      v_x + 1·healthy − 1e-3·Σa²
-//! Humanoid-v5                qpos[2..] | qvel | cinert | cvel | qfrc_actuator | cfrc_ext      1.25·v_x + 5·healthy − (0.1·Σu² + min(5e-7·Σ cfrc_ext², 10))
-//! HumanoidStandup-v5         as Humanoid-v5                                                   z / 0.003 s − 0.1·Σu² − min(5e-7·Σ cfrc_ext², 10) + 1
-//! InvertedDoublePendulum-v5  x | sin θ | cos θ | clip(qvel, ±10) | clip(qfrc_constraint[0])   10·healthy − (0.01·x² + (y − 2)²) − (1e-3·ω₁² + 5e-3·ω₂²)
-//! InvertedPendulum-v5        qpos | qvel                                                      1·healthy
-//! Pusher-v5                  qpos[..7] | qvel[..7] | tip | object | goal                      −|object − goal| − 0.1·Σa² − 0.5·|object − tip|
-//! Reacher-v5                 cos θ | sin θ | goal | qvel[..2] | tip − goal                    −|tip − goal| − Σa²
-//! Swimmer-v5                 qpos[2..] | qvel                                                 v_x − 1e-4·Σa²
+//! Ant                     obs     qpos[2..] | qvel | clip(cfrc_ext[1..], ±1)
+//!                         reward  v_x + 1·healthy − (0.5·Σa² + 5e-4·Σ clip(cfrc_ext, ±1)²)
+//! HalfCheetah             obs     qpos[1..] | qvel
+//!                         reward  v_x − 0.1·Σa²
+//! Hopper, Walker2d        obs     qpos[1..] | clip(qvel, ±10)
+//!                         reward  v_x + 1·healthy − 1e-3·Σa²
+//! Humanoid                obs     qpos[2..] | qvel | cinert[1..] | cvel[1..] | qfrc_actuator[6..] | cfrc_ext[1..]
+//!                         reward  1.25·v_x + 5·healthy − (0.1·Σu² + min(5e-7·Σ cfrc_ext², 10))
+//! HumanoidStandup         obs     as Humanoid
+//!                         reward  z / 0.003 s − 0.1·Σu² − min(5e-7·Σ cfrc_ext², 10) + 1
+//! InvertedDoublePendulum  obs     x | sin θ | cos θ | clip(qvel, ±10) | clip(qfrc_constraint[0], ±10)
+//!                         reward  10·healthy − (0.01·x² + (y − 2)²) − (1e-3·ω₁² + 5e-3·ω₂²), x and y of the tip
+//! InvertedPendulum        obs     qpos | qvel
+//!                         reward  1·healthy
+//! Pusher                  obs     qpos[..7] | qvel[..7] | tip | object | goal
+//!                         reward  −|object − goal| − 0.1·Σa² − 0.5·|object − tip|
+//! Reacher                 obs     cos θ | sin θ | goal | qvel[..2] | tip − goal
+//!                         reward  −|tip − goal| − Σa²
+//! Swimmer                 obs     qpos[2..] | qvel
+//!                         reward  v_x − 1e-4·Σa²
 //! ```
 //!
 //! `v_x` is the mean velocity over the step in m/s; an unhealthy step terminates, and a task without health never does. What is
