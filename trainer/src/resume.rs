@@ -173,7 +173,7 @@ impl<'a> Training<'a> {
         let [found, loss] = [&record.train, &record.validation].map(|losses| losses["loss"]);
         if !found.is_finite() {
             // Going on would end here again, and another learning rate is another training.
-            std::fs::remove_file(self.input.run.training(name)).context("state of a training that diverged")?;
+            self.remove()?;
             bail!("{name}: epoch {epoch}: expected a finite loss, found {found}; lower {name}.learning_rate");
         }
         record.best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
@@ -207,8 +207,16 @@ impl<'a> Training<'a> {
     /// # Errors
     /// It cannot be removed.
     pub fn finish(self) -> Result<()> {
+        self.remove()
+    }
+
+    fn remove(&self) -> Result<()> {
         let path = self.input.run.training(self.network.name());
-        std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove", path.display()))
+        match std::fs::remove_file(&path) {
+            // Somebody was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.with_context(|| format!("{}: cannot remove", path.display())),
+        }
     }
 
     fn save(&self) -> Result<()> {

@@ -490,6 +490,46 @@ fn runs_that_cannot_go_on_are_refused() {
     assert!(stderr.contains("expected a finite loss") && stderr.lines().count() == 1, "{stderr}");
     assert!(!folder.join("w/vae.safetensors").exists());
 
+    // ---- a training to go on with, but another's, or damaged
+    without(
+        "s",
+        &["vae.safetensors", "mdnrnn.safetensors", "controller.safetensors", "evolution.safetensors", "agent.safetensors"],
+    );
+    without("m", &["mdnrnn.safetensors", "controller.safetensors", "evolution.safetensors", "agent.safetensors"]);
+    for (run, network) in [("s", "vae"), ("m", "mdnrnn")] {
+        let state = folder.join(run).join(format!("{network}.training.safetensors"));
+        let args = format!("train --run {run} --stage {network} --set {network}.epochs=100000");
+        let mut child = command(&folder, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !state.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "{args}: ended without a state");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let (name, stage) =
+            (format!("{run}/{network}.training.safetensors"), format!("train --run {run} --stage {network}"));
+        let epochs = format!("{network}.epochs = 100000, expected 1 as asked for");
+        tests.refuse(&format!("{stage} --set {network}.epochs=1"), &[&name, &epochs, "--force starts anew"]);
+        let rule = format!("{network}.optimizer = \"adam\", expected \"rmsprop\"");
+        tests.refuse(&format!("{stage} --set {network}.optimizer=rmsprop"), &[&name, &rule, "--force"]);
+        if network == "mdnrnn" {
+            let path = folder.join("m/vae.safetensors");
+            let mut other = Checkpoint::read(&path).unwrap();
+            other.set_meta("note", "not the V that it began with");
+            other.write(&path).unwrap();
+            tests.refuse(&stage, &[&name, "and this V", "--force"]);
+        }
+        let whole = fs::read(&state).unwrap();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for bytes in [&whole[..whole.len() / 2], &flipped, b"text", b""] {
+            fs::write(&state, bytes).unwrap();
+            tests.refuse(&stage, &[&name, "damaged", "--force starts anew"]);
+        }
+        succeed(&folder, &format!("{stage} --force --set {network}.epochs=1"));
+        assert!(!state.exists() && folder.join(run).join(format!("{network}.safetensors")).exists(), "{name}");
+    }
+
     // ---- parts that do not fit each other
     let made_with = "made with vae.latent = 32, expected 16";
     tests.refuse("train --run r --stage vae --force --set vae.latent=16", &["r/mdnrnn.safetensors", made_with]);

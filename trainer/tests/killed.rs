@@ -315,7 +315,7 @@ fn every_stage_survives_being_killed() {
 fn a_stage_that_is_interrupted_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let more = ["--set", "collect.steps=8000", "--set", "controller.steps=8000"];
+    let more = ["--set", "collect.steps=5000", "--set", "controller.steps=6000"];
     for (s, stage) in STAGES.iter().enumerate() {
         let of_stage = |run: &Path| {
             let mut command = command(stage, run, None);
@@ -370,6 +370,44 @@ fn a_stage_that_is_interrupted_says_how_to_go_on() {
             assert!(read(&run) == read(&whole), "{:?}: {name} differs from the uninterrupted run's", stage.args);
         }
         println!("{:?}: interrupted at {at}", stage.args);
+    }
+}
+
+/// `--force` with other settings, over a finished run: the command that goes on does not force again, and yet replaces what was asked for.
+#[test]
+fn what_force_was_for_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, run] = ["whole", "run"].map(|name| folder.path().join(name));
+    STAGES.iter().for_each(|stage| drop(complete(stage, &whole, "before")));
+    copy(&whole, &run, |_| true);
+    let forced = |run: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
+        let args = ["train", "--force", "--set", "vae.learning_rate=0.002", "--set", "controller.sigma=0.03", "--run"];
+        command.args(args).arg(run).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let plain = |run: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
+        command.args(["train", "--run"]).arg(run).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    assert!(forced(&whole).status().unwrap().success());
+
+    // Killed in V, interrupted in M, and done.
+    let (mut child, runs) = run_until(&mut forced(&run), &STAGES[1], &run, 2);
+    assert!(runs, "ended before the kill");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (child, runs) = run_until(&mut plain(&run), &STAGES[2], &run, 2);
+    assert!(runs, "ended before the signal");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = plain(&run).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["config.toml", "vae.safetensors", "mdnrnn.safetensors", "controller.safetensors", "evolution.safetensors"] {
+        let [a, b] = [&whole, &run].map(|run| fs::read(run.join(name)).unwrap());
+        assert!(a == b, "{name} differs from the uninterrupted run's");
     }
 }
 
