@@ -170,9 +170,12 @@ pub fn record(date: &str, results: &[(String, String)]) -> Result<String> {
         let mut arguments = arguments.into_iter().filter_map(Value::as_str);
         let mut command = format!("`{program}`");
         while let Some(argument) = arguments.next() {
-            // Where results go says nothing of them.
+            // Where results go says nothing of them, and where an interpreter lies is this machine's business.
             if matches!(argument, "--json" | "--svg") {
                 arguments.next();
+            } else if argument == "--python" {
+                arguments.next();
+                let _ = write!(command, " `--python` `PYTHON`");
             } else {
                 let _ = write!(command, " `{argument}`");
             }
