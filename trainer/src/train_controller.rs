@@ -229,6 +229,20 @@ pub fn generation(
     })
 }
 
+/// The search that `config` asks for.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    let c = &config.controller;
+    Settings {
+        seed: config.seed,
+        directions: c.directions,
+        sigma_learning_rate: c.sigma_learning_rate as f32,
+        sigma_max_change: c.sigma_max_change as f32,
+        max_speed: c.max_speed as f32,
+        momentum: c.momentum as f32,
+    }
+}
+
 /// Evolution between two generations.
 struct Search {
     pgpe: Pgpe,
@@ -241,15 +255,7 @@ struct Search {
 impl Search {
     /// From the saved state, where there is one of the same configuration; else from zero weights: a controller that holds still.
     fn start(config: &Config, run: &RunDir, dims: &Dims, force: bool) -> Result<Self> {
-        let c = &config.controller;
-        let settings = Settings {
-            seed: config.seed,
-            directions: c.directions,
-            sigma_learning_rate: c.sigma_learning_rate as f32,
-            sigma_max_change: c.sigma_max_change as f32,
-            max_speed: c.max_speed as f32,
-            momentum: c.momentum as f32,
-        };
+        let settings = settings(config);
         let n = dims.action * (dims.latent + dims.hidden + 1);
         let path = run.evolution();
         if path.exists() && !force {
@@ -260,7 +266,7 @@ impl Search {
             let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
             return Ok(Self { pgpe, steps, best, best_mean: vector("best_mean")?, latest: best });
         }
-        let pgpe = Pgpe::new(settings, vec![0.0; n], c.sigma as f32);
+        let pgpe = Pgpe::new(settings, vec![0.0; n], config.controller.sigma as f32);
         Ok(Self { best_mean: pgpe.mean.clone(), pgpe, steps: 0, best: f64::NEG_INFINITY, latest: f64::NAN })
     }
 

@@ -10,9 +10,9 @@ use crate::report::{Cell, Table};
 use crate::timing::{Samples, quantile};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep::config::{Config, Preset};
-use dreamstep::evolve::pgpe::{Pgpe, Settings};
+use dreamstep::evolve::pgpe::Pgpe;
 use dreamstep::play::Arena;
-use dreamstep::train_controller::{Spent, Whitening, generation};
+use dreamstep::train_controller::{Spent, Whitening, generation, settings};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
 use dreamstep_fixtures::HUMANOID;
@@ -24,16 +24,7 @@ use std::time::Instant;
 
 /// PGPE around `mean`, as `config` says.
 fn search(config: &Config, mean: Vec<f32>) -> Pgpe {
-    let c = &config.controller;
-    let settings = Settings {
-        seed: config.seed,
-        directions: c.directions,
-        sigma_learning_rate: c.sigma_learning_rate as f32,
-        sigma_max_change: c.sigma_max_change as f32,
-        max_speed: c.max_speed as f32,
-        momentum: c.momentum as f32,
-    };
-    Pgpe::new(settings, mean, c.sigma as f32)
+    Pgpe::new(settings(config), mean, config.controller.sigma as f32)
 }
 
 /// Generations of one start on one number of threads.

@@ -39,10 +39,7 @@ pub(super) static TASKS: [Task; 11] = [
         frame_skip: 5,
         time_limit: 1000,
         bodies: &[],
-        start: |rng, positions, velocities| {
-            add_uniform(rng, positions, 0.1);
-            add_normal(rng, velocities, 0.1);
-        },
+        start: |rng, positions, velocities| add_uniform_and_normal(rng, positions, velocities, 0.1),
         track: |world| world.data.xpos()[TORSO][0],
         position_x: first_position,
         observe: |world, obs| {
@@ -65,10 +62,7 @@ pub(super) static TASKS: [Task; 11] = [
         frame_skip: 5,
         time_limit: 1000,
         bodies: &[],
-        start: |rng, positions, velocities| {
-            add_uniform(rng, positions, 0.1);
-            add_normal(rng, velocities, 0.1);
-        },
+        start: |rng, positions, velocities| add_uniform_and_normal(rng, positions, velocities, 0.1),
         track: first_position,
         position_x: first_position,
         observe: |world, obs| {
@@ -134,10 +128,7 @@ pub(super) static TASKS: [Task; 11] = [
         frame_skip: 5,
         time_limit: 1000,
         bodies: &[],
-        start: |rng, positions, velocities| {
-            add_uniform(rng, positions, 0.1);
-            add_normal(rng, velocities, 0.1);
-        },
+        start: |rng, positions, velocities| add_uniform_and_normal(rng, positions, velocities, 0.1),
         track: nowhere,
         position_x: first_position,
         observe: |world, obs| {
@@ -362,4 +353,9 @@ fn add_normal(rng: &mut NumpyRandom, values: &mut [f64], noise: f64) {
 fn add_uniform_to_both(rng: &mut NumpyRandom, positions: &mut [f64], velocities: &mut [f64], noise: f64) {
     add_uniform(rng, positions, noise);
     add_uniform(rng, velocities, noise);
+}
+
+fn add_uniform_and_normal(rng: &mut NumpyRandom, positions: &mut [f64], velocities: &mut [f64], noise: f64) {
+    add_uniform(rng, positions, noise);
+    add_normal(rng, velocities, noise);
 }
