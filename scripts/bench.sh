@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every program of the bench, and a dated record of what they found in bench/record. Half an hour on a quiet machine, of which minutes
-# build what others have for the same step. PYTHON_WITH_TORCH names an interpreter that imports torch, to train beside PyTorch.
+# Every program of the bench, and a dated record of what they found in bench/record. A quarter of an hour on
+# a quiet machine, once what others have for the same step is built. PYTHON_WITH_TORCH names an interpreter that imports torch, to train
+# beside PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive RAYON_NUM_THREADS=1

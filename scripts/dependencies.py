@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the dependency direction: core <- runtime <- {trainer, bench, conformance}; heavy packages in the trainer only.
+"""Holds the dependency direction: core <- runtime <- {trainer, bench, conformance}; heavy packages in the trainer,
+or behind a feature, only.
 
 Reads `cargo metadata`; exits 1 with a line per violation. Dev-dependencies are exempt where a test may look further than the
 code that ships.
