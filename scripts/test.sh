@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every house rule and every test, and how many tests there were. CI runs this and nothing else.
+# Every house rule and every test, and how many tests there were. CI runs this first (.ci/run).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # libgomp's barriers spin; beside other work two threads are slower than one.
