@@ -203,7 +203,7 @@ impl Default for VaeConfig {
             optimizer: Rule::Adam,
             learning_rate: 1e-3,
             kl_tolerance: 0.5,
-            kl_weight: 1.0,
+            kl_weight: 0.1,
             log_var_range: [-10.0, 10.0],
             obs_clip: 10.0,
             min_std: 1e-6,
