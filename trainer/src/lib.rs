@@ -29,6 +29,7 @@ pub mod run;
 pub mod run_dir;
 pub mod stage;
 pub mod stats;
+pub mod tensorboard;
 pub mod train_controller;
 pub mod train_mdnrnn;
 pub mod train_vae;

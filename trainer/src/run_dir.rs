@@ -94,6 +94,12 @@ impl RunDir {
         self.root.join("agent.safetensors")
     }
 
+    /// What TensorBoard reads: [`crate::tensorboard`].
+    #[must_use]
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
+    }
+
     /// One JSON object a line.
     #[must_use]
     pub fn metrics(&self) -> PathBuf {
