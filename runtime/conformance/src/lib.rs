@@ -98,6 +98,11 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
     }
 }
 
+/// The suite's agent with a GRU: its sizes, and its files by precision.
+pub fn gated() -> impl Iterator<Item = (&'static str, Dims, &'static [u8])> {
+    FILES.iter().filter(|file| file.agent == "gated").map(|file| (file.precision, file.dims, file.bytes))
+}
+
 /// The shipped agent in i8.
 pub static SHIPPED_I8: &[u8] = embedded!("shipped.i8.safetensors");
 
