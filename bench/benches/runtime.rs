@@ -29,7 +29,7 @@ fn parts(criterion: &mut Criterion) {
         for part in Part::ALL {
             // What a real tick leaves behind.
             agent.step(&synthetic::observation(model.dims(), 0, 0), &mut vec![0.0; model.dims().action]).expect("a step");
-            let name = format!("{}/{which}", part.name());
+            let name = format!("{}/{which}", part.name(model.dims().cell));
             criterion.bench_function(&name, |bencher| bencher.iter(|| agent.run(black_box(part))));
         }
     });

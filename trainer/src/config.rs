@@ -6,6 +6,7 @@
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::dims::Cell;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -79,8 +80,11 @@ pub struct VaeConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MdnrnnConfig {
-    /// `H`: LSTM hidden units.
+    /// `H`: hidden units.
     pub hidden: usize,
+    /// What remembers: `lstm`, or `gru`, which has three quarters of its weights and h alone as state.
+    #[serde(with = "CellName")]
+    pub cell: Cell,
     /// `K`: Gaussians of the mixture.
     pub mixtures: usize,
     /// Passes over the data.
@@ -163,6 +167,14 @@ pub enum Squash {
     Tanh,
 }
 
+/// How TOML spells a [`Cell`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Cell", rename_all = "lowercase")]
+enum CellName {
+    Lstm,
+    Gru,
+}
+
 /// A named starting point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
@@ -219,6 +231,7 @@ impl Default for MdnrnnConfig {
     fn default() -> Self {
         Self {
             hidden: 256,
+            cell: Cell::Lstm,
             mixtures: 5,
             epochs: 15,
             batch_size: 16,
@@ -479,11 +492,13 @@ mod tests {
     #[test]
     fn overrides_win_and_leave_the_rest() {
         let set =
-            ["vae.epochs=3", "controller.squash=tanh", "vae.learning_rate=1", "mdnrnn.optimizer=rmsprop"].map(String::from);
+            ["vae.epochs=3", "controller.squash=tanh", "vae.learning_rate=1", "mdnrnn.optimizer=rmsprop", "mdnrnn.cell=gru"]
+                .map(String::from);
         let config = Config::default().overlay("x", "[vae]\nlatent = 64\n", &set).unwrap();
         assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
         assert_eq!(config.controller.squash, Squash::Tanh);
-        assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, ..MdnrnnConfig::default() });
+        assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, cell: Cell::Gru, ..MdnrnnConfig::default() });
+        assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
     }
 
     /// CartPole pays 1 a step: with Humanoid's 4 taken off, evolution would learn to drop the pole.
@@ -526,6 +541,7 @@ mod tests {
             ("", vec!["mdnrnn.hidden"], "key=value"),
             ("", vec!["controller.squash=relu"], "relu"),
             ("", vec!["vae.optimizer=sgd"], "sgd"),
+            ("", vec!["mdnrnn.cell=rnn"], "rnn"),
             ("[vae", vec![], "test.toml"),
         ] {
             let error = error(text, &set);

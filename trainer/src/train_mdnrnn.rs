@@ -133,6 +133,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         action: input.action_mid.len(),
         latent,
         hidden: config.hidden,
+        cell: config.cell,
         mixtures: config.mixtures,
         log_sigma_min: config.log_sigma_min,
     };
@@ -206,7 +207,8 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     checkpoint.set_meta(metadata::REWARD_OFFSET, reward_offset as f32);
     checkpoint.set_meta(metadata::RNN_INPUT, "action,z");
     checkpoint.set_meta(metadata::GMM_SIGMA, "exp");
-    checkpoint.set_meta(meta::GATES, "i,f,g,o");
+    checkpoint.set_meta(metadata::RNN_CELL, config.cell.name());
+    checkpoint.set_meta(meta::GATES, meta::gates(config.cell));
     checkpoint.set_meta(meta::LATENTS, if config.sample_latents { "sampled" } else { "mean" });
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));

@@ -11,7 +11,7 @@ use crate::report::{Cell, Table};
 use crate::timing::{Contender, interleave};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep::checkpoint::{Array, Checkpoint};
-use dreamstep::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape};
+use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState};
 use dreamstep::nets::{import, matrix, to_vec};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
@@ -41,7 +41,7 @@ struct Peer {
 /// A batch of dreams in libtorch.
 struct PeerState {
     z: Tensor, // [N, Z]
-    memory: LstmState,
+    memory: MemoryState,
 }
 
 impl Peer {
@@ -60,6 +60,7 @@ impl Peer {
             action: dims.action,
             latent: dims.latent,
             hidden: dims.hidden,
+            cell: dims.cell,
             mixtures: dims.mixtures,
             log_sigma_min: f64::from(settings.log_sigma_min),
         };
