@@ -20,6 +20,7 @@ pub mod nets;
 pub mod pack;
 pub mod play;
 pub mod progress;
+pub mod report;
 pub mod resume;
 pub mod rollouts;
 pub mod run;
