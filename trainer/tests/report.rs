@@ -158,7 +158,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     let episodes = fs::read_dir(other.join("rollouts")).unwrap().count();
     let one = fs::read_dir(other.join("rollouts")).unwrap().next().unwrap().unwrap().path();
     fs::copy(&one, other.join("rollouts/zzz.npz")).unwrap();
-    refuse(folder, "report --run other", &["rollouts", "vae.safetensors was trained on", "held out, found"]);
+    refuse(folder, "report --run other", &["rollouts", "what vae.safetensors was trained on", "; found "]);
     fs::remove_file(other.join("rollouts/zzz.npz")).unwrap();
     assert_eq!(fs::read_dir(other.join("rollouts")).unwrap().count(), episodes);
     let bytes = fs::read(&one).unwrap();

@@ -6,9 +6,9 @@
 //! Everything is about one and the same step `t`: the action `a_t` taken in `z_t` leads to `z_{t+1}` and earns `reward_t`. One
 //! mixture spans the whole latent vector (TorchWM's convention): `p(z') = Σ_k π_k Π_j N(z'_j; µ_kj, σ_kj)`.
 
-use super::{linear, uniform};
+use super::{forward, linear, uniform};
 use dreamstep_core::rng::Philox;
-use tch::{Kind, Tensor, nn, nn::Module};
+use tch::{Kind, Tensor, nn};
 
 /// Sizes and ranges of an MDN-RNN.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,11 +80,24 @@ impl MdnRnn {
     ///
     /// Returns the hidden vectors `[N, H]` in the same order, and the state after each sequence's own last step.
     pub fn sequences(&self, z: &Tensor, a: &Tensor, batch_sizes: &Tensor, state: &LstmState) -> (Tensor, LstmState) {
-        let input = Tensor::cat(&[a, z], 1); // [N, A+Z]
-        let hx = [state.h.unsqueeze(0), state.c.unsqueeze(0)]; // [1, B, H]
-        let rnn: Vec<&Tensor> = self.rnn.iter().collect();
-        let (out, h, c) = Tensor::lstm_data(&input, batch_sizes, &[&hx[0], &hx[1]], &rnn, true, 1, 0.0, false, false);
-        (out, LstmState { h: h.squeeze_dim(0), c: c.squeeze_dim(0) })
+        self.sequences_in(Kind::Float, z, a, batch_sizes, state)
+    }
+
+    /// The same in numbers of `kind`; what is returned is float32.
+    pub(crate) fn sequences_in(
+        &self,
+        kind: Kind,
+        z: &Tensor,
+        a: &Tensor,
+        batch_sizes: &Tensor,
+        state: &LstmState,
+    ) -> (Tensor, LstmState) {
+        let input = Tensor::cat(&[a, z], 1).to_kind(kind); // [N, A+Z]
+        let hx = [&state.h, &state.c].map(|s| s.unsqueeze(0).to_kind(kind)); // [1, B, H]
+        let rnn = self.rnn.each_ref().map(|weight| weight.to_kind(kind));
+        let (out, h, c) = Tensor::lstm_data(&input, batch_sizes, &hx, &rnn, true, 1, 0.0, false, false);
+        let [h, c] = [h, c].map(|s| s.squeeze_dim(0).to_kind(Kind::Float));
+        (out.to_kind(Kind::Float), LstmState { h, c })
     }
 
     /// One step of `B` agents: `z` `[B, Z]`, `a` `[B, A]`. The new `h` is what [`Self::predict`] reads.
@@ -99,7 +112,12 @@ impl MdnRnn {
     /// The head's reading of hidden vectors `[N, H]`.
     #[must_use]
     pub fn predict(&self, hidden: &Tensor) -> Prediction {
-        let out = self.gmm_linear.forward(hidden); // [N, (2Z+1)K+2]
+        self.predict_in(Kind::Float, hidden)
+    }
+
+    /// The same, the linear layer in numbers of `kind`.
+    pub(crate) fn predict_in(&self, kind: Kind, hidden: &Tensor) -> Prediction {
+        let out = forward(&self.gmm_linear, kind, &hidden.to_kind(kind)).to_kind(Kind::Float); // [N, (2Z+1)K+2]
         let [z, k] = [self.shape.latent, self.shape.mixtures].map(|n| n as i64);
         let block = |start: i64| out.narrow(1, start, k * z).reshape([-1, k, z]);
         Prediction {

@@ -93,12 +93,12 @@ fn blocks(vae: &VaeFigures) -> Result<Figure> {
     let alive = vae.blocks.iter().filter(|error| error.vae.is_some());
     let parts = alive.map(|error| (error.block.name.to_string(), vec![error.vae, error.pca]));
     let groups: Vec<_> = parts.chain([("overall".to_string(), vec![Some(vae.nmse), Some(vae.pca_nmse)])]).collect();
-    let pca = format!("PCA, {} components", vae.latent);
+    let pca = format!("PCA, {} components", vae.pca_components);
     Ok(Figure {
         file: "blocks.svg",
         caption: format!(
             "Reconstruction error of V and of {} principal components, as a share of the variance of each part of the observation.",
-            vae.latent
+            vae.pca_components
         ),
         svg: plot::bars("V: reconstruction error by part", "share of the variance", &[("V", 0), (&pca, 1)], &groups)?,
     })

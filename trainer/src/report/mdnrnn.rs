@@ -200,11 +200,11 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Against the linear models that `fit` comes to. There are `files` held-out episodes.
+    /// Against the linear models that `fit` comes to. There are `steps` held-out steps.
     ///
     /// # Errors
     /// A linear model cannot be fitted.
-    pub fn new(m: &TrainedMdnRnn, spec: &EnvSpec, fit: &Fit, seed: u64, files: usize) -> Result<Self> {
+    pub fn new(m: &TrainedMdnRnn, spec: &EnvSpec, fit: &Fit, seed: u64, steps: usize) -> Result<Self> {
         let (z, a, o) = (m.latent, spec.action, spec.obs);
         let inputs = z + a;
         let columns = |range: std::ops::Range<usize>| (0..inputs).chain(range).collect::<Vec<_>>();
@@ -215,7 +215,7 @@ impl Measure {
         let centre = fit.latents.mean().slice(s![inputs..inputs + z]).to_vec();
         let centre_x = fit.direct.mean().slice(s![o + a..]).to_vec();
         Ok(Self {
-            open_loop: open_loop::Measure::new(&next, &centre, seed, files),
+            open_loop: open_loop::Measure::new(&next, &centre, seed, steps),
             next,
             reward,
             direct,

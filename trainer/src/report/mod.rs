@@ -31,6 +31,7 @@ use crate::interrupt;
 use crate::progress::Progress;
 use crate::rollouts;
 use crate::run_dir::{RunDir, write_atomic};
+use crate::stage::{Split, data_line};
 use crate::stats::Moments;
 use crate::train_vae::TrainedVae;
 use acting::{Acting, act};
@@ -139,7 +140,8 @@ pub fn report(config: &Config, run: &RunDir, options: &Options) -> Result<Report
     let has_mdnrnn = expect(run.mdnrnn().exists(), "M is not trained", "train --stage mdnrnn");
     let has_agent = expect(run.agent().exists(), "no agent", "train --stage controller` and `dreamstep pack");
 
-    let networks = (has_vae && has_episodes).then(|| Networks::measure(run, &spec, has_mdnrnn)).transpose()?;
+    let networks =
+        (has_vae && has_episodes).then(|| Networks::measure(run, &spec, has_mdnrnn, options.threads)).transpose()?;
     let (data, vae, mdnrnn, shown) = match networks {
         Some(Networks { data, vae, mdnrnn, shown }) => (Some(data), Some(vae), mdnrnn, shown),
         None => (None, None, None, None),
@@ -163,7 +165,7 @@ struct Networks {
 }
 
 impl Networks {
-    fn measure(run: &RunDir, spec: &EnvSpec, has_mdnrnn: bool) -> Result<Self> {
+    fn measure(run: &RunDir, spec: &EnvSpec, has_mdnrnn: bool, threads: usize) -> Result<Self> {
         let (seed, fraction) = split_of(run, spec)?;
         let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
         let obs = vae.shape.obs;
@@ -175,52 +177,55 @@ impl Networks {
             spec.id
         );
         let m = has_mdnrnn.then(|| TrainedMdnRnn::read(run)).transpose()?;
-        let recorded = Recorded::open(&run.rollouts(), spec.clone(), seed, fraction)?;
+        let recorded = Recorded::open(&run.rollouts(), spec, seed, fraction, threads)?;
         check_data(run, &recorded)?;
 
         // ---- what the baselines are fitted to
         let mut observations = Moments::new(spec.obs);
         let mut fit = m.as_ref().map(|m| mdnrnn::Fit::new(m, spec));
-        each_chunk("report: training episodes", &recorded, &recorded.train, &vae, spec, |number, chunk| {
+        each_chunk("report: training episodes", &recorded, &recorded.split.train, &vae, spec, |number, chunk| {
             observations.add(errors::host(&chunk.x)?.view());
             fit.as_mut().map_or(Ok(()), |fit| fit.add(chunk, seed, number))
         })?;
 
         // ---- what everything is measured on
         let blocks = Block::all(spec.blocks, &vae.normalizer.alive());
-        let files = recorded.held_out.len();
+        let held_out_steps = recorded.steps(&recorded.split.validation);
         let mut measure_v = vae::Measure::new(&observations, vae.shape.latent)?;
         let mut measure_m = match (&m, &fit) {
-            (Some(m), Some(fit)) => Some((m, mdnrnn::Measure::new(m, spec, fit, seed, files)?)),
+            (Some(m), Some(fit)) => Some((m, mdnrnn::Measure::new(m, spec, fit, seed, held_out_steps)?)),
             _ => None,
         };
-        let (mut shown, mut held_out_steps) = (None, 0);
-        each_chunk("report: held-out episodes", &recorded, &recorded.held_out, &vae, spec, |number, chunk| {
+        let mut shown = None;
+        each_chunk("report: held-out episodes", &recorded, &recorded.split.validation, &vae, spec, |number, chunk| {
             if shown.is_none() {
                 shown = Some(Shown::of(chunk, &vae, m.as_ref(), &blocks)?);
             }
-            held_out_steps += chunk.lengths().iter().sum::<usize>();
             measure_v.add(&vae, chunk)?;
             let measure_m = measure_m.as_mut();
             measure_m.map_or(Ok(()), |(m, measure)| measure.add(&vae, m, chunk, HELD_OUT_DRAWS | number))
         })?;
-        let data = Data { train_episodes: recorded.train.len(), held_out_episodes: files, held_out_steps };
+        let data = Data {
+            train_episodes: recorded.split.train.len(),
+            held_out_episodes: recorded.split.validation.len(),
+            held_out_steps,
+        };
         let mdnrnn = measure_m.map(|(m, measure)| measure.finish(m, &blocks));
         Ok(Self { data, vae: measure_v.finish(&blocks)?, mdnrnn, shown })
     }
 }
 
-/// Hands `files`, chunk by chunk, to `work`, with the chunk's number.
+/// Hands the episodes `ids`, chunk by chunk, to `work`, with the chunk's number.
 fn each_chunk(
     label: &str,
     recorded: &Recorded,
-    files: &[std::path::PathBuf],
+    ids: &[usize],
     vae: &TrainedVae,
     spec: &EnvSpec,
     mut work: impl FnMut(u64, &Chunk) -> Result<()>,
 ) -> Result<()> {
-    let progress = Progress::new(label, files.len() as u64, "episodes");
-    for (number, episodes) in (0..).zip(recorded.read(files)) {
+    let progress = Progress::new(label, ids.len() as u64, "episodes");
+    for (number, episodes) in (0..).zip(recorded.read(ids)) {
         interrupt::check()?;
         let chunk = Chunk::new(episodes?, vae, spec);
         work(number, &chunk)?;
@@ -242,21 +247,19 @@ fn split_of(run: &RunDir, spec: &EnvSpec) -> Result<(u64, f64)> {
 
 /// That V and M were trained on as many episodes as are there: with others, the split holds out what they have seen.
 fn check_data(run: &RunDir, recorded: &Recorded) -> Result<()> {
-    let found = (recorded.train.len(), recorded.held_out.len());
+    let Split { train, validation } = &recorded.split;
+    let [train, validation] = [train, validation].map(|ids| (ids.len(), recorded.steps(ids)));
+    let found = data_line(train, validation);
     for path in [run.vae(), run.mdnrnn()].into_iter().filter(|path| path.exists()) {
-        let text: String = Checkpoint::read(&path)?.meta(meta::DATA)?;
-        let count = |what: &str| text.split(what).next().and_then(|before| before.rsplit(' ').next()?.parse::<usize>().ok());
-        // A checkpoint that does not say is believed.
-        if let (Some(train), Some(held_out)) = (count(" training episodes"), count(" validation episodes")) {
-            ensure!(
-                (train, held_out) == found,
-                "{}: expected the episodes that {} was trained on, {train} and {held_out} held out, found {} and {}",
-                run.rollouts().display(),
-                path.file_name().unwrap_or_default().to_string_lossy(),
-                found.0,
-                found.1
-            );
-        }
+        let file = Checkpoint::read(&path)?;
+        // A checkpoint that does not say (one that was imported) is believed.
+        let expected = file.metadata.get(meta::DATA).unwrap_or(&found);
+        ensure!(
+            *expected == found,
+            "{}: expected what {} was trained on, {expected}; found {found}",
+            run.rollouts().display(),
+            path.file_name().unwrap_or_default().to_string_lossy()
+        );
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! ```
 //! M is fed the mixture's mean, or one sample of it. Everything is in V's mean latents, as acting sees them.
 
-use super::errors::{SquaredErrors, single};
+use super::errors::single;
 use super::network::TrainedMdnRnn;
 use super::recorded::{COMPONENT_DRAWS, Chunk, LOOP_DRAWS};
 use crate::interrupt;
@@ -24,6 +24,8 @@ use tch::{Device, Kind, Tensor};
 pub const STEPS: usize = 50;
 /// Open loops, about, over all held-out episodes.
 const STARTS: usize = 10_000;
+/// Open loops of one episode at most: more would be nearly copies of each other.
+const STARTS_OF_ONE: usize = 200;
 /// Episodes side by side.
 const BATCH: usize = 64;
 /// A horizon that fewer loops reach says nothing.
@@ -70,22 +72,33 @@ pub struct OpenLoop {
 
 /// A measurement under way.
 pub struct Measure {
-    errors: Vec<[SquaredErrors; 5]>, // [k]
-    loops: Vec<usize>,               // [k]
-    weight: Tensor,                  // [Z+A, Z] ridge
-    bias: Tensor,                    // [Z]
+    centre: Tensor,      // [Z] the constant that earns 1
+    errors: Vec<Tensor>, // [k] of [5]: sums of squared errors, as METHODS orders them
+    totals: Vec<Tensor>, // [k] of []: sums of squared distances from the centre
+    loops: Vec<usize>,   // [k]
+    weight: Tensor,      // [Z+A, Z] ridge
+    bias: Tensor,        // [1, Z]
     seed: u64,
-    files: usize,
+    stride: usize,
     batches: u32,
 }
 
 impl Measure {
-    /// Beside `ridge` of the next latent on `[z, a]`. `centre` `[Z]` is the constant that earns 1, `files` the number of held-out episodes.
+    /// Beside `ridge` of the next latent on `[z, a]`. `centre` `[Z]` is the constant that earns 1; there are `steps` held-out steps.
     #[must_use]
-    pub fn new(ridge: &Ridge, centre: &[f64], seed: u64, files: usize) -> Self {
-        let errors = (0..STEPS).map(|_| std::array::from_fn(|_| SquaredErrors::new(centre))).collect();
-        let bias = ridge.bias.clone().insert_axis(ndarray::Axis(0));
-        Self { errors, loops: vec![0; STEPS], weight: single(&ridge.weight), bias: single(&bias), seed, files, batches: 0 }
+    pub fn new(ridge: &Ridge, centre: &[f64], seed: u64, steps: usize) -> Self {
+        let zeros = |shape: &[i64]| (0..STEPS).map(|_| Tensor::zeros(shape, (Kind::Double, Device::Cpu))).collect();
+        Self {
+            centre: Tensor::from_slice(centre),
+            errors: zeros(&[METHODS.len() as i64]),
+            totals: zeros(&[]),
+            loops: vec![0; STEPS],
+            weight: single(&ridge.weight),
+            bias: single(&ridge.bias.clone().insert_axis(ndarray::Axis(0))),
+            seed,
+            stride: steps.div_ceil(STARTS).max(1),
+            batches: 0,
+        }
     }
 
     /// Adds held-out episodes.
@@ -95,9 +108,6 @@ impl Measure {
     pub fn add(&mut self, m: &TrainedMdnRnn, chunk: &Chunk) -> Result<()> {
         let lengths = chunk.lengths();
         let rows: Vec<usize> = lengths.iter().scan(0, |row, t| Some(std::mem::replace(row, *row + t + 1))).collect();
-        // Every `stride`-th step starts a loop: as if all held-out episodes were about as long as these.
-        let mean_length = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
-        let stride = (self.files as f64 * mean_length / STARTS as f64).ceil().max(1.0) as usize;
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(lengths[i])); // stable
         for some in order.chunks(BATCH) {
@@ -108,18 +118,19 @@ impl Measure {
                 z: &chunk.mean,
                 action: &chunk.action,
             };
-            tch::no_grad(|| self.add_batch(m, &batch, stride))?;
+            tch::no_grad(|| self.add_batch(m, &batch))?;
             self.batches += 1;
         }
         Ok(())
     }
 
     /// Warms the state step by step; every `stride`-th step, from the second on, starts a loop for all episodes at once.
-    fn add_batch(&mut self, m: &TrainedMdnRnn, batch: &Batch, stride: usize) -> Result<()> {
+    fn add_batch(&mut self, m: &TrainedMdnRnn, batch: &Batch) -> Result<()> {
+        let stride = self.stride.max(batch.lengths[0].div_ceil(STARTS_OF_ONE));
         let mut state = m.model.zero_state(batch.lengths.len());
         for t in 0..batch.lengths[0] {
             let (z, action) = (batch.at(batch.z, t), batch.at(batch.action, t));
-            if t >= 1 && (t - 1) % stride == 0 {
+            if t >= 1 && (t - 1).is_multiple_of(stride) {
                 self.add_loops(m, batch, t, &state)?;
             }
             state = m.step(&z, &action, &state).1;
@@ -147,11 +158,13 @@ impl Measure {
             ridge = Tensor::cat(&[&ridge, &action], 1).matmul(&self.weight) + &self.bias;
             let moved = &z + &velocity * k as f64;
             let target = batch.at(batch.z, start + k);
+            let all = Tensor::stack(&[&mean, &sampled, &ridge, &z, &moved], 0); // [5, B, Z]
             // The longest come first: those that are still there.
-            let alive = |t: &Tensor| t.narrow(0, 0, reach as i64);
-            for (errors, prediction) in self.errors[k - 1].iter_mut().zip([&mean, &sampled, &ridge, &z, &moved]) {
-                errors.add(&alive(&target), &alive(prediction))?;
-            }
+            let (all, target) = (all.narrow(1, 0, reach as i64), target.narrow(0, 0, reach as i64));
+            let error = (all.to_kind(Kind::Double) - &target).square();
+            let total = (target.to_kind(Kind::Double) - &self.centre).square();
+            self.errors[k - 1] = &self.errors[k - 1] + error.sum_dim_intlist([1, 2].as_slice(), false, Kind::Double);
+            self.totals[k - 1] = &self.totals[k - 1] + total.sum(Kind::Double);
             self.loops[k - 1] += reach;
         }
         Ok(())
@@ -161,11 +174,11 @@ impl Measure {
     #[must_use]
     pub fn finish(&self) -> OpenLoop {
         let horizons: Vec<Horizon> = (1..)
-            .zip(self.errors.iter().zip(&self.loops))
+            .zip(self.loops.iter().enumerate())
             .take_while(|(_, (_, loops))| **loops >= MIN_LOOPS)
-            .map(|(k, (errors, &loops))| {
-                let [mdnrnn, mdnrnn_sampled, ridge, persistence, velocity] =
-                    errors.each_ref().map(|e| e.overall().unwrap_or(f64::NAN));
+            .map(|(k, (i, &loops))| {
+                let share = |method: i64| self.errors[i].double_value(&[method]) / self.totals[i].double_value(&[]);
+                let [mdnrnn, mdnrnn_sampled, ridge, persistence, velocity] = [0, 1, 2, 3, 4].map(share);
                 Horizon { k, loops, mdnrnn, mdnrnn_sampled, ridge, persistence, velocity }
             })
             .collect();

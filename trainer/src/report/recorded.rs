@@ -2,15 +2,16 @@
 //!
 //! Rows of a chunk lie as in training: an episode of `T` steps has `T + 1` observations, of which the last starts no step.
 
+use crate::dataset::Dataset;
 use crate::env::EnvSpec;
 use crate::nets::{indices, matrix, normals};
-use crate::rollouts::{self, Episode};
-use crate::stage::{Split, whiten};
+use crate::rollouts::Episode;
+use crate::stage::Split;
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, ensure};
 use dreamstep_core::pack::action_map;
 use dreamstep_core::rng::{Philox, Stream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tch::{Device, Tensor};
 
 /// Observations read at a time, but for the last episode that goes past it.
@@ -23,62 +24,53 @@ pub const LOOP_DRAWS: u64 = 1 << 63;
 /// Mixture components of open loops.
 pub const COMPONENT_DRAWS: u64 = 1 << 63 | 1 << 62;
 
-/// Files of recorded episodes.
+/// Recorded episodes, split.
 pub struct Recorded {
-    /// What the networks learned from.
-    pub train: Vec<PathBuf>,
-    /// What they never saw.
-    pub held_out: Vec<PathBuf>,
-    spec: EnvSpec,
+    data: Dataset,
+    /// Which of them the networks learned from, and which they never saw.
+    pub split: Split,
 }
 
 impl Recorded {
     /// The episodes in `folder`, of the environment `spec`, split by `seed` and `fraction`.
     ///
     /// # Errors
-    /// One line: the folder is missing, or holds fewer than two episodes.
-    pub fn open(folder: &Path, spec: EnvSpec, seed: u64, fraction: f64) -> Result<Self> {
-        let files = rollouts::list(folder)?;
-        ensure!(
-            files.len() >= 2,
-            "{}: expected at least 2 recorded episodes (one is held out), found {}; run `dreamstep collect`",
-            folder.display(),
-            files.len()
-        );
-        let split = Split::new(seed, files.len(), fraction)?;
-        let pick = |ids: &[usize]| ids.iter().map(|&i| files[i].clone()).collect();
-        Ok(Self { train: pick(&split.train), held_out: pick(&split.validation), spec })
-    }
-
-    /// Reads `files` in order, about 16,000 observations at a time.
-    pub fn read<'a>(&'a self, files: &'a [PathBuf]) -> impl Iterator<Item = Result<Vec<Episode>>> + 'a {
-        let mut rest = files.iter();
-        std::iter::from_fn(move || {
-            let (mut episodes, mut rows) = (Vec::new(), 0);
-            while rows < CHUNK_ROWS {
-                let Some(file) = rest.next() else { break };
-                match self.read_one(file) {
-                    Ok(episode) => {
-                        rows += episode.steps() + 1;
-                        episodes.push(episode);
-                    }
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            (!episodes.is_empty()).then_some(Ok(episodes))
-        })
-    }
-
-    fn read_one(&self, file: &Path) -> Result<Episode> {
-        let episode = Episode::read(file)?;
-        let EnvSpec { id, obs, action, .. } = self.spec;
-        let (found_obs, found_action) = episode.dims();
+    /// One line: the folder is missing, holds fewer than two episodes, or one that cannot be read or is not of `spec`.
+    pub fn open(folder: &Path, spec: &EnvSpec, seed: u64, fraction: f64, threads: usize) -> Result<Self> {
+        let data = Dataset::open(folder, threads)?;
+        let EnvSpec { id, obs, action, .. } = *spec;
+        let (found_obs, found_action) = data.dims();
         ensure!(
             (found_obs, found_action) == (obs, action),
             "{}: expected observations of {obs} and actions of {action} for {id}, found {found_obs} and {found_action}",
-            file.display()
+            folder.display()
         );
-        Ok(episode)
+        let split = Split::new(seed, data.len(), fraction)?;
+        Ok(Self { data, split })
+    }
+
+    /// Steps of the episodes `ids`.
+    #[must_use]
+    pub fn steps(&self, ids: &[usize]) -> usize {
+        self.data.steps(ids)
+    }
+
+    /// Reads the episodes `ids` in order, about 16,000 observations at a time.
+    pub fn read<'a>(&'a self, ids: &'a [usize]) -> impl Iterator<Item = Result<Vec<Episode>>> + 'a {
+        let mut rest = ids;
+        std::iter::from_fn(move || {
+            let mut rows = 0;
+            let fits = |&&id: &&usize| {
+                let fits = rows < CHUNK_ROWS;
+                rows += self.data.rows(&[id]);
+                fits
+            };
+            let count = rest.iter().take_while(fits).count();
+            let (chunk, others) = rest.split_at(count);
+            rest = others;
+            let read = || chunk.iter().map(|&id| Ok(self.data.read(id)?.into_owned())).collect();
+            (count > 0).then(read)
+        })
     }
 }
 
@@ -102,7 +94,13 @@ impl Chunk {
     /// Encodes `episodes`, recorded in `spec`.
     #[must_use]
     pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Self {
-        let x = whiten(episodes.iter(), &vae.normalizer, vae.obs_clip, Device::Cpu);
+        let mut x = vec![0.0; episodes.iter().map(|e| e.steps() + 1).sum::<usize>() * spec.obs];
+        let rows = episodes.iter().flat_map(|e| e.observations.rows());
+        for (row, out) in rows.zip(x.chunks_exact_mut(spec.obs)) {
+            out.iter_mut().zip(row).for_each(|(out, &value)| *out = value);
+            vae.normalizer.apply(&out.to_vec(), vae.obs_clip, out);
+        }
+        let x = matrix(&x, spec.obs, Device::Cpu);
         let (mean, log_var) = tch::no_grad(|| vae.vae.encode(&x));
         let (mid, half) = action_map(&spec.action_low, &spec.action_high);
         let (mut action, mut steps, mut row) = (Vec::new(), Vec::new(), 0);

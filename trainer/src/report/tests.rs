@@ -104,7 +104,7 @@ static MEASURED: LazyLock<MdnrnnFigures> = LazyLock::new(|| {
     let (m, spec, vae) = (network(), spec(), vae());
     let mut fit = Fit::new(&m, &spec);
     fit.add(&chunk(1), 0, 0).unwrap();
-    let mut measure = mdnrnn::Measure::new(&m, &spec, &fit, 0, EPISODES).unwrap();
+    let mut measure = mdnrnn::Measure::new(&m, &spec, &fit, 0, EPISODES * STEPS).unwrap();
     measure.add(&vae, &m, &chunk(2), HELD_OUT_DRAWS).unwrap();
     measure.finish(&m, &Block::all(spec.blocks, &[true; 2]))
 });
@@ -186,6 +186,7 @@ fn gates_say_what_is_missed_and_what_was_not_measured() {
         let blocks = Vec::new();
         VaeFigures {
             latent: 2,
+            pca_components: 2,
             rows: 1,
             blocks,
             nmse,

@@ -71,7 +71,7 @@ fn vision(text: &mut String, vae: &VaeFigures) {
     let parts = vae.blocks.iter().map(|e| row(e.block.name, e.block.size, e.block.alive, e.vae, e.pca));
     let sums = vae.blocks.iter().fold((0, 0), |sum, e| (sum.0 + e.block.size, sum.1 + e.block.alive));
     let overall = row("overall", sums.0, sums.1, Some(vae.nmse), Some(vae.pca_nmse));
-    let pca = format!("PCA, {}", vae.latent);
+    let pca = format!("PCA, {}", vae.pca_components);
     *text += &table(&["part", "numbers", "of these vary", "V", &pca], parts.chain([overall]));
     let kl = &vae.kl_per_latent;
     let mut sorted = kl.clone();

@@ -16,6 +16,8 @@ use tch::{Kind, Tensor};
 pub struct VaeFigures {
     /// `Z`
     pub latent: usize,
+    /// Principal components: as many as latents, or as many as an observation has numbers.
+    pub pca_components: usize,
     /// Observations measured.
     pub rows: u64,
     /// Part by part.
@@ -97,6 +99,7 @@ impl Measure {
         };
         Ok(VaeFigures {
             latent: self.latents.mean().len(),
+            pca_components: self.pca.axes.ncols(),
             rows: self.rows,
             blocks: blocks.iter().map(error).collect(),
             nmse: vae.overall().unwrap_or(f64::NAN),
