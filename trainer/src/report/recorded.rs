@@ -96,9 +96,10 @@ impl Chunk {
     pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Self {
         let mut x = vec![0.0; episodes.iter().map(|e| e.steps() + 1).sum::<usize>() * spec.obs];
         let rows = episodes.iter().flat_map(|e| e.observations.rows());
+        let mut raw = vec![0.0; spec.obs];
         for (row, out) in rows.zip(x.chunks_exact_mut(spec.obs)) {
-            out.iter_mut().zip(row).for_each(|(out, &value)| *out = value);
-            vae.normalizer.apply(&out.to_vec(), vae.obs_clip, out);
+            raw.iter_mut().zip(row).for_each(|(raw, &value)| *raw = value);
+            vae.normalizer.apply(&raw, vae.obs_clip, out);
         }
         let x = matrix(&x, spec.obs, Device::Cpu);
         let (mean, log_var) = tch::no_grad(|| vae.vae.encode(&x));
