@@ -1,7 +1,12 @@
 //! Does `dreamstep report` do what it says, as a user runs it? A tiny run, whole; the same with stages missing; and folders that do not
-//! fit together, each refused in a line.
+//! fit together, each refused in a line. And are the figures right? numpy works them out anew.
 
-use serde_json::Value;
+mod python;
+
+use dreamstep::config::Config;
+use dreamstep::env::{AnyEnv, Env};
+use dreamstep::stage::Split;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -43,7 +48,7 @@ fn refuse(folder: &Path, args: &str, parts: &[&str]) {
     assert!(parts.iter().all(|part| stderr.contains(part)), "dreamstep {args}: expected {parts:?} in {stderr}");
 }
 
-fn json(folder: &Path, args: &str) -> Value {
+fn parsed(folder: &Path, args: &str) -> Value {
     serde_json::from_str(&succeed(folder, args)).unwrap()
 }
 
@@ -104,7 +109,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     assert!(lines.len() > 30 && lines.iter().all(|line| markdown.contains(line)));
     assert!(printed.contains("constant"), "the pendulum's reward is nothing but its healthy bonus: {printed}");
 
-    let report = json(folder, "report --run r --episodes 5 --threads 2 --json");
+    let report = parsed(folder, "report --run r --episodes 5 --threads 2 --json");
     assert_eq!(written(&r), first, "the same run gives the same bytes, whatever the threads");
     assert_eq!(report["mdnrnn"]["reward_r2"], Value::Null);
     assert_eq!(report["missing"], Value::Array(Vec::new()));
@@ -114,7 +119,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
         assert!(report["mdnrnn"]["latent"][error].as_f64().unwrap() > 0.0, "{error}");
     }
     // The figures that training measured for itself, on the same episodes.
-    let trained = json(folder, "inspect r/mdnrnn.safetensors --json");
+    let trained = parsed(folder, "inspect r/mdnrnn.safetensors --json");
     for (ours, theirs) in [("mdnrnn", "nmse"), ("ridge", "ridge_nmse"), ("persistence", "persistence_nmse")] {
         let recorded: f64 = trained["metadata"][format!("validation.{theirs}")].as_str().unwrap().parse().unwrap();
         let found = report["mdnrnn"]["latent"][ours].as_f64().unwrap();
@@ -155,12 +160,10 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     fs::write(other.join("config.toml"), config.replace("InvertedPendulum-v5", "Hopper-v5")).unwrap();
     refuse(folder, "report --run other", &["vae.safetensors", "expected a V of Hopper-v5", "InvertedPendulum-v5"]);
     fs::write(other.join("config.toml"), &config).unwrap();
-    let episodes = fs::read_dir(other.join("rollouts")).unwrap().count();
-    let one = fs::read_dir(other.join("rollouts")).unwrap().next().unwrap().unwrap().path();
+    let one = dreamstep::rollouts::list(&other.join("rollouts")).unwrap().swap_remove(0);
     fs::copy(&one, other.join("rollouts/zzz.npz")).unwrap();
     refuse(folder, "report --run other", &["rollouts", "what vae.safetensors was trained on", "; found "]);
     fs::remove_file(other.join("rollouts/zzz.npz")).unwrap();
-    assert_eq!(fs::read_dir(other.join("rollouts")).unwrap().count(), episodes);
     let bytes = fs::read(&one).unwrap();
     fs::write(&one, &bytes[..bytes.len() / 2]).unwrap();
     refuse(folder, "report --run other", &[&*one.file_name().unwrap().to_string_lossy(), "expected a whole .npz file"]);
@@ -171,4 +174,72 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     refuse(folder, "report --run other", &["mdnrnn.safetensors", "vae.safetensors"]);
     refuse(folder, "report --run nowhere", &["nowhere", "expected a run's folder"]);
     assert!(!folder.join("nowhere").exists());
+}
+
+/// The numbers in `value`, which is a number or an array of numbers.
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(numbers).collect(),
+        other => vec![other.as_f64().unwrap_or(f64::NAN)],
+    }
+}
+
+/// Every measure of V and M on a short Humanoid run, beside numpy's in float64.
+#[test]
+fn numpy_finds_the_same() {
+    let trained = tempfile::tempdir().unwrap();
+    let (folder, r) = (trained.path(), trained.path().join("r"));
+    let settings = "--set mdnrnn.sample_latents=false --set mdnrnn.hidden=32 --set vae.epochs=4 --set mdnrnn.epochs=6 --set vae.latent=6";
+    succeed(folder, &format!("collect --run r --set collect.steps=1500 {settings}"));
+    succeed(folder, "train --run r --stage vae");
+    succeed(folder, "train --run r --stage mdnrnn");
+    let report = parsed(folder, "report --run r --json");
+
+    let config = Config::default();
+    let spec = AnyEnv::make(&config.env).unwrap().spec().clone();
+    let episodes = dreamstep::rollouts::list(&r.join("rollouts")).unwrap().len();
+    let held_out = Split::new(config.seed, episodes, config.vae.validation).unwrap().validation;
+    let input = json!({ "held_out": held_out, "blocks": spec.blocks, "healthy_bonus": spec.healthy_bonus });
+    fs::write(folder.join("input.json"), input.to_string()).unwrap();
+    let [script, run, input] = [python::script("report_reference.py"), r, folder.join("input.json")];
+    let reference: Value =
+        serde_json::from_slice(&python::run(&[&script, &run, &input].map(|path| path.to_str().unwrap()))).unwrap();
+
+    let mut compared = 0;
+    let mut same = |what: &str, found: &Value, expected: &Value, tolerance: f64| {
+        let (found, expected) = (numbers(found), numbers(expected));
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (found, expected) in found.into_iter().zip(expected) {
+            let near = (found - expected).abs() <= tolerance * expected.abs().max(0.05);
+            assert!(near, "{what}: numpy says {expected}, the report {found}");
+            compared += 1;
+        }
+    };
+    let (vae, m) = (&report["vae"], &report["mdnrnn"]);
+    for key in ["nmse", "pca_nmse", "clipped_rows"] {
+        same(key, &vae[key], &reference["vae"][key], 1e-4);
+    }
+    same("KL", &vae["kl_per_latent"], &reference["vae"]["kl"], 1e-4);
+    for (block, expected) in vae["blocks"].as_array().unwrap().iter().zip(reference["vae"]["blocks"].as_array().unwrap()) {
+        same(&block["name"].to_string(), &json!([block["vae"], block["pca"]]), expected, 1e-4);
+    }
+    for part in ["latent", "observation"] {
+        for (key, expected) in reference[part].as_object().unwrap() {
+            same(&format!("{part} {key}"), &m[part][key], expected, 1e-3);
+        }
+    }
+    let nll = json!([m["nll_per_dim"], m["gaussian_nll_per_dim"], m["joint_gaussian_nll_per_dim"]]);
+    same("NLL", &nll, &reference["nll"], 1e-3);
+    let shares = |row: &Value| json!([row["mdnrnn"], row["gaussian"]]);
+    let coverage: Vec<Value> = m["coverage"].as_array().unwrap().iter().map(shares).collect();
+    same("coverage", &Value::Array(coverage), &reference["coverage"], 1e-2);
+    same("reward without its bonus", &json!([m["reward_r2"], m["ridge_reward_r2"]]), &reference["rest_r2"], 1e-3);
+    same("whole reward", &m["whole_reward_r2"], &reference["whole_r2"], 1e-3);
+    same("Brier", &m["terminal"]["brier"], &reference["brier"], 1e-3);
+    for (k, expected) in reference["open_loop"].as_object().unwrap() {
+        let horizon = &m["open_loop"]["horizons"][k.parse::<usize>().unwrap() - 1];
+        let keys = ["loops", "mdnrnn", "ridge", "persistence", "velocity"];
+        same(&format!("k = {k}"), &json!(keys.map(|key| &horizon[key])), expected, 1e-3);
+    }
+    assert!(compared > 100, "{compared} numbers compared");
 }
