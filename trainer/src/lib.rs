@@ -23,6 +23,7 @@ pub mod pack;
 pub mod play;
 pub mod prefetch;
 pub mod progress;
+pub mod report;
 pub mod resume;
 pub mod rollouts;
 pub mod run;

@@ -105,6 +105,18 @@ impl RunDir {
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
+
+    /// What [`crate::report`] found.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.md")
+    }
+
+    /// Its pictures.
+    #[must_use]
+    pub fn figures(&self) -> PathBuf {
+        self.root.join("figures")
+    }
 }
 
 /// Digest of the file at `path`, 16 hexadecimal digits: by it a result names what it was made from.

@@ -218,17 +218,16 @@ pub fn append_cost(run: &RunDir, stage: &str, steps: u64, clock: &Clock) -> Resu
     append_metrics(run, &serde_json::json!({ "stage": stage, "cost": cost }))
 }
 
+/// What a result says of the data that it was made from: episodes and steps, trained on and held out.
+#[must_use]
+pub fn data_line(train: (usize, usize), validation: (usize, usize)) -> String {
+    format!("{} training episodes, {} steps; {} validation episodes, {} steps", train.0, train.1, validation.0, validation.1)
+}
+
 /// A checkpoint that says where it comes from.
 #[must_use]
 pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint {
-    let steps = |ids: &[usize]| input.data.steps(ids);
-    let data = format!(
-        "{} training episodes, {} steps; {} validation episodes, {} steps",
-        split.train.len(),
-        steps(&split.train),
-        split.validation.len(),
-        steps(&split.validation)
-    );
+    let [train, validation] = [&split.train, &split.validation].map(|ids| (ids.len(), input.data.steps(ids)));
     let mut checkpoint = Checkpoint::default();
     checkpoint.set_meta(metadata::FORMAT, metadata::FORMAT_CHECKPOINT);
     checkpoint.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
@@ -236,7 +235,7 @@ pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint 
     checkpoint.set_meta(meta::SEED, input.config.seed);
     checkpoint.set_meta(metadata::ENV, &input.config.env);
     checkpoint.set_meta(meta::CONFIG, input.config.provenance());
-    checkpoint.set_meta(meta::DATA, data);
+    checkpoint.set_meta(meta::DATA, data_line(train, validation));
     checkpoint
 }
 
