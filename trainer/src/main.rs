@@ -5,7 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::{Config, Preset};
+use dreamstep::config::{CollectPolicy, Config, Preset};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
 use dreamstep::interrupt::{self, Interrupted};
@@ -36,8 +36,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Record episodes of the random policy into RUN/rollouts (an interrupted collection goes on where it was)
-    Collect(RunArgs),
+    /// Record episodes of a policy into RUN/rollouts (an interrupted collection goes on where it was)
+    ///
+    /// `collect.policy` is random, zero, noise (correlated in time) or agent. `collect.steps` counts what the folder holds in the end.
+    Collect {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Where the folder's last episodes are another policy's or seed's, add to them: `collect.steps` counts all
+        #[arg(long)]
+        append: bool,
+        /// The packed agent that acts (implies collect.policy = agent); a collection that goes on knows its own
+        #[arg(long, value_name = "FILE")]
+        agent: Option<PathBuf>,
+    },
     /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
     Train {
         #[command(flatten)]
@@ -170,7 +181,9 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Collect(args) => resumable(&args.run, "collect", || collect_stage(&args)),
+        Command::Collect { run, append, agent } => {
+            resumable(&run.run, "collect", || collect_stage(&run, append, agent.as_deref()))
+        }
         Command::Train { run, stage, force } => {
             let command = format!("train --stage {}", stage.name());
             resumable(&run.run, &command, || train_stages(&run, stage, force))
@@ -248,11 +261,22 @@ fn put_on_record(config: &Config, run: &RunDir) -> Result<()> {
     write_atomic(&run.config(), config.to_toml().as_bytes())
 }
 
-fn collect_stage(args: &RunArgs) -> Result<()> {
-    let (config, run) = args.open()?;
-    collect::check(&config, run.root())?;
+fn collect_stage(args: &RunArgs, append: bool, agent: Option<&Path>) -> Result<()> {
+    let (mut config, run) = args.open()?;
+    if agent.is_some() {
+        config.collect.policy = CollectPolicy::Agent;
+    }
+    let request = collect::Request { append, agent };
+    if !run.root().exists() {
+        // So that a refusal makes no folder.
+        collect::plan(&config, run.root(), &request)?;
+    }
+    let _lock = run.lock()?;
+    let plan = collect::plan(&config, run.root(), &request)?;
+    // The claim first: what the run asked for before says whether the part that it adds to is complete.
+    plan.claim()?;
     put_on_record(&config, &run)?;
-    let summary = collect::collect(&config, run.root(), &Progress::new("collect", config.collect.steps, "steps"))?;
+    let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
     println!(
         "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
         summary.episodes,
@@ -266,6 +290,7 @@ fn collect_stage(args: &RunArgs) -> Result<()> {
 
 fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     let (config, run) = args.open()?;
+    let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let episodes = rollouts::read_dir(&run.rollouts())?;
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let dims = episodes[0].dims();
