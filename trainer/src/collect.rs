@@ -146,7 +146,10 @@ fn wanted_text(config: &Config, agent: Option<&str>) -> String {
 }
 
 /// How many episodes the folder of `run` has, whose last part is complete: then it can be closed.
-fn close(run: &RunDir, spec: &EnvSpec, parts: &[Part]) -> Result<u64> {
+///
+/// # Errors
+/// One line: it is not.
+pub(crate) fn close(run: &RunDir, spec: &EnvSpec, parts: &[Part]) -> Result<u64> {
     let folder = run.rollouts();
     let (mut index, mut steps) = (0, 0);
     while let Some(episode) = part_of(parts, index).and_then(|part| kept(&folder, spec, part, index)) {

@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod compare;
 pub mod config;
+pub mod convert;
 pub mod env;
 pub mod evaluate;
 pub mod evolve;
