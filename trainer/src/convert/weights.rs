@@ -100,7 +100,20 @@ pub struct Report {
 /// the run has, or that is there already (`options.force` replaces it).
 pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> Result<Report> {
     let spec = AnyEnv::make(&config.env)?.spec().clone();
+    // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
+    let lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let file = Checkpoint::read(path)?;
+    if let Some(format) = file.metadata.get(metadata::FORMAT) {
+        bail!(
+            "{}: expected a state dict, found dreamstep's own {format}: {}",
+            path.display(),
+            if format == metadata::FORMAT_CHECKPOINT {
+                "copy it into the run as it is"
+            } else {
+                "run it as it is, by --agent"
+            }
+        );
+    }
     let mut import =
         Import { spec: &spec, options, origin: path, source: digest(path)?, notes: Vec::new(), config: config.clone() };
     let mut tensors = import.names(file.tensors)?;
@@ -126,7 +139,10 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
     import.fits(run, &parts)?;
     import.config.validate()?;
 
-    let _lock = run.lock()?;
+    let _lock = match lock {
+        Some(lock) => lock,
+        None => run.lock()?,
+    };
     let mut report = Report { written: Vec::new(), notes: import.notes };
     for (path, part) in parts {
         if let Some(part) = part {
