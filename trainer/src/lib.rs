@@ -21,6 +21,7 @@ pub mod nets;
 pub mod pack;
 pub mod play;
 pub mod progress;
+pub mod replay;
 pub mod resume;
 pub mod rollouts;
 pub mod run;
