@@ -78,7 +78,7 @@ impl Default for Options {
             input: Input::default(),
             sigma: Sigma::default(),
             log_sigma_min: -20.0,
-            obs_clip: f32::MAX,
+            obs_clip: 1e30,
             force: false,
         }
     }
