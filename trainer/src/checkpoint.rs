@@ -39,6 +39,8 @@ pub mod meta {
     pub const UPSTREAM: &str = "upstream.";
     /// Prefix of the figures on held-out episodes.
     pub const VALIDATION: &str = "validation.";
+    /// Which epoch's weights these are, where not the best's.
+    pub const EPOCH: &str = "epoch";
 }
 
 /// A row-major tensor.

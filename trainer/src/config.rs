@@ -4,6 +4,7 @@
 //! is written beside every result. An unknown key or a bad value is an error that names it.
 
 use crate::nets::optim::Rule;
+use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -74,7 +75,7 @@ pub struct VaeConfig {
     pub batch_size: usize,
     /// `adam` (Kingma & Ba 2015) or `rmsprop` with α = 0.9, both as PyTorch computes them.
     pub optimizer: Rule,
-    /// The optimiser's greatest step size; it falls to 0 on half a cosine.
+    /// The optimiser's greatest step size; it changes as `schedule` says.
     pub learning_rate: f64,
     /// Free bits: KL is charged only above `kl_tolerance · Z` nats per observation.
     pub kl_tolerance: f64,
@@ -88,6 +89,12 @@ pub struct VaeConfig {
     pub min_std: f64,
     /// Fraction of episodes held out, from V and M alike (at least one episode).
     pub validation: f64,
+    /// Observations held in memory and shuffled together (and as many that are read meanwhile). Data that fits is read once.
+    pub pool: usize,
+    /// Mixed precision: the layers compute in bfloat16. For GPUs.
+    pub amp: bool,
+    /// How the learning rate falls, and when to stop.
+    pub schedule: ScheduleConfig,
 }
 
 /// `train --stage mdnrnn`.
@@ -106,7 +113,7 @@ pub struct MdnrnnConfig {
     pub sequence_length: usize,
     /// `adam` or `rmsprop`, as for V.
     pub optimizer: Rule,
-    /// The optimiser's greatest step size; it falls to 0 on half a cosine.
+    /// The optimiser's greatest step size; it changes as `schedule` says.
     pub learning_rate: f64,
     /// Gradients are clipped to this Euclidean norm.
     pub grad_clip: f64,
@@ -118,6 +125,24 @@ pub struct MdnrnnConfig {
     pub log_sigma_min: f64,
     /// Train on latents sampled from V's posterior, anew each epoch, as Ha & Schmidhuber did (`true`), or on its mean.
     pub sample_latents: bool,
+    /// Whether V encodes the data once, into `latents.npy`, or anew whenever it is read.
+    pub latents: LatentSource,
+    /// Steps held in memory and shuffled together, as for V.
+    pub pool: usize,
+    /// Mixed precision: LSTM and head compute in bfloat16. For GPUs.
+    pub amp: bool,
+    /// How the learning rate falls, and when to stop.
+    pub schedule: ScheduleConfig,
+}
+
+/// When V encodes the data that M is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatentSource {
+    /// Once: 8·Z bytes an observation on the disk.
+    Precomputed,
+    /// Whenever it is read: nothing on the disk.
+    OnTheFly,
 }
 
 /// `train --stage controller`: PGPE with ClipUp on real episodes.
@@ -200,11 +225,14 @@ impl Default for VaeConfig {
             optimizer: Rule::Adam,
             learning_rate: 1e-3,
             kl_tolerance: 0.5,
-            kl_weight: 1.0,
+            kl_weight: 0.1,
             log_var_range: [-10.0, 10.0],
             obs_clip: 10.0,
             min_std: 1e-6,
             validation: 0.1,
+            pool: 131_072,
+            amp: false,
+            schedule: ScheduleConfig::default(),
         }
     }
 }
@@ -224,6 +252,10 @@ impl Default for MdnrnnConfig {
             terminal_weight: 0.3,
             log_sigma_min: -5.0,
             sample_latents: true,
+            latents: LatentSource::Precomputed,
+            pool: 262_144,
+            amp: false,
+            schedule: ScheduleConfig::default(),
         }
     }
 }
@@ -359,6 +391,10 @@ impl Config {
             ("vae.batch_size", self.vae.batch_size as f64),
             ("vae.learning_rate", self.vae.learning_rate),
             ("vae.obs_clip", self.vae.obs_clip),
+            ("vae.pool", self.vae.pool as f64),
+            ("vae.schedule.factor", self.vae.schedule.factor),
+            ("mdnrnn.pool", self.mdnrnn.pool as f64),
+            ("mdnrnn.schedule.factor", self.mdnrnn.schedule.factor),
             ("mdnrnn.hidden", self.mdnrnn.hidden as f64),
             ("mdnrnn.mixtures", self.mdnrnn.mixtures as f64),
             ("mdnrnn.epochs", self.mdnrnn.epochs as f64),

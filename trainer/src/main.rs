@@ -9,13 +9,14 @@ use dreamstep::config::{CollectPolicy, Config, Preset};
 use dreamstep::convert::rollouts_in::{self, Rows};
 use dreamstep::convert::rollouts_out::{self, Form};
 use dreamstep::convert::weights;
+use dreamstep::dataset::Dataset;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
 use dreamstep::interrupt::{self, Interrupted};
+use dreamstep::nets::device;
 use dreamstep::play::Arena;
 use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
-use dreamstep::rollouts;
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, Split, StageInput};
 use dreamstep::{collect, compare, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
@@ -122,6 +123,9 @@ enum Command {
         /// Train anew where a result exists, or a training was interrupted
         #[arg(long)]
         force: bool,
+        /// Where V and M are trained: cpu, cuda (the first NVIDIA GPU) or cuda:N
+        #[arg(long, default_value = "cpu", value_parser = device::parse)]
+        device: tch::Device,
     },
     /// Make one file for the robot out of the run's networks and controller, with self-test vectors
     Pack {
@@ -257,9 +261,9 @@ fn main() -> ExitCode {
             let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
             import_weights(&run, &file, &weights::Options { actions, input, sigma, log_sigma_min, obs_clip, force })
         }
-        Command::Train { run, stage, force } => {
+        Command::Train { run, stage, force, device } => {
             let command = format!("train --stage {}", stage.name());
-            resumable(&run.run, &command, || train_stages(&run, stage, force))
+            resumable(&run.run, &command, || train_stages(&run, stage, force, device))
         }
         Command::Pack { run, agent, precision, out, episodes, seed, threads, json } => {
             let comparison = Comparison { episodes: episodes as usize, seed, threads, json };
@@ -385,12 +389,13 @@ fn import_weights(args: &RunArgs, file: &Path, options: &weights::Options) -> Re
     Ok(())
 }
 
-fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
+fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) -> Result<()> {
+    device::prepare(device)?;
     let (config, run) = args.open()?;
     let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
-    let episodes = rollouts::read_dir(&run.rollouts())?;
+    let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let spec = AnyEnv::make(&config.env)?.spec().clone();
-    let dims = episodes[0].dims();
+    let dims = data.dims();
     ensure!(
         dims == (spec.obs, spec.action),
         "{}: expected observations of {} and actions of {} for {}, found {} and {}",
@@ -401,7 +406,7 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         dims.0,
         dims.1
     );
-    let steps = episodes.iter().map(|episode| episode.steps() as u64).sum::<u64>();
+    let steps = data.entries().iter().map(|episode| episode.steps as u64).sum::<u64>();
     ensure!(
         steps >= config.collect.steps,
         "{}: expected collect.steps = {} steps, found {steps}; run `dreamstep collect` to complete them",
@@ -411,7 +416,7 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     let wants = |one| stage == one || stage == Stage::All;
     let under_way = |network, anew: bool| match anew {
         true => Ok(None),
-        false => resume::under_way(network, &config, &run, &episodes),
+        false => resume::under_way(network, &config, &run, &data),
     };
     let vae_under_way = if wants(Stage::Vae) { under_way(Network::Vae, force)? } else { None };
     let makes_vae = makes(Network::Vae, &run.vae(), wants(Stage::Vae), &config, force, vae_under_way.is_some())?;
@@ -426,7 +431,7 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
         pack::expect(&run.vae(), "vae")?;
     }
     if makes_vae || makes_mdnrnn {
-        Split::new(config.seed, episodes.len(), config.vae.validation)?;
+        Split::new(config.seed, data.len(), config.vae.validation)?;
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
@@ -454,11 +459,11 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
             };
             let input = StageInput {
                 config: &config,
-                episodes: &episodes,
+                data: &data,
                 action_mid: &action_mid,
                 action_half: &action_half,
                 run: &run,
-                device: tch::Device::Cpu,
+                device,
                 force,
                 forces_later: force && stage == Stage::All,
                 progress: &report,
@@ -482,7 +487,7 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool) -> Result<()> {
     }
     if makes_controller {
         let bar = Progress::new("controller", config.controller.steps, "steps");
-        let summary = train_controller::train(&config, &run, &episodes, force_controller, &bar)?;
+        let summary = train_controller::train(&config, &run, &data, force_controller, &bar)?;
         drop(bar);
         println!(
             "controller: {} generations, {} steps, return on the validation episodes {:.1}",

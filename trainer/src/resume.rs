@@ -12,8 +12,8 @@
 
 use crate::checkpoint::{Array, Checkpoint, meta};
 use crate::config::{Config, MdnrnnConfig};
-use crate::nets::{self, optim::Optimizer};
-use crate::rollouts::Episode;
+use crate::dataset::Dataset;
+use crate::nets::{self, optim::Optimizer, schedule::Schedule};
 use crate::run_dir::{RunDir, digest, write_atomic};
 use crate::stage::{EpochRecord, StageInput, append_line};
 use anyhow::{Context, Result, bail, ensure};
@@ -56,6 +56,14 @@ impl Network {
         }
     }
 
+    /// How many epochs it is trained at most.
+    const fn epochs(self, config: &Config) -> usize {
+        match self {
+            Self::Vae => config.vae.epochs,
+            Self::Mdnrnn => config.mdnrnn.epochs,
+        }
+    }
+
     /// The sections of the configuration that its training does not read.
     #[must_use]
     pub const fn unread(self) -> &'static [&'static str] {
@@ -66,19 +74,14 @@ impl Network {
     }
 
     /// What a state depends on besides the code: the values that are read, the episodes, and for M the bytes of V.
-    fn fingerprint(self, config: &Config, run: &RunDir, episodes: &[Episode]) -> Result<String> {
+    fn fingerprint(self, config: &Config, run: &RunDir, data: &Dataset) -> Result<String> {
         let mut read = Config { controller: Config::default().controller, ..config.clone() };
         if self == Self::Vae {
             read.mdnrnn = MdnrnnConfig::default();
         }
         let settings = Digest::default().update_bytes(read.provenance().as_bytes()).value();
-        let data = episodes.iter().fold(Digest::default(), |digest, e| {
-            let values = e.observations.iter().chain(&e.actions).chain(&e.rewards);
-            let digest = values.fold(digest, |digest, value| digest.update(&[*value]));
-            digest.update_bytes(&e.terminals.iter().map(|&t| u8::from(t)).collect::<Vec<_>>())
-        });
         let upstream = if self == Self::Mdnrnn { digest(&run.vae())? } else { "-".into() };
-        Ok(format!("{} {settings:016x} {:016x} {upstream}", env!("CARGO_PKG_VERSION"), data.value()))
+        Ok(format!("{} {settings:016x} {:016x} {upstream}", env!("CARGO_PKG_VERSION"), data.fingerprint()))
     }
 }
 
@@ -95,11 +98,11 @@ pub struct UnderWay {
 ///
 /// # Errors
 /// One line: the state cannot be read, was damaged, or is of another configuration or other data.
-pub fn under_way(network: Network, config: &Config, run: &RunDir, episodes: &[Episode]) -> Result<Option<UnderWay>> {
+pub fn under_way(network: Network, config: &Config, run: &RunDir, data: &Dataset) -> Result<Option<UnderWay>> {
     if !run.training(network.name()).exists() {
         return Ok(None);
     }
-    let state = read(network, config, run, &network.fingerprint(config, run, episodes)?)?;
+    let state = read(network, config, run, &network.fingerprint(config, run, data)?)?;
     Ok(Some(UnderWay { epoch: state.meta(EPOCH)?, forces_later: state.meta(FORCES_LATER)? }))
 }
 
@@ -117,8 +120,11 @@ pub struct Training<'a> {
     vs: &'a nn::VarStore,
     /// Moves the weights.
     pub optimizer: Optimizer,
-    /// Epochs that are done.
+    /// How far, and whether to go on.
+    pub schedule: Schedule,
+    /// Epochs that are done, and that are asked for.
     epoch: usize,
+    epochs: usize,
     best: Option<Best>,
     /// This training's lines of the log, and how long the log was before the first.
     log: String,
@@ -132,14 +138,22 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// As [`under_way`]'s; or a file cannot be written.
-    pub fn start(network: Network, input: &'a StageInput<'a>, vs: &'a nn::VarStore, optimizer: Optimizer) -> Result<Self> {
-        let fingerprint = network.fingerprint(input.config, input.run, input.episodes)?;
+    pub fn start(
+        network: Network,
+        input: &'a StageInput<'a>,
+        vs: &'a nn::VarStore,
+        optimizer: Optimizer,
+        schedule: Schedule,
+    ) -> Result<Self> {
+        let fingerprint = network.fingerprint(input.config, input.run, input.data)?;
         let mut new = Self {
             network,
             input,
             vs,
             optimizer,
+            schedule,
             epoch: 0,
+            epochs: network.epochs(input.config),
             best: None,
             log: String::new(),
             log_start: 0,
@@ -157,10 +171,16 @@ impl<'a> Training<'a> {
         Ok(new)
     }
 
-    /// The epoch that comes next, from 1.
+    /// The epoch that comes next, from 1, whether or not it is to be trained.
     #[must_use]
     pub const fn next_epoch(&self) -> usize {
         self.epoch + 1
+    }
+
+    /// The epoch to train now, from 1; none where the configured number is done, or the schedule says that it is enough.
+    #[must_use]
+    pub const fn begin_epoch(&self) -> Option<usize> {
+        if self.epoch < self.epochs && !self.schedule.is_over() { Some(self.epoch + 1) } else { None }
     }
 
     /// An epoch is done: keeps its weights where they are the best so far, saves the state, logs and reports `record`, whose `best` is
@@ -181,6 +201,7 @@ impl<'a> Training<'a> {
             self.best = Some(Best { epoch, loss, weights: nets::export(self.vs)? });
         }
         self.epoch = epoch;
+        self.schedule.epoch_ended(loss);
         let line = serde_json::to_string(&record)? + "\n";
         self.log += &line;
         // A kill after the first leaves a log that lacks a line: going on mends it.
@@ -188,6 +209,17 @@ impl<'a> Training<'a> {
         append_line(self.input.run, &line)?;
         (self.input.progress)(&record);
         Ok(())
+    }
+
+    /// Writes `frame` with the last epoch's weights beside the result: not the best, but where the training ended.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_last(&self, frame: &Checkpoint) -> Result<()> {
+        let mut last = frame.clone();
+        last.tensors.extend(nets::export(self.vs)?);
+        last.set_meta(meta::EPOCH, self.epoch);
+        last.write(&self.input.run.last(self.network.name()))
     }
 
     /// Puts the best epoch's weights into the network. Returns the epoch, its loss and the weights.
@@ -231,6 +263,7 @@ impl<'a> Training<'a> {
             state.set_meta(BEST_LOSS, best.loss);
         }
         self.optimizer.save(&mut state)?;
+        self.schedule.save(&mut state);
         if !state.tensors.values().flat_map(|array| &array.data).all(|value| value.is_finite()) {
             // The weights diverged in the epoch's last update, and the next epoch's loss will say so. The state before stays: going on
             // from it ends in the same way.
@@ -257,6 +290,7 @@ impl<'a> Training<'a> {
         let weights = Checkpoint { origin: state.origin.clone(), tensors: tensors(WEIGHTS), ..Checkpoint::default() };
         nets::import(self.vs, &weights)?;
         self.optimizer.load(state)?;
+        self.schedule.load(state)?;
         if state.metadata.contains_key(BEST_EPOCH) {
             let (epoch, loss) = (state.meta(BEST_EPOCH)?, state.meta(BEST_LOSS)?);
             self.best = Some(Best { epoch, loss, weights: tensors(BEST) });

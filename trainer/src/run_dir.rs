@@ -47,6 +47,18 @@ impl RunDir {
         self.root.join("vae.safetensors")
     }
 
+    /// What V makes of the recorded observations: [`crate::latents`].
+    #[must_use]
+    pub fn latents(&self) -> PathBuf {
+        self.root.join("latents.npy")
+    }
+
+    /// Which V and which observations these are.
+    #[must_use]
+    pub fn latents_origin(&self) -> PathBuf {
+        self.root.join("latents.json")
+    }
+
     /// The trained M.
     #[must_use]
     pub fn mdnrnn(&self) -> PathBuf {
@@ -69,6 +81,12 @@ impl RunDir {
     #[must_use]
     pub fn training(&self, network: &str) -> PathBuf {
         self.root.join(format!("{network}.training.safetensors"))
+    }
+
+    /// The weights that the training of `network` ended with; its result are those of its best epoch.
+    #[must_use]
+    pub fn last(&self, network: &str) -> PathBuf {
+        self.root.join(format!("{network}.last.safetensors"))
     }
 
     /// What the robot gets: everything in one file.

@@ -2,8 +2,8 @@
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::Config;
+use crate::dataset::Dataset;
 use crate::nets;
-use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
 use crate::stats::Normalizer;
 use anyhow::{Context, Result, ensure};
@@ -12,15 +12,16 @@ use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Instant;
 use tch::{Device, Tensor};
 
-/// What a stage is given. Its result is a pure function of `config`, `episodes` and the action range: a stage that was killed
+/// What a stage is given. Its result is a pure function of `config`, `data` and the action range: a stage that was killed
 /// goes on from its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
 pub struct StageInput<'a> {
     /// Every value in force.
     pub config: &'a Config,
     /// Recorded episodes, training and validation together.
-    pub episodes: &'a [Episode],
+    pub data: &'a Dataset,
     /// `[A]` middle of the environment's action range.
     pub action_mid: &'a [f32],
     /// `[A]` half of its width.
@@ -52,8 +53,12 @@ pub struct EpochRecord {
     pub validation: BTreeMap<&'static str, f64>,
     /// Whether this is the best validation loss so far, whose weights are kept.
     pub best: bool,
+    /// The optimiser's step size at the end of the epoch.
+    pub learning_rate: f64,
     /// Wall time of the epoch, s.
     pub seconds: f64,
+    /// Processor time of the epoch, s: all threads of the process together.
+    pub cpu_seconds: f64,
     /// Observations or steps trained on per second.
     pub items_per_s: f64,
 }
@@ -86,40 +91,72 @@ impl Split {
     }
 }
 
-/// The whitened observations of `episodes`, one below the other, `[Σ(T+1), O]`.
-pub fn whiten<'a>(
-    episodes: impl Iterator<Item = &'a Episode>,
-    normalizer: &Normalizer,
-    clip: f32,
-    device: Device,
-) -> Tensor {
-    let obs = normalizer.mean.len();
-    let mut rows = Vec::new();
-    let mut raw = vec![0.0; obs];
-    for episode in episodes {
-        for row in episode.observations.rows() {
-            raw.iter_mut().zip(row).for_each(|(r, &x)| *r = x);
-            let start = rows.len();
-            rows.resize(start + obs, 0.0);
-            normalizer.apply(&raw, clip, &mut rows[start..]);
-        }
+impl StageInput<'_> {
+    /// That the episodes' actions are what the environment takes.
+    ///
+    /// # Errors
+    /// One line: what was expected and what was found.
+    pub fn check_sizes(&self) -> Result<()> {
+        let (expected, found) = (self.action_mid.len(), self.data.dims().1);
+        ensure!(expected == found, "recorded episodes: expected actions of size {expected}, found {found}");
+        Ok(())
     }
-    nets::matrix(&rows, obs, device)
 }
 
-/// Checks every episode, and that all have the same sizes and `actions` numbers in an action.
+/// The whitened observations of the episodes `ids`, one below the other, `[Σ(T+1), O]`.
 ///
 /// # Errors
-/// One line naming the episode, what was expected and what was found.
-pub fn check_episodes(episodes: &[Episode], actions: usize) -> Result<()> {
-    let obs = episodes.first().context("training: expected episodes, found none")?.dims().0;
-    for (i, episode) in episodes.iter().enumerate() {
-        let name = || format!("episode {i} (seed {})", episode.seed);
-        episode.validate().with_context(name)?;
-        let (expected, found) = ((obs, actions), episode.dims());
-        ensure!(expected == found, "{}: expected (observation, action) sizes {expected:?}, found {found:?}", name());
+/// [`Dataset::read`]'s.
+///
+/// # Panics
+/// Never: an array in the standard layout is a slice.
+pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32, device: Device) -> Result<Tensor> {
+    let obs = normalizer.mean.len();
+    let mut rows = vec![0.0; data.rows(ids) * obs];
+    let mut out = rows.chunks_exact_mut(obs);
+    for &id in ids {
+        let episode = data.read(id)?;
+        let observations = episode.observations.as_standard_layout();
+        let values = observations.as_slice().expect("the standard layout is a slice");
+        for (row, out) in values.chunks_exact(obs).zip(&mut out) {
+            normalizer.apply(row, clip, out);
+        }
     }
-    Ok(())
+    Ok(nets::matrix(&rows, obs, device))
+}
+
+/// Measures what an epoch takes.
+pub struct Clock {
+    wall: Instant,
+    cpu: f64,
+}
+
+impl Clock {
+    /// From now on.
+    ///
+    /// # Panics
+    /// Never: every Unix has the clock. So for the others.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { wall: Instant::now(), cpu: process_seconds() }
+    }
+
+    /// Wall time so far, s.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.wall.elapsed().as_secs_f64()
+    }
+
+    /// Processor time so far, s: all threads of the process together.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        process_seconds() - self.cpu
+    }
+}
+
+fn process_seconds() -> f64 {
+    let now = nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock that every Unix has");
+    std::time::Duration::from(now).as_secs_f64()
 }
 
 /// Appends `record` to the run's `metrics.jsonl`.
@@ -144,7 +181,7 @@ pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
 /// A checkpoint that says where it comes from.
 #[must_use]
 pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint {
-    let steps = |episodes: &[usize]| episodes.iter().map(|&i| input.episodes[i].rewards.len()).sum::<usize>();
+    let steps = |ids: &[usize]| input.data.steps(ids);
     let data = format!(
         "{} training episodes, {} steps; {} validation episodes, {} steps",
         split.train.len(),
@@ -161,12 +198,6 @@ pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint 
     checkpoint.set_meta(meta::CONFIG, input.config.provenance());
     checkpoint.set_meta(meta::DATA, data);
     checkpoint
-}
-
-/// The learning rate at update `done` of `total`: `peak`, falling to 0 on half a cosine (Loshchilov & Hutter 2017).
-#[must_use]
-pub fn cosine(peak: f64, done: usize, total: usize) -> f64 {
-    0.5 * peak * (1.0 + (std::f64::consts::PI * done as f64 / total as f64).cos())
 }
 
 #[cfg(test)]

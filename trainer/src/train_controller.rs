@@ -13,12 +13,12 @@
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, ControllerConfig};
+use crate::dataset::Dataset;
 use crate::evolve::pgpe::{Pgpe, Settings};
 use crate::interrupt::{self, Interrupted};
 use crate::pack::{Ingredients, base_agent};
 use crate::play::{Arena, Estimate, Policy};
 use crate::progress::Progress;
-use crate::rollouts::Episode;
 use crate::run_dir::{RunDir, digest};
 use crate::stage::append_metrics;
 use anyhow::{Result, ensure};
@@ -55,12 +55,12 @@ pub struct Summary {
 /// # Errors
 /// One line: an ingredient is missing or does not fit, a saved state is of another configuration (`force` replaces it), or an
 /// episode failed. [`Interrupted`], where somebody asked to stop: after the generation that was under way, and saved.
-pub fn train(config: &Config, run: &RunDir, episodes: &[Episode], force: bool, progress: &Progress) -> Result<Summary> {
+pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progress: &Progress) -> Result<Summary> {
     let ingredients = Ingredients::read(run)?;
     let base = base_agent(&ingredients, config)?;
     let model = Model::load(&base).map_err(|error| anyhow::anyhow!("base agent: {error}"))?;
     let dims = *model.dims();
-    let features = Whitening::measure(&model, episodes)?;
+    let features = Whitening::measure(&model, data)?;
     let arena = Arena::new(&config.env, config.worker_threads())?;
     let controller = &config.controller;
 
@@ -125,13 +125,14 @@ pub struct Whitening {
 }
 
 impl Whitening {
-    /// Replays `episodes` with the actions that were taken.
-    fn measure(model: &Model<'_>, episodes: &[Episode]) -> Result<Self> {
+    /// Replays the episodes of `data` with the actions that were taken.
+    fn measure(model: &Model<'_>, data: &Dataset) -> Result<Self> {
         let n = model.dims().latent + model.dims().hidden;
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory)?;
         let (mut sum, mut squares, mut count) = (vec![0.0; n], vec![0.0; n], 0.0_f64);
-        for episode in episodes {
+        for id in 0..data.len() {
+            let episode = data.read(id)?;
             agent.reset();
             for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
                 // Rows of an array in standard layout are slices.

@@ -18,28 +18,34 @@
 //! (R² 0.55 against 0.45) and leaves a dream fewer gaps to exploit. Samples, as in the paper, are the default.
 
 use crate::checkpoint::meta;
-use crate::config::MdnrnnConfig;
+use crate::config::{Config, LatentSource};
+use crate::dataset::{Dataset, Pools, pool_step};
 use crate::interrupt;
-use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
+use crate::latents::Latents;
+use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape};
 use crate::nets::optim::Optimizer;
-use crate::nets::{indices, matrix, normals, to_vec};
+use crate::nets::schedule::Schedule;
+use crate::nets::{matrix, normals};
+use crate::prefetch::prefetch;
 use crate::resume::{Network, Training};
-use crate::rollouts::Episode;
 use crate::run_dir::digest;
-use crate::stage::{EpochRecord, Split, StageInput, check_episodes, cosine, provenance};
-use crate::stats::{Ridge, auroc, normalised_mse};
+use crate::stage::{Clock, EpochRecord, Split, StageInput, provenance};
 use crate::train_vae::TrainedVae;
 use anyhow::{Context, Result, ensure};
+use baseline::{Comparison, Fit};
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use objective::Sums;
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::time::Instant;
-use tch::{Device, Kind, Reduction, Tensor, nn};
+use table::Table;
+use tch::{Device, Tensor, nn};
 
-/// Windows evaluated at a time where no gradient is kept.
-const EVAL_WINDOWS: usize = 256;
+mod baseline;
+mod objective;
+mod table;
+
+pub use objective::{Loss, Objective};
+pub use table::Batch;
 
 /// Ridge's λ: next to nothing against tens of thousands of rows, enough to keep unused latents from making it singular.
 const RIDGE_LAMBDA: f64 = 1e-3;
@@ -83,117 +89,111 @@ impl std::fmt::Display for MdnrnnFigures {
     }
 }
 
-/// Trains M and writes the run's `mdnrnn.safetensors`; goes on from the state of a training that was killed ([`crate::resume`]). The run
-/// holds V already.
+/// Trains M and writes the run's `mdnrnn.safetensors` (the best epoch's weights) and `mdnrnn.last.safetensors`; goes on from the state of a
+/// training that was killed ([`crate::resume`]). The run holds V already.
 ///
 /// # Errors
 /// V is missing or does not fit, the data is unusable, a state is damaged or of another training, the loss stops being finite, or a file
 /// cannot be written. [`interrupt::Interrupted`], where somebody asked to stop.
 pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
-    let config = &input.config.mdnrnn;
+    let (config, data) = (&input.config.mdnrnn, input.data);
     let rng = Philox::new(input.config.seed);
     tch::set_num_threads(input.config.torch_threads as i32);
 
-    // ---- data: latents, normalised actions, rewards and terminals of every step, in one table each
-    check_episodes(input.episodes, input.action_mid.len())?;
+    // ---- data: latents, normalised actions, rewards and terminals of every step, in one table a pool
+    input.check_sizes()?;
     let vae = TrainedVae::read(&input.run.vae(), input.device)?;
-    let obs = input.episodes[0].observations.ncols();
+    let obs = data.dims().0;
     ensure!(
         vae.shape.obs == obs,
         "{}: expected observations of size {obs}, found {}",
         input.run.vae().display(),
         vae.shape.obs
     );
-    let split = Split::new(input.config.seed, input.episodes.len(), input.config.vae.validation)?;
-    let pick = |ids: &[usize]| ids.iter().map(|&i| &input.episodes[i]).collect::<Vec<_>>();
-    let train = Table::new(&pick(&split.train), &vae, input, config.sequence_length);
-    let validation = Table::new(&pick(&split.validation), &vae, input, config.sequence_length);
-    let objective = Objective::new(config, train.reward_statistics());
+    let latent = vae.shape.latent;
+    let split = Split::new(input.config.seed, data.len(), input.config.vae.validation)?;
+    let rewards = data.rewards(&split.train)?;
+    let (mean, variance) = (rewards.mean()[0], rewards.variance()[0]);
+    // The mean as f32, because that is what the file says.
+    let objective = Objective::new(config, (f64::from(mean as f32), if variance > 1e-12 { variance } else { 1.0 }));
     let reward_offset = objective.reward_offset;
+    let feed = Feed {
+        data,
+        config: input.config,
+        device: input.device,
+        action: [input.action_mid, input.action_half],
+        rng,
+        train: Pools::new(data, &split.train, config.pool, rng, Stream::MdnrnnOrder),
+        validation: Pools::new(data, &split.validation, config.pool, rng, Stream::MdnrnnOrder),
+    };
 
     // ---- network
     let vs = nn::VarStore::new(input.device);
     let shape = MdnRnnShape {
         action: input.action_mid.len(),
-        latent: vae.shape.latent,
+        latent,
         hidden: config.hidden,
         mixtures: config.mixtures,
         log_sigma_min: config.log_sigma_min,
     };
     let model = MdnRnn::new(&vs.root(), shape, rng);
-    let noise = |epoch: usize, table: &Table| {
-        let rows = table.mean.size()[0] as usize;
-        let latent = vae.shape.latent;
-        // Held-out noise is drawn as epoch 0's: the same after every epoch, so that validation losses compare.
-        config
-            .sample_latents
-            .then(|| matrix(&normals(rng, Stream::LatentNoise, epoch as u64, rows * latent), latent, input.device))
-    };
-    let z_val = validation.latents(noise(0, &validation)); // [R, Z]
 
     // ---- epochs
-    let steps: usize = train.windows.iter().map(|w| w.len).sum();
-    let updates = train.windows.len().div_ceil(config.batch_size);
+    let steps = data.steps(&split.train);
     let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);
-    let mut training = Training::start(Network::Mdnrnn, input, &vs, optimizer)?;
-    for epoch in training.next_epoch()..=config.epochs {
-        let start = Instant::now();
-        let z = train.latents(noise(epoch, &train)); // [R, Z], drawn anew each epoch
-        let states = tch::no_grad(|| train.stored_states(&model, &z));
-        let mut order: Vec<usize> = (0..train.windows.len()).collect();
-        rng.shuffle(Stream::MdnrnnOrder, epoch as u64, &mut order);
-        let mut sums = Sums::default();
-        for (i, windows) in order.chunks(config.batch_size).enumerate() {
-            interrupt::check()?;
-            let batch = train.batch(windows, &z, &states);
-            let rate = cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates);
-            training.optimizer.set_learning_rate(rate);
-            let loss = objective.update(&model, &mut training.optimizer, &batch);
-            sums.add(&batch, &loss);
+    let schedule = Schedule::new(&config.schedule, config.learning_rate);
+    let mut training = Training::start(Network::Mdnrnn, input, &vs, optimizer, schedule)?;
+    std::thread::scope(|scope| -> Result<()> {
+        let mut pools = prefetch(scope, feed.epochs(Latent::open(input)?, training.next_epoch()..=config.epochs));
+        let mut next = || pools.next().context("mdnrnn: expected another pool, found none")?;
+        while let Some(epoch) = training.begin_epoch() {
+            let clock = Clock::start();
+            let mut done = (epoch - 1) * steps;
+            let mut sums = Sums::default();
+            for (number, _) in feed.train.shuffled(data, epoch).iter().enumerate() {
+                let (table, z) = next()?;
+                let states = tch::no_grad(|| table.stored_states(&model, &z));
+                let mut order: Vec<usize> = (0..table.windows.len()).collect();
+                rng.shuffle(Stream::MdnrnnOrder, pool_step(epoch, Some(number)), &mut order);
+                for windows in order.chunks(config.batch_size) {
+                    interrupt::check()?;
+                    let batch = table.batch(windows, &z, &states);
+                    training
+                        .optimizer
+                        .set_learning_rate(training.schedule.rate(done as f64 / (steps * config.epochs) as f64));
+                    let loss = objective.update(&model, &mut training.optimizer, &batch);
+                    sums.add(&batch, &loss);
+                    done += batch.rows.len();
+                }
+            }
+            let train = sums.means();
+            let mut sums = Sums::default();
+            for _ in feed.validation.in_order(data) {
+                let (table, z) = next()?;
+                tch::no_grad(|| table.evaluate(&model, &z, |p, batch| sums.add(batch, &objective.loss(p, batch))));
+            }
+            training.finish_epoch(EpochRecord {
+                stage: Network::Mdnrnn.name(),
+                epoch,
+                epochs: config.epochs,
+                train,
+                validation: sums.means(),
+                best: false,
+                learning_rate: training.optimizer.learning_rate(),
+                seconds: clock.seconds(),
+                cpu_seconds: clock.cpu_seconds(),
+                items_per_s: steps as f64 / clock.seconds(),
+            })?;
         }
-        let train_loss = sums.means();
-        let mut sums = Sums::default();
-        tch::no_grad(|| validation.evaluate(&model, &z_val, |p, batch| sums.add(batch, &objective.loss(p, batch))));
-        let seconds = start.elapsed().as_secs_f64();
-        training.finish_epoch(EpochRecord {
-            stage: Network::Mdnrnn.name(),
-            epoch,
-            epochs: config.epochs,
-            train: train_loss,
-            validation: sums.means(),
-            best: false,
-            seconds,
-            items_per_s: steps as f64 / seconds,
-        })?;
-    }
+        Ok(())
+    })?;
 
-    // ---- the best epoch's weights, measured against the linear model
-    let (best_epoch, loss, weights) = training.best()?;
-    let baseline = Baseline::fit(&train, &validation)?;
-    let mut figures = baseline.compare(&model, &validation, reward_offset)?;
-    (figures.loss, figures.best_epoch) = (loss, best_epoch);
-    let z_train = train.latents(noise(1, &train));
-    let mut nll = (0.0, 0);
-    tch::no_grad(|| {
-        validation.evaluate(&model, &z_val, |p, batch| {
-            nll.0 += p.nll(&batch.next).sum(Kind::Double).double_value(&[]);
-            nll.1 += batch.rows.len();
-        });
-    });
-    let dims = vae.shape.latent as f64;
-    figures.nll_per_dim = nll.0 / nll.1 as f64 / dims;
-    figures.ridge_nll_per_dim = {
-        let (x, y) = train.regression(&z_train)?;
-        let (x_val, y_val) = validation.regression(&z_val)?;
-        Ridge::fit(x.view(), y.view(), RIDGE_LAMBDA)?.nll(x_val.view(), y_val.view()) / dims
-    };
-
+    // ---- the last epoch's weights and the best one's, measured against the linear model
     let mut checkpoint = provenance("mdnrnn", input, &split);
     checkpoint.set_meta(&format!("{}vae", meta::UPSTREAM), digest(&input.run.vae())?);
-    checkpoint.tensors = weights;
     let dims = [
         (metadata::DIM_ACTION, input.action_mid.len()),
-        (metadata::DIM_LATENT, vae.shape.latent),
+        (metadata::DIM_LATENT, latent),
         (metadata::DIM_HIDDEN, config.hidden),
         (metadata::DIM_MIXTURES, config.mixtures),
     ];
@@ -211,6 +211,23 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));
     checkpoint.set_meta(meta::ACTION_HALF, list(input.action_half));
+    training.write_last(&checkpoint)?;
+    let (best_epoch, loss, weights) = training.best()?;
+    checkpoint.tensors = weights;
+    let source = Latent::open(input)?;
+    let mut fit = Fit::new(latent, input.action_mid.len());
+    for (number, ids) in feed.train.in_order(data).iter().enumerate() {
+        interrupt::check()?;
+        let (table, z) = feed.pool(&source, ids, 1, number)?;
+        fit.add(&table, &z)?;
+    }
+    let baseline = fit.baseline()?;
+    let mut comparison = Comparison::new(&baseline, &model, reward_offset);
+    for (number, ids) in feed.validation.in_order(data).iter().enumerate() {
+        let (table, z) = feed.pool(&source, ids, 0, number)?;
+        comparison.add(&table, &z)?;
+    }
+    let figures = MdnrnnFigures { loss, best_epoch, ..comparison.figures() };
     if let serde_json::Value::Object(values) = serde_json::to_value(figures)? {
         for (key, value) in values {
             checkpoint.set_meta(&format!("{}{key}", meta::VALIDATION), value);
@@ -221,334 +238,91 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     Ok(figures)
 }
 
-/// A run of steps of one episode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Window {
-    /// Its first step's row in the table.
-    row: usize,
-    /// Steps, at least 1.
-    len: usize,
-    /// How many windows of the same episode come before it.
-    number: usize,
+/// Where latents come from.
+enum Latent {
+    Stored(Latents),
+    Encoded(TrainedVae),
 }
 
-/// All steps of some episodes. Row `r` is an observation; `r + 1` is where its step led. The row of an episode's last observation
-/// starts no step, so no window holds it.
-struct Table {
-    /// `[R, Z]` and `[R, Z]`: V's mean and standard deviation.
-    mean: Tensor,
-    std: Tensor,
-    /// `[R, A]` in [-1, 1].
-    action: Tensor,
-    /// `[R]`
-    reward: Tensor,
-    /// `[R]` 0 or 1.
-    terminal: Tensor,
-    /// In the order of the rows.
-    windows: Vec<Window>,
-    device: Device,
-}
-
-/// Windows side by side, packed: all first steps, then all second steps of those that have one, and so on.
-pub struct Batch {
-    /// Row of each of the `N` steps.
-    pub rows: Vec<i64>,
-    /// How many windows have a first step, a second, … On the host, where libtorch wants it.
-    pub sizes: Tensor,
-    /// Which window is where: longest first.
-    pub order: Vec<usize>,
-    /// `[N, Z]`
-    pub z: Tensor,
-    /// `[N, A]` in [-1, 1].
-    pub action: Tensor,
-    /// `[N, Z]`: where each step led.
-    pub next: Tensor,
-    /// `[N]`
-    pub reward: Tensor,
-    /// `[N]` 0 or 1.
-    pub terminal: Tensor,
-    /// `[B, H]`: what each window starts with.
-    pub state: LstmState,
-}
-
-impl Table {
-    fn new(episodes: &[&Episode], vae: &TrainedVae, input: &StageInput, sequence_length: usize) -> Self {
-        let (mean, log_var) = vae.encode(episodes, input.device);
-        let (mut action, mut reward, mut terminal) = (Vec::new(), Vec::new(), Vec::new());
-        for e in episodes {
-            for row in e.actions.rows() {
-                let range = input.action_mid.iter().zip(input.action_half);
-                action.extend(row.iter().zip(range).map(|(a, (mid, half))| (a - mid) / half));
-            }
-            reward.extend(e.rewards.iter());
-            terminal.extend(e.terminals.iter().map(|&t| f32::from(u8::from(t))));
-            // The last observation's row, which starts no step.
-            action.extend(input.action_mid.iter().map(|_| 0.0));
-            reward.push(0.0);
-            terminal.push(0.0);
-        }
-        let lengths = episodes.iter().map(|e| e.rewards.len());
-        let device = input.device;
-        Self {
-            mean,
-            std: (log_var * 0.5).exp(),
-            action: matrix(&action, input.action_mid.len(), device),
-            reward: Tensor::from_slice(&reward).to_device(device),
-            terminal: Tensor::from_slice(&terminal).to_device(device),
-            windows: windows(lengths, sequence_length),
-            device,
-        }
-    }
-
-    /// V's latents `[R, Z]`: sampled with `noise`, as Ha & Schmidhuber trained M, or the mean.
-    fn latents(&self, noise: Option<Tensor>) -> Tensor {
-        noise.map_or_else(|| self.mean.shallow_clone(), |noise| &self.mean + &self.std * noise)
-    }
-
-    /// Rows that start a step, ascending.
-    fn step_rows(&self) -> Vec<i64> {
-        self.windows.iter().flat_map(|w| w.row..w.row + w.len).map(|r| r as i64).collect()
-    }
-
-    /// Mean of the reward, and its variance (1 where it is constant).
-    fn reward_statistics(&self) -> (f64, f64) {
-        let reward = self.reward.index_select(0, &indices(&self.step_rows(), self.device)).to_kind(Kind::Double);
-        let (mean, variance) = (reward.mean(Kind::Double), reward.var(false));
-        let [mean, variance] = [mean, variance].map(|t| t.double_value(&[]));
-        // As f32, because that is what the file says.
-        (f64::from(mean as f32), if variance > 1e-12 { variance } else { 1.0 })
-    }
-
-    /// The states `[W, H]` that all windows start with: 0, or what `model` reaches at the end of the window before.
-    fn stored_states(&self, model: &MdnRnn, z: &Tensor) -> LstmState {
-        let mut states = model.zero_state(self.windows.len());
-        let last = self.windows.iter().map(|w| w.number).max().unwrap_or(0);
-        for number in 0..last {
-            let followed: Vec<usize> = (0..self.windows.len() - 1)
-                .filter(|&w| self.windows[w].number == number && self.windows[w + 1].number == number + 1)
-                .collect();
-            for some in followed.chunks(EVAL_WINDOWS) {
-                let batch = self.batch(some, z, &states);
-                let (_, end) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
-                let next: Vec<i64> = batch.order.iter().map(|&w| w as i64 + 1).collect();
-                let next = indices(&next, self.device);
-                let _ = states.h.index_copy_(0, &next, &end.h);
-                let _ = states.c.index_copy_(0, &next, &end.c);
-            }
-        }
-        states
-    }
-
-    fn batch(&self, windows: &[usize], z: &Tensor, states: &LstmState) -> Batch {
-        let (order, rows, sizes) = pack(&self.windows, windows);
-        let at = indices(&rows, self.device);
-        let window = indices(&order.iter().map(|&w| w as i64).collect::<Vec<_>>(), self.device);
-        Batch {
-            z: z.index_select(0, &at),
-            next: z.index_select(0, &(&at + 1)),
-            action: self.action.index_select(0, &at),
-            reward: self.reward.index_select(0, &at),
-            terminal: self.terminal.index_select(0, &at),
-            state: LstmState { h: states.h.index_select(0, &window), c: states.c.index_select(0, &window) },
-            sizes: Tensor::from_slice(&sizes),
-            rows,
-            order,
-        }
-    }
-
-    /// Hands `model`'s prediction of every step to `each`, batch by batch.
-    fn evaluate(&self, model: &MdnRnn, z: &Tensor, mut each: impl FnMut(&Prediction, &Batch)) {
-        let states = self.stored_states(model, z);
-        let all: Vec<usize> = (0..self.windows.len()).collect();
-        for some in all.chunks(EVAL_WINDOWS) {
-            let batch = self.batch(some, z, &states);
-            let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
-            each(&model.predict(&hidden), &batch);
-        }
-    }
-
-    /// `(z, a)` `[N, Z+A]` and the next z `[N, Z]` of every step, in the order of the rows.
-    fn regression(&self, z: &Tensor) -> Result<(Array2<f32>, Array2<f32>)> {
-        let rows = indices(&self.step_rows(), self.device);
-        let x = host(&Tensor::cat(&[z, &self.action], 1).index_select(0, &rows))?;
-        Ok((x, host(&z.index_select(0, &(rows + 1)))?))
-    }
-
-    /// The rewards `[N, 1]` of every step, in the order of the rows.
-    fn rewards(&self) -> Result<Array2<f32>> {
-        host(&self.reward.index_select(0, &indices(&self.step_rows(), self.device)).unsqueeze(1))
-    }
-}
-
-/// Cuts episodes of the given lengths, which lie one below the other with one row more than they have steps.
-fn windows(lengths: impl Iterator<Item = usize>, sequence_length: usize) -> Vec<Window> {
-    let mut windows = Vec::new();
-    let mut row = 0;
-    for length in lengths {
-        for (number, start) in (0..length).step_by(sequence_length).enumerate() {
-            windows.push(Window { row: row + start, len: sequence_length.min(length - start), number });
-        }
-        row += length + 1;
-    }
-    windows
-}
-
-/// Lays `chosen` windows side by side: their order (longest first), the row of each step, how many windows reach each step.
-fn pack(windows: &[Window], chosen: &[usize]) -> (Vec<usize>, Vec<i64>, Vec<i64>) {
-    let mut order = chosen.to_vec();
-    order.sort_by_key(|&w| std::cmp::Reverse(windows[w].len)); // stable: equal lengths keep their order
-    let longest = order.first().map_or(0, |&w| windows[w].len);
-    let (mut rows, mut sizes) = (Vec::new(), Vec::new());
-    for t in 0..longest {
-        let before = rows.len();
-        rows.extend(order.iter().map(|&w| windows[w]).take_while(|w| w.len > t).map(|w| (w.row + t) as i64));
-        sizes.push((rows.len() - before) as i64);
-    }
-    (order, rows, sizes)
-}
-
-/// A `[N, M]` tensor as an array.
-fn host(tensor: &Tensor) -> Result<Array2<f32>> {
-    let (n, m) = tensor.size2()?;
-    Ok(Array2::from_shape_vec((n as usize, m as usize), to_vec(tensor)?)?)
-}
-
-/// The loss of one batch, each part a mean over steps.
-pub struct Loss {
-    /// `nll + reward_weight·reward + terminal_weight·terminal`.
-    pub total: Tensor,
-    /// Per latent dimension, nats.
-    pub nll: Tensor,
-    /// Squared error over the reward's variance.
-    pub reward: Tensor,
-    /// Cross entropy, nats. The rare class is not weighted, so the logit is calibrated as it is.
-    pub terminal: Tensor,
-}
-
-/// What M is trained for, and how hard.
-pub struct Objective {
-    /// The mean reward, which M does not predict.
-    pub reward_offset: f64,
-    /// What the reward's squared error is divided by.
-    pub reward_variance: f64,
-    reward_weight: f64,
-    terminal_weight: f64,
-    grad_clip: f64,
-}
-
-impl Objective {
-    /// As configured, for rewards of this mean and variance.
-    #[must_use]
-    pub fn new(config: &MdnrnnConfig, (reward_offset, reward_variance): (f64, f64)) -> Self {
-        let &MdnrnnConfig { reward_weight, terminal_weight, grad_clip, .. } = config;
-        Self { reward_offset, reward_variance, reward_weight, terminal_weight, grad_clip }
-    }
-
-    fn loss(&self, prediction: &Prediction, batch: &Batch) -> Loss {
-        let dims = batch.next.size()[1] as f64;
-        let nll = prediction.nll(&batch.next).mean(Kind::Float) / dims;
-        let reward_error = (&prediction.reward - (&batch.reward - self.reward_offset)).square().mean(Kind::Float);
-        let reward = reward_error / self.reward_variance;
-        let terminal = prediction.terminal_logit.binary_cross_entropy_with_logits::<Tensor>(
-            &batch.terminal,
-            None,
-            None,
-            Reduction::Mean,
-        );
-        let total = &nll + &reward * self.reward_weight + &terminal * self.terminal_weight;
-        Loss { total, nll, reward, terminal }
-    }
-
-    /// One update of `model`'s weights: the loss of `batch`, its gradient, cut to its greatest length, and the optimiser's step. Returns
-    /// the loss before the step.
-    pub fn update(&self, model: &MdnRnn, optimizer: &mut Optimizer, batch: &Batch) -> Loss {
-        let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
-        let loss = self.loss(&model.predict(&hidden), batch);
-        optimizer.backward_step(&loss.total, Some(self.grad_clip));
-        loss
-    }
-}
-
-/// Means over steps of the losses of batches of unequal sizes.
-#[derive(Default)]
-struct Sums {
-    sums: [f64; 4],
-    steps: usize,
-}
-
-impl Sums {
-    fn add(&mut self, batch: &Batch, loss: &Loss) {
-        for (sum, part) in self.sums.iter_mut().zip([&loss.total, &loss.nll, &loss.reward, &loss.terminal]) {
-            *sum += part.double_value(&[]) * batch.rows.len() as f64;
-        }
-        self.steps += batch.rows.len();
-    }
-
-    fn means(&self) -> BTreeMap<&'static str, f64> {
-        let names = ["loss", "nll_per_dim", "reward", "terminal"];
-        names.into_iter().zip(self.sums.map(|s| s / self.steps as f64)).collect()
-    }
-}
-
-/// The linear model on V's mean latents, and the held-out steps it is measured on.
-struct Baseline {
-    next: Ridge,
-    reward: Ridge,
-    centre: Array1<f64>,  // [Z] mean of the training targets
-    x: Array2<f32>,       // [N, Z+A] held out
-    y: Array2<f32>,       // [N, Z]
-    rewards: Array2<f32>, // [N, 1]
-}
-
-impl Baseline {
-    fn fit(train: &Table, validation: &Table) -> Result<Self> {
-        let (x, y) = train.regression(&train.mean)?;
-        let next = Ridge::fit(x.view(), y.view(), RIDGE_LAMBDA)?;
-        let reward = Ridge::fit(x.view(), train.rewards()?.view(), RIDGE_LAMBDA)?;
-        let centre = y.mapv(f64::from).mean_axis(Axis(0)).context("mdnrnn: expected training steps, found none")?;
-        let (x, y) = validation.regression(&validation.mean)?;
-        Ok(Self { next, reward, centre, x, y, rewards: validation.rewards()? })
-    }
-
-    /// Measures `model` and the baselines on the held-out steps.
-    fn compare(&self, model: &MdnRnn, validation: &Table, reward_offset: f64) -> Result<MdnrnnFigures> {
-        // Batches hold steps in packed order; these rows put them back.
-        let (mut rows, mut next, mut reward, mut terminal) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        tch::no_grad(|| {
-            validation.evaluate(model, &validation.mean, |p, batch| {
-                rows.extend_from_slice(&batch.rows);
-                next.push(p.expected_next());
-                reward.push(&p.reward + reward_offset);
-                terminal.push(p.terminal_logit.shallow_clone());
-            });
-        });
-        let mut by_row: Vec<i64> = (0..rows.len() as i64).collect();
-        by_row.sort_by_key(|&i| rows[i as usize]);
-        let by_row = indices(&by_row, validation.device);
-        let sorted = |parts: &[Tensor]| Tensor::cat(parts, 0).index_select(0, &by_row);
-        let next = host(&sorted(&next))?.mapv(f64::from); // [N, Z]
-        let reward = host(&sorted(&reward).unsqueeze(1))?.mapv(f64::from); // [N, 1]
-        let logits = to_vec(&sorted(&terminal))?;
-        let labels = validation.terminal.index_select(0, &indices(&validation.step_rows(), validation.device));
-        let labels: Vec<bool> = to_vec(&labels)?.iter().map(|&t| t > 0.5).collect();
-
-        let z = self.y.ncols();
-        let nmse = |prediction: ArrayView2<f64>| normalised_mse(self.y.view(), prediction, self.centre.view());
-        let mean_reward = self.rewards.mapv(f64::from).mean_axis(Axis(0)).context("mdnrnn: no held-out steps")?;
-        let r2 = |prediction: ArrayView2<f64>| 1.0 - normalised_mse(self.rewards.view(), prediction, mean_reward.view());
-        let nan = f64::NAN;
-        Ok(MdnrnnFigures {
-            loss: nan,
-            nmse: nmse(next.view()),
-            ridge_nmse: nmse(self.next.predict(self.x.view()).view()),
-            persistence_nmse: nmse(self.x.slice(ndarray::s![.., ..z]).mapv(f64::from).view()),
-            nll_per_dim: nan,
-            ridge_nll_per_dim: nan,
-            reward_r2: r2(reward.view()),
-            ridge_reward_r2: r2(self.reward.predict(self.x.view()).view()),
-            terminal_auroc: auroc(&logits, &labels).unwrap_or(nan),
-            best_epoch: 0,
+impl Latent {
+    /// As configured.
+    fn open(input: &StageInput) -> Result<Self> {
+        let vae = TrainedVae::read(&input.run.vae(), input.device)?;
+        Ok(match input.config.mdnrnn.latents {
+            LatentSource::Precomputed => Self::Stored(Latents::open(input.run, input.data, &vae, input.device)?),
+            LatentSource::OnTheFly => Self::Encoded(vae),
         })
+    }
+
+    /// Mean and log-variance of every observation of the episodes `ids`, `[R, Z]` each.
+    fn of(&self, data: &Dataset, ids: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
+        match self {
+            Self::Stored(latents) => latents.read(data, ids, device),
+            Self::Encoded(vae) => vae.encode(data, ids, device),
+        }
+    }
+}
+
+/// What a training reads, in the order in which it does.
+struct Feed<'a> {
+    data: &'a Dataset,
+    config: &'a Config,
+    device: Device,
+    /// `[A]` middle and half width of the action range.
+    action: [&'a [f32]; 2],
+    rng: Philox,
+    train: Pools,
+    validation: Pools,
+}
+
+impl Feed<'_> {
+    /// Every epoch's pools, with the latents to use: those to train on, then the held-out ones. What is the same in every epoch is read
+    /// once.
+    fn epochs(
+        &self,
+        source: Latent,
+        epochs: std::ops::RangeInclusive<usize>,
+    ) -> impl Iterator<Item = Result<(Table, Tensor)>> + Send {
+        let mut kept: [Option<Table>; 2] = [None, None];
+        let pools = epochs.flat_map(|epoch| {
+            let train = self.train.shuffled(self.data, epoch).into_iter().enumerate();
+            // Held-out noise is drawn as epoch 0's: the same after every epoch, so that validation losses compare.
+            let validation = self.validation.in_order(self.data).into_iter().enumerate();
+            train
+                .map(move |(number, ids)| (0, epoch, number, ids))
+                .chain(validation.map(|(number, ids)| (1, 0, number, ids)))
+        });
+        pools.map(move |(role, epoch, number, ids)| {
+            let table = match &kept[role] {
+                Some(table) => table.shallow_clone(),
+                None => self.table(&source, &ids)?,
+            };
+            if [&self.train, &self.validation][role].is_one() {
+                kept[role] = Some(table.shallow_clone());
+            }
+            let z = table.latents(self.noise(&table, epoch, number));
+            Ok((table, z))
+        })
+    }
+
+    /// One pool, with the latents of `epoch`.
+    fn pool(&self, source: &Latent, ids: &[usize], epoch: usize, number: usize) -> Result<(Table, Tensor)> {
+        let table = self.table(source, ids)?;
+        let z = table.latents(self.noise(&table, epoch, number));
+        Ok((table, z))
+    }
+
+    fn table(&self, source: &Latent, ids: &[usize]) -> Result<Table> {
+        let latents = source.of(self.data, ids, self.device)?;
+        Table::new(self.data, ids, latents, self.action, self.config.mdnrnn.sequence_length)
+    }
+
+    /// What latents are sampled with in pool `number` of `epoch`, `[R, Z]`; none where they are not.
+    fn noise(&self, table: &Table, epoch: usize, number: usize) -> Option<Tensor> {
+        let (rows, latent) = table.mean.size2().expect("a matrix");
+        let step = pool_step(epoch, Some(number));
+        let draw = || normals(self.rng, Stream::LatentNoise, step, (rows * latent) as usize);
+        self.config.mdnrnn.sample_latents.then(|| matrix(&draw(), latent as usize, self.device))
     }
 }
 

@@ -4,20 +4,22 @@
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::VaeConfig;
+use crate::dataset::{Dataset, Pools, pool_step};
 use crate::interrupt;
 use crate::nets::optim::Optimizer;
+use crate::nets::schedule::Schedule;
 use crate::nets::vae::{Vae, VaeLoss, VaeShape};
 use crate::nets::{self, indices, matrix, normals};
+use crate::prefetch::prefetch;
 use crate::resume::{Network, Training};
-use crate::stage::{EpochRecord, Split, StageInput, check_episodes, cosine, provenance, whiten};
+use crate::stage::{Clock, EpochRecord, Split, StageInput, provenance, whiten};
 use crate::stats::Normalizer;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
 use std::path::Path;
-use std::time::Instant;
-use tch::{Device, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 /// Rows encoded at a time where no gradient is kept.
 const EVAL_BATCH: i64 = 4096;
@@ -49,85 +51,93 @@ impl std::fmt::Display for VaeFigures {
     }
 }
 
-/// Trains V and writes the run's `vae.safetensors`; goes on from the state of a training that was killed ([`crate::resume`]).
+/// Trains V and writes the run's `vae.safetensors` (the best epoch's weights) and `vae.last.safetensors`; goes on from the state of a
+/// training that was killed ([`crate::resume`]).
 ///
 /// # Errors
 /// The data is unusable, a state is damaged or of another training, the loss stops being finite, or a file cannot be written.
 /// [`interrupt::Interrupted`], where somebody asked to stop.
 pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
-    let config = &input.config.vae;
+    let (config, data) = (&input.config.vae, input.data);
     let rng = Philox::new(input.config.seed);
     tch::set_num_threads(input.config.torch_threads as i32);
 
     // ---- data: every observation of an episode is a row, its last one too
-    check_episodes(input.episodes, input.action_mid.len())?;
-    let split = Split::new(input.config.seed, input.episodes.len(), config.validation)?;
-    let pick = |ids: &[usize]| ids.iter().map(|&i| &input.episodes[i]).collect::<Vec<_>>();
-    let (train, validation) = (pick(&split.train), pick(&split.validation));
-    let normalizer = Normalizer::fit(train.iter().flat_map(|e| e.observations.rows()), config.min_std)?;
+    input.check_sizes()?;
+    let split = Split::new(input.config.seed, data.len(), config.validation)?;
+    let normalizer = data.normalizer(&split.train, config.min_std)?;
     let alive = normalizer.alive();
     let clip = config.obs_clip as f32;
-    let x = whiten(train.into_iter(), &normalizer, clip, input.device); // [N, O]
-    let x_val = whiten(validation.into_iter(), &normalizer, clip, input.device); // [V, O]
-    let (n, n_val) = (x.size()[0] as usize, x_val.size()[0] as usize);
+    let feed = Feed {
+        data,
+        config,
+        device: input.device,
+        normalizer: &normalizer,
+        rng,
+        train: Pools::new(data, &split.train, config.pool, rng, Stream::VaeOrder),
+        validation: Pools::new(data, &split.validation, config.pool, rng, Stream::VaeOrder),
+    };
+    let n = data.rows(&split.train);
 
     // ---- network
     let vs = nn::VarStore::new(input.device);
     let shape =
         VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
     let vae = Vae::new(&vs.root(), shape, &alive, rng);
-    let noise = |epoch: usize, rows: usize| {
-        matrix(&normals(rng, Stream::VaeNoise, epoch as u64, rows * config.latent), config.latent, input.device)
-    };
-    // Epoch 0's noise, the same after every epoch: validation losses compare.
-    let noise_val = noise(0, n_val); // [V, Z]
 
     // ---- epochs
-    let updates = n.div_ceil(config.batch_size);
     let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);
-    let mut training = Training::start(Network::Vae, input, &vs, optimizer)?;
-    for epoch in training.next_epoch()..=config.epochs {
-        let start = Instant::now();
-        let mut order: Vec<i64> = (0..n as i64).collect();
-        rng.shuffle(Stream::VaeOrder, epoch as u64, &mut order);
-        let noise = noise(epoch, n); // [N, Z]
-        let mut sums = Sums::default();
-        for (i, batch) in order.chunks(config.batch_size).enumerate() {
-            interrupt::check()?;
-            let rows = indices(batch, input.device);
-            let rate = cosine(config.learning_rate, (epoch - 1) * updates + i, config.epochs * updates);
-            training.optimizer.set_learning_rate(rate);
-            let [x, noise] = [&x, &noise].map(|all| all.index_select(0, &rows));
-            let loss = update(&vae, &mut training.optimizer, config, &x, &noise);
-            sums.add(batch.len(), [&loss.total, &loss.reconstruction, &loss.kl]);
+    let schedule = Schedule::new(&config.schedule, config.learning_rate);
+    let mut training = Training::start(Network::Vae, input, &vs, optimizer, schedule)?;
+    std::thread::scope(|scope| -> Result<()> {
+        let mut pools = prefetch(scope, feed.epochs(training.next_epoch()..=config.epochs));
+        let mut next = || pools.next().context("vae: expected another pool, found none")?;
+        while let Some(epoch) = training.begin_epoch() {
+            let clock = Clock::start();
+            let mut done = (epoch - 1) * n;
+            let mut sums = Sums::default();
+            for _ in feed.train.shuffled(data, epoch) {
+                let Rows { x, noise, order } = next()?;
+                for batch in order.chunks(config.batch_size) {
+                    interrupt::check()?;
+                    training.optimizer.set_learning_rate(training.schedule.rate(done as f64 / (n * config.epochs) as f64));
+                    let rows = indices(batch, input.device);
+                    let [x, noise] = [&x, &noise].map(|all| all.index_select(0, &rows));
+                    let loss = update(&vae, &mut training.optimizer, config, &x, &noise);
+                    sums.add(batch.len(), [&loss.total, &loss.reconstruction, &loss.kl]);
+                    done += batch.len();
+                }
+            }
+            let train = sums.means();
+            let mut measure = Measure::default();
+            for _ in feed.validation.in_order(data) {
+                tch::no_grad(|| anyhow::Ok(measure.add(&vae, config, &next()?)))?;
+            }
+            let figures = measure.figures();
+            training.finish_epoch(EpochRecord {
+                stage: Network::Vae.name(),
+                epoch,
+                epochs: config.epochs,
+                train: [("loss", train[0]), ("reconstruction", train[1]), ("kl", train[2])].into(),
+                validation: [
+                    ("loss", figures.loss),
+                    ("reconstruction", figures.reconstruction),
+                    ("kl", figures.kl),
+                    ("nmse", figures.nmse),
+                ]
+                .into(),
+                best: false,
+                learning_rate: training.optimizer.learning_rate(),
+                seconds: clock.seconds(),
+                cpu_seconds: clock.cpu_seconds(),
+                items_per_s: n as f64 / clock.seconds(),
+            })?;
         }
-        let train = sums.means();
-        let figures = tch::no_grad(|| evaluate(&vae, config, &x_val, &noise_val));
-        let seconds = start.elapsed().as_secs_f64();
-        training.finish_epoch(EpochRecord {
-            stage: Network::Vae.name(),
-            epoch,
-            epochs: config.epochs,
-            train: [("loss", train[0]), ("reconstruction", train[1]), ("kl", train[2])].into(),
-            validation: [
-                ("loss", figures.loss),
-                ("reconstruction", figures.reconstruction),
-                ("kl", figures.kl),
-                ("nmse", figures.nmse),
-            ]
-            .into(),
-            best: false,
-            seconds,
-            items_per_s: n as f64 / seconds,
-        })?;
-    }
+        Ok(())
+    })?;
 
-    // ---- the best epoch's weights, and where they come from
-    let (best_epoch, _, weights) = training.best()?;
-    // The figures that its epoch had, to the bit.
-    let figures = VaeFigures { best_epoch, ..tch::no_grad(|| evaluate(&vae, config, &x_val, &noise_val)) };
+    // ---- the last epoch's weights and the best one's, and where they come from
     let mut checkpoint = provenance("vae", input, &split);
-    checkpoint.tensors = weights;
     checkpoint.insert(names::NORMALIZER_MEAN, &[alive.len()], normalizer.mean.to_vec());
     checkpoint.insert(names::NORMALIZER_INV_STD, &[alive.len()], normalizer.inv_std.to_vec());
     checkpoint.set_meta(metadata::DIM_OBS, alive.len());
@@ -138,6 +148,16 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     checkpoint.set_meta(metadata::OBS_CLIP, clip);
     checkpoint.set_meta(meta::LOG_VAR_MIN, config.log_var_range[0]);
     checkpoint.set_meta(meta::LOG_VAR_MAX, config.log_var_range[1]);
+    training.write_last(&checkpoint)?;
+    let (best_epoch, _, weights) = training.best()?;
+    // The figures that its epoch had, to the bit.
+    let mut measure = Measure::default();
+    for (number, ids) in feed.validation.in_order(data).iter().enumerate() {
+        let rows = feed.rows(ids, 0, number)?;
+        tch::no_grad(|| measure.add(&vae, config, &rows));
+    }
+    let figures = VaeFigures { best_epoch, ..measure.figures() };
+    checkpoint.tensors.extend(weights);
     for (key, value) in
         [("loss", figures.loss), ("reconstruction", figures.reconstruction), ("kl", figures.kl), ("nmse", figures.nmse)]
     {
@@ -149,35 +169,115 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     Ok(figures)
 }
 
+/// What a training reads, in the order in which it does.
+struct Feed<'a> {
+    data: &'a Dataset,
+    config: &'a VaeConfig,
+    device: Device,
+    normalizer: &'a Normalizer,
+    rng: Philox,
+    train: Pools,
+    validation: Pools,
+}
+
+/// A pool, ready to be trained or measured on.
+struct Rows {
+    /// `[N, O]` whitened.
+    x: Tensor,
+    /// `[N, Z]` standard normal.
+    noise: Tensor,
+    /// The order in which to train on the rows.
+    order: Vec<i64>,
+}
+
+impl Feed<'_> {
+    /// Every epoch's pools: those to train on, then the held-out ones. What is the same in every epoch is read once.
+    fn epochs(&self, epochs: std::ops::RangeInclusive<usize>) -> impl Iterator<Item = Result<Rows>> + Send {
+        let mut kept: [Option<Tensor>; 2] = [None, None];
+        let pools = epochs.flat_map(|epoch| {
+            let train = self.train.shuffled(self.data, epoch).into_iter().enumerate();
+            // Held-out noise is drawn as epoch 0's: the same after every epoch, so that validation losses compare.
+            let validation = self.validation.in_order(self.data).into_iter().enumerate();
+            train
+                .map(move |(number, ids)| (0, epoch, number, ids))
+                .chain(validation.map(|(number, ids)| (1, 0, number, ids)))
+        });
+        pools.map(move |(role, epoch, number, ids)| {
+            let x = match &kept[role] {
+                Some(x) => x.shallow_clone(),
+                None => self.whitened(&ids)?,
+            };
+            if [&self.train, &self.validation][role].is_one() {
+                kept[role] = Some(x.shallow_clone());
+            }
+            Ok(self.drawn(x, epoch, number))
+        })
+    }
+
+    fn rows(&self, ids: &[usize], epoch: usize, number: usize) -> Result<Rows> {
+        Ok(self.drawn(self.whitened(ids)?, epoch, number))
+    }
+
+    fn whitened(&self, ids: &[usize]) -> Result<Tensor> {
+        whiten(self.data, ids, self.normalizer, self.config.obs_clip as f32, self.device)
+    }
+
+    /// With what is drawn for pool `number` of `epoch`.
+    fn drawn(&self, x: Tensor, epoch: usize, number: usize) -> Rows {
+        let (n, latent) = (x.size()[0] as usize, self.config.latent);
+        let step = pool_step(epoch, Some(number));
+        let noise = matrix(&normals(self.rng, Stream::VaeNoise, step, n * latent), latent, self.device);
+        let mut order: Vec<i64> = (0..n as i64).collect();
+        self.rng.shuffle(Stream::VaeOrder, step, &mut order);
+        Rows { x, noise, order }
+    }
+}
+
 /// One update of V's weights: the loss of whitened observations `x` `[B, O]` with standard normal `noise` `[B, Z]`, its gradient, and
 /// the optimiser's step. Returns the loss before the step.
 pub fn update(vae: &Vae, optimizer: &mut Optimizer, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
-    let loss = loss(vae, config, x, noise);
+    let loss = vae.loss(x, noise, config.kl_weight, config.kl_tolerance, config.amp);
     optimizer.backward_step(&loss.total, None);
     loss
 }
 
-fn loss(vae: &Vae, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
-    vae.loss(x, noise, config.kl_weight, config.kl_tolerance)
+/// How good V is on rows that come a pool at a time.
+#[derive(Default)]
+struct Measure {
+    losses: Sums,
+    /// Squared error of the reconstruction from the mean, and what there was to reconstruct.
+    error: f64,
+    total: f64,
+    /// Sums of the latent means and of their squares, `[Z]` in double precision.
+    spread: Option<[Tensor; 2]>,
 }
 
-/// Figures of `x` `[V, O]`.
-fn evaluate(vae: &Vae, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeFigures {
-    let mut sums = Sums::default();
-    let (mut error, mut total) = (0.0, 0.0);
-    let mut means = Vec::new();
-    for (x, noise) in x.split(EVAL_BATCH, 0).iter().zip(noise.split(EVAL_BATCH, 0)) {
-        let loss = loss(vae, config, x, &noise);
-        sums.add(x.size()[0] as usize, [&loss.total, &loss.reconstruction, &loss.kl]);
-        let (mean, _) = vae.encode(x);
-        error += (vae.decode(&mean) - x).square().sum(tch::Kind::Double).double_value(&[]);
-        total += x.square().sum(tch::Kind::Double).double_value(&[]);
-        means.push(mean);
+impl Measure {
+    fn add(&mut self, vae: &Vae, config: &VaeConfig, rows: &Rows) {
+        for (x, noise) in rows.x.split(EVAL_BATCH, 0).iter().zip(rows.noise.split(EVAL_BATCH, 0)) {
+            let loss = vae.loss(x, &noise, config.kl_weight, config.kl_tolerance, false);
+            self.losses.add(x.size()[0] as usize, [&loss.total, &loss.reconstruction, &loss.kl]);
+            let (mean, _) = vae.encode(x);
+            self.error += (vae.decode(&mean) - x).square().sum(Kind::Double).double_value(&[]);
+            self.total += x.square().sum(Kind::Double).double_value(&[]);
+            let mean = mean.to_kind(Kind::Double);
+            let sums = [mean.sum_dim_intlist(0, false, Kind::Double), mean.square().sum_dim_intlist(0, false, Kind::Double)];
+            self.spread = Some(match self.spread.take() {
+                None => sums,
+                Some([a, b]) => [a + &sums[0], b + &sums[1]],
+            });
+        }
     }
-    let [loss, reconstruction, kl] = sums.means();
-    let spread = Tensor::cat(&means, 0).std_dim(0, false, false); // [Z]
-    let active_latents = spread.gt(0.1).sum(tch::Kind::Int64).int64_value(&[]) as usize;
-    VaeFigures { loss, reconstruction, kl, nmse: error / total, active_latents, best_epoch: 0 }
+
+    fn figures(&self) -> VaeFigures {
+        let [loss, reconstruction, kl] = self.losses.means();
+        let n = self.losses.items as f64;
+        let active_latents = self.spread.as_ref().map_or(0, |[sum, squares]| {
+            let variance = squares / n - (sum / n).square(); // [Z]
+            variance.gt(0.1 * 0.1).sum(Kind::Int64).int64_value(&[]) as usize
+        });
+        VaeFigures { loss, reconstruction, kl, nmse: self.error / self.total, active_latents, best_epoch: 0 }
+    }
 }
 
 /// Means of losses over batches of unequal sizes.
@@ -235,16 +335,18 @@ impl TrainedVae {
         Ok(Self { normalizer, vae, shape, obs_clip: file.meta(metadata::OBS_CLIP)? })
     }
 
-    /// Mean and log-variance of every observation of `episodes`, one below the other, `[Σ(T+1), Z]` each.
-    pub fn encode(&self, episodes: &[&crate::rollouts::Episode], device: Device) -> (Tensor, Tensor) {
+    /// Mean and log-variance of every observation of the episodes `ids`, one below the other, `[Σ(T+1), Z]` each.
+    ///
+    /// # Errors
+    /// [`Dataset::read`]'s.
+    pub fn encode(&self, data: &Dataset, ids: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
         // A few episodes at a time: the whitened observations of all would be the largest thing in memory.
-        let encoded: Vec<(Tensor, Tensor)> = tch::no_grad(|| {
-            episodes
-                .chunks(64)
-                .map(|some| self.vae.encode(&whiten(some.iter().copied(), &self.normalizer, self.obs_clip, device)))
-                .collect()
-        });
+        let encode = |ids: &[usize]| -> Result<(Tensor, Tensor)> {
+            let x = whiten(data, ids, &self.normalizer, self.obs_clip, device)?;
+            Ok(tch::no_grad(|| self.vae.encode(&x)))
+        };
+        let encoded: Vec<_> = ids.chunks(64).map(encode).collect::<Result<_>>()?;
         let (means, log_vars): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
-        (Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0))
+        Ok((Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0)))
     }
 }

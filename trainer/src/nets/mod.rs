@@ -3,8 +3,10 @@
 //! Their variables carry the checkpoint's names ([`dreamstep_core::names::checkpoint`]). Initial weights and training noise are
 //! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
 
+pub mod device;
 pub mod mdnrnn;
 pub mod optim;
+pub mod schedule;
 pub mod vae;
 
 use crate::checkpoint::{Array, Checkpoint};
@@ -48,6 +50,17 @@ pub(crate) fn linear(path: &nn::Path, inputs: i64, outputs: i64, rng: Philox) ->
     let ws = uniform(path, "weight", &[outputs, inputs], bound, rng);
     let bs = uniform(path, "bias", &[outputs], bound, rng);
     nn::Linear { ws, bs: Some(bs) }
+}
+
+/// What layers compute in: bfloat16 in mixed precision, otherwise float32. bfloat16 has float32's range, so that gradients need no scaling
+/// (as float16's do).
+pub(crate) const fn layer_kind(amp: bool) -> Kind {
+    if amp { Kind::BFloat16 } else { Kind::Float }
+}
+
+/// `layer` in numbers of `kind`, which `x` is of; the weights stay what they are.
+pub(crate) fn forward(layer: &nn::Linear, kind: Kind, x: &Tensor) -> Tensor {
+    x.linear(&layer.ws.to_kind(kind), layer.bs.as_ref().map(|bs| bs.to_kind(kind)).as_ref())
 }
 
 /// The variables of `vs` by name, copied to the host.

@@ -93,6 +93,12 @@ impl Optimizer {
         self.learning_rate = learning_rate;
     }
 
+    /// The step size in force.
+    #[must_use]
+    pub const fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
     /// Updates so far.
     #[must_use]
     pub const fn updates(&self) -> u64 {

@@ -38,7 +38,7 @@ impl Network {
 
 /// A learning rate for every step, as a schedule has it.
 fn rate(step: u64) -> f64 {
-    crate::stage::cosine(3e-3, step as usize, 60)
+    crate::nets::schedule::cosine(3e-3, f64::from(step as u32) / 60.0)
 }
 
 /// 50 steps with libtorch and with ours: weights, of order 0.1, move by 0.03 and more and stay within 5e-7 of each other, absolutely

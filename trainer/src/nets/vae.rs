@@ -7,7 +7,7 @@
 
 use super::linear;
 use dreamstep_core::rng::Philox;
-use tch::{Tensor, nn, nn::Module};
+use tch::{Kind, Tensor, nn};
 
 /// Sizes and ranges of a VAE.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,11 @@ impl Vae {
 
     /// Whitened observations `[N, O]` → mean and log-variance, `[N, Z]` each.
     pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
-        let out = layers(&self.encoder, x); // [N, 2Z]
+        self.encode_in(Kind::Float, x)
+    }
+
+    fn encode_in(&self, kind: Kind, x: &Tensor) -> (Tensor, Tensor) {
+        let out = layers(&self.encoder, kind, x); // [N, 2Z]
         let z = self.shape.latent as i64;
         let [low, high] = self.shape.log_var_range;
         (out.narrow(1, 0, z), out.narrow(1, z, z).clamp(low, high))
@@ -74,31 +78,34 @@ impl Vae {
 
     /// Latents `[N, Z]` → whitened observations `[N, O]`.
     pub fn decode(&self, z: &Tensor) -> Tensor {
-        layers(&self.decoder, z)
+        layers(&self.decoder, Kind::Float, z)
     }
 
-    /// The loss of whitened observations `x` `[N, O]` with standard normal `noise` `[N, Z]`.
+    /// The loss of whitened observations `x` `[N, O]` with standard normal `noise` `[N, Z]`. With `amp` the layers compute in bfloat16
+    /// and everything else in float32.
     #[must_use]
-    pub fn loss(&self, x: &Tensor, noise: &Tensor, kl_weight: f64, kl_tolerance: f64) -> VaeLoss {
-        let (mean, log_var) = self.encode(x);
+    pub fn loss(&self, x: &Tensor, noise: &Tensor, kl_weight: f64, kl_tolerance: f64, amp: bool) -> VaeLoss {
+        let kind = super::layer_kind(amp);
+        let (mean, log_var) = self.encode_in(kind, x);
         let z = &mean + (&log_var * 0.5).exp() * noise;
-        let per_obs = |t: Tensor| t.sum_dim_intlist(1, false, tch::Kind::Float);
-        let reconstruction = per_obs((self.decode(&z) - x).square()).mean(tch::Kind::Float);
+        let per_obs = |t: Tensor| t.sum_dim_intlist(1, false, Kind::Float);
+        let reconstruction = per_obs((layers(&self.decoder, kind, &z) - x).square()).mean(Kind::Float);
         let kl = kl_divergence(&mean, &log_var); // [N]
         let free = kl_tolerance * self.shape.latent as f64;
-        let total = &reconstruction + kl.clamp_min(free).mean(tch::Kind::Float) * kl_weight;
-        VaeLoss { reconstruction, kl: kl.mean(tch::Kind::Float), total }
+        let total = &reconstruction + kl.clamp_min(free).mean(Kind::Float) * kl_weight;
+        VaeLoss { reconstruction, kl: kl.mean(Kind::Float), total }
     }
 }
 
 /// KL(N(mean, e^log_var) ‖ N(0, 1)) = −½ Σ (1 + log σ² − µ² − σ²), `[N, Z]` → `[N]` (Kingma & Welling 2014, appendix B).
 pub fn kl_divergence(mean: &Tensor, log_var: &Tensor) -> Tensor {
-    (log_var + 1.0 - mean.square() - log_var.exp()).sum_dim_intlist(1, false, tch::Kind::Float) * -0.5
+    (log_var + 1.0 - mean.square() - log_var.exp()).sum_dim_intlist(1, false, Kind::Float) * -0.5
 }
 
-/// Linear, ReLU, linear, ReLU, linear.
-fn layers(layers: &[nn::Linear; 3], x: &Tensor) -> Tensor {
-    layers[2].forward(&layers[1].forward(&layers[0].forward(x).relu()).relu())
+/// Linear, ReLU, linear, ReLU, linear, in numbers of `kind`; the result is float32.
+fn layers(layers: &[nn::Linear; 3], kind: Kind, x: &Tensor) -> Tensor {
+    let [first, second, third] = layers.each_ref().map(|layer| move |x: &Tensor| super::forward(layer, kind, x));
+    third(&second(&first(&x.to_kind(kind)).relu()).relu()).to_kind(Kind::Float)
 }
 
 #[cfg(test)]
@@ -135,7 +142,7 @@ mod tests {
         tch::set_num_threads(1);
         let vs = nn::VarStore::new(Device::Cpu);
         let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
-        vae.loss(&noise(0, 32, 6), &noise(1, 32, 3), 1.0, 0.0).total.backward();
+        vae.loss(&noise(0, 32, 6), &noise(1, 32, 3), 1.0, 0.0, false).total.backward();
         for (name, v) in vs.variables() {
             assert!(v.grad().defined() && v.grad().abs().max().double_value(&[]) > 0.0, "{name} gets no gradient");
         }
@@ -147,7 +154,7 @@ mod tests {
         let alive = [true, false, true, true, false, true];
         let vae = Vae::new(&vs.root(), SHAPE, &alive, Philox::new(0));
         let x = noise(0, 8, 6) * Tensor::from_slice(&alive.map(|a| f32::from(u8::from(a))));
-        let loss = vae.loss(&x, &noise(1, 8, 3), 1.0, 0.0);
+        let loss = vae.loss(&x, &noise(1, 8, 3), 1.0, 0.0, false);
         loss.total.backward();
         let decoded = vae.decode(&noise(2, 8, 3));
         let rows = vs.variables()["decoder.4.weight"].grad();
@@ -183,8 +190,28 @@ mod tests {
     fn free_nats_are_not_charged_and_their_gradient_is_0() {
         let vs = nn::VarStore::new(Device::Cpu);
         let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
-        let loss = vae.loss(&noise(0, 8, 6), &noise(1, 8, 3), 2.0, 100.0);
+        let loss = vae.loss(&noise(0, 8, 6), &noise(1, 8, 3), 2.0, 100.0, false);
         let [total, reconstruction] = [&loss.total, &loss.reconstruction].map(|t| t.double_value(&[]));
         assert!((total - reconstruction - 600.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn layers_in_bfloat16_give_a_loss_and_gradients_near_those_in_float32() {
+        tch::set_num_threads(1);
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let gradients = |amp: bool| {
+            let loss = vae.loss(&noise(0, 64, 6), &noise(1, 64, 3), 1.0, 0.0, amp);
+            assert_eq!(loss.total.kind(), Kind::Float);
+            vs.variables().values_mut().for_each(Tensor::zero_grad);
+            loss.total.backward();
+            let weight = vs.variables()["encoder.0.weight"].grad().copy();
+            (loss.total.double_value(&[]), weight)
+        };
+        let ((full, a), (half, b)) = (gradients(false), gradients(true));
+        assert!(full != half, "bfloat16 rounds");
+        assert!((full - half).abs() < 0.02 * full, "{full} {half}");
+        assert_eq!(b.kind(), Kind::Float, "weights and what moves them stay float32");
+        assert!((&a - &b).norm().double_value(&[]) < 0.05 * a.norm().double_value(&[]));
     }
 }

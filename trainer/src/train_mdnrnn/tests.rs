@@ -1,17 +1,22 @@
 //! What a wrong cut, pack or shift would break.
 
+use super::table::{pack, windows};
 use super::*;
 use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::nets::to_vec;
+use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
+use ndarray::{Array1, Array2};
+use std::collections::BTreeMap;
+use tch::Kind;
 
 /// A world whose rules are known, so that only an M trained on the right pairs can predict it. The state `(p, q)` moves by the
 /// action, `p' = 0.5 p + a₀`, `q' = −0.5 q + a₁`; the step's reward is `3 + a₀ − a₁`, both of that same step; and it is terminal
 /// where `a₁ > 0.8`. Actions are independent, so a target shifted by one step is noise to M.
-fn world(episodes: usize) -> Vec<Episode> {
+fn episodes(n: usize) -> Vec<Episode> {
     let rng = Philox::new(11);
-    (0..episodes)
+    (0..n)
         .map(|e| {
             let mut state = [0.0_f32; 2];
             let (mut observations, mut actions, mut rewards, mut terminals) =
@@ -41,6 +46,10 @@ fn world(episodes: usize) -> Vec<Episode> {
         .collect()
 }
 
+fn world(n: usize) -> Dataset {
+    Dataset::from_episodes(episodes(n)).unwrap()
+}
+
 fn config() -> Config {
     let set = [
         "vae.latent=2",
@@ -63,10 +72,10 @@ fn config() -> Config {
     Config::default().overlay("test", "", &set.map(String::from)).unwrap()
 }
 
-fn input<'a>(config: &'a Config, episodes: &'a [Episode], run: &'a RunDir) -> StageInput<'a> {
+fn input<'a>(config: &'a Config, data: &'a Dataset, run: &'a RunDir) -> StageInput<'a> {
     StageInput {
         config,
-        episodes,
+        data,
         action_mid: &[0.1, 0.1],
         action_half: &[0.4, 0.4],
         run,
@@ -77,8 +86,8 @@ fn input<'a>(config: &'a Config, episodes: &'a [Episode], run: &'a RunDir) -> St
     }
 }
 
-fn train(config: &Config, episodes: &[Episode], run: &RunDir) -> MdnrnnFigures {
-    let input = input(config, episodes, run);
+fn train(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
+    let input = input(config, data, run);
     train_vae(&input).unwrap();
     train_mdnrnn(&input).unwrap()
 }
@@ -120,9 +129,28 @@ fn one_seed_gives_the_same_bytes_and_another_does_not() {
 /// twice, and the log has one line of each.
 #[test]
 fn a_training_that_is_stopped_after_every_epoch_goes_on_to_the_same_bytes() {
+    goes_on_to_the_same_bytes(&[]);
+}
+
+/// The same where the data is read in several pools, the learning rate falls on a plateau, and V encodes whenever it is asked.
+#[test]
+fn a_stopped_training_on_pools_goes_on_to_the_same_bytes() {
+    goes_on_to_the_same_bytes(&[
+        "vae.pool=300",
+        "mdnrnn.pool=200",
+        "mdnrnn.latents=on-the-fly",
+        "vae.schedule.rule=plateau",
+        "vae.schedule.patience=0",
+        "mdnrnn.schedule.rule=plateau",
+        "mdnrnn.schedule.patience=1",
+    ]);
+}
+
+fn goes_on_to_the_same_bytes(set: &[&str]) {
     let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let [whole, stopped] = [0, 1].map(|i: usize| RunDir::new(folders[i].path()));
-    let (mut config, episodes) = (config(), world(40));
+    let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+    let (mut config, episodes) = (config().overlay("test", "", &set).unwrap(), world(40));
     (config.vae.epochs, config.mdnrnn.epochs, config.mdnrnn.sample_latents) = (3, 4, true);
     config.vae.optimizer = crate::nets::optim::Rule::RmsProp;
     train(&config, &episodes, &whole);
@@ -152,12 +180,83 @@ fn a_training_that_is_stopped_after_every_epoch_goes_on_to_the_same_bytes() {
     let record = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
     let logged: Vec<_> = lines.lines().map(record).collect();
     assert!(logged.iter().map(|r| (r["stage"].as_str().unwrap(), r["epoch"].as_u64().unwrap() as usize)).eq(expected));
-    for file in ["vae.safetensors", "mdnrnn.safetensors"] {
+    for file in ["vae.safetensors", "mdnrnn.safetensors", "vae.last.safetensors", "mdnrnn.last.safetensors"] {
         let [a, b] = [&whole, &stopped].map(|run| std::fs::read(run.root().join(file)).unwrap());
         assert!(a == b, "{file}: gone on with, it differs");
         let state = stopped.training(file.split('.').next().unwrap());
         assert!(!state.exists(), "{}: the training is finished", state.display());
     }
+}
+
+/// Data larger than a pool is learned from as well, whether V encodes it once or whenever it is read; pools that are a little larger than
+/// asked for hold every step once an epoch.
+#[test]
+fn a_world_in_pools_is_learned_too() {
+    let data = world(200);
+    let figures = |latents: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::new(folder.path());
+        let set = ["vae.pool=500", "mdnrnn.pool=700", &format!("mdnrnn.latents={latents}")].map(String::from);
+        let figures = train(&config().overlay("test", "", &set).unwrap(), &data, &run);
+        assert_eq!(run.latents().exists(), latents == "precomputed");
+        figures
+    };
+    let (stored, encoded) = (figures("precomputed"), figures("on-the-fly"));
+    for f in [&stored, &encoded] {
+        assert!(f.nmse < 0.02 && f.reward_r2 > 0.98 && f.terminal_auroc > 0.95, "{f:?}");
+    }
+    assert!((stored.nmse - encoded.nmse).abs() < 0.01, "{stored:?} {encoded:?}");
+}
+
+/// Layers in bfloat16 learn as well, nearly.
+#[test]
+fn mixed_precision_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config().overlay("test", "", &["vae.amp=true", "mdnrnn.amp=true"].map(String::from)).unwrap();
+    let f = train(&config, &world(200), &RunDir::new(folder.path()));
+    assert!(f.nmse < 0.04 && f.reward_r2 > 0.95 && f.terminal_auroc > 0.95, "{f:?}");
+}
+
+#[test]
+fn latents_are_what_v_encodes_and_are_made_anew_for_another_v() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, data) = (RunDir::new(folder.path()), world(70));
+    let mut config = config();
+    config.vae.epochs = 1;
+    let check = |config: &Config| {
+        train_vae(&StageInput { force: true, ..input(config, &data, &run) }).unwrap();
+        let vae = TrainedVae::read(&run.vae(), Device::Cpu).unwrap();
+        let latents = Latents::open(&run, &data, &vae, Device::Cpu).unwrap();
+        let ids = [69, 3, 64];
+        let [stored, encoded] = [latents.read(&data, &ids, Device::Cpu), vae.encode(&data, &ids, Device::Cpu)];
+        let ((a, b), (c, d)) = (stored.unwrap(), encoded.unwrap());
+        assert!((a - c).abs().max().double_value(&[]) < 1e-5 && (b - d).abs().max().double_value(&[]) < 1e-5);
+        std::fs::read(run.latents()).unwrap()
+    };
+    let one = check(&config);
+    let rows = data.rows(&(0..70).collect::<Vec<_>>());
+    let array: Array2<f32> = ndarray_npy::read_npy(run.latents()).unwrap();
+    assert_eq!(array.dim(), (rows, 4));
+    config.seed = 5;
+    assert!(one != check(&config), "another V sees another thing");
+    // A file that was cut is made anew.
+    let whole = std::fs::read(run.latents()).unwrap();
+    std::fs::write(run.latents(), &whole[..whole.len() / 2]).unwrap();
+    assert!(whole == check(&config));
+}
+
+#[test]
+fn training_ends_early_where_nothing_is_gained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, data) = (RunDir::new(folder.path()), world(20));
+    let set = ["vae.learning_rate=1e-9", "vae.schedule.rule=constant", "vae.schedule.stop_after=2", "vae.epochs=9"];
+    let config = config().overlay("test", "", &set.map(String::from)).unwrap();
+    train_vae(&input(&config, &data, &run)).unwrap();
+    let lines = std::fs::read_to_string(run.metrics()).unwrap();
+    assert!((3..9).contains(&lines.lines().count()), "{lines}");
+    let last = Checkpoint::read(&run.last("vae")).unwrap();
+    assert_eq!(last.meta::<usize>(meta::EPOCH).unwrap(), lines.lines().count());
+    assert!(last.tensors.keys().eq(Checkpoint::read(&run.vae()).unwrap().tensors.keys()));
 }
 
 /// What cannot be gone on with is refused in one line, and `force` starts anew.
@@ -173,7 +272,7 @@ fn a_foreign_or_damaged_state_is_refused_until_forced() {
     let path = run.training("vae");
     let state = std::fs::read(&path).unwrap();
 
-    let refuse = |config: &Config, episodes: &[Episode], parts: &[&str]| {
+    let refuse = |config: &Config, episodes: &Dataset, parts: &[&str]| {
         let before = std::fs::read(&path).unwrap();
         let looked = crate::resume::under_way(Network::Vae, config, &run, episodes).unwrap_err();
         let trained = train_vae(&input(config, episodes, &run)).unwrap_err();
@@ -186,9 +285,9 @@ fn a_foreign_or_damaged_state_is_refused_until_forced() {
     let with = |setting: &str| config.overlay("test", "", &[setting.into()]).unwrap();
     refuse(&with("vae.epochs=3"), &episodes, &["vae.epochs = 2, expected 3"]);
     refuse(&with("vae.optimizer=rmsprop"), &episodes, &["vae.optimizer", "adam", "rmsprop"]);
-    let mut others = world(8);
+    let mut others = self::episodes(8);
     others[3].rewards[0] += 1.0;
-    refuse(&config, &others, &["these episodes"]);
+    refuse(&config, &Dataset::from_episodes(others).unwrap(), &["these episodes"]);
     for (at, what) in [(state.len() - 5, "expected contents"), (20, "")] {
         let mut flipped = state.clone();
         flipped[at] ^= 1;

@@ -1,0 +1,22 @@
+//! What do plain statistics say about the data? The normaliser that every network sees observations through, and the linear
+//! models that V and M have to beat.
+//!
+//! ```text
+//! rows, chunk by chunk ─▶ Spread  (mean, variance)  ─▶ Normalizer
+//!                      └▶ Moments (mean, scatter)   ─▶ Pca, Ridge ─▶ normalised errors, NLL
+//! ```
+//! Sums are taken in `f64`. Memory depends on the number of columns, never on the number of rows: [`Spread`] and [`Moments`] take
+//! rows in chunks of any size, and two of them add up to one. How the rows are cut changes rounding, so equal bits need equal chunks.
+
+mod linalg;
+mod moments;
+mod normalizer;
+mod pca;
+mod ridge;
+mod scores;
+
+pub use moments::{Moments, Spread};
+pub use normalizer::Normalizer;
+pub use pca::Pca;
+pub use ridge::Ridge;
+pub use scores::{auroc, normalised_mse};
