@@ -48,6 +48,10 @@ pub enum Stream {
     LatentNoise = 22,
     /// What `report` samples: latents, and what an open loop is fed; the step names the batch.
     Report = 23,
+    /// Gaussian noise of actions during collection; the step is `episode·2³² + tick`.
+    CollectNoise = 40,
+    /// Windows that a replay buffer hands out; the step is the batch.
+    ReplaySample = 41,
 }
 
 /// The step that names the draws of tick `tick` of dream `dream`: `dream·2³² + tick`.

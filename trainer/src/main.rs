@@ -5,7 +5,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::{Config, Preset};
+use dreamstep::config::{CollectPolicy, Config, Preset};
+use dreamstep::convert::rollouts_in::{self, Rows};
+use dreamstep::convert::rollouts_out::{self, Form};
+use dreamstep::convert::weights;
 use dreamstep::dataset::Dataset;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
@@ -37,8 +40,79 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Record episodes of the random policy into RUN/rollouts (an interrupted collection goes on where it was)
-    Collect(RunArgs),
+    /// Record episodes of a policy into RUN/rollouts (an interrupted collection goes on where it was)
+    ///
+    /// `collect.policy` is random, zero, noise (correlated in time) or agent. `collect.steps` counts what the folder holds in the end.
+    Collect {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Where the folder's last episodes are another policy's or seed's, add to them: `collect.steps` counts all
+        #[arg(long)]
+        append: bool,
+        /// The packed agent that acts (implies collect.policy = agent); a collection that goes on knows its own
+        #[arg(long, value_name = "FILE")]
+        agent: Option<PathBuf>,
+    },
+    /// Take rollouts that another program recorded as RUN/rollouts
+    ///
+    /// FILES are TorchWM's or ctallec's .npz, the *observations.npy of a triplet (its actions, rewards and dones or terminals lie beside
+    /// it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
+    Import {
+        #[command(flatten)]
+        run: RunArgs,
+        /// What to import
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Add to the episodes that RUN has
+        #[arg(long)]
+        append: bool,
+        /// Where no file says where episodes end: they are all this long
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+        episode_length: Option<u32>,
+        /// Whether row t of the observations is what action t was taken in, or where it led
+        #[arg(long, value_enum, default_value_t)]
+        observations: Rows,
+        /// Keep each episode's last step and its end, with its last observation once more for the one that was not recorded
+        #[arg(long)]
+        repeat_final: bool,
+    },
+    /// Write RUN's episodes as other programs read them
+    Export {
+        /// The run's folder
+        #[arg(long, value_name = "RUN", default_value = "runs/default")]
+        run: PathBuf,
+        /// An empty folder, or one to be made
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// One .npz a rollout, or all in a triplet of .npy files
+        #[arg(long, value_enum, default_value_t = Form::Torchwm)]
+        format: Form,
+    },
+    /// Take V, M or C that PyTorch trained (a state dict saved as safetensors) as the run's own
+    ImportWeights {
+        #[command(flatten)]
+        run: RunArgs,
+        /// The safetensors file
+        file: PathBuf,
+        /// What the network means by an action: has to be said where the environment's range is not [-1, 1]
+        #[arg(long, value_enum)]
+        actions: Option<weights::Actions>,
+        /// Order of M's input
+        #[arg(long, value_enum, default_value_t)]
+        input: weights::Input,
+        /// What the second block of M's head is
+        #[arg(long, value_enum, default_value_t)]
+        sigma: weights::Sigma,
+        /// Floor of M's log σ
+        #[arg(long, default_value_t = weights::Options::default().log_sigma_min, allow_negative_numbers = true)]
+        log_sigma_min: f32,
+        /// V's normalised observations are clipped to ± this [default: they are not]
+        #[arg(long)]
+        obs_clip: Option<f32>,
+        /// Replace what RUN has
+        #[arg(long)]
+        force: bool,
+    },
     /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
     Train {
         #[command(flatten)]
@@ -194,7 +268,19 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Collect(args) => resumable(&args.run, "collect", || collect_stage(&args)),
+        Command::Collect { run, append, agent } => {
+            resumable(&run.run, "collect", || collect_stage(&run, append, agent.as_deref()))
+        }
+        Command::Import { run, files, append, episode_length, observations, repeat_final } => {
+            let episode_length = episode_length.map(|length| length as usize);
+            let options = rollouts_in::Options { append, episode_length, rows: observations, repeat_final };
+            import_rollouts(&run, &files, &options)
+        }
+        Command::Export { run, out, format } => export_rollouts(&run, &out, format),
+        Command::ImportWeights { run, file, actions, input, sigma, log_sigma_min, obs_clip, force } => {
+            let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
+            import_weights(&run, &file, &weights::Options { actions, input, sigma, log_sigma_min, obs_clip, force })
+        }
         Command::Train { run, stage, force, device } => {
             let command = format!("train --stage {}", stage.name());
             resumable(&run.run, &command, || train_stages(&run, stage, force, device))
@@ -275,11 +361,22 @@ fn put_on_record(config: &Config, run: &RunDir) -> Result<()> {
     write_atomic(&run.config(), config.to_toml().as_bytes())
 }
 
-fn collect_stage(args: &RunArgs) -> Result<()> {
-    let (config, run) = args.open()?;
-    collect::check(&config, run.root())?;
+fn collect_stage(args: &RunArgs, append: bool, agent: Option<&Path>) -> Result<()> {
+    let (mut config, run) = args.open()?;
+    if agent.is_some() {
+        config.collect.policy = CollectPolicy::Agent;
+    }
+    let request = collect::Request { append, agent };
+    if !run.root().exists() {
+        // So that a refusal makes no folder.
+        collect::plan(&config, run.root(), &request)?;
+    }
+    let _lock = run.lock()?;
+    let plan = collect::plan(&config, run.root(), &request)?;
+    // The claim first: what the run asked for before says whether the part that it adds to is complete.
+    plan.claim()?;
     put_on_record(&config, &run)?;
-    let summary = collect::collect(&config, run.root(), &Progress::new("collect", config.collect.steps, "steps"))?;
+    let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
     println!(
         "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
         summary.episodes,
@@ -291,9 +388,34 @@ fn collect_stage(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
+fn import_rollouts(args: &RunArgs, files: &[PathBuf], options: &rollouts_in::Options) -> Result<()> {
+    let (config, run) = args.open()?;
+    let report = rollouts_in::import(&config, &run, files, options)?;
+    report.notes.iter().for_each(|note| println!("import: {note}"));
+    println!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, run.rollouts().display());
+    Ok(())
+}
+
+fn export_rollouts(run: &Path, out: &Path, form: Form) -> Result<()> {
+    let run = RunDir::new(run);
+    let config = if run.config().exists() { Config::default().overlay_file(&run.config(), &[])? } else { Config::default() };
+    let (episodes, steps) = rollouts_out::export(&config.env, &run.rollouts(), out, form)?;
+    println!("export: {episodes} episodes, {steps} steps -> {}", out.display());
+    Ok(())
+}
+
+fn import_weights(args: &RunArgs, file: &Path, options: &weights::Options) -> Result<()> {
+    let (config, run) = args.open()?;
+    let report = weights::import(&config, &run, file, options)?;
+    report.notes.iter().for_each(|note| println!("import-weights: {note}"));
+    report.written.iter().for_each(|path| println!("import-weights: -> {}", path.display()));
+    Ok(())
+}
+
 fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) -> Result<()> {
     device::prepare(device)?;
     let (config, run) = args.open()?;
+    let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let dims = data.dims();
