@@ -1,26 +1,34 @@
-//! `collect`: what does the world do under random actions? Episodes of the uniform policy, recorded into `RUN/rollouts/`.
+//! `collect`: what does the world do under a policy? Episodes of random, zero or correlated actions, or of an agent, recorded into
+//! `RUN/rollouts/`.
 //!
-//! Contract: the folder is a function of environment, seed and `collect.steps`. Episode `i` resets with one draw named `i` and
-//! acts with draws named `(i, t, actuator)`, so neither the number of threads nor a kill and restart changes a byte. The
+//! Contract: the folder is a function of what its `collect.txt` says ([`claim`]) and of `collect.steps`. Episode `i` resets with one draw
+//! named `i` and acts with draws named `(i, t, actuator)`, so neither the number of threads nor a kill and restart changes a byte. The
 //! episodes are 0, 1, 2, … up to the first whose end brings the total to at least `collect.steps`.
 //!
-//! Resuming: a folder that records the same environment and seed is completed; the valid episodes in it are kept. Any other
-//! folder that is not empty is refused.
+//! Resuming: a folder whose last part has the environment, policy and seed that are asked for is completed; the valid episodes in it are
+//! kept. Others are refused, unless they are to be added to: then a new part begins where the last one ends, which is how the data of a
+//! round of iterative training (collect with the agent, fit again) joins what was there. Numbers go on, so no draw is used twice.
 
+pub mod claim;
+mod policy;
+
+pub use policy::{record, reset_seed};
+
+use crate::agent_file;
 use crate::config::Config;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::interrupt;
+use crate::play::check_dims;
 use crate::progress::Progress;
-use crate::rollouts::{Episode, file_name, list};
-use crate::run_dir::{PARTIAL, RunDir, write_atomic};
+use crate::rollouts::{Episode, file_name};
+use crate::run_dir::{RunDir, digest, sweep, write_atomic};
 use anyhow::{Context, Result, ensure};
-use dreamstep_core::rng::{Philox, Stream};
-use ndarray::{Array1, Array2};
+use claim::{Origin, Part, Policy, agent_path};
+use dreamstep_core::pack::AlignedBytes;
+use dreamstep_runtime::Model;
 use rayon::prelude::*;
-use std::path::Path;
-
-/// Names what a folder's episodes are.
-const CLAIM: &str = "collect.txt";
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// What was collected, whether now or before.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,24 +43,26 @@ pub struct Summary {
     pub mean_length: f64,
 }
 
-/// That [`collect`] would go on in `run`: so that a refusal comes before anything is written.
-///
-/// # Errors
-/// One line: an unknown environment, a folder with other contents, or more episodes in it than are asked for.
-pub fn check(config: &Config, run: &Path) -> Result<()> {
-    let folder = RunDir::new(run).rollouts();
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
-    if !is_claimed(&folder, config)? {
-        return Ok(());
-    }
-    let (mut index, mut steps) = (0, 0);
-    while steps < config.collect.steps {
-        // A gap is for `collect` to fill.
-        let Some(episode) = kept(&folder, &spec, config.seed, index) else { return Ok(()) };
-        steps += episode.steps() as u64;
-        index += 1;
-    }
-    check_count(&folder, config, index)
+/// What the command line adds to the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Begin a new part where the folder's last one is another's, instead of refusing.
+    pub append: bool,
+    /// The packed agent that acts; a part that is gone on with has its own.
+    pub agent: Option<&'a Path>,
+}
+
+/// A collection that may begin: everything that could refuse it was asked. Nothing is written yet.
+pub struct Plan<'a> {
+    config: &'a Config,
+    folder: PathBuf,
+    spec: EnvSpec,
+    /// The last is the one that is asked for.
+    parts: Vec<Part>,
+    /// What `collect.txt` says now.
+    claimed: Vec<Part>,
+    /// The agents that recorded, by digest; a missing one matters only where an episode of its part is to be recorded.
+    agents: BTreeMap<String, AlignedBytes>,
 }
 
 /// One episode of a batch, and whether the disk has it already.
@@ -62,191 +72,284 @@ struct Entry {
     episode: Episode,
 }
 
+/// Looks at what `run` holds and what `config` asks for.
+///
+/// # Errors
+/// One line: an unknown environment, an agent that does not fit it, a folder with other contents, or more episodes in it than are asked
+/// for.
+pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result<Plan<'a>> {
+    let run = RunDir::new(run);
+    let folder = run.rollouts();
+    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let mut agents = BTreeMap::new();
+    let named = request.agent.map(|path| -> Result<String> {
+        let digest = digest(path)?;
+        agents.insert(digest.clone(), agent_file::read(path)?);
+        Ok(digest)
+    });
+    let named = named.transpose()?;
+    let claimed = claim::read(&folder, &wanted_text(config, named.as_deref()))?;
+    // Who goes on with an agent's part need not name the agent again.
+    let known = claimed.last().and_then(|part| match &part.origin {
+        Origin::Recorded { policy: Policy::Agent(digest, _), .. } => Some(digest.as_str()),
+        _ => None,
+    });
+    let policy = Policy::wanted(config, named.as_deref().or(known))?;
+    let mut wanted =
+        Part { env: config.env.clone(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
+    let mut parts = claimed.clone();
+    match parts.last_mut() {
+        None => parts.push(wanted),
+        Some(last) if last.end.is_none() && (&last.env, &last.origin) == (&wanted.env, &wanted.origin) => {}
+        Some(last) => {
+            ensure!(
+                request.append && last.env == wanted.env,
+                "{}: expected `{wanted}`, found `{last}`; name another run, or remove the folder{}",
+                folder.join(claim::CLAIM).display(),
+                if last.env == wanted.env { ", or add to it with --append" } else { "" }
+            );
+            wanted.first = close(&run, &spec, &claimed)?;
+            last.end = Some(wanted.first);
+            parts.push(wanted);
+        }
+    }
+    for part in &parts {
+        if let Origin::Recorded { policy: Policy::Agent(digest, _), .. } = &part.origin {
+            let path = agent_path(&folder, digest);
+            if !agents.contains_key(digest) && path.exists() {
+                let found = crate::run_dir::digest(&path)?;
+                ensure!(found == *digest, "{}: expected digest {digest}, found {found}", path.display());
+                agents.insert(digest.clone(), agent_file::read(&path)?);
+            }
+            if let Some(bytes) = agents.get(digest) {
+                let path = request.agent.filter(|_| named.as_ref() == Some(digest)).unwrap_or(&path);
+                check_dims(&agent_file::load(path, bytes, None)?, &AnyEnv::make(&config.env)?)
+                    .with_context(|| path.display().to_string())?;
+            }
+        }
+    }
+    let plan = Plan { config, folder, spec, parts, claimed, agents };
+    plan.survey()?;
+    Ok(plan)
+}
+
+/// The line that a folder of its own would have.
+fn wanted_text(config: &Config, agent: Option<&str>) -> String {
+    let policy = Policy::wanted(config, agent.or(Some("…")));
+    let part = |policy| Part {
+        env: config.env.clone(),
+        origin: Origin::Recorded { policy, seed: config.seed },
+        first: 0,
+        end: None,
+    };
+    policy.map_or(String::new(), |policy| part(policy).to_string())
+}
+
+/// How many episodes the folder of `run` has, whose last part is complete: then it can be closed.
+///
+/// # Errors
+/// One line: it is not.
+pub(crate) fn close(run: &RunDir, spec: &EnvSpec, parts: &[Part]) -> Result<u64> {
+    let folder = run.rollouts();
+    let (mut index, mut steps) = (0, 0);
+    while let Some(episode) = part_of(parts, index).and_then(|part| kept(&folder, spec, part, index)) {
+        steps += episode.steps() as u64;
+        index += 1;
+    }
+    let last = parts.last().expect("a folder that is added to has a part");
+    let found = claim::files(&folder)?;
+    ensure!(
+        index == found && index > last.first && last.end.is_none_or(|end| index == end),
+        "{}: expected whole episodes without a gap, found {found} of which the first {index} are; complete `{last}` before adding to it",
+        folder.display()
+    );
+    // What was asked for when it was recorded, where the run still knows.
+    if run.config().exists() {
+        let asked = Config::default().overlay_file(&run.config(), &[])?.collect.steps;
+        ensure!(
+            steps >= asked,
+            "{}: expected collect.steps = {asked} steps, found {steps}; complete `{last}` by `dreamstep collect --run {}` before adding to it",
+            folder.display(),
+            run.root().display()
+        );
+    }
+    Ok(index)
+}
+
+/// The part that episode `index` belongs to.
+fn part_of(parts: &[Part], index: u64) -> Option<&Part> {
+    parts.iter().find(|part| part.first <= index && part.end.is_none_or(|end| index < end))
+}
+
 /// Fills `run`'s rollouts folder. See the module for what is kept and what is refused. `progress` counts steps; its total is
 /// set here.
 ///
 /// # Errors
-/// One line: an unknown environment, a folder with other contents, a file that cannot be written. [`interrupt::Interrupted`], where
-/// somebody asked to stop: with the episodes that were finished in the folder.
-///
-/// # Panics
-/// If a worker does: a lost worker must not look like a short run.
-pub fn collect(config: &Config, run: &Path, progress: &Progress) -> Result<Summary> {
-    let folder = RunDir::new(run).rollouts();
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
-    claim(&folder, config)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.worker_threads())
-        .build()
-        .context("threads: cannot start the workers")?;
+/// As [`plan`], [`Plan::claim`] and [`Plan::record`].
+pub fn collect(config: &Config, run: &Path, request: &Request<'_>, progress: &Progress) -> Result<Summary> {
+    let plan = plan(config, run, request)?;
+    plan.claim()?;
+    plan.record(progress)
+}
 
-    let target = config.collect.steps;
-    progress.set_total(target);
-    let (mut episodes, mut steps, mut returns) = (0_u64, 0_u64, 0.0_f64);
-    while steps < target {
-        // Enough to keep every worker busy, few enough that hardly any is thrown away at the end.
-        let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
-        let batch = (target - steps).div_ceil(mean_length).min(16 * pool.current_num_threads() as u64);
-        let batch: Vec<Option<Entry>> = pool.install(|| {
-            let make = || AnyEnv::make(&config.env);
-            (episodes..episodes + batch)
-                .into_par_iter()
-                .map_init(make, |env, index| {
-                    if interrupt::requested() {
-                        return Ok(None);
-                    }
-                    if let Some(episode) = kept(&folder, &spec, config.seed, index) {
-                        return Ok(Some(Entry { index, kept: true, episode }));
-                    }
-                    // The model was compiled above; a failure here is memory running out.
-                    let env = env.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
-                    Ok(Some(Entry { index, kept: false, episode: uniform_episode(env, config.seed, index) }))
-                })
-                .collect::<Result<_>>()
-        })?;
-        // What was recorded before somebody asked to stop.
-        let batch: Vec<Entry> = batch.into_iter().map_while(|entry| entry).collect();
-        // The shortest prefix that is enough; what lies past it never touches the disk.
-        let (mut prefix, mut all_kept) = (0, true);
-        for entry in &batch {
-            if steps >= target {
-                break;
-            }
-            prefix += 1;
-            all_kept &= entry.kept;
-            steps += entry.episode.steps() as u64;
-            returns += entry.episode.episode_return();
+impl Plan<'_> {
+    /// That no more is there than is asked for, and that what cannot be recorded again is there.
+    fn survey(&self) -> Result<()> {
+        let (mut index, mut steps) = (0, 0);
+        while self.goes_on(index, steps) {
+            let Some(part) = part_of(&self.parts, index) else { break };
+            let Some(episode) = kept(&self.folder, &self.spec, part, index) else {
+                ensure!(
+                    matches!(part.origin, Origin::Recorded { .. }),
+                    "{}: expected an episode of `{part}`, found none; import it again",
+                    self.folder.join(file_name(index)).display()
+                );
+                // A gap is to be filled.
+                return Ok(());
+            };
+            steps += episode.steps() as u64;
+            index += 1;
         }
-        let new = batch[..prefix].par_iter().filter(|entry| !entry.kept);
-        pool.install(|| new.try_for_each(|entry| entry.episode.write(&folder.join(file_name(entry.index)))))?;
-        episodes += prefix as u64;
-        if steps < target {
-            interrupt::check()?;
-        }
-        if all_kept {
-            progress.resume_at(steps.min(target));
-        } else {
-            progress.set(steps.min(target));
-        }
-    }
-    check_count(&folder, config, episodes)?;
-    let n = episodes as f64;
-    Ok(Summary { episodes, steps, mean_return: returns / n, mean_length: steps as f64 / n })
-}
-
-/// Plays one episode to its end. `act(t, obs [O], action [A])` fills in the action of step `t`.
-///
-/// # Panics
-/// As [`Env::step`] does, on an action that is not finite.
-pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut [f32])) -> Episode {
-    let EnvSpec { obs: o, action: a, .. } = *env.spec();
-    let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
-    let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
-    env.reset(seed, &mut obs);
-    observations.extend(obs.iter().map(|&x| x as f32));
-    let mut t = 0;
-    let end = loop {
-        act(t, &obs, &mut action);
-        let step = env.step(&action, &mut obs);
-        observations.extend(obs.iter().map(|&x| x as f32));
-        actions.extend_from_slice(&action);
-        rewards.push(step.reward as f32);
-        t += 1;
-        if step.terminated || step.truncated {
-            break step;
-        }
-    };
-    let steps = rewards.len();
-    let last = |flag: bool| Array1::from_shape_fn(steps, |t| flag && t + 1 == steps);
-    Episode {
-        seed,
-        // Both hold what was pushed above, row by row.
-        observations: Array2::from_shape_vec((steps + 1, o), observations).expect("one row per observation"),
-        actions: Array2::from_shape_vec((steps, a), actions).expect("one row per action"),
-        rewards: Array1::from_vec(rewards),
-        terminals: last(end.terminated),
-        truncations: last(end.truncated),
-    }
-}
-
-/// What episode `index` of a collection is reset with.
-#[must_use]
-pub fn reset_seed(seed: u64, index: u64) -> u64 {
-    Philox::new(seed).bits(Stream::EnvReset, index, 0)
-}
-
-/// Episode `index` of the uniform policy. Draw `(CollectAction, index · 2³² + t, actuator)` sets one actuator in one step.
-fn uniform_episode(env: &mut AnyEnv, seed: u64, index: u64) -> Episode {
-    let EnvSpec { action_low, action_high, .. } = env.spec().clone();
-    record(env, reset_seed(seed, index), |t, _, action| {
-        for (i, a) in action.iter_mut().enumerate() {
-            let u = Philox::new(seed).uniform(Stream::CollectAction, index << 32 | u64::from(t), i as u32);
-            *a = action_low[i] + (action_high[i] - action_low[i]) * u;
-        }
-    })
-}
-
-/// Episode `index`, where the folder already holds it whole. Anything else under its name is recorded again.
-fn kept(folder: &Path, spec: &EnvSpec, seed: u64, index: u64) -> Option<Episode> {
-    let episode = Episode::read(&folder.join(file_name(index))).ok()?;
-    (episode.seed == reset_seed(seed, index) && episode.dims() == (spec.obs, spec.action)).then_some(episode)
-}
-
-/// That `folder` holds `episodes` episodes, which are enough.
-fn check_count(folder: &Path, config: &Config, episodes: u64) -> Result<()> {
-    let (found, target) = (list(folder)?.len() as u64, config.collect.steps);
-    ensure!(
-        found == episodes,
-        "{}: expected the {episodes} episodes that collect.steps = {target} asks for, found {found}; remove the folder to record it anew, \
-         or ask for more steps",
-        folder.display()
-    );
-    Ok(())
-}
-
-/// `collect.txt`: what a folder's episodes are.
-fn claim_text(config: &Config) -> String {
-    format!("env = {}, policy = uniform, seed = {}\n", config.env, config.seed)
-}
-
-/// Whether `folder` is ours already; an error where it is somebody else's.
-fn is_claimed(folder: &Path, config: &Config) -> Result<bool> {
-    let (claim, expected) = (folder.join(CLAIM), claim_text(config));
-    if let Ok(found) = std::fs::read_to_string(&claim) {
         ensure!(
-            found == expected,
-            "{}: expected `{}`, found `{}`; name another run, or remove the folder",
-            claim.display(),
-            expected.trim(),
-            found.lines().next().unwrap_or_default()
+            self.parts.len() == self.claimed.len() || self.claimed.is_empty(),
+            "{}: expected collect.steps above the {steps} steps that are there (it counts all parts), found {}",
+            self.folder.display(),
+            self.config.collect.steps
         );
-        return Ok(true);
+        self.check_count(index)
     }
-    // What a killed process left of its claim is nobody's.
-    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    ensure!(
-        entries.all(|entry| is_partial(&entry.path())),
-        "{}: expected an empty folder, or one with the collect.txt of `{}`; name another run, or remove the folder",
-        folder.display(),
-        expected.trim()
-    );
-    Ok(false)
-}
 
-/// Makes `folder` ours, or refuses it: `collect.txt` in it says what its episodes are. What a killed process left is swept out.
-fn claim(folder: &Path, config: &Config) -> Result<()> {
-    if !is_claimed(folder, config)? {
-        write_atomic(&folder.join(CLAIM), claim_text(config).as_bytes())?;
+    /// Whether episode `index` belongs to the folder, where those before it have `steps` steps.
+    fn goes_on(&self, index: u64, steps: u64) -> bool {
+        steps < self.config.collect.steps || self.parts.last().is_some_and(|last| index < last.first)
     }
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry.with_context(|| folder.display().to_string())?.path();
-        if is_partial(&path) {
-            std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove an unfinished file", path.display()))?;
+
+    /// That the folder holds `episodes` episodes, which are enough.
+    fn check_count(&self, episodes: u64) -> Result<()> {
+        let (found, target) = (claim::files(&self.folder)?, self.config.collect.steps);
+        ensure!(
+            found == episodes,
+            "{}: expected the {episodes} episodes that collect.steps = {target} asks for, found {found}; remove the folder to record it \
+             anew, or ask for more steps",
+            self.folder.display()
+        );
+        Ok(())
+    }
+
+    /// Makes the folder ours: `collect.txt` says what its episodes are, and the agent that acts lies beside it. What a killed process left
+    /// is swept out.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn claim(&self) -> Result<()> {
+        if self.parts != self.claimed {
+            for (digest, bytes) in &self.agents {
+                let path = agent_path(&self.folder, digest);
+                if !path.exists() {
+                    write_atomic(&path, bytes)?;
+                }
+            }
+            claim::write(&self.folder, &self.parts)?;
         }
+        sweep(&self.folder)
     }
-    Ok(())
+
+    /// Records what is missing.
+    ///
+    /// # Errors
+    /// One line: a file cannot be written, an agent is missing or was refused an observation. [`interrupt::Interrupted`], where somebody
+    /// asked to stop: with the episodes that were finished in the folder.
+    ///
+    /// # Panics
+    /// If a worker does: a lost worker must not look like a short run.
+    pub fn record(&self, progress: &Progress) -> Result<Summary> {
+        let Self { config, folder, spec, parts, .. } = self;
+        let models = self
+            .agents
+            .iter()
+            .map(|(digest, bytes)| Ok((digest.as_str(), agent_file::load(&agent_path(folder, digest), bytes, None)?)));
+        let models: BTreeMap<&str, Model<'_>> = models.collect::<Result<_>>()?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(config.worker_threads())
+            .build()
+            .context("threads: cannot start the workers")?;
+        let one = |env: &mut Result<AnyEnv>, index: u64| -> Result<Entry> {
+            let part = part_of(parts, index).context("collect.txt: expected a last part that is open")?;
+            if let Some(episode) = kept(folder, spec, part, index) {
+                return Ok(Entry { index, kept: true, episode });
+            }
+            let Origin::Recorded { policy, seed } = &part.origin else {
+                anyhow::bail!("{}: expected an imported episode, found none", folder.join(file_name(index)).display())
+            };
+            let model = match policy {
+                Policy::Agent(digest, _) => Some(models.get(digest.as_str()).with_context(|| {
+                    format!(
+                        "{}: expected the agent that recorded `{part}`, found none",
+                        agent_path(folder, digest).display()
+                    )
+                })?),
+                _ => None,
+            };
+            // The model was compiled before; a failure here is memory running out.
+            let env = env.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
+            Ok(Entry { index, kept: false, episode: policy::episode(env, policy, model, *seed, index)? })
+        };
+
+        let target = config.collect.steps;
+        progress.set_total(target);
+        let closed = parts.last().map_or(0, |last| last.first);
+        let (mut episodes, mut steps, mut returns) = (0_u64, 0_u64, 0.0_f64);
+        while self.goes_on(episodes, steps) {
+            // Enough to keep every worker busy, few enough that hardly any is thrown away at the end.
+            let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
+            let missing = target.saturating_sub(steps).div_ceil(mean_length).max(closed.saturating_sub(episodes));
+            let batch = missing.min(16 * pool.current_num_threads() as u64);
+            let batch: Vec<Option<Entry>> = pool.install(|| {
+                (episodes..episodes + batch)
+                    .into_par_iter()
+                    .map_init(
+                        || AnyEnv::make(&config.env),
+                        |env, index| if interrupt::requested() { Ok(None) } else { one(env, index).map(Some) },
+                    )
+                    .collect::<Result<_>>()
+            })?;
+            // What was recorded before somebody asked to stop.
+            let batch: Vec<Entry> = batch.into_iter().map_while(|entry| entry).collect();
+            // The shortest prefix that is enough; what lies past it never touches the disk.
+            let (mut prefix, mut all_kept) = (0, true);
+            for entry in &batch {
+                if !self.goes_on(entry.index, steps) {
+                    break;
+                }
+                prefix += 1;
+                all_kept &= entry.kept;
+                steps += entry.episode.steps() as u64;
+                returns += entry.episode.episode_return();
+            }
+            let new = batch[..prefix].par_iter().filter(|entry| !entry.kept);
+            pool.install(|| new.try_for_each(|entry| entry.episode.write(&folder.join(file_name(entry.index)))))?;
+            episodes += prefix as u64;
+            if self.goes_on(episodes, steps) {
+                interrupt::check()?;
+            }
+            if all_kept {
+                progress.resume_at(steps.min(target));
+            } else {
+                progress.set(steps.min(target));
+            }
+        }
+        self.check_count(episodes)?;
+        let n = episodes as f64;
+        Ok(Summary { episodes, steps, mean_return: returns / n, mean_length: steps as f64 / n })
+    }
 }
 
-fn is_partial(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
+/// Episode `index` of `part`, where the folder already holds it whole. Anything else under its name is recorded again.
+fn kept(folder: &Path, spec: &EnvSpec, part: &Part, index: u64) -> Option<Episode> {
+    let episode = Episode::read(&folder.join(file_name(index))).ok()?;
+    let ours = match part.origin {
+        Origin::Recorded { seed, .. } => episode.seed == reset_seed(seed, index),
+        Origin::Imported(_) => true,
+    };
+    (ours && episode.dims() == (spec.obs, spec.action)).then_some(episode)
 }

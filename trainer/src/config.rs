@@ -22,7 +22,7 @@ pub struct Config {
     pub threads: usize,
     /// Threads of libtorch. 1 makes training repeat bit for bit.
     pub torch_threads: usize,
-    /// Random-policy data.
+    /// Recorded episodes.
     pub collect: CollectConfig,
     /// V.
     pub vae: VaeConfig,
@@ -32,12 +32,34 @@ pub struct Config {
     pub controller: ControllerConfig,
 }
 
-/// `collect`: rollouts of the random policy.
+/// `collect`: which policy is recorded, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CollectConfig {
-    /// Environment steps to collect (the last episode is finished, so a few more are).
+    /// Environment steps in the folder, whoever took them (the last episode is finished, so a few more are).
     pub steps: u64,
+    /// Who acts.
+    pub policy: CollectPolicy,
+    /// `noise`: its standard deviation, in halves of the action range.
+    pub noise_scale: f64,
+    /// `noise` and exploration: steps after which the noise has forgotten all but 1/e of itself; 0 is white noise.
+    pub noise_correlation: f64,
+    /// `agent`: standard deviation of the noise on its actions, in halves of the action range; 0 records it as it is.
+    pub exploration: f64,
+}
+
+/// Who acts while episodes are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CollectPolicy {
+    /// Uniform over the action range, every step anew.
+    Random,
+    /// The zero action (`CartPole-v1` reads it as a push to the right).
+    Zero,
+    /// Gaussian noise around the middle of the range, correlated in time.
+    Noise,
+    /// A packed agent.
+    Agent,
 }
 
 /// `train --stage vae`.
@@ -201,7 +223,7 @@ impl Default for Config {
 
 impl Default for CollectConfig {
     fn default() -> Self {
-        Self { steps: 30_000 }
+        Self { steps: 30_000, policy: CollectPolicy::Random, noise_scale: 0.5, noise_correlation: 10.0, exploration: 0.0 }
     }
 }
 
@@ -215,7 +237,7 @@ impl Default for VaeConfig {
             optimizer: Rule::Adam,
             learning_rate: 1e-3,
             kl_tolerance: 0.5,
-            kl_weight: 1.0,
+            kl_weight: 0.1,
             log_var_range: [-10.0, 10.0],
             obs_clip: 10.0,
             min_std: 1e-6,
@@ -374,6 +396,7 @@ impl Config {
         let positive = [
             ("torch_threads", self.torch_threads as f64),
             ("collect.steps", self.collect.steps as f64),
+            ("collect.noise_scale", self.collect.noise_scale),
             ("vae.latent", self.vae.latent as f64),
             ("vae.hidden[0]", self.vae.hidden[0] as f64),
             ("vae.hidden[1]", self.vae.hidden[1] as f64),
@@ -402,6 +425,8 @@ impl Config {
             ensure!(value > 0.0 && value.is_finite(), "{key} = {value}: must be a positive number");
         }
         let not_negative = [
+            ("collect.noise_correlation", self.collect.noise_correlation),
+            ("collect.exploration", self.collect.exploration),
             ("vae.kl_tolerance", self.vae.kl_tolerance),
             ("vae.kl_weight", self.vae.kl_weight),
             ("vae.min_std", self.vae.min_std),

@@ -5,7 +5,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::{Config, Preset};
+use dreamstep::config::{CollectPolicy, Config, Preset};
+use dreamstep::convert::rollouts_in::{self, Rows};
+use dreamstep::convert::rollouts_out::{self, Form};
+use dreamstep::convert::weights;
 use dreamstep::dataset::Dataset;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
@@ -16,7 +19,7 @@ use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, Split, StageInput};
-use dreamstep::{collect, compare, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{collect, compare, inspect, pack, report, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
 use dreamstep_core::reader::File;
@@ -37,8 +40,79 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Record episodes of the random policy into RUN/rollouts (an interrupted collection goes on where it was)
-    Collect(RunArgs),
+    /// Record episodes of a policy into RUN/rollouts (an interrupted collection goes on where it was)
+    ///
+    /// `collect.policy` is random, zero, noise (correlated in time) or agent. `collect.steps` counts what the folder holds in the end.
+    Collect {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Where the folder's last episodes are another policy's or seed's, add to them: `collect.steps` counts all
+        #[arg(long)]
+        append: bool,
+        /// The packed agent that acts (implies collect.policy = agent); a collection that goes on knows its own
+        #[arg(long, value_name = "FILE")]
+        agent: Option<PathBuf>,
+    },
+    /// Take rollouts that another program recorded as RUN/rollouts
+    ///
+    /// FILES are TorchWM's or ctallec's .npz, the *observations.npy of a triplet (its actions, rewards and dones or terminals lie beside
+    /// it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
+    Import {
+        #[command(flatten)]
+        run: RunArgs,
+        /// What to import
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Add to the episodes that RUN has
+        #[arg(long)]
+        append: bool,
+        /// Where no file says where episodes end: they are all this long
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+        episode_length: Option<u32>,
+        /// Whether row t of the observations is what action t was taken in, or where it led
+        #[arg(long, value_enum, default_value_t)]
+        observations: Rows,
+        /// Keep each episode's last step and its end, with its last observation once more for the one that was not recorded
+        #[arg(long)]
+        repeat_final: bool,
+    },
+    /// Write RUN's episodes as other programs read them
+    Export {
+        /// The run's folder
+        #[arg(long, value_name = "RUN", default_value = "runs/default")]
+        run: PathBuf,
+        /// An empty folder, or one to be made
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// One .npz a rollout, or all in a triplet of .npy files
+        #[arg(long, value_enum, default_value_t = Form::Torchwm)]
+        format: Form,
+    },
+    /// Take V, M or C that PyTorch trained (a state dict saved as safetensors) as the run's own
+    ImportWeights {
+        #[command(flatten)]
+        run: RunArgs,
+        /// The safetensors file
+        file: PathBuf,
+        /// What the network means by an action: has to be said where the environment's range is not [-1, 1]
+        #[arg(long, value_enum)]
+        actions: Option<weights::Actions>,
+        /// Order of M's input
+        #[arg(long, value_enum, default_value_t)]
+        input: weights::Input,
+        /// What the second block of M's head is
+        #[arg(long, value_enum, default_value_t)]
+        sigma: weights::Sigma,
+        /// Floor of M's log σ
+        #[arg(long, default_value_t = weights::Options::default().log_sigma_min, allow_negative_numbers = true)]
+        log_sigma_min: f32,
+        /// V's normalised observations are clipped to ± this [default: they are not]
+        #[arg(long)]
+        obs_clip: Option<f32>,
+        /// Replace what RUN has
+        #[arg(long)]
+        force: bool,
+    },
     /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
     Train {
         #[command(flatten)]
@@ -116,6 +190,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure V and M on held-out episodes against simple baselines, and C against policies that know nothing; write RUN/report.md
+    Report {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Episodes of each policy; 0 for none
+        #[arg(long, default_value_t = 100)]
+        episodes: u32,
+        /// Episode i is reset(seed + i)
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Worker threads; 0 takes every core. The result does not depend on it
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+        /// Fail where a gate is missed, or could not be measured
+        #[arg(long)]
+        check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what is in a packed agent or a checkpoint, and replay its self-test on every back end
     Inspect {
         /// The file
@@ -174,7 +268,19 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Collect(args) => resumable(&args.run, "collect", || collect_stage(&args)),
+        Command::Collect { run, append, agent } => {
+            resumable(&run.run, "collect", || collect_stage(&run, append, agent.as_deref()))
+        }
+        Command::Import { run, files, append, episode_length, observations, repeat_final } => {
+            let episode_length = episode_length.map(|length| length as usize);
+            let options = rollouts_in::Options { append, episode_length, rows: observations, repeat_final };
+            import_rollouts(&run, &files, &options)
+        }
+        Command::Export { run, out, format } => export_rollouts(&run, &out, format),
+        Command::ImportWeights { run, file, actions, input, sigma, log_sigma_min, obs_clip, force } => {
+            let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
+            import_weights(&run, &file, &weights::Options { actions, input, sigma, log_sigma_min, obs_clip, force })
+        }
         Command::Train { run, stage, force, device } => {
             let command = format!("train --stage {}", stage.name());
             resumable(&run.run, &command, || train_stages(&run, stage, force, device))
@@ -187,6 +293,9 @@ fn main() -> ExitCode {
             evaluate_agent(&agent, episodes as usize, seed, baselines, threads, json)
         }
         Command::Run { agent, episodes, seed, realtime, json } => run_agent(&agent, episodes, seed, realtime, json),
+        Command::Report { run, episodes, seed, threads, check, json } => {
+            report_run(&run, episodes as usize, seed, threads, check, json)
+        }
         Command::Inspect { file, json } => inspect_file(&file, json),
     };
     match result {
@@ -252,11 +361,22 @@ fn put_on_record(config: &Config, run: &RunDir) -> Result<()> {
     write_atomic(&run.config(), config.to_toml().as_bytes())
 }
 
-fn collect_stage(args: &RunArgs) -> Result<()> {
-    let (config, run) = args.open()?;
-    collect::check(&config, run.root())?;
+fn collect_stage(args: &RunArgs, append: bool, agent: Option<&Path>) -> Result<()> {
+    let (mut config, run) = args.open()?;
+    if agent.is_some() {
+        config.collect.policy = CollectPolicy::Agent;
+    }
+    let request = collect::Request { append, agent };
+    if !run.root().exists() {
+        // So that a refusal makes no folder.
+        collect::plan(&config, run.root(), &request)?;
+    }
+    let _lock = run.lock()?;
+    let plan = collect::plan(&config, run.root(), &request)?;
+    // The claim first: what the run asked for before says whether the part that it adds to is complete.
+    plan.claim()?;
     put_on_record(&config, &run)?;
-    let summary = collect::collect(&config, run.root(), &Progress::new("collect", config.collect.steps, "steps"))?;
+    let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
     println!(
         "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
         summary.episodes,
@@ -268,9 +388,34 @@ fn collect_stage(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
+fn import_rollouts(args: &RunArgs, files: &[PathBuf], options: &rollouts_in::Options) -> Result<()> {
+    let (config, run) = args.open()?;
+    let report = rollouts_in::import(&config, &run, files, options)?;
+    report.notes.iter().for_each(|note| println!("import: {note}"));
+    println!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, run.rollouts().display());
+    Ok(())
+}
+
+fn export_rollouts(run: &Path, out: &Path, form: Form) -> Result<()> {
+    let run = RunDir::new(run);
+    let config = if run.config().exists() { Config::default().overlay_file(&run.config(), &[])? } else { Config::default() };
+    let (episodes, steps) = rollouts_out::export(&config.env, &run.rollouts(), out, form)?;
+    println!("export: {episodes} episodes, {steps} steps -> {}", out.display());
+    Ok(())
+}
+
+fn import_weights(args: &RunArgs, file: &Path, options: &weights::Options) -> Result<()> {
+    let (config, run) = args.open()?;
+    let report = weights::import(&config, &run, file, options)?;
+    report.notes.iter().for_each(|note| println!("import-weights: {note}"));
+    report.written.iter().for_each(|path| println!("import-weights: -> {}", path.display()));
+    Ok(())
+}
+
 fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) -> Result<()> {
     device::prepare(device)?;
     let (config, run) = args.open()?;
+    let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let dims = data.dims();
@@ -449,6 +594,26 @@ fn pack_stage(
         drop(progress);
         print(&change, json)?;
     }
+    Ok(())
+}
+
+fn report_run(args: &RunArgs, episodes: usize, seed: u64, threads: usize, check: bool, json: bool) -> Result<()> {
+    check_seeds(seed, episodes as u64)?;
+    ensure!(args.run.is_dir(), "{}: expected a run's folder, found none", args.run.display());
+    let (config, run) = args.open()?;
+    let threads = Config { threads, ..Config::default() }.worker_threads();
+    let report = report::report(&config, &run, &report::Options { episodes, seed, threads })?;
+    report.write(&run)?;
+    print(&report, json)?;
+    let failed = report.failed();
+    let names: Vec<_> = failed.iter().map(|gate| gate.name.as_str()).collect();
+    ensure!(
+        !check || failed.is_empty(),
+        "{} of {} gates not reached: {}",
+        failed.len(),
+        report.gates.len(),
+        names.join("; ")
+    );
     Ok(())
 }
 

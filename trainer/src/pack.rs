@@ -146,7 +146,7 @@ pub fn expect(path: &Path, stage: &str) -> Result<()> {
 
 /// That `result` was made from the very file at `path`: V, M and C of different trainings fit each other in size and in nothing
 /// else. A checkpoint that does not say (one that was imported) is believed.
-fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result<()> {
+pub(crate) fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result<()> {
     let Some(expected) = result.metadata.get(&format!("{}{stage}", meta::UPSTREAM)) else { return Ok(()) };
     let found = digest(path)?;
     ensure!(

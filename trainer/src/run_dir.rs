@@ -1,9 +1,10 @@
 //! Where does everything of a run lie? One folder, and no half-written file in it: a file is written beside its place, flushed
 //! to the disk, and renamed.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use dreamstep_core::digest::Digest;
-use std::io::Write;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What the name of an unfinished file begins with. One that stays behind belongs to a process that was killed.
@@ -94,11 +95,120 @@ impl RunDir {
         self.root.join("agent.safetensors")
     }
 
+    /// What TensorBoard reads: [`crate::tensorboard`].
+    #[must_use]
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
+    }
+
     /// One JSON object a line.
     #[must_use]
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
+
+    /// What [`crate::report`] found.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.md")
+    }
+
+    /// Its pictures.
+    #[must_use]
+    pub fn figures(&self) -> PathBuf {
+        self.root.join("figures")
+    }
+}
+
+/// The right to change a run's folder: one process has it. Read-only commands do not ask for it. It goes with the value, or with the
+/// process, however that ends.
+#[derive(Debug)]
+pub struct RunLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Takes the lock of this run, whose folder is made where there is none, and sweeps out the unfinished files of processes that died.
+    ///
+    /// # Errors
+    /// One line: another process has it, or the folder cannot be written in.
+    pub fn lock(&self) -> Result<RunLock> {
+        let path = self.root.join(".lock");
+        let cannot = || format!("{}: cannot lock the run's folder", path.display());
+        std::fs::create_dir_all(&self.root).with_context(cannot)?;
+        loop {
+            // Not truncated: what is in it says who holds it.
+            let mut options = OpenOptions::new();
+            let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).with_context(cannot)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    file.read_to_string(&mut holder).with_context(cannot)?;
+                    bail!(
+                        "{}: expected a run that no other command is changing, found one at work on it (process {}); wait for its end, \
+                         or name another run",
+                        self.root.display(),
+                        holder.trim()
+                    );
+                }
+                // A file system without locks: nobody can be kept out there.
+                Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
+                Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+            }
+            // The one before may have removed the file between our open and our lock: then ours keeps nobody out.
+            if is_still_at(&file, &path) {
+                file.set_len(0).with_context(cannot)?;
+                writeln!(file, "{}", std::process::id()).with_context(cannot)?;
+                let lock = RunLock { file, path };
+                sweep(&self.root)?;
+                return Ok(lock);
+            }
+        }
+    }
+}
+
+/// Whether `path` still names the open `file`.
+fn is_still_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |found: &std::fs::Metadata| (found.dev(), found.ino());
+        matches!((file.metadata(), std::fs::metadata(path)), (Ok(ours), Ok(there)) if identity(&ours) == identity(&there))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Removed while it is held: whoever opened it before will see that it is gone.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+/// Removes the unfinished files of dead processes from `folder`: a living one holds the lock of what it is writing.
+///
+/// # Errors
+/// The folder cannot be listed, or a file in it not removed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        let partial = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) && path.is_file();
+        if partial && File::open(&path).is_ok_and(|file| !matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
+            match std::fs::remove_file(&path) {
+                // Finished this moment.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("{}: cannot remove an unfinished file", path.display()))?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Digest of the file at `path`, 16 hexadecimal digits: by it a result names what it was made from.
@@ -128,6 +238,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.tempfile_in(folder)?;
+        // The mark of the living, for `sweep`; where there are no locks, sweeping trusts to one command at a time.
+        let _ = file.as_file().try_lock();
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;

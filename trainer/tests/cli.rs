@@ -505,6 +505,8 @@ fn runs_that_cannot_go_on_are_refused() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        // Nobody holds it any more; the next command takes it along.
+        fs::remove_file(folder.join(run).join(".lock")).unwrap();
 
         let (name, stage) =
             (format!("{run}/{network}.training.safetensors"), format!("train --run {run} --stage {network}"));

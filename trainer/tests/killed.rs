@@ -136,6 +136,8 @@ fn check(run: &Path, whole: &Path, what: &str) {
                 same();
             }
             "rollouts/collect.txt" | "latents.npy" | "latents.json" => same(),
+            // Of a process that was killed: nobody holds it.
+            ".lock" => {}
             _ => panic!("{what}: {name}: not a name that a run has"),
         }
     }
@@ -415,6 +417,61 @@ fn what_force_was_for_is_gone_on_with() {
         let [a, b] = [&whole, &run].map(|run| fs::read(run.join(name)).unwrap());
         assert!(a == b, "{name} differs from the uninterrupted run's");
     }
+}
+
+/// A part that is added to a folder, by another policy: killed while it is claimed, while it is recorded, and once more; the command that
+/// goes on need not say that it adds.
+#[test]
+fn a_part_that_is_added_goes_on_after_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, run] = ["whole", "run"].map(|name| folder.path().join(name));
+    complete(&STAGES[0], &whole, "the first part");
+    copy(&whole, &run, |_| true);
+    let collect = |run: &Path, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
+        command
+            .arg("collect")
+            .args(more)
+            .arg("--run")
+            .arg(run)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    };
+    let added = ["--append", "--set", "collect.policy=noise", "--set", "collect.steps=6000"];
+    let start = Instant::now();
+    assert!(collect(&whole, &added).status().unwrap().success());
+    let duration = start.elapsed();
+    let episodes = || files(&run, false).len();
+    let (before, rng, mut killed) = (episodes(), Philox::new(SEED), 0);
+    for number in 0..8 {
+        // Until the part is on record, nothing else says what to go on with.
+        let claimed = fs::read_to_string(run.join("config.toml")).unwrap().contains("policy = \"noise\"");
+        let mut child = collect(&run, if claimed { &[] } else { &added }).spawn().unwrap();
+        std::thread::sleep(duration.mul_f32(0.9 * rng.uniform(Stream::Split, number, 7)));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        // The settings of the part are written after its claim.
+        for (name, path) in files(&run, false).into_iter().filter(|(name, _)| name.ends_with(".npz")) {
+            assert!(fs::read(path).unwrap() == fs::read(whole.join(&name)).unwrap(), "kill {number}: {name}");
+        }
+    }
+    assert!(killed >= 3, "{killed} of 8 kills met a running process");
+    println!(
+        "{killed} kills, {} of {} files of the part were there",
+        episodes() - before,
+        files(&whole, false).len() - before
+    );
+    assert!(collect(&run, &added).status().unwrap().success());
+    let names = |run: &Path| files(run, false).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(&run), names(&whole));
+    for name in names(&whole) {
+        let [a, b] = [&whole, &run].map(|run| fs::read(run.join(&name)).unwrap());
+        assert!(a == b, "{name} differs from the uninterrupted run's");
+    }
+    let claim = fs::read_to_string(run.join("rollouts/collect.txt")).unwrap();
+    assert!(claim.lines().count() == 2 && claim.contains("policy = noise"), "{claim}");
 }
 
 /// A kill in the very first write leaves an unfinished claim; the folder is still nobody's.

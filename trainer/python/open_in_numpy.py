@@ -1,0 +1,60 @@
+"""Opens a run's V, M and C in numpy and acts with them: every number of a step, without a framework.
+
+    python open_in_numpy.py RUN
+
+The packed agent in the run holds recorded observations and the actions that dreamstep's runtime answers them with; what is computed here
+must be the same to 1e-5.
+"""
+
+import sys
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+
+def affine(tensors, layer, x):
+    return tensors[f"{layer}.weight"] @ x + tensors[f"{layer}.bias"]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm(tensors, x, h, c):
+    """PyTorch's LSTMCell: gates i, f, g, o."""
+    gates = tensors["rnn.weight_ih_l0"] @ x + tensors["rnn.bias_ih_l0"] + tensors["rnn.weight_hh_l0"] @ h + tensors["rnn.bias_hh_l0"]
+    i, f, g, o = np.split(gates, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def main(run):
+    tensors = {}
+    for part in ["vae", "mdnrnn", "controller"]:
+        tensors.update(load_file(f"{run}/{part}.safetensors"))
+    with safe_open(f"{run}/agent.safetensors", "np") as agent:
+        metadata = agent.metadata()
+        packed = {name: agent.get_tensor(name) for name in agent.keys() if not name.endswith(".panels")}
+    o, a = len(tensors["normalizer.mean"]), len(tensors["fc.bias"])
+    observations, expected = packed["selftest.observations"][:, :o], packed["selftest.actions"][:, :a]
+    middle, half = packed["action.mid"][:a], packed["action.half"][:a]
+    clip = float(metadata["observation.clip"])
+    squash = np.tanh if metadata["action.squash"] == "tanh" else lambda u: np.clip(u, -1, 1)
+
+    h = c = np.zeros(tensors["rnn.weight_hh_l0"].shape[1])
+    worst = 0.0
+    for observation, action in zip(observations, expected):
+        x = np.clip((observation - tensors["normalizer.mean"]) * tensors["normalizer.inv_std"], -clip, clip)
+        x = np.maximum(affine(tensors, "encoder.0", x), 0)
+        x = np.maximum(affine(tensors, "encoder.2", x), 0)
+        z, _log_variance = np.split(affine(tensors, "encoder.4", x), 2)
+        u = squash(affine(tensors, "fc", np.concatenate([z, h])))
+        worst = max(worst, np.abs(middle + half * u - action).max())
+        h, c = lstm(tensors, np.concatenate([u, z]), h, c)
+    print(f"{len(observations)} steps, largest difference from dreamstep's actions {worst:.1e}")
+    return 0 if worst < 1e-5 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
