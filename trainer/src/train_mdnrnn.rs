@@ -185,6 +185,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
                 learning_rate: training.optimizer.learning_rate(),
                 seconds: clock.seconds(),
                 cpu_seconds: clock.cpu_seconds(),
+                items: steps,
                 items_per_s: steps as f64 / clock.seconds(),
             })?;
         }

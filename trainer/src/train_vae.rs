@@ -130,6 +130,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
                 learning_rate: training.optimizer.learning_rate(),
                 seconds: clock.seconds(),
                 cpu_seconds: clock.cpu_seconds(),
+                items: n,
                 items_per_s: n as f64 / clock.seconds(),
             })?;
         }

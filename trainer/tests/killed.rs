@@ -155,7 +155,7 @@ fn reached(stage: &Stage, run: &Path) -> u64 {
 fn log(stage: &Stage, run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
     let name = format!("\"stage\":\"{}\"", stage.args.last().unwrap());
-    text.lines().filter(|line| line.contains(&name)).map(String::from).collect()
+    text.lines().filter(|line| line.contains(&name) && !line.contains("\"cost\"")).map(String::from).collect()
 }
 
 /// Every epoch of every training of V or M has one line, in order, and the last training's figures are the uninterrupted one's.
