@@ -8,7 +8,7 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::rollouts::{Episode, list};
 use crate::run_dir::{RunDir, digest};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::{Cell, Dims, Mixture};
+use dreamstep_core::dims::{Dims, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, unpack};
 use dreamstep_core::precision::Precision;
@@ -87,15 +87,8 @@ impl Ingredients {
         );
         let mixtures = self.mdnrnn.meta(key::DIM_MIXTURES)?;
         let mixture = Mixture::Joint; // the only one that `settings` lets through
-        let cell = self.cell()?;
+        let cell = self.mdnrnn.cell()?;
         Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?], cell })
-    }
-
-    /// What remembers; a checkpoint that does not say has an LSTM.
-    fn cell(&self) -> Result<Cell> {
-        let Some(found) = self.mdnrnn.metadata.get(key::RNN_CELL) else { return Ok(Cell::Lstm) };
-        let known = Cell::ALL.into_iter().find(|cell| cell.name() == found);
-        known.with_context(|| format!("{}: {}: expected lstm or gru, found {found}", self.mdnrnn.origin, key::RNN_CELL))
     }
 
     fn settings(&self, config: &Config) -> Result<Settings> {

@@ -1,7 +1,7 @@
 //! M as the report asks it: every step of some episodes at once, from the zero state that an episode starts with; or step by step.
 
 use crate::checkpoint::{Checkpoint, meta};
-use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
+use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::nets::{self, indices};
 use crate::pack::made_from;
 use crate::run_dir::RunDir;
@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 /// M, read from a checkpoint.
 pub struct TrainedMdnRnn {
-    /// LSTM and head.
+    /// Memory and head.
     pub model: MdnRnn,
     /// `Z`
     pub latent: usize,
@@ -38,6 +38,7 @@ impl TrainedMdnRnn {
             action: file.meta(metadata::DIM_ACTION)?,
             latent: file.meta(metadata::DIM_LATENT)?,
             hidden: file.meta(metadata::DIM_HIDDEN)?,
+            cell: file.cell()?,
             mixtures: file.meta(metadata::DIM_MIXTURES)?,
             log_sigma_min: file.meta(metadata::GMM_LOG_SIGMA_MIN)?,
         };
@@ -73,7 +74,7 @@ impl TrainedMdnRnn {
 
     /// One step of `B` episodes: `z` `[B, Z]`, `action` `[B, A]`. What M says of it, and the state after it.
     #[must_use]
-    pub fn step(&self, z: &Tensor, action: &Tensor, state: &LstmState) -> (Prediction, LstmState) {
+    pub fn step(&self, z: &Tensor, action: &Tensor, state: &MemoryState) -> (Prediction, MemoryState) {
         let batch = Tensor::from_slice(&[z.size()[0]]);
         let (hidden, state) = self.model.sequences(z, action, &batch, state);
         (self.read_head(&hidden, z), state)
@@ -118,10 +119,12 @@ pub(super) fn share_below(prediction: &Prediction, target: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use crate::nets::{matrix, normals, to_vec};
+    use dreamstep_core::dims::Cell;
     use dreamstep_core::rng::Stream;
 
     fn network(predicts_change: bool) -> TrainedMdnRnn {
-        let shape = MdnRnnShape { action: 2, latent: 3, hidden: 7, mixtures: 4, log_sigma_min: -1.0 };
+        let cell = if predicts_change { Cell::Gru } else { Cell::Lstm }; // either somewhere
+        let shape = MdnRnnShape { action: 2, latent: 3, hidden: 7, cell, mixtures: 4, log_sigma_min: -1.0 };
         let model = MdnRnn::new(&nn::VarStore::new(Device::Cpu).root(), shape, Philox::new(1));
         TrainedMdnRnn { model, latent: 3, reward_offset: 0.0, on_samples: false, predicts_change }
     }

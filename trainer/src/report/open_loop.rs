@@ -12,7 +12,7 @@ use super::errors::single;
 use super::network::TrainedMdnRnn;
 use super::recorded::{COMPONENT_DRAWS, Chunk, LOOP_DRAWS};
 use crate::interrupt;
-use crate::nets::mdnrnn::{LstmState, Prediction};
+use crate::nets::mdnrnn::{MemoryState, Prediction};
 use crate::nets::{indices, matrix, normals};
 use crate::stats::Ridge;
 use anyhow::Result;
@@ -139,11 +139,11 @@ impl Measure {
     }
 
     /// One loop for each episode, from step `start` on and `state` before it.
-    fn add_loops(&mut self, m: &TrainedMdnRnn, batch: &Batch, start: usize, state: &LstmState) -> Result<()> {
+    fn add_loops(&mut self, m: &TrainedMdnRnn, batch: &Batch, start: usize, state: &MemoryState) -> Result<()> {
         let z = batch.at(batch.z, start);
         let velocity = &z - batch.at(batch.z, start - 1);
         let (mut mean, mut sampled, mut ridge) = (z.shallow_clone(), z.shallow_clone(), z.shallow_clone());
-        let (mut mean_state, mut sampled_state): (Option<LstmState>, Option<LstmState>) = (None, None);
+        let (mut mean_state, mut sampled_state): (Option<MemoryState>, Option<MemoryState>) = (None, None);
         for k in 1..=STEPS {
             let reach = batch.lengths.iter().take_while(|&&length| length >= start + k).count();
             if reach == 0 {
