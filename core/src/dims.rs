@@ -27,6 +27,20 @@ pub enum Mixture {
     PerDimension,
 }
 
+impl Mixture {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Joint, Self::PerDimension];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Joint => "joint",
+            Self::PerDimension => "per-dimension",
+        }
+    }
+}
+
 /// What remembers: the recurrent cell of M.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cell {

@@ -26,6 +26,20 @@ pub enum Target {
     Delta,
 }
 
+impl Target {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Next, Self::Delta];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Next => "z",
+            Self::Delta => "delta",
+        }
+    }
+}
+
 /// Which latent vector acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acting {
@@ -219,9 +233,10 @@ const PRECISIONS: [(&str, Precision); 4] = [
 ];
 const SQUASHES: [(&str, Squash); 2] = [("clamp", Squash::Clamp), ("tanh", Squash::Tanh)];
 const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
-const TARGETS: [(&str, Target); 2] = [("z", Target::Next), ("delta", Target::Delta)];
+const TARGETS: [(&str, Target); 2] = [(Target::Next.name(), Target::Next), (Target::Delta.name(), Target::Delta)];
 const CELLS: [(&str, Cell); 2] = [(Cell::Lstm.name(), Cell::Lstm), (Cell::Gru.name(), Cell::Gru)];
-const MIXTURES: [(&str, Mixture); 2] = [("joint", Mixture::Joint), ("per-dimension", Mixture::PerDimension)];
+const MIXTURES: [(&str, Mixture); 2] =
+    [(Mixture::Joint.name(), Mixture::Joint), (Mixture::PerDimension.name(), Mixture::PerDimension)];
 
 impl Settings {
     /// Reads them from a file's metadata.

@@ -6,7 +6,8 @@
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::schema::Target;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -107,6 +108,13 @@ pub struct MdnrnnConfig {
     /// What remembers: `lstm`, or `gru`, which has three quarters of its weights and h alone as state.
     #[serde(with = "CellName")]
     pub cell: Cell,
+    /// What one mixture of Gaussians spans: the whole latent vector (`joint`, as in TorchWM) or one dimension (`per-dimension`, as in Ha &
+    /// Schmidhuber's code).
+    #[serde(with = "MixtureName")]
+    pub mixture: Mixture,
+    /// What the mixture is of: the next latent (`z`) or its change (`delta`).
+    #[serde(with = "TargetName")]
+    pub target: Target,
     /// `K`: Gaussians of the mixture.
     pub mixtures: usize,
     /// Passes over the data.
@@ -121,10 +129,13 @@ pub struct MdnrnnConfig {
     pub learning_rate: f64,
     /// Gradients are clipped to this Euclidean norm.
     pub grad_clip: f64,
-    /// Weight of the reward's squared error, over its variance. The reward is predicted without its constant.
+    /// Weight of the reward's squared error, over its variance; 0 leaves the reward unlearned. It is predicted without its constant.
     pub reward_weight: f64,
     /// Weight of the terminal head's cross entropy.
     pub terminal_weight: f64,
+    /// Weight, in that cross entropy, of a step that ends the episode against one that does not. What training makes of a weight other
+    /// than 1 is taken back from the trained logit, so that it says probabilities in any case.
+    pub terminal_positive_weight: f64,
     /// Floor of log σ: an unbounded likelihood diverges.
     pub log_sigma_min: f64,
     /// Train on latents sampled from V's posterior, anew each epoch, as Ha & Schmidhuber did (`true`), or on its mean.
@@ -187,6 +198,24 @@ pub enum Squash {
     Clamp,
     /// Hyperbolic tangent.
     Tanh,
+}
+
+/// How TOML spells a [`Mixture`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Mixture", rename_all = "kebab-case")]
+enum MixtureName {
+    Joint,
+    PerDimension,
+}
+
+/// How TOML spells a [`Target`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Target")]
+enum TargetName {
+    #[serde(rename = "z")]
+    Next,
+    #[serde(rename = "delta")]
+    Delta,
 }
 
 /// How TOML spells a [`Cell`].
@@ -254,6 +283,8 @@ impl Default for MdnrnnConfig {
         Self {
             hidden: 256,
             cell: Cell::Lstm,
+            mixture: Mixture::Joint,
+            target: Target::Next,
             mixtures: 5,
             epochs: 15,
             batch_size: 16,
@@ -263,6 +294,7 @@ impl Default for MdnrnnConfig {
             grad_clip: 1.0,
             reward_weight: 0.1,
             terminal_weight: 0.3,
+            terminal_positive_weight: 1.0,
             log_sigma_min: -5.0,
             sample_latents: true,
             latents: LatentSource::Precomputed,
@@ -407,6 +439,7 @@ impl Config {
             ("vae.pool", self.vae.pool as f64),
             ("vae.schedule.factor", self.vae.schedule.factor),
             ("mdnrnn.pool", self.mdnrnn.pool as f64),
+            ("mdnrnn.terminal_positive_weight", self.mdnrnn.terminal_positive_weight),
             ("mdnrnn.schedule.factor", self.mdnrnn.schedule.factor),
             ("mdnrnn.hidden", self.mdnrnn.hidden as f64),
             ("mdnrnn.mixtures", self.mdnrnn.mixtures as f64),

@@ -266,6 +266,20 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
+    /// Who opened the lock's file before its holder removed it must not take the lock of a file that nobody else will find.
+    #[test]
+    #[cfg(unix)]
+    fn a_lock_on_a_file_that_is_gone_is_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let file = File::create(&path).unwrap();
+        assert!(is_still_at(&file, &path));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_still_at(&file, &path), "gone");
+        let other = File::create(&path).unwrap();
+        assert!(!is_still_at(&file, &path) && is_still_at(&other, &path), "another's");
+    }
+
     #[test]
     fn a_failure_names_the_file_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ use crate::latents::Latents;
 use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape};
 use crate::nets::optim::Optimizer;
 use crate::nets::schedule::Schedule;
-use crate::nets::{matrix, normals};
+use crate::nets::{self, matrix, normals};
 use crate::prefetch::prefetch;
 use crate::resume::{Network, Training};
 use crate::run_dir::digest;
@@ -134,6 +134,8 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         latent,
         hidden: config.hidden,
         cell: config.cell,
+        mixture: config.mixture,
+        target: config.target,
         mixtures: config.mixtures,
         log_sigma_min: config.log_sigma_min,
     };
@@ -201,8 +203,8 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     for (key, size) in dims {
         checkpoint.set_meta(key, size);
     }
-    checkpoint.set_meta(metadata::GMM_MIXTURE, "joint");
-    checkpoint.set_meta(metadata::GMM_TARGET, "z");
+    checkpoint.set_meta(metadata::GMM_MIXTURE, config.mixture.name());
+    checkpoint.set_meta(metadata::GMM_TARGET, config.target.name());
     checkpoint.set_meta(metadata::GMM_LOG_SIGMA_MIN, config.log_sigma_min as f32);
     checkpoint.set_meta(metadata::REWARD_OFFSET, reward_offset as f32);
     checkpoint.set_meta(metadata::RNN_INPUT, "action,z");
@@ -213,9 +215,11 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));
     checkpoint.set_meta(meta::ACTION_HALF, list(input.action_half));
+    model.shift_terminal(objective.terminal_log_odds());
     training.write_last(&checkpoint)?;
-    let (best_epoch, loss, weights) = training.best()?;
-    checkpoint.tensors = weights;
+    let (best_epoch, loss, _) = training.best()?;
+    model.shift_terminal(objective.terminal_log_odds());
+    checkpoint.tensors = nets::export(&vs)?;
     let source = Latent::open(input)?;
     let mut fit = Fit::new(latent, input.action_mid.len());
     for (number, ids) in feed.train.in_order(data).iter().enumerate() {

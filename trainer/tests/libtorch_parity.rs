@@ -19,6 +19,7 @@ use dreamstep_core::dims::{Cell, Dims};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Target;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
@@ -78,6 +79,8 @@ impl Fixture {
             latent: z,
             hidden: h,
             cell,
+            mixture: DIMS.mixture,
+            target: Target::Next,
             mixtures: DIMS.mixtures,
             log_sigma_min: f64::from(LOG_SIGMA_MIN),
         };

@@ -119,9 +119,9 @@ fn a_lock_has_one_holder() {
     let folder = tempfile::tempdir().unwrap();
     let (inside, held, refused) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..12 {
             scope.spawn(|| {
-                for _ in 0..300 {
+                for _ in 0..400 {
                     match RunDir::new(folder.path()).lock() {
                         Ok(lock) => {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two holders");
@@ -140,7 +140,7 @@ fn a_lock_has_one_holder() {
             });
         }
     });
-    assert_eq!(held.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst), 1200);
+    assert_eq!(held.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst), 4800);
     assert!(held.load(Ordering::SeqCst) > 0);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays behind");
 }

@@ -61,6 +61,8 @@ impl Peer {
             latent: dims.latent,
             hidden: dims.hidden,
             cell: dims.cell,
+            mixture: dims.mixture,
+            target: settings.target,
             mixtures: dims.mixtures,
             log_sigma_min: f64::from(settings.log_sigma_min),
         };
@@ -88,8 +90,9 @@ impl Peer {
             Squash::Tanh => raw.tanh(),
         };
         state.memory = self.model.step(&state.z, &action, &state.memory);
-        let head = self.model.predict(&state.memory.h);
-        let component = head.logits.softmax(-1, Kind::Float).multinomial(1, true); // [N, 1]
+        let head = self.model.predict(&state.memory.h, &state.z);
+        // The shipped agent's mixture is joint.
+        let component = head.logits.squeeze_dim(2).softmax(-1, Kind::Float).multinomial(1, true); // [N, 1]
         let at = component.unsqueeze(-1).expand([-1, 1, self.dims.latent as i64], false); // [N, 1, Z]
         let (mean, log_sigma) = (head.means.gather(1, &at, false), head.log_sigmas.gather(1, &at, false));
         state.z = (&mean + log_sigma.exp() * mean.randn_like()).squeeze_dim(1);
@@ -116,11 +119,12 @@ impl Peer {
                 vec![head.reward()],
                 vec![head.terminal_probability()],
             ];
-            let head = self.model.predict(&matrix(&hidden, dims.hidden, self.device));
+            let latent = matrix(agent.latent(), dims.latent, self.device);
+            let head = self.model.predict(&matrix(&hidden, dims.hidden, self.device), &latent);
             let theirs = [
                 ("means", head.means),
                 ("sigmas", head.log_sigmas.exp()),
-                ("weights", head.logits.softmax(-1, Kind::Float)),
+                ("weights", head.logits.squeeze_dim(2).softmax(-1, Kind::Float)),
                 ("reward", head.reward + self.reward_offset),
                 ("terminal probability", head.terminal_logit.sigmoid()),
             ];

@@ -7,8 +7,9 @@
 //! mixture spans the whole latent vector (TorchWM's convention): `p(z') = Σ_k π_k Π_j N(z'_j; µ_kj, σ_kj)`.
 
 use super::{forward, linear, uniform};
-use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::{Cell, Mixture};
 use dreamstep_core::rng::Philox;
+use dreamstep_core::schema::Target;
 use tch::{Device, Kind, Tensor, nn};
 
 /// Sizes and ranges of an MDN-RNN.
@@ -22,6 +23,10 @@ pub struct MdnRnnShape {
     pub hidden: usize,
     /// What remembers.
     pub cell: Cell,
+    /// What one mixture spans.
+    pub mixture: Mixture,
+    /// What it is of.
+    pub target: Target,
     /// `K`
     pub mixtures: usize,
     /// log σ = max(raw, this).
@@ -70,7 +75,7 @@ pub struct Prediction {
     pub means: Tensor,
     /// `[N, K, Z]`, floored.
     pub log_sigmas: Tensor,
-    /// `[N, K]`
+    /// `[N, K, 1]` of a joint mixture, `[N, K, Z]` of one per dimension.
     pub logits: Tensor,
     /// `[N]` less its training mean.
     pub reward: Tensor,
@@ -91,7 +96,8 @@ impl MdnRnn {
             uniform(&path, "bias_ih_l0", &[gates], bound, rng),
             uniform(&path, "bias_hh_l0", &[gates], bound, rng),
         ];
-        let gmm_linear = linear(&(root / "gmm_linear"), h, (2 * z + 1) * k + 2, rng);
+        let logits = if shape.mixture == Mixture::Joint { k } else { k * z };
+        let gmm_linear = linear(&(root / "gmm_linear"), h, 2 * z * k + logits + 2, rng);
         Self { rnn, gmm_linear, shape }
     }
 
@@ -196,22 +202,32 @@ impl MdnRnn {
 
     /// The head's reading of hidden vectors `[N, H]`.
     #[must_use]
-    pub fn predict(&self, hidden: &Tensor) -> Prediction {
-        self.predict_in(Kind::Float, hidden)
+    pub fn predict(&self, hidden: &Tensor, z: &Tensor) -> Prediction {
+        self.predict_in(Kind::Float, hidden, z)
     }
 
     /// The same, the linear layer in numbers of `kind`.
-    pub(crate) fn predict_in(&self, kind: Kind, hidden: &Tensor) -> Prediction {
-        let out = forward(&self.gmm_linear, kind, &hidden.to_kind(kind)).to_kind(Kind::Float); // [N, (2Z+1)K+2]
-        let [z, k] = [self.shape.latent, self.shape.mixtures].map(|n| n as i64);
-        let block = |start: i64| out.narrow(1, start, k * z).reshape([-1, k, z]);
+    pub(crate) fn predict_in(&self, kind: Kind, hidden: &Tensor, z: &Tensor) -> Prediction {
+        let out = forward(&self.gmm_linear, kind, &hidden.to_kind(kind)).to_kind(Kind::Float); // [N, 2KZ+K+2 or 3KZ+2]
+        let [size, k] = [self.shape.latent, self.shape.mixtures].map(|n| n as i64);
+        let block = |start: i64, size: i64| out.narrow(1, start, k * size).reshape([-1, k, size]);
+        let spans = if self.shape.mixture == Mixture::Joint { 1 } else { size };
+        let means = block(0, size);
+        let end = k * (2 * size + spans);
         Prediction {
-            means: block(0),
-            log_sigmas: block(k * z).clamp_min(self.shape.log_sigma_min),
-            logits: out.narrow(1, 2 * k * z, k),
-            reward: out.select(1, (2 * z + 1) * k),
-            terminal_logit: out.select(1, (2 * z + 1) * k + 1),
+            means: if self.shape.target == Target::Delta { means + z.unsqueeze(1) } else { means },
+            log_sigmas: block(k * size, size).clamp_min(self.shape.log_sigma_min),
+            logits: block(2 * k * size, spans),
+            reward: out.select(1, end),
+            terminal_logit: out.select(1, end + 1),
         }
+    }
+
+    /// Takes `log_odds` off the terminal logit.
+    pub fn shift_terminal(&self, log_odds: f64) {
+        let Some(bias) = &self.gmm_linear.bs else { return };
+        let last = bias.size()[0] - 1;
+        let _ = tch::no_grad(|| bias.narrow(0, last, 1).g_sub_scalar_(log_odds));
     }
 
     /// The zero state of `batch` sequences: what an episode starts with.
@@ -225,18 +241,21 @@ impl MdnRnn {
 impl Prediction {
     /// The mixture's mean: the expected next latent, `[N, Z]`.
     pub fn expected_next(&self) -> Tensor {
-        let weights = self.logits.softmax(-1, Kind::Float).unsqueeze(-1); // [N, K, 1]
+        let weights = self.logits.softmax(1, Kind::Float); // [N, K, 1 or Z]
         (weights * &self.means).sum_dim_intlist(1, false, Kind::Float)
     }
 
     /// Negative log-likelihood of `target` `[N, Z]` in nats, summed over the latent, `[N]`. By log-sum-exp: no density is ever
     /// formed, so none underflows.
     pub fn nll(&self, target: &Tensor) -> Tensor {
-        let dims = self.means.size()[2] as f64;
+        let dims = self.means.size()[2];
         let scaled = (target.unsqueeze(1) - &self.means) * self.log_sigmas.neg().exp(); // [N, K, Z]
-        let sum = (scaled.square() * 0.5 + &self.log_sigmas).sum_dim_intlist(2, false, Kind::Float);
-        let log_density = sum.neg() - 0.5 * dims * (2.0 * std::f64::consts::PI).ln(); // [N, K]
-        (self.logits.log_softmax(-1, Kind::Float) + log_density).logsumexp(1, false).neg()
+        let each = scaled.square() * 0.5 + &self.log_sigmas; // [N, K, Z], less the constant
+        // What one mixture spans is multiplied within a component, what several span between them.
+        let joint = self.logits.size()[2] < dims;
+        let each = if joint { each.sum_dim_intlist(2, true, Kind::Float) } else { each };
+        let log_density = (self.logits.log_softmax(1, Kind::Float) - each).logsumexp(1, false); // [N, 1 or Z]
+        log_density.sum_dim_intlist(1, false, Kind::Float).neg() + 0.5 * dims as f64 * (2.0 * std::f64::consts::PI).ln()
     }
 }
 
@@ -247,8 +266,16 @@ mod tests {
     use dreamstep_core::names::checkpoint as names;
     use dreamstep_core::rng::Stream;
 
-    const SHAPE: MdnRnnShape =
-        MdnRnnShape { action: 2, latent: 3, hidden: 7, cell: Cell::Lstm, mixtures: 4, log_sigma_min: -1.0 };
+    const SHAPE: MdnRnnShape = MdnRnnShape {
+        action: 2,
+        latent: 3,
+        hidden: 7,
+        cell: Cell::Lstm,
+        mixture: Mixture::Joint,
+        target: Target::Next,
+        mixtures: 4,
+        log_sigma_min: -1.0,
+    };
     const GRU: MdnRnnShape = MdnRnnShape { cell: Cell::Gru, ..SHAPE };
 
     fn noise(step: u64, n: usize, columns: usize) -> Tensor {
@@ -284,7 +311,7 @@ mod tests {
             let m = MdnRnn::new(&vs.root(), shape, Philox::new(0));
             let sizes = Tensor::from_slice(&[4_i64, 4, 2]);
             let (hidden, _) = m.sequences(&noise(0, 10, 3), &noise(1, 10, 2), &sizes, &m.zero_state(4));
-            let p = m.predict(&hidden);
+            let p = m.predict(&hidden, &noise(1, 10, 3));
             let loss = p.nll(&noise(2, 10, 3)).sum(Kind::Float)
                 + p.reward.square().sum(Kind::Float)
                 + p.terminal_logit.exp().sum(Kind::Float);
@@ -302,31 +329,47 @@ mod tests {
     fn the_nll_agrees_with_a_naive_sum_of_densities() {
         let (n, k, z) = (6, 4, 3);
         let draw = |step, n: usize| normals(Philox::new(6), Stream::LatentNoise, step, n);
-        let (means, raw, logits, target) = (draw(0, n * k * z), draw(1, n * k * z), draw(2, n * k), draw(3, n * z));
+        let (means, raw, target) = (draw(0, n * k * z), draw(1, n * k * z), draw(3, n * z));
         let floored: Vec<f32> = raw.iter().map(|v| v.max(-1.0)).collect();
         let [k_, z_] = [k, z].map(|v| v as i64);
-        let p = Prediction {
-            means: Tensor::from_slice(&means).reshape([-1, k_, z_]),
-            log_sigmas: Tensor::from_slice(&floored).reshape([-1, k_, z_]),
-            logits: matrix(&logits, k, Device::Cpu),
-            reward: Tensor::zeros([6], (Kind::Float, Device::Cpu)),
-            terminal_logit: Tensor::zeros([6], (Kind::Float, Device::Cpu)),
-        };
-        let found = to_vec(&p.nll(&matrix(&target, z, Device::Cpu))).unwrap();
-        for i in 0..n {
-            let total: f64 = (0..k).map(|j| f64::from(logits[i * k + j]).exp()).sum();
-            let mut density = 0.0;
-            for j in 0..k {
-                let mut product = f64::from(logits[i * k + j]).exp() / total;
+        // One mixture over all dimensions, or one for each: `spans` logits a component.
+        for spans in [1, z] {
+            let logits = draw(2, n * k * spans);
+            let p = Prediction {
+                means: Tensor::from_slice(&means).reshape([-1, k_, z_]),
+                log_sigmas: Tensor::from_slice(&floored).reshape([-1, k_, z_]),
+                logits: Tensor::from_slice(&logits).reshape([-1, k_, spans as i64]),
+                reward: Tensor::zeros([6], (Kind::Float, Device::Cpu)),
+                terminal_logit: Tensor::zeros([6], (Kind::Float, Device::Cpu)),
+            };
+            let (found, expected_next) =
+                (to_vec(&p.nll(&matrix(&target, z, Device::Cpu))).unwrap(), to_vec(&p.expected_next()).unwrap());
+            let weight = |i: usize, j: usize, d: usize| {
+                let logit = |j: usize| f64::from(logits[(i * k + j) * spans + d.min(spans - 1)]).exp();
+                logit(j) / (0..k).map(logit).sum::<f64>()
+            };
+            let density = |i: usize, j: usize, d: usize| {
+                let at = (i * k + j) * z + d;
+                let sigma = f64::from(floored[at]).exp();
+                let distance = (f64::from(target[i * z + d]) - f64::from(means[at])) / sigma;
+                (-0.5 * distance * distance).exp() / (sigma * std::f64::consts::TAU.sqrt())
+            };
+            for i in 0..n {
+                let of_all =
+                    || (0..k).map(|j| weight(i, j, 0) * (0..z).map(|d| density(i, j, d)).product::<f64>()).sum::<f64>();
+                let of_each = || (0..z).map(|d| (0..k).map(|j| weight(i, j, d) * density(i, j, d)).sum::<f64>()).product();
+                let expected: f64 = if spans == 1 { of_all() } else { of_each() };
+                assert!(
+                    (f64::from(found[i]) + expected.ln()).abs() < 1e-4,
+                    "{spans}, row {i}: {} and {}",
+                    found[i],
+                    -expected.ln()
+                );
                 for d in 0..z {
-                    let at = (i * k + j) * z + d;
-                    let sigma = f64::from(floored[at]).exp();
-                    let distance = (f64::from(target[i * z + d]) - f64::from(means[at])) / sigma;
-                    product *= (-0.5 * distance * distance).exp() / (sigma * std::f64::consts::TAU.sqrt());
+                    let mean: f64 = (0..k).map(|j| weight(i, j, d) * f64::from(means[(i * k + j) * z + d])).sum();
+                    assert!((f64::from(expected_next[i * z + d]) - mean).abs() < 1e-5);
                 }
-                density += product;
             }
-            assert!((f64::from(found[i]) + density.ln()).abs() < 1e-4, "row {i}: {} and {}", found[i], -density.ln());
         }
     }
 
@@ -337,7 +380,7 @@ mod tests {
         // A zero hidden vector leaves the bias, here 0, 1, 2, …
         let bias: Vec<f32> = (0..30).map(|i| i as f32).collect();
         tch::no_grad(|| vs.variables()[names::GMM_BIAS].shallow_clone().copy_(&Tensor::from_slice(&bias)));
-        let p = m.predict(&m.zero_state(1).h);
+        let p = m.predict(&m.zero_state(1).h, &noise(9, 1, 3));
         assert_eq!(to_vec(&p.means).unwrap(), bias[..12]);
         assert_eq!(to_vec(&p.log_sigmas).unwrap(), bias[12..24]);
         assert_eq!(to_vec(&p.logits).unwrap(), bias[24..28]);

@@ -17,7 +17,7 @@ mod figures;
 pub mod gates;
 pub mod history;
 pub mod mdnrnn;
-mod network;
+pub mod network;
 pub mod open_loop;
 mod plot;
 pub mod recorded;

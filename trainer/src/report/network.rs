@@ -1,11 +1,11 @@
 //! M as the report asks it: every step of some episodes at once, from the zero state that an episode starts with; or step by step.
 
 use crate::checkpoint::{Checkpoint, meta};
-use crate::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape, Prediction};
+use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::nets::{self, indices};
-use crate::pack::made_from;
+use crate::pack::{cell, made_from, mixture, target};
 use crate::run_dir::RunDir;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::Philox;
 use tch::{Device, Kind, Tensor, nn};
@@ -20,8 +20,6 @@ pub struct TrainedMdnRnn {
     pub reward_offset: f64,
     /// Whether M was trained on latents sampled from V's posterior; else on the mean.
     pub on_samples: bool,
-    /// Whether the mixture is of the change of the latent; else of the next latent.
-    pub(super) predicts_change: bool,
 }
 
 impl TrainedMdnRnn {
@@ -32,12 +30,13 @@ impl TrainedMdnRnn {
     pub fn read(run: &RunDir) -> Result<Self> {
         let file = Checkpoint::read(&run.mdnrnn())?;
         made_from(&file, "vae", &run.vae())?;
-        let mixture: String = file.meta(metadata::GMM_MIXTURE)?;
-        ensure!(mixture == "joint", "{}: {}: expected joint, found {mixture}", file.origin, metadata::GMM_MIXTURE);
         let shape = MdnRnnShape {
             action: file.meta(metadata::DIM_ACTION)?,
             latent: file.meta(metadata::DIM_LATENT)?,
             hidden: file.meta(metadata::DIM_HIDDEN)?,
+            cell: cell(&file)?,
+            mixture: mixture(&file)?,
+            target: target(&file)?,
             mixtures: file.meta(metadata::DIM_MIXTURES)?,
             log_sigma_min: file.meta(metadata::GMM_LOG_SIGMA_MIN)?,
         };
@@ -50,7 +49,6 @@ impl TrainedMdnRnn {
             latent,
             reward_offset: file.meta(metadata::REWARD_OFFSET)?,
             on_samples: file.meta::<String>(meta::LATENTS)? == "sampled",
-            predicts_change: file.meta::<String>(metadata::GMM_TARGET)? == "delta",
         })
     }
 
@@ -73,7 +71,7 @@ impl TrainedMdnRnn {
 
     /// One step of `B` episodes: `z` `[B, Z]`, `action` `[B, A]`. What M says of it, and the state after it.
     #[must_use]
-    pub fn step(&self, z: &Tensor, action: &Tensor, state: &LstmState) -> (Prediction, LstmState) {
+    pub fn step(&self, z: &Tensor, action: &Tensor, state: &MemoryState) -> (Prediction, MemoryState) {
         let batch = Tensor::from_slice(&[z.size()[0]]);
         let (hidden, state) = self.model.sequences(z, action, &batch, state);
         (self.read_head(&hidden, z), state)
@@ -81,11 +79,7 @@ impl TrainedMdnRnn {
 
     /// The head's reading of hidden vectors `[N, H]` that `z` `[N, Z]` led to, about the next latent in any case.
     fn read_head(&self, hidden: &Tensor, z: &Tensor) -> Prediction {
-        let prediction = self.model.predict(hidden);
-        if self.predicts_change {
-            return Prediction { means: &prediction.means + z.unsqueeze(1), ..prediction };
-        }
-        prediction
+        self.model.predict(hidden, z)
     }
 }
 
@@ -108,7 +102,7 @@ fn packed(lengths: &[usize]) -> (Vec<i64>, Vec<i64>) {
 /// The share of each of the mixture's marginals that lies below `target` `[N, Z]`, `[N, Z]`: uniform on (0, 1) where the mixture is right
 /// (the probability integral transform, Rosenblatt 1952).
 pub(super) fn share_below(prediction: &Prediction, target: &Tensor) -> Tensor {
-    let weights = prediction.logits.to_kind(Kind::Double).softmax(-1, Kind::Double).unsqueeze(-1); // [N, K, 1]
+    let weights = prediction.logits.to_kind(Kind::Double).softmax(1, Kind::Double); // [N, K, 1 or Z]
     let distance = (target.unsqueeze(1) - &prediction.means).to_kind(Kind::Double);
     let scaled = distance * prediction.log_sigmas.to_kind(Kind::Double).neg().exp(); // [N, K, Z]
     (weights * scaled.special_ndtr()).sum_dim_intlist(1, false, Kind::Double)
@@ -118,17 +112,29 @@ pub(super) fn share_below(prediction: &Prediction, target: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use crate::nets::{matrix, normals, to_vec};
+    use dreamstep_core::dims::{Cell, Mixture};
     use dreamstep_core::rng::Stream;
+    use dreamstep_core::schema::Target;
 
-    fn network(predicts_change: bool) -> TrainedMdnRnn {
-        let shape = MdnRnnShape { action: 2, latent: 3, hidden: 7, mixtures: 4, log_sigma_min: -1.0 };
+    fn network(target: Target) -> TrainedMdnRnn {
+        let shape = MdnRnnShape {
+            action: 2,
+            latent: 3,
+            hidden: 7,
+            cell: Cell::Lstm,
+            mixture: Mixture::Joint,
+            target,
+            mixtures: 4,
+            log_sigma_min: -1.0,
+        };
         let model = MdnRnn::new(&nn::VarStore::new(Device::Cpu).root(), shape, Philox::new(1));
-        TrainedMdnRnn { model, latent: 3, reward_offset: 0.0, on_samples: false, predicts_change }
+        TrainedMdnRnn { model, latent: 3, reward_offset: 0.0, on_samples: false }
     }
 
     #[test]
     fn all_steps_at_once_are_what_stepping_gives() {
-        let m = network(true);
+        // One set of weights, read as the change of the latent and as the latent.
+        let (m, plain) = (network(Target::Delta), network(Target::Next));
         let lengths = [2, 5, 1];
         let draw =
             |step, columns| matrix(&normals(Philox::new(2), Stream::Report, step, 11 * columns), columns, Device::Cpu);
@@ -136,11 +142,11 @@ mod tests {
         let found = to_vec(&m.predict(&z, &a, &lengths).expected_next()).unwrap();
         let (mut expected, mut row) = (Vec::new(), 0);
         for length in lengths {
-            let mut state = m.model.zero_state(1);
+            let mut state = plain.model.zero_state(1);
             for _ in 0..length {
                 let z = z.narrow(0, row, 1);
-                state = m.model.step(&z, &a.narrow(0, row, 1), &state);
-                expected.extend(to_vec(&(m.model.predict(&state.h).expected_next() + z)).unwrap());
+                state = plain.model.step(&z, &a.narrow(0, row, 1), &state);
+                expected.extend(to_vec(&(plain.model.predict(&state.h, &z).expected_next() + z)).unwrap());
                 row += 1;
             }
             row += 1; // the last observation starts no step
@@ -155,7 +161,7 @@ mod tests {
         let prediction = Prediction {
             means: row(&[-1.0, 2.0]),
             log_sigmas: row(&[0.0, -0.5]),
-            logits: Tensor::from_slice(&[0.3_f32, -0.2]).reshape([1, 2]),
+            logits: Tensor::from_slice(&[0.3_f32, -0.2]).reshape([1, 2, 1]),
             reward: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
             terminal_logit: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
         };

@@ -12,7 +12,7 @@ use super::errors::single;
 use super::network::TrainedMdnRnn;
 use super::recorded::{COMPONENT_DRAWS, Chunk, LOOP_DRAWS};
 use crate::interrupt;
-use crate::nets::mdnrnn::{LstmState, Prediction};
+use crate::nets::mdnrnn::{MemoryState, Prediction};
 use crate::nets::{indices, matrix, normals};
 use crate::stats::Ridge;
 use anyhow::Result;
@@ -139,11 +139,11 @@ impl Measure {
     }
 
     /// One loop for each episode, from step `start` on and `state` before it.
-    fn add_loops(&mut self, m: &TrainedMdnRnn, batch: &Batch, start: usize, state: &LstmState) -> Result<()> {
+    fn add_loops(&mut self, m: &TrainedMdnRnn, batch: &Batch, start: usize, state: &MemoryState) -> Result<()> {
         let z = batch.at(batch.z, start);
         let velocity = &z - batch.at(batch.z, start - 1);
         let (mut mean, mut sampled, mut ridge) = (z.shallow_clone(), z.shallow_clone(), z.shallow_clone());
-        let (mut mean_state, mut sampled_state): (Option<LstmState>, Option<LstmState>) = (None, None);
+        let (mut mean_state, mut sampled_state): (Option<MemoryState>, Option<MemoryState>) = (None, None);
         for k in 1..=STEPS {
             let reach = batch.lengths.iter().take_while(|&&length| length >= start + k).count();
             if reach == 0 {
@@ -208,12 +208,14 @@ impl Batch<'_> {
 /// One draw of every row's mixture, `[N, Z]`, by the draws that `name` names.
 fn sample(prediction: &Prediction, seed: u64, name: u64) -> Tensor {
     let size = prediction.means.size(); // N, K, Z
-    let (n, z) = (size[0], size[2]);
+    let (n, z, mixtures) = (size[0], size[2], prediction.logits.size()[2]);
     let rng = Philox::new(seed);
-    let uniform: Vec<f32> = (0..n as u32).map(|i| rng.uniform(Stream::Report, COMPONENT_DRAWS | name, i)).collect();
-    let below = prediction.logits.softmax(-1, Kind::Float).cumsum(-1, Kind::Float); // [N, K]
-    let component = matrix(&uniform, 1, Device::Cpu).gt_tensor(&below).sum_dim_intlist(1, false, Kind::Int64);
-    let component = component.clamp_max(size[1] - 1).reshape([n, 1, 1]).expand([n, 1, z], false);
+    let uniform: Vec<f32> =
+        (0..(n * mixtures) as u32).map(|i| rng.uniform(Stream::Report, COMPONENT_DRAWS | name, i)).collect();
+    let below = prediction.logits.softmax(1, Kind::Float).cumsum(1, Kind::Float); // [N, K, 1 or Z]
+    let uniform = Tensor::from_slice(&uniform).reshape([n, 1, mixtures]);
+    let component = uniform.gt_tensor(&below).sum_dim_intlist(1, true, Kind::Int64); // [N, 1, 1 or Z]
+    let component = component.clamp_max(size[1] - 1).expand([n, 1, z], false);
     let of = |table: &Tensor| table.gather(1, &component, false).squeeze_dim(1); // [N, Z]
     let noise = normals(rng, Stream::Report, LOOP_DRAWS | name, (n * z) as usize);
     of(&prediction.means) + of(&prediction.log_sigmas).exp() * matrix(&noise, z as usize, Device::Cpu)
@@ -231,7 +233,7 @@ mod tests {
         let prediction = Prediction {
             means: row([-1.0, 0.0, 3.0, 1.0]),
             log_sigmas: row([-1.0, -2.0, 0.0, -2.0]),
-            logits: Tensor::from_slice(&[0.75_f32.ln(), 0.25_f32.ln()]).reshape([1, 2]).expand([n, 2], false),
+            logits: Tensor::from_slice(&[0.75_f32.ln(), 0.25_f32.ln()]).reshape([1, 2, 1]).expand([n, 2, 1], false),
             reward: Tensor::zeros([n], (Kind::Float, Device::Cpu)),
             terminal_logit: Tensor::zeros([n], (Kind::Float, Device::Cpu)),
         };

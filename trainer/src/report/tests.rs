@@ -18,7 +18,9 @@ use crate::nets::vae::{Vae, VaeShape, kl_divergence};
 use crate::nets::{indices, matrix, normals};
 use crate::rollouts::Episode;
 use crate::stats::Normalizer;
+use dreamstep_core::dims::{Cell, Mixture};
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2, s};
 use std::sync::LazyLock;
 use tch::{Kind, Tensor, nn};
@@ -85,11 +87,20 @@ fn chunk(seed: u64) -> Chunk {
 
 /// All weights 0, about the change: the next latent is as this one, with a standard deviation of 1.
 fn network() -> TrainedMdnRnn {
-    let shape = MdnRnnShape { action: 1, latent: 2, hidden: 3, mixtures: 2, log_sigma_min: -5.0 };
+    let shape = MdnRnnShape {
+        action: 1,
+        latent: 2,
+        hidden: 3,
+        cell: Cell::Lstm,
+        mixture: Mixture::Joint,
+        target: Target::Delta,
+        mixtures: 2,
+        log_sigma_min: -5.0,
+    };
     let vs = nn::VarStore::new(Device::Cpu);
     let model = MdnRnn::new(&vs.root(), shape, Philox::new(0));
     tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(|v| drop(v.zero_())));
-    TrainedMdnRnn { model, latent: 2, reward_offset: OFFSET, on_samples: false, predicts_change: true }
+    TrainedMdnRnn { model, latent: 2, reward_offset: OFFSET, on_samples: false }
 }
 
 fn vae() -> TrainedVae {

@@ -156,7 +156,7 @@ impl Table {
         for some in all.chunks(EVAL_WINDOWS) {
             let batch = self.batch(some, z, &states);
             let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
-            each(&model.predict(&hidden), &batch);
+            each(&model.predict(&hidden, &batch.z), &batch);
         }
     }
 

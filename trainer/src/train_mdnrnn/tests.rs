@@ -8,6 +8,8 @@ use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
 use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::Mixture;
+use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
 use tch::Kind;
@@ -227,6 +229,48 @@ fn mixed_precision_learns() {
     assert!(f.nmse < 0.04 && f.reward_r2 > 0.95 && f.terminal_auroc > 0.95, "{f:?}");
 }
 
+/// A mixture for each dimension, of the change of the latent, and a weight for the rare class, which must not stay in the logit.
+#[test]
+fn every_option_of_the_head_learns_the_same_world() {
+    let data = world(200);
+    let (mut ends, mut steps) = (0_u32, 0);
+    for id in 0..data.len() {
+        ends += data.read(id).unwrap().terminals.iter().filter(|&&end| end).count() as u32;
+        steps += data.entries()[id].steps;
+    }
+    for set in [
+        ["mdnrnn.mixture=per-dimension", "mdnrnn.target=z"],
+        ["mdnrnn.mixture=per-dimension", "mdnrnn.target=delta"],
+        ["mdnrnn.terminal_positive_weight=4", "mdnrnn.target=delta"],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::new(folder.path());
+        let config = config().overlay("test", "", &set.map(String::from)).unwrap();
+        let f = train(&config, &data, &run);
+        assert!(f.nmse < 0.02 && f.reward_r2 > 0.98 && f.terminal_auroc > 0.95, "{set:?}: {f:?}");
+        // The head says how often episodes end, whatever weighed how much.
+        let m = crate::report::network::TrainedMdnRnn::read(&run).unwrap();
+        let vae = TrainedVae::read(&run.vae(), Device::Cpu).unwrap();
+        let ids: Vec<usize> = (0..data.len()).collect();
+        let table = Table::new(
+            &data,
+            &ids,
+            vae.encode(&data, &ids, Device::Cpu).unwrap(),
+            [&[0.1, 0.1], &[0.4, 0.4]],
+            config.mdnrnn.sequence_length,
+        )
+        .unwrap();
+        let mut said = 0.0;
+        tch::no_grad(|| {
+            table.evaluate(&m.model, &table.mean, |p, _| {
+                said += p.terminal_logit.sigmoid().sum(Kind::Double).double_value(&[]);
+            });
+        });
+        let (said, found) = (said / steps as f64, f64::from(ends) / steps as f64);
+        assert!((said - found).abs() < 0.25 * found, "{set:?}: {said} of steps said to end, {found} do");
+    }
+}
+
 #[test]
 fn latents_are_what_v_encodes_and_are_made_anew_for_another_v() {
     let folder = tempfile::tempdir().unwrap();
@@ -372,7 +416,16 @@ fn cutting_an_episode_into_windows_changes_no_prediction() {
 
 fn cutting(cell: Cell) {
     let vs = nn::VarStore::new(Device::Cpu);
-    let shape = MdnRnnShape { action: 2, latent: 3, hidden: 9, cell, mixtures: 2, log_sigma_min: -5.0 };
+    let shape = MdnRnnShape {
+        action: 2,
+        latent: 3,
+        hidden: 9,
+        cell,
+        mixture: Mixture::Joint,
+        target: Target::Next,
+        mixtures: 2,
+        log_sigma_min: -5.0,
+    };
     let model = MdnRnn::new(&vs.root(), shape, Philox::new(1));
     let lengths = [23_usize, 4, 40];
     let rows = lengths.iter().map(|t| t + 1).sum::<usize>();
