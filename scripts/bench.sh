@@ -22,6 +22,7 @@ run() { # NAME PROGRAM ARGUMENTS: its tables on the terminal, its JSON in the wo
 }
 results=()
 for size in humanoid small large; do run "roofline-$size" roofline --size "$size"; done
+run roofline-gru roofline --cell gru
 run peers peers
 run tail tail --svg "bench/record/$name-tail.svg"
 run throughput throughput ${PYTHON_WITH_TORCH:+--python "$PYTHON_WITH_TORCH"} all

@@ -1,23 +1,27 @@
 //! Criterion benches of everything a tick is made of: every layer and kernel, `act`, `advance`, `step`, ticks of dreams in batches, and
 //! reading a model; for every precision and back end of this processor. And of the portable maths, one lane.
 //!
-//! For looking at one thing while changing it: `cargo bench -p dreamstep-bench --bench runtime -- 'lstm gates.*avx2'`. What is recorded are
+//! For looking at one thing while changing it: `cargo bench -p dreamstep-bench --bench runtime -- 'lstm gates.*avx2'` (or `'gru gates.*avx2'`, `'step/.*gru'`). What is recorded are
 //! the ratios of the programs beside this.
 
 use criterion::{Bencher, Criterion, criterion_group, criterion_main};
 use dreamstep_bench::agents::Size;
 use dreamstep_core::maths;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model, Part, Start, dreams_memory_len, memory_len};
+use dreamstep_runtime::{
+    Agent, Backend, Cell, DreamOptions, Dreams, Ending, Model, Part, Start, dreams_memory_len, memory_len,
+};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Calls `bench` with a name's end and a model, for every precision and back end.
+/// Calls `bench` with a name's end and a model, for every precision and back end; then the same with a GRU.
 fn each_model(mut bench: impl FnMut(&str, &[u8], &Model<'_>)) {
-    for file in Size::Humanoid.precisions() {
-        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
-            let model = Model::load_with(&file, backend).expect("a packed agent, and a back end that runs");
-            bench(&format!("{}/{}", model.settings().precision.name(), backend.name()), &file, &model);
+    for (cell, end) in [(Cell::Lstm, ""), (Cell::Gru, "/gru")] {
+        for file in Size::Humanoid.precisions_with(cell) {
+            for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+                let model = Model::load_with(&file, backend).expect("a packed agent, and a back end that runs");
+                bench(&format!("{}/{}{end}", model.settings().precision.name(), backend.name()), &file, &model);
+            }
         }
     }
 }
@@ -26,10 +30,12 @@ fn parts(criterion: &mut Criterion) {
     each_model(|which, _, model| {
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory).expect("enough memory");
-        for part in Part::ALL {
+        // What is not the memory's is the same with a GRU.
+        let gru = model.dims().cell == Cell::Gru;
+        for part in Part::ALL.into_iter().filter(|part| !gru || [Part::Gates, Part::Cell].contains(part)) {
             // What a real tick leaves behind.
             agent.step(&synthetic::observation(model.dims(), 0, 0), &mut vec![0.0; model.dims().action]).expect("a step");
-            let name = format!("{}/{which}", part.name());
+            let name = format!("{}/{which}", part.name(model.dims().cell));
             criterion.bench_function(&name, |bencher| bencher.iter(|| agent.run(black_box(part))));
         }
     });

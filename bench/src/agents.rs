@@ -1,8 +1,9 @@
-//! Which agents are timed? The shipped one, and two of other sizes with random weights; each in every precision.
+//! Which agents are timed? The shipped one, and two of other sizes with random weights; of each size one with a GRU, too; each in
+//! every precision.
 
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_fixtures::{HUMANOID, synthetic};
-use dreamstep_runtime::{Dims, Precision};
+use dreamstep_runtime::{Cell, Dims, Precision};
 
 /// A size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,7 +30,7 @@ impl Size {
         }
     }
 
-    /// Its sizes; all but the LSTM's are Humanoid's.
+    /// Its sizes; all but the memory's are Humanoid's.
     #[must_use]
     pub fn dims(self) -> Dims {
         let hidden = match self {
@@ -52,9 +53,27 @@ impl Size {
     /// The agent in every precision, f32 first.
     #[must_use]
     pub fn precisions(self) -> Vec<AlignedBytes> {
-        let agent = self.agent();
+        self.precisions_with(Cell::Lstm)
+    }
+
+    /// The agent, or one of its sizes with a GRU and random weights, in every precision, f32 first.
+    #[must_use]
+    pub fn precisions_with(self, cell: Cell) -> Vec<AlignedBytes> {
+        let agent = match cell {
+            Cell::Lstm => self.agent(),
+            Cell::Gru => synthetic::agent(&Dims { cell, ..self.dims() }, 1),
+        };
         Precision::ALL.into_iter().map(|precision| synthetic::in_precision(&agent, precision)).collect()
     }
+}
+
+/// A memory by its name, for command lines.
+///
+/// # Errors
+/// One line: there is no such memory.
+pub fn cell(name: &str) -> Result<Cell, String> {
+    let known = Cell::ALL.into_iter().find(|cell| cell.name() == name);
+    known.ok_or_else(|| format!("expected lstm or gru, found {name}"))
 }
 
 #[cfg(test)]
@@ -64,11 +83,12 @@ mod tests {
 
     #[test]
     fn they_have_their_sizes_in_every_precision() {
-        for size in Size::ALL {
-            let files = size.precisions();
+        for (size, cell) in Size::ALL.into_iter().flat_map(|size| Cell::ALL.map(|cell| (size, cell))) {
+            let files = size.precisions_with(cell);
             for (file, precision) in files.iter().zip(Precision::ALL) {
                 let model = Model::load(file).unwrap();
-                assert_eq!((*model.dims(), model.settings().precision), (size.dims(), precision));
+                let dims = Dims { cell, ..size.dims() };
+                assert_eq!((*model.dims(), model.settings().precision), (dims, precision));
             }
             assert_eq!(files.len(), 4);
         }

@@ -21,6 +21,7 @@ struct CDims {
     mixtures: u32,
     mixture: i32,
     encoder: [u32; 2],
+    cell: i32, // read by builds that know it
 }
 
 /// `dreamstep_dream_options`.
@@ -168,6 +169,7 @@ impl<'l> Subject<'l> {
             mixtures: d.mixtures as u32,
             mixture: i32::from(d.mixture == dreamstep_runtime::Mixture::PerDimension),
             encoder: d.encoder.map(|n| n as u32),
+            cell: i32::from(d.cell == dreamstep_runtime::Cell::Gru),
         };
         // SAFETY: takes nothing.
         let sizes_in_bytes = unsafe { [(f.model_size)(), (f.agent_size)(), (f.dreams_size)()] };

@@ -14,8 +14,9 @@ use std::hint::black_box;
 /// The weights that one `act` + `advance` reads, as they lie in a packed file.
 #[must_use]
 pub fn step_weights<'f>(file: &File<'f>) -> Vec<&'f [u32]> {
-    let layers = [packed::ENCODER_0, packed::ENCODER_2, packed::ENCODER_MEAN, packed::FC, packed::RNN];
-    let panels = layers.iter().filter_map(|layer| file.tensor(layer.panels));
+    let rnn = [packed::RNN, packed::RNN_IH, packed::RNN_HH]; // an LSTM's one, or a GRU's two
+    let layers = [packed::ENCODER_0, packed::ENCODER_2, packed::ENCODER_MEAN, packed::FC];
+    let panels = layers.iter().chain(&rnn).filter_map(|layer| file.tensor(layer.panels));
     panels.map(|tensor| bytemuck::cast_slice(tensor.data)).collect()
 }
 
@@ -178,13 +179,17 @@ mod tests {
     use super::*;
     use crate::agents::Size;
     use dreamstep_fixtures::HUMANOID;
+    use dreamstep_runtime::{Cell, Dims};
 
     #[test]
     fn the_floor_reads_every_weight_of_a_step() {
         let file = File::parse(HUMANOID).unwrap();
         let weights = step_weights(&file);
-        let dims = dreamstep_runtime::Dims::HUMANOID;
+        let dims = Dims::HUMANOID;
         assert!(weights.iter().map(|w| w.len()).sum::<usize>() >= dims.step_weights());
+        let gru = Size::Humanoid.precisions_with(Cell::Gru);
+        let of_gru = step_weights(&File::parse(&gru[0]).unwrap()).iter().map(|w| w.len()).sum::<usize>();
+        assert!((Dims { cell: Cell::Gru, ..dims }.step_weights()..dims.step_weights()).contains(&of_gru), "{of_gru}");
         let expected = weights.iter().flat_map(|w| w.iter()).fold(0, |sum, w| sum ^ w);
         assert_eq!(LoadLoop::widest().run(&weights), expected);
         // Whatever is left over in a line or in a place.

@@ -73,6 +73,19 @@ fn roofline_times_every_precision_on_every_back_end() {
     assert!(text.contains("## Whole step over a load of its weights, small (64)\n"), "{text}");
 }
 
+#[test]
+fn roofline_times_a_gru_too() {
+    let (result, text) = result(ROOFLINE, "roofline-gru", &["--size", "small", "--cell", "gru"]);
+    let backends = result["machine"]["backends"].as_array().unwrap().len();
+    assert_eq!(rows(&result, 0).len(), 4 * backends);
+    assert!(rows(&result, 0).iter().all(|row| number(row, "step / load") > 0.0));
+    assert!(text.contains("## Whole step over a load of its weights, small (64), GRU\n"), "{text}");
+    assert!(text.contains("Encoder + controller + GRU; "), "{text}");
+    let output = run(ROOFLINE, &["--cell", "elman"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("expected lstm or gru, found elman"), "{text}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn tail_measures_the_whole_matrix_or_says_why_not() {

@@ -5,7 +5,7 @@
 //! | `O` | observation | 348 |
 //! | `A` | action | 17 |
 //! | `Z` | latent vector of the VAE | 32 |
-//! | `H` | hidden units of the LSTM | 256 |
+//! | `H` | hidden units of the memory (LSTM or GRU) | 256 |
 //! | `K` | Gaussians of the mixture | 5 |
 //! | `E1`, `E2` | the encoder's two hidden layers | 256, 128 |
 
@@ -27,6 +27,52 @@ pub enum Mixture {
     PerDimension,
 }
 
+impl Mixture {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Joint, Self::PerDimension];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Joint => "joint",
+            Self::PerDimension => "per-dimension",
+        }
+    }
+}
+
+/// What remembers: the recurrent cell of M.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// Long short-term memory: four gates, state h and c (Hochreiter & Schmidhuber 1997).
+    Lstm,
+    /// Gated recurrent unit: three gates, state h alone (Cho et al. 2014, in the form of PyTorch's `GRU`).
+    Gru,
+}
+
+impl Cell {
+    /// Both, the paper's first.
+    pub const ALL: [Self; 2] = [Self::Lstm, Self::Gru];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lstm => "lstm",
+            Self::Gru => "gru",
+        }
+    }
+
+    /// Gates: rows of PyTorch's weight matrices for each hidden unit.
+    #[must_use]
+    pub const fn gates(self) -> usize {
+        match self {
+            Self::Lstm => 4,
+            Self::Gru => 3,
+        }
+    }
+}
+
 /// The sizes of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dims {
@@ -36,7 +82,7 @@ pub struct Dims {
     pub action: usize,
     /// `Z`: latent.
     pub latent: usize,
-    /// `H`: LSTM hidden units.
+    /// `H`: hidden units of the memory.
     pub hidden: usize,
     /// `K`: mixture components.
     pub mixtures: usize,
@@ -44,12 +90,22 @@ pub struct Dims {
     pub mixture: Mixture,
     /// `[E1, E2]`: the encoder's hidden layers.
     pub encoder: [usize; 2],
+    /// What remembers.
+    pub cell: Cell,
 }
 
 impl Dims {
     /// Humanoid-v5 as Ha & Schmidhuber's sizes would have it: z = 32, hidden = 256, 5 Gaussians.
-    pub const HUMANOID: Self =
-        Self { obs: 348, action: 17, latent: 32, hidden: 256, mixtures: 5, mixture: Mixture::Joint, encoder: [256, 128] };
+    pub const HUMANOID: Self = Self {
+        obs: 348,
+        action: 17,
+        latent: 32,
+        hidden: 256,
+        mixtures: 5,
+        mixture: Mixture::Joint,
+        encoder: [256, 128],
+        cell: Cell::Lstm,
+    };
 
     /// Mixture logits: `[K]` of a joint mixture, `[K,Z]` of one per dimension.
     #[must_use]
@@ -77,7 +133,16 @@ impl Dims {
         2 * z * k + logits + 2 <= MAX_MDN_OUTPUTS
     }
 
-    /// Inputs of the LSTM: `[a, z, h]`.
+    /// Values of c, the state that an LSTM has beside h `[H]`: `H`, and 0 with a GRU.
+    #[must_use]
+    pub const fn cell_state(&self) -> usize {
+        match self.cell {
+            Cell::Lstm => self.hidden,
+            Cell::Gru => 0,
+        }
+    }
+
+    /// Inputs of the memory: `[a, z, h]`.
     #[must_use]
     pub const fn rnn_inputs(&self) -> usize {
         self.action + self.latent + self.hidden
@@ -90,7 +155,7 @@ impl Dims {
         self.obs * e1
             + e1 * e2
             + e2 * self.latent
-            + 4 * self.hidden * self.rnn_inputs()
+            + self.cell.gates() * self.hidden * self.rnn_inputs()
             + self.action * (self.latent + self.hidden)
     }
 }

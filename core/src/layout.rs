@@ -8,8 +8,13 @@
 //!
 //! The LSTM's panels hold 16 hidden units each, `[i×16 | f×16 | g×16 | o×16]`, so that a panel's outputs are all that those
 //! units need for their new state.
+//!
+//! A GRU's two layers are dense ones of three gates, `[r | z | n]`, each padded to whole blocks of sixteen units: a block of a gate
+//! is a block of a panel, so that the cell reads the three gates of sixteen units at three places. (The reset gate scales the share
+//! that the candidate takes from h, and only that, so the sums over inputs and over h cannot be one layer. Panels of three registers, a
+//! gate each, would be a fourth width to compile every kernel for.)
 
-use crate::dims::LANES;
+use crate::dims::{LANES, padded};
 use crate::precision::{I8_ORDER, Precision};
 
 /// The most outputs a panel holds: four registers of sixteen lanes, which is what keeps the load ports busy.
@@ -42,6 +47,12 @@ impl Panels {
     #[must_use]
     pub const fn lstm(hidden: usize, inputs: usize) -> Self {
         Self { count: hidden.div_ceil(LANES), inputs, width: PANEL }
+    }
+
+    /// A GRU's three gates of `hidden` units over `inputs`: A + Z, or H.
+    #[must_use]
+    pub const fn gru(hidden: usize, inputs: usize) -> Self {
+        Self::dense(3 * padded(hidden), inputs)
     }
 
     /// Groups of inputs, the last one padded.
@@ -87,6 +98,15 @@ impl Panels {
     pub fn lstm_row(hidden: usize) -> impl Fn(usize, usize) -> Option<usize> {
         move |panel, lane| {
             Some(panel * LANES + lane % LANES).filter(|&unit| unit < hidden).map(|unit| lane / LANES * hidden + unit)
+        }
+    }
+
+    /// The row of PyTorch's `[3H, …]` gate matrix (r, z, n) at `(panel, lane)`, none where it is padding.
+    pub fn gru_row(hidden: usize) -> impl Fn(usize, usize) -> Option<usize> {
+        let gate = padded(hidden);
+        move |panel, lane| {
+            let place = panel * PANEL + lane;
+            Some(place % gate).filter(|&unit| unit < hidden && place < 3 * gate).map(|unit| place / gate * hidden + unit)
         }
     }
 }

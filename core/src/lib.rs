@@ -18,9 +18,21 @@
 //!
 //! All arithmetic of the runtime is IEEE binary32, round to nearest even, *multiply then add, never fused*. Every output is a
 //! chain of its own: it starts from the bias and adds `w[k]·x[k]` for `k` ascending (8-bit weights sum exact integers instead, see
-//! [`precision`]). The transcendental functions are one
-//! polynomial each, made of the same operations on every target. So no result depends on instruction set, lane width, panel
-//! width, batch size or thread count, and the safe portable Rust in this crate *is* the specification.
+//! [`precision`]). The transcendental functions are one polynomial each, made of the same operations on every target. So no result
+//! depends on instruction set, lane width, panel width, batch size or thread count, and the safe portable Rust in this crate *is* the
+//! specification.
+//!
+//! A memory's cell is, elementwise and in this order of operations,
+//!
+//! ```text
+//! LSTM  c' = σ(f)·c + σ(i)·tanh(g)        h' = σ(o)·tanh(c')
+//!       i, f, g, o: one layer over [a, z, h], whose bias is the rounded sum of PyTorch's two
+//! GRU   r = σ(u_r + v_r)     z = σ(u_z + v_z)     n = tanh(u_n + r·v_n)     h' = (1 − z)·n + z·h
+//!       u: a layer over [a, z] with PyTorch's first bias; v: a layer over h with its second
+//! ```
+//!
+//! (PyTorch computes a GRU's last equation as `n + z·(h − n)`, an operation less. Here a unit whose update gate is saturated keeps its h exactly,
+//! for as long as it takes.)
 #![no_std]
 #![forbid(unsafe_code)]
 

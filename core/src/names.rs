@@ -17,13 +17,13 @@ pub mod checkpoint {
     pub const DECODER_WEIGHT: [&str; 3] = ["decoder.0.weight", "decoder.2.weight", "decoder.4.weight"];
     /// `[E2]`, `[E1]`, `[O]`.
     pub const DECODER_BIAS: [&str; 3] = ["decoder.0.bias", "decoder.2.bias", "decoder.4.bias"];
-    /// `[4H, A+Z]`, gates i, f, g, o; input `[action, z]`.
+    /// `[4H, A+Z]`, gates i, f, g, o; a GRU's `[3H, A+Z]`, gates r, z, n; input `[action, z]`.
     pub const RNN_WEIGHT_IH: &str = "rnn.weight_ih_l0";
-    /// `[4H, H]`.
+    /// `[4H, H]`; a GRU's `[3H, H]`.
     pub const RNN_WEIGHT_HH: &str = "rnn.weight_hh_l0";
-    /// `[4H]`.
+    /// `[4H]`; a GRU's `[3H]`.
     pub const RNN_BIAS_IH: &str = "rnn.bias_ih_l0";
-    /// `[4H]`.
+    /// `[4H]`; a GRU's `[3H]`.
     pub const RNN_BIAS_HH: &str = "rnn.bias_hh_l0";
     /// `[(2Z+1)K+2, H]`: means `[K,Z]`, log-sigmas `[K,Z]`, mixture logits `[K]`, reward, terminal logit.
     pub const GMM_WEIGHT: &str = "gmm_linear.weight";
@@ -79,6 +79,10 @@ pub mod packed {
     pub const ENCODER_LOG_VAR: LayerNames = layer!("encoder.log_var");
     /// The LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
     pub const RNN: LayerNames = layer!("rnn");
+    /// What a GRU's gates take from the inputs `[a, z]`, with PyTorch's `bias_ih`.
+    pub const RNN_IH: LayerNames = layer!("rnn.ih");
+    /// What they take from h, with PyTorch's `bias_hh`. Apart, because the reset gate scales the candidate's share of this alone.
+    pub const RNN_HH: LayerNames = layer!("rnn.hh");
     /// The MDN head, H → means, log-sigmas, logits, reward, terminal logit.
     pub const GMM: LayerNames = layer!("gmm_linear");
     /// The controller, `[z, h]` → A.
@@ -123,7 +127,10 @@ pub mod metadata {
     pub const ACTION_LATENT: &str = "action.latent";
     /// The encoder's log-variance is clamped into this range: lower and upper end.
     pub const LOG_VAR_RANGE: [&str; 2] = ["encoder.log_var_min", "encoder.log_var_max"];
-    /// Order of the LSTM's input: `action,z` (the action normalised to [-1, 1]).
+    /// What remembers: `lstm` or `gru`. A file without this key has an LSTM; an LSTM's is written without it, so that its bytes, and
+    /// with them the fingerprint that saved states name, are those of before there was a choice.
+    pub const RNN_CELL: &str = "rnn.cell";
+    /// Order of the memory's input: `action,z` (the action normalised to [-1, 1]).
     pub const RNN_INPUT: &str = "rnn.input";
     /// `joint`: one mixture over the whole latent vector; `per-dimension`: one for each of its dimensions.
     pub const GMM_MIXTURE: &str = "gmm.mixture";

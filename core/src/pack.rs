@@ -113,7 +113,7 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
         }
         vector(name, values);
     }
-    for spec in schema::layers(&dims) {
+    for spec in schema::layers(&dims).iter() {
         if spec.names == packed::GMM && !parts.tensors.contains_key(checkpoint::GMM_WEIGHT) {
             continue;
         }
@@ -135,7 +135,7 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
 /// What [`pack`] was given, read back from a packed f32 file: to pack the agent anew, in another precision.
 #[derive(Clone, Debug)]
 pub struct Unpacked {
-    /// Row-major tensors under the checkpoint's names. The LSTM's two biases were added up: the second is 0 here.
+    /// Row-major tensors under the checkpoint's names. An LSTM's two biases were added up: the second is 0 here.
     pub tensors: Tensors,
     /// Sizes and modes; the self-test's digest with them.
     pub settings: Settings,
@@ -173,7 +173,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Unpacked, String> {
     let mut tensors = Tensors::new();
     tensors.insert(checkpoint::NORMALIZER_MEAN.into(), (vec![dims.obs], vector(packed::OBSERVATION_MEAN, dims.obs)?));
     tensors.insert(checkpoint::NORMALIZER_INV_STD.into(), (vec![dims.obs], vector(packed::OBSERVATION_INV_STD, dims.obs)?));
-    for spec in schema::layers(&dims) {
+    for spec in schema::layers(&dims).iter() {
         if spec.optional && file.tensor(spec.names.panels).is_none() {
             continue;
         }
@@ -281,7 +281,7 @@ fn outputs(spec: &LayerSpec, dims: &Dims) -> usize {
         packed::ENCODER_2 => e2,
         packed::ENCODER_MEAN | packed::ENCODER_LOG_VAR => dims.latent,
         packed::FC => dims.action,
-        packed::RNN => 4 * dims.hidden,
+        packed::RNN | packed::RNN_IH | packed::RNN_HH => dims.cell.gates() * dims.hidden,
         _ => dims.mdn_outputs(),
     }
 }
@@ -290,6 +290,7 @@ fn outputs(spec: &LayerSpec, dims: &Dims) -> usize {
 fn source(spec: &LayerSpec, dims: &Dims) -> std::boxed::Box<dyn Fn(usize, usize) -> Option<usize>> {
     match spec.names {
         packed::RNN => std::boxed::Box::new(Panels::lstm_row(dims.hidden)),
+        packed::RNN_IH | packed::RNN_HH => std::boxed::Box::new(Panels::gru_row(dims.hidden)),
         _ => std::boxed::Box::new(spec.panels.dense_row(outputs(spec, dims))),
     }
 }
@@ -323,6 +324,8 @@ fn rows<'a>(tensors: &'a Tensors, dims: &Dims, names: LayerNames) -> Result<Rows
             let bias: Vec<f32> = b_ih.iter().zip(b_hh).map(|(ih, hh)| ih + hh).collect();
             Ok(Rows { weight: weight.into(), bias: bias.into() })
         }
+        packed::RNN_IH => dense(checkpoint::RNN_WEIGHT_IH, checkpoint::RNN_BIAS_IH, 3 * h, a + z),
+        packed::RNN_HH => dense(checkpoint::RNN_WEIGHT_HH, checkpoint::RNN_BIAS_HH, 3 * h, h),
         _ => dense(checkpoint::GMM_WEIGHT, checkpoint::GMM_BIAS, dims.mdn_outputs(), h),
     }
 }
@@ -339,6 +342,8 @@ fn put_rows(tensors: &mut Tensors, dims: &Dims, names: LayerNames, rows: Rows<'_
         packed::ENCODER_2 => (checkpoint::ENCODER_WEIGHT[1], checkpoint::ENCODER_BIAS[1]),
         packed::FC => (checkpoint::FC_WEIGHT, checkpoint::FC_BIAS),
         packed::GMM => (checkpoint::GMM_WEIGHT, checkpoint::GMM_BIAS),
+        packed::RNN_IH => (checkpoint::RNN_WEIGHT_IH, checkpoint::RNN_BIAS_IH),
+        packed::RNN_HH => (checkpoint::RNN_WEIGHT_HH, checkpoint::RNN_BIAS_HH),
         packed::RNN => {
             let part = |from: usize, to: usize| weight.chunks(k).flat_map(|row| row[from..to].to_vec()).collect();
             put(checkpoint::RNN_WEIGHT_IH, vec![4 * h, a + z], part(0, a + z));

@@ -46,6 +46,8 @@ pub enum Stream {
     VaeNoise = 21,
     /// Noise of the latents that M is trained on; the step is the epoch.
     LatentNoise = 22,
+    /// What `report` samples: latents, and what an open loop is fed; the step names the batch.
+    Report = 23,
     /// Gaussian noise of actions during collection; the step is `episode·2³² + tick`.
     CollectNoise = 40,
     /// Windows that a replay buffer hands out; the step is the batch.

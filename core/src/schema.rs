@@ -1,6 +1,6 @@
 //! Which tensors and settings make an agent? What the packer writes and the runtime's loader demands, stated once.
 
-use crate::dims::{Dims, MAX_DIM, Mixture, padded};
+use crate::dims::{Cell, Dims, MAX_DIM, Mixture, padded};
 use crate::error::LoadError;
 use crate::layout::Panels;
 use crate::names::packed::LayerNames;
@@ -24,6 +24,20 @@ pub enum Target {
     Next,
     /// Its change: the next latent is the present one plus the prediction.
     Delta,
+}
+
+impl Target {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Next, Self::Delta];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Next => "z",
+            Self::Delta => "delta",
+        }
+    }
 }
 
 /// Which latent vector acts.
@@ -56,7 +70,8 @@ pub struct Settings {
     pub log_sigma_min: f32,
     /// Added to the reward head's output.
     pub reward_offset: f32,
-    /// Digest of h, c and the MDN head's outputs (where the file has the head) after the self-test vectors, where there are some.
+    /// Digest of h, c (an LSTM's) and the MDN head's outputs (where the file has the head) after the self-test vectors, where there
+    /// are some.
     pub selftest_digest: Option<u64>,
 }
 
@@ -117,21 +132,97 @@ pub fn vectors(dims: &Dims) -> [Spec; 4] {
     ]
 }
 
-/// The packed file's layers, in the order in which a tick reads them.
+/// A memory's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rnn<L> {
+    /// All four gates, over `[a, z, h]`.
+    Lstm(L),
+    /// The three gates, over the inputs and over h.
+    Gru {
+        /// `[a, z]` → r, z, n.
+        input: L,
+        /// h → r, z, n.
+        hidden: L,
+    },
+}
+
+impl<L> Rnn<L> {
+    /// The same of what `each` makes of its layers.
+    ///
+    /// # Errors
+    /// That of `each`.
+    pub fn try_map<M, E>(self, mut each: impl FnMut(L) -> Result<M, E>) -> Result<Rnn<M>, E> {
+        Ok(match self {
+            Self::Lstm(gates) => Rnn::Lstm(each(gates)?),
+            Self::Gru { input, hidden } => Rnn::Gru { input: each(input)?, hidden: each(hidden)? },
+        })
+    }
+}
+
+impl<L> IntoIterator for Rnn<L> {
+    type Item = L;
+    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<L>, 2>>;
+
+    /// Its layers, in the order in which a tick reads them.
+    fn into_iter(self) -> Self::IntoIter {
+        let layers = match self {
+            Self::Lstm(gates) => [Some(gates), None],
+            Self::Gru { input, hidden } => [Some(input), Some(hidden)],
+        };
+        layers.into_iter().flatten()
+    }
+}
+
+/// The packed file's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// The encoder's first layer, O → E1.
+    pub encoder_0: LayerSpec,
+    /// The encoder's second layer, E1 → E2.
+    pub encoder_2: LayerSpec,
+    /// The encoder's mean, E2 → Z.
+    pub encoder_mean: LayerSpec,
+    /// The encoder's log-variance, E2 → Z; optional.
+    pub encoder_log_var: LayerSpec,
+    /// The controller, `[z, h]` → A.
+    pub controller: LayerSpec,
+    /// The memory.
+    pub rnn: Rnn<LayerSpec>,
+    /// The MDN head; optional.
+    pub gmm: LayerSpec,
+}
+
+impl Layers {
+    /// In the order in which a tick reads them, which is the file's.
+    pub fn iter(&self) -> impl Iterator<Item = LayerSpec> + use<> {
+        [self.encoder_0, self.encoder_2, self.encoder_mean, self.encoder_log_var, self.controller]
+            .into_iter()
+            .chain(self.rnn)
+            .chain([self.gmm])
+    }
+}
+
+/// The packed file's layers.
 #[must_use]
-pub fn layers(dims: &Dims) -> [LayerSpec; 7] {
+pub fn layers(dims: &Dims) -> Layers {
     let [e1, e2] = dims.encoder;
     let needed = |names, panels| LayerSpec { names, panels, optional: false };
     let optional = |names, panels| LayerSpec { names, panels, optional: true };
-    [
-        needed(packed::ENCODER_0, Panels::dense(e1, dims.obs)),
-        needed(packed::ENCODER_2, Panels::dense(e2, e1)),
-        needed(packed::ENCODER_MEAN, Panels::dense(dims.latent, e2)),
-        optional(packed::ENCODER_LOG_VAR, Panels::dense(dims.latent, e2)),
-        needed(packed::FC, Panels::dense(dims.action, dims.latent + dims.hidden)),
-        needed(packed::RNN, Panels::lstm(dims.hidden, dims.rnn_inputs())),
-        optional(packed::GMM, Panels::dense(dims.mdn_outputs(), dims.hidden)),
-    ]
+    Layers {
+        encoder_0: needed(packed::ENCODER_0, Panels::dense(e1, dims.obs)),
+        encoder_2: needed(packed::ENCODER_2, Panels::dense(e2, e1)),
+        encoder_mean: needed(packed::ENCODER_MEAN, Panels::dense(dims.latent, e2)),
+        encoder_log_var: optional(packed::ENCODER_LOG_VAR, Panels::dense(dims.latent, e2)),
+        controller: needed(packed::FC, Panels::dense(dims.action, dims.latent + dims.hidden)),
+        rnn: match dims.cell {
+            Cell::Lstm => Rnn::Lstm(needed(packed::RNN, Panels::lstm(dims.hidden, dims.rnn_inputs()))),
+            Cell::Gru => Rnn::Gru {
+                input: needed(packed::RNN_IH, Panels::gru(dims.hidden, dims.action + dims.latent)),
+                hidden: needed(packed::RNN_HH, Panels::gru(dims.hidden, dims.hidden)),
+            },
+        },
+        gmm: optional(packed::GMM, Panels::dense(dims.mdn_outputs(), dims.hidden)),
+    }
 }
 
 const PRECISIONS: [(&str, Precision); 4] = [
@@ -142,8 +233,10 @@ const PRECISIONS: [(&str, Precision); 4] = [
 ];
 const SQUASHES: [(&str, Squash); 2] = [("clamp", Squash::Clamp), ("tanh", Squash::Tanh)];
 const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
-const TARGETS: [(&str, Target); 2] = [("z", Target::Next), ("delta", Target::Delta)];
-const MIXTURES: [(&str, Mixture); 2] = [("joint", Mixture::Joint), ("per-dimension", Mixture::PerDimension)];
+const TARGETS: [(&str, Target); 2] = [(Target::Next.name(), Target::Next), (Target::Delta.name(), Target::Delta)];
+const CELLS: [(&str, Cell); 2] = [(Cell::Lstm.name(), Cell::Lstm), (Cell::Gru.name(), Cell::Gru)];
+const MIXTURES: [(&str, Mixture); 2] =
+    [(Mixture::Joint.name(), Mixture::Joint), (Mixture::PerDimension.name(), Mixture::PerDimension)];
 
 impl Settings {
     /// Reads them from a file's metadata.
@@ -170,6 +263,10 @@ impl Settings {
             mixtures: dim(file, key::DIM_MIXTURES)?,
             mixture: one_of(file, key::GMM_MIXTURE, "joint or per-dimension", &MIXTURES)?,
             encoder: [dim(file, key::DIM_ENCODER[0])?, dim(file, key::DIM_ENCODER[1])?],
+            cell: match file.metadata(key::RNN_CELL) {
+                None => Cell::Lstm,
+                Some(_) => one_of(file, key::RNN_CELL, "lstm or gru", &CELLS)?,
+            },
         };
         if !dims.mdn_outputs_fit() {
             let found = value(file, key::DIM_MIXTURES)?;
@@ -226,6 +323,8 @@ impl Settings {
             (key::GMM_LOG_SIGMA_MIN, self.log_sigma_min.to_string()),
             (key::REWARD_OFFSET, self.reward_offset.to_string()),
         ];
+        // See the key.
+        entries.extend(Some((key::RNN_CELL, dims.cell.name().to_string())).filter(|_| dims.cell != Cell::Lstm));
         entries.extend(self.selftest_digest.map(|digest| (key::SELFTEST_DIGEST, format!("{digest:016x}"))));
         entries
     }

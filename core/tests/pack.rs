@@ -2,7 +2,7 @@
 //! walks a packed tensor from its first byte to its last and says what must stand there, padding included; it rounds by
 //! arithmetic in binary64, not by moving bits.
 
-use dreamstep_core::dims::{Dims, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Mixture};
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, controller_panels, pack, unpack};
@@ -12,10 +12,31 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
-const ODD: Dims = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+const ODD: Dims = Dims {
+    obs: 5,
+    action: 1,
+    latent: 3,
+    hidden: 7,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 4],
+    cell: Cell::Lstm,
+};
 /// Panels of every width, several to a layer, and no size a multiple of any group.
-const MIDDLE: Dims =
-    Dims { obs: 65, action: 33, latent: 47, hidden: 37, mixtures: 3, mixture: Mixture::PerDimension, encoder: [101, 50] };
+const MIDDLE: Dims = Dims {
+    obs: 65,
+    action: 33,
+    latent: 47,
+    hidden: 37,
+    mixtures: 3,
+    mixture: Mixture::PerDimension,
+    encoder: [101, 50],
+    cell: Cell::Lstm,
+};
+
+/// The same with a GRU: gates that end in the middle of a block, of a panel, and with it.
+const GRU: [Dims; 3] =
+    [Dims { cell: Cell::Gru, ..ODD }, Dims { cell: Cell::Gru, ..MIDDLE }, Dims { cell: Cell::Gru, hidden: 64, ..MIDDLE }];
 
 fn settings(dims: Dims, precision: Precision) -> Settings {
     Settings {
@@ -39,6 +60,7 @@ fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
         Mixture::Joint => 2 * z * dims.mixtures + dims.mixtures + 2,
         Mixture::PerDimension => 3 * z * dims.mixtures + 2,
     };
+    let gates = if dims.cell == Cell::Gru { 3 * h } else { 4 * h };
     let shapes: [(&str, &[usize]); 16] = [
         ("normalizer.mean", &[o]),
         ("normalizer.inv_std", &[o]),
@@ -48,10 +70,10 @@ fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
         ("encoder.2.bias", &[e2]),
         ("encoder.4.weight", &[2 * z, e2]),
         ("encoder.4.bias", &[2 * z]),
-        ("rnn.weight_ih_l0", &[4 * h, a + z]),
-        ("rnn.weight_hh_l0", &[4 * h, h]),
-        ("rnn.bias_ih_l0", &[4 * h]),
-        ("rnn.bias_hh_l0", &[4 * h]),
+        ("rnn.weight_ih_l0", &[gates, a + z]),
+        ("rnn.weight_hh_l0", &[gates, h]),
+        ("rnn.bias_ih_l0", &[gates]),
+        ("rnn.bias_hh_l0", &[gates]),
         ("gmm_linear.weight", &[head, h]),
         ("gmm_linear.bias", &[head]),
         ("fc.weight", &[a, z + h]),
@@ -72,8 +94,26 @@ fn packed(tensors: &Tensors, settings: Settings) -> Result<Vec<u8>, String> {
     pack(&Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance })
 }
 
-/// A layer by name: weights `[N][K]`, biases `[N]`, and whether its outputs are an LSTM's.
-type LooseLayer = (&'static str, Vec<Vec<f32>>, Vec<f32>, bool);
+/// How a layer's outputs stand in its panels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Dense,
+    Lstm,
+    Gru,
+}
+
+impl Order {
+    fn panels(self, n: usize, k: usize) -> Panels {
+        match self {
+            Self::Dense => Panels::dense(n, k),
+            Self::Lstm => Panels::lstm(n / 4, k),
+            Self::Gru => Panels::gru(n / 3, k),
+        }
+    }
+}
+
+/// A layer by name: weights `[N][K]`, biases `[N]`, and the order of its outputs.
+type LooseLayer = (&'static str, Vec<Vec<f32>>, Vec<f32>, Order);
 
 /// Every layer of a checkpoint.
 fn layers(tensors: &Tensors, dims: &Dims) -> Vec<LooseLayer> {
@@ -84,17 +124,24 @@ fn layers(tensors: &Tensors, dims: &Dims) -> Vec<LooseLayer> {
     let vector = |name: &str| tensors[name].1.clone();
     let z = dims.latent;
     let (encoder, encoder_bias) = (matrix("encoder.4.weight"), vector("encoder.4.bias"));
-    let gates = matrix("rnn.weight_ih_l0").into_iter().zip(matrix("rnn.weight_hh_l0"));
-    let gate_bias = vector("rnn.bias_ih_l0").into_iter().zip(vector("rnn.bias_hh_l0"));
-    vec![
-        ("encoder.0", matrix("encoder.0.weight"), vector("encoder.0.bias"), false),
-        ("encoder.2", matrix("encoder.2.weight"), vector("encoder.2.bias"), false),
-        ("encoder.mean", encoder[..z].to_vec(), encoder_bias[..z].to_vec(), false),
-        ("encoder.log_var", encoder[z..].to_vec(), encoder_bias[z..].to_vec(), false),
-        ("fc", matrix("fc.weight"), vector("fc.bias"), false),
-        ("rnn", gates.map(|(ih, hh)| [ih, hh].concat()).collect(), gate_bias.map(|(a, b)| a + b).collect(), true),
-        ("gmm_linear", matrix("gmm_linear.weight"), vector("gmm_linear.bias"), false),
-    ]
+    let [ih, hh] = ["rnn.weight_ih_l0", "rnn.weight_hh_l0"].map(matrix);
+    let [ih_bias, hh_bias] = ["rnn.bias_ih_l0", "rnn.bias_hh_l0"].map(vector);
+    let rnn = if dims.cell == Cell::Gru {
+        vec![("rnn.ih", ih, ih_bias, Order::Gru), ("rnn.hh", hh, hh_bias, Order::Gru)]
+    } else {
+        let gates = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
+        vec![("rnn", gates, ih_bias.into_iter().zip(hh_bias).map(|(a, b)| a + b).collect(), Order::Lstm)]
+    };
+    let mut layers = vec![
+        ("encoder.0", matrix("encoder.0.weight"), vector("encoder.0.bias"), Order::Dense),
+        ("encoder.2", matrix("encoder.2.weight"), vector("encoder.2.bias"), Order::Dense),
+        ("encoder.mean", encoder[..z].to_vec(), encoder_bias[..z].to_vec(), Order::Dense),
+        ("encoder.log_var", encoder[z..].to_vec(), encoder_bias[z..].to_vec(), Order::Dense),
+        ("fc", matrix("fc.weight"), vector("fc.bias"), Order::Dense),
+        ("gmm_linear", matrix("gmm_linear.weight"), vector("gmm_linear.bias"), Order::Dense),
+    ];
+    layers.extend(rnn);
+    layers
 }
 
 /// The nearest number of `digits` binary digits whose exponent is at least `smallest`, ties to even.
@@ -131,10 +178,16 @@ fn half_to_f64(bits: u16) -> f64 {
 }
 
 /// The output that stands at `lane` of panel `panel`, by the prose of `layout`.
-fn output(lstm: bool, n: usize, width: usize, panel: usize, lane: usize) -> Option<usize> {
+fn output(order: Order, n: usize, width: usize, panel: usize, lane: usize) -> Option<usize> {
     let place = panel * width + lane;
-    if !lstm {
-        return (place < n).then_some(place);
+    match order {
+        Order::Dense => return (place < n).then_some(place),
+        // Reset gates, padding to a whole block, update gates, padding, candidates.
+        Order::Gru => {
+            let (hidden, gate) = (n / 3, (n / 3).next_multiple_of(16));
+            return (0..n).find(|row| row / hidden * gate + row % hidden == place);
+        }
+        Order::Lstm => {}
     }
     // Panels of sixteen units: sixteen input gates, sixteen forget gates, sixteen candidates, sixteen output gates.
     let (gate, unit, hidden) = (lane / 16, panel * 16 + lane % 16, n / 4);
@@ -151,11 +204,12 @@ fn stored_in(name: &str, precision: Precision) -> Precision {
 
 #[test]
 fn every_weight_stands_at_its_place_in_every_precision() {
-    for (dims, precision) in [ODD, MIDDLE].into_iter().flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
+    let all = [ODD, MIDDLE].into_iter().chain(GRU);
+    for (dims, precision) in all.flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
         let tensors = checkpoint(&dims, 1);
         let bytes = packed(&tensors, settings(dims, precision)).unwrap();
         let file = File::parse(&bytes).unwrap();
-        for (name, weights, bias, lstm) in layers(&tensors, &dims) {
+        for (name, weights, bias, order) in layers(&tensors, &dims) {
             let precision = stored_in(name, precision);
             let what = format!("{name}, {}", precision.name());
             let dtype = file.tensor(&format!("{name}.panels")).unwrap().dtype;
@@ -166,14 +220,14 @@ fn every_weight_stands_at_its_place_in_every_precision() {
             let (n, k) = (weights.len(), weights[0].len());
             assert_eq!(group, [1, 1, 2, 4][precision as usize], "{what}");
             assert_eq!(groups, k.div_ceil(group), "{what}");
-            assert_eq!(width, if lstm || n > 32 { 64 } else { n.div_ceil(16) * 16 }, "{what}");
+            assert_eq!(width, if order != Order::Dense || n > 32 { 64 } else { n.div_ceil(16) * 16 }, "{what}");
             let integers = precision == Precision::I8;
             let part = |part: &str| if integers { numbers(&file, &format!("{name}.{part}")).1 } else { Vec::new() };
             let (scales, factors) = (part("scale"), part("input"));
             let (mut stored, mut padding) = (stored.into_iter(), 0);
             for (panel, g, lane, within) in nest([count, groups, width, group]) {
                 let input = group * g + if group == 4 { [0, 2, 1, 3][within] } else { within };
-                let weight = output(lstm, n, width, panel, lane).and_then(|row| weights[row].get(input));
+                let weight = output(order, n, width, panel, lane).and_then(|row| weights[row].get(input));
                 let found = stored.next().unwrap();
                 let Some(&weight) = weight else {
                     assert_eq!(found, 0.0, "{what}: padding at {panel}, {g}, {lane}, {within}");
@@ -199,7 +253,7 @@ fn every_weight_stands_at_its_place_in_every_precision() {
             let (shape, stored) = numbers(&file, &format!("{name}.bias"));
             assert_eq!(shape, [count * width], "{what}");
             for (place, found) in stored.into_iter().enumerate() {
-                let expected = output(lstm, n, width, place / width, place % width).map_or(0.0, |row| bias[row]);
+                let expected = output(order, n, width, place / width, place % width).map_or(0.0, |row| bias[row]);
                 assert_eq!(found, f64::from(expected), "{what}: bias {place}");
             }
         }
@@ -220,6 +274,8 @@ fn an_index_is_a_bijection_in_every_precision() {
             Panels::dense(256, 9),
             Panels::lstm(7, 11),
             Panels::lstm(33, 10),
+            Panels::gru(7, 4),
+            Panels::gru(33, 5),
         ]);
     for (panels, precision) in panels.flat_map(|panels| Precision::ALL.map(|precision| (panels, precision))) {
         // With the last group's padding as inputs, every place is taken once; without it, as many are left as there is padding.
@@ -248,6 +304,12 @@ fn rows_stand_once_each() {
         let mut rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
         rows.sort_unstable();
         assert_eq!(rows, (0..4 * hidden).collect::<Vec<_>>());
+    }
+    for hidden in [1, 7, 16, 17, 48, 64, 65] {
+        let panels = Panels::gru(hidden, 1);
+        let row = Panels::gru_row(hidden);
+        let rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
+        assert_eq!(rows, (0..3 * hidden).collect::<Vec<_>>());
     }
     for outputs in [1, 16, 17, 32, 33, 64, 65, 200] {
         let panels = Panels::dense(outputs, 1);
@@ -289,14 +351,14 @@ fn an_integer_weight_is_within_half_a_scale_of_its_value() {
     let bytes = packed(&tensors, settings(MIDDLE, Precision::I8)).unwrap();
     let file = File::parse(&bytes).unwrap();
     let mut rows = 0;
-    for (name, weights, _, lstm) in layers(&tensors, &MIDDLE) {
+    for (name, weights, _, order) in layers(&tensors, &MIDDLE) {
         if stored_in(name, Precision::I8) != Precision::I8 {
             let parts = ["scale", "input", "sum"].map(|part| file.tensor(&format!("{name}.{part}")).is_some());
             assert_eq!(parts, [false; 3], "{name}");
             continue;
         }
         let (n, k) = (weights.len(), weights[0].len());
-        let panels = if lstm { Panels::lstm(n / 4, k) } else { Panels::dense(n, k) };
+        let panels = order.panels(n, k);
         let (_, stored) = numbers(&file, &format!("{name}.panels"));
         let (scale_shape, scales) = numbers(&file, &format!("{name}.scale"));
         let (sum_shape, sums) = numbers(&file, &format!("{name}.sum"));
@@ -316,7 +378,7 @@ fn an_integer_weight_is_within_half_a_scale_of_its_value() {
         for place in 0..panels.outputs() {
             let (panel, lane) = (place / panels.width, place % panels.width);
             let (scale, sum) = (scales[place], sums[place]);
-            let Some(row) = output(lstm, n, panels.width, panel, lane) else {
+            let Some(row) = output(order, n, panels.width, panel, lane) else {
                 assert_eq!((scale, sum), (0.0, 0.0), "{name}: padding");
                 continue;
             };
@@ -353,7 +415,8 @@ fn unpacking_is_the_inverse_of_packing() {
         [("config", "env = \"Humanoid-v5\"\nseed = 0\n\t\\ é😀 \u{1}"), ("a", ""), ("zz.last", "{}")]
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .into();
-    for (dims, head, test) in [(ODD, true, true), (ODD, false, false), (MIDDLE, true, true), (MIDDLE, false, true)] {
+    let cases = [(ODD, true, true), (ODD, false, false), (MIDDLE, true, true), (MIDDLE, false, true)];
+    for (dims, head, test) in cases.into_iter().chain(GRU.map(|dims| (dims, true, true))) {
         let mut tensors = checkpoint(&dims, 5);
         if !head {
             tensors.remove(checkpoint::GMM_WEIGHT);
@@ -378,10 +441,13 @@ fn unpacking_is_the_inverse_of_packing() {
         assert_eq!(found.settings, settings);
         assert_eq!((&found.action_mid, &found.action_half, &found.provenance), (&mid, &half, &quirks));
         assert_eq!(found.selftest, if test { selftest.clone() } else { SelfTest::default() });
-        // The LSTM's two biases come back as one.
         let mut expected = tensors.clone();
-        let hh = expected.insert("rnn.bias_hh_l0".into(), (vec![4 * dims.hidden], vec![0.0; 4 * dims.hidden])).unwrap().1;
-        expected.get_mut("rnn.bias_ih_l0").unwrap().1.iter_mut().zip(hh).for_each(|(ih, hh)| *ih += hh);
+        if dims.cell == Cell::Lstm {
+            // Its two biases come back as one; a GRU's are apart in the file too.
+            let none = (vec![4 * dims.hidden], vec![0.0; 4 * dims.hidden]);
+            let hh = expected.insert("rnn.bias_hh_l0".into(), none).unwrap().1;
+            expected.get_mut("rnn.bias_ih_l0").unwrap().1.iter_mut().zip(hh).for_each(|(ih, hh)| *ih += hh);
+        }
         if !head {
             expected.remove(checkpoint::GMM_BIAS);
         }
@@ -462,10 +528,11 @@ fn what_a_precision_cannot_hold_is_refused() {
 #[test]
 fn parts_that_do_not_fit_are_refused() {
     let whole = checkpoint(&ODD, 1);
-    for name in whole.keys() {
+    for (dims, name) in [ODD, GRU[0]].into_iter().flat_map(|dims| whole.keys().map(move |name| (dims, name))) {
+        let whole = checkpoint(&dims, 1);
         let mut tensors = whole.clone();
         tensors.remove(name);
-        let result = packed(&tensors, settings(ODD, Precision::F32));
+        let result = packed(&tensors, settings(dims, Precision::F32));
         if name == checkpoint::GMM_WEIGHT {
             assert!(File::parse(&result.unwrap()).unwrap().tensor("gmm_linear.panels").is_none(), "the head is optional");
         } else {
@@ -476,7 +543,7 @@ fn parts_that_do_not_fit_are_refused() {
         let longer: Vec<usize> = shape.iter().map(|axis| axis + 1).collect();
         tensors.insert(name.clone(), (longer.clone(), vec![0.0; longer.iter().product()]));
         let expected = format!("tensor `{name}`: expected shape {shape:?}, found {longer:?}");
-        assert_eq!(packed(&tensors, settings(ODD, Precision::I8)).unwrap_err(), expected);
+        assert_eq!(packed(&tensors, settings(dims, Precision::I8)).unwrap_err(), expected);
     }
     for (mid, half, name, found) in [(0, 1, "mid", 0), (2, 1, "mid", 2), (1, 0, "half", 0), (1, 3, "half", 3)] {
         let error = pack(&Parts {
@@ -510,10 +577,46 @@ fn settings_come_back_from_a_file() {
         let bytes = packed(&tensors, written).unwrap();
         assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
     }
-    let dims = Dims { mixture: Mixture::PerDimension, ..ODD };
-    let written = settings(dims, Precision::F32);
-    let bytes = packed(&checkpoint(&dims, 1), written).unwrap();
-    assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
+    for dims in [Dims { mixture: Mixture::PerDimension, ..ODD }, GRU[0]] {
+        let written = settings(dims, Precision::F32);
+        let bytes = packed(&checkpoint(&dims, 1), written).unwrap();
+        assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
+    }
+}
+
+/// A file from before there was a choice says nothing, and an LSTM's still does: its bytes and fingerprint stay. One that says
+/// `lstm` is one too.
+#[test]
+fn a_file_without_the_memorys_name_has_an_lstm() {
+    let written = settings(ODD, Precision::F32);
+    let bytes = packed(&checkpoint(&ODD, 1), written).unwrap();
+    assert_eq!(File::parse(&bytes).unwrap().metadata("rnn.cell"), None);
+    let said = |cell: &str| {
+        let provenance = [("rnn.cell".to_string(), cell.to_string())].into();
+        pack(&Parts {
+            tensors: &checkpoint(&ODD, 1),
+            settings: written,
+            action_mid: &[1.0],
+            action_half: &[2.0],
+            selftest: None,
+            provenance: &provenance,
+        })
+        .unwrap()
+    };
+    assert_eq!(Settings::read(&File::parse(&said("lstm")).unwrap()), Ok(written));
+    let error = Settings::read(&File::parse(&said("LSTM")).unwrap()).unwrap_err().to_string();
+    assert_eq!(error, "metadata `rnn.cell`: expected lstm or gru, found `LSTM`");
+    let bytes = packed(&checkpoint(&GRU[0], 1), settings(GRU[0], Precision::F32)).unwrap();
+    assert_eq!(File::parse(&bytes).unwrap().metadata("rnn.cell"), Some("gru"));
+}
+
+/// A checkpoint of the other memory has rows too many or too few.
+#[test]
+fn the_other_memorys_tensors_are_refused() {
+    for (settings_of, tensors_of, expected, found) in [(ODD, GRU[0], 28, 21), (GRU[0], ODD, 21, 28)] {
+        let error = packed(&checkpoint(&tensors_of, 1), settings(settings_of, Precision::F32)).unwrap_err();
+        assert_eq!(error, format!("tensor `rnn.weight_ih_l0`: expected shape [{expected}, 4], found [{found}, 4]"));
+    }
 }
 
 #[test]

@@ -1,23 +1,70 @@
 //! Which sound agents do the targets start from? Sizes of one panel, several and padded ones, in every precision, with
-//! either mixture, acting on the latent's mean or on a draw. Each is built once.
+//! either memory and mixture, acting on the latent's mean or on a draw. Each is built once.
 
 use crate::common::agent_with_selftest;
 use crate::pieces::Pieces;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Dims, Mixture, Model, Precision, state_len};
+use dreamstep_runtime::{Agent, Backend, Cell, Dims, Mixture, Model, Precision, state_len};
 use std::sync::OnceLock;
 
-const DIMS: [Dims; 4] = [
-    Dims { obs: 3, action: 1, latent: 2, hidden: 2, mixtures: 1, mixture: Mixture::Joint, encoder: [2, 2] },
-    Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] },
-    Dims { obs: 17, action: 17, latent: 16, hidden: 18, mixtures: 4, mixture: Mixture::Joint, encoder: [65, 33] },
-    Dims { obs: 6, action: 3, latent: 18, hidden: 7, mixtures: 3, mixture: Mixture::PerDimension, encoder: [17, 5] },
+const DIMS: [Dims; 6] = [
+    Dims {
+        obs: 3,
+        action: 1,
+        latent: 2,
+        hidden: 2,
+        mixtures: 1,
+        mixture: Mixture::Joint,
+        encoder: [2, 2],
+        cell: Cell::Lstm,
+    },
+    Dims {
+        obs: 5,
+        action: 2,
+        latent: 3,
+        hidden: 7,
+        mixtures: 2,
+        mixture: Mixture::Joint,
+        encoder: [9, 4],
+        cell: Cell::Lstm,
+    },
+    Dims {
+        obs: 17,
+        action: 17,
+        latent: 16,
+        hidden: 18,
+        mixtures: 4,
+        mixture: Mixture::Joint,
+        encoder: [65, 33],
+        cell: Cell::Lstm,
+    },
+    Dims {
+        obs: 6,
+        action: 3,
+        latent: 18,
+        hidden: 7,
+        mixtures: 3,
+        mixture: Mixture::PerDimension,
+        encoder: [17, 5],
+        cell: Cell::Lstm,
+    },
+    Dims { obs: 3, action: 1, latent: 2, hidden: 2, mixtures: 1, mixture: Mixture::Joint, encoder: [2, 2], cell: Cell::Gru },
+    Dims {
+        obs: 5,
+        action: 2,
+        latent: 3,
+        hidden: 18,
+        mixtures: 2,
+        mixture: Mixture::Joint,
+        encoder: [9, 4],
+        cell: Cell::Gru,
+    },
 ];
 
 /// Which of [`DIMS`], and how. Of each sizes at least two: agents are swapped, and take over each other's states.
-const AGENTS: [(usize, Precision, Acting); 12] = [
+const AGENTS: [(usize, Precision, Acting); 16] = [
     (0, Precision::F32, Acting::Mean),
     (1, Precision::F32, Acting::Mean),
     (2, Precision::F32, Acting::Mean),
@@ -30,6 +77,10 @@ const AGENTS: [(usize, Precision, Acting); 12] = [
     (3, Precision::F32, Acting::Sampled),
     (3, Precision::I8, Acting::Mean),
     (0, Precision::I8, Acting::Sampled),
+    (4, Precision::F32, Acting::Mean),
+    (5, Precision::F32, Acting::Sampled),
+    (4, Precision::I8, Acting::Mean),
+    (5, Precision::I8, Acting::Sampled),
 ];
 
 /// Packed agents with self-test vectors, taken apart.

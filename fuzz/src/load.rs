@@ -26,10 +26,10 @@ pub fn run(input: &[u8]) {
 
 /// Values that metadata have, nearly have, or must not have.
 #[rustfmt::skip] // a table
-const VALUES: [&str; 34] = [
+const VALUES: [&str; 36] = [
     "", "0", "1", "2", "3", "5", "16", "17", "32", "64", "65", "65536", "65537", "-1", "1.0", "0.1", "-0", "1e-45",
     "1e38", "1e39", "inf", "NaN", "clamp", "tanh", "z", "delta", "mean", "sampled", "joint", "per-dimension",
-    "f32", "f16", "bf16", "i8",
+    "f32", "f16", "bf16", "i8", "lstm", "gru",
 ];
 const DTYPES: [&str; 8] = ["F32", "F16", "BF16", "I8", "U8", "I32", "F64", "F4"];
 

@@ -45,10 +45,10 @@ fn the_hostile_files_hold() {
 /// each odd value, and with two, so that infinities of both signs meet.
 #[test]
 fn agents_of_extreme_weights_hold() {
-    // Twelve agents; none has more tensors than 32.
-    for (agent, tensor, value) in (1..=12).flat_map(|a| (0..32).flat_map(move |t| (0..16).map(move |v| (a, t, v)))) {
+    // Sixteen agents (0 would be a file); none has more tensors than 36.
+    for (agent, tensor, value) in (1..=16).flat_map(|a| (0..36).flat_map(move |t| (0..16).map(move |v| (a, t, v)))) {
         dreamstep_fuzz::load::run(&[agent, 7, tensor, value]);
-        let next = [7, (tensor + 1) % 32, 8 + value % 5]; // the largest finite values
+        let next = [7, (tensor + 1) % 36, 8 + value % 5]; // the largest finite values
         dreamstep_fuzz::load::run(&[&[agent, 7, tensor, value], next.as_slice()].concat());
     }
 }

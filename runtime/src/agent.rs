@@ -4,6 +4,8 @@
 //! obs [O] ─normalise→ x [O] ─encoder→ z [Z] ─controller(z,h)→ action [A]      ← act():     what the actuators wait for
 //!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance(): after the command is out
 //! ```
+//!
+//! Where M is a GRU, the last line is `gru([a,z], h) → h'`, and c is empty.
 
 #[cfg(feature = "parts")]
 mod parts;
@@ -17,10 +19,10 @@ use crate::mdn::{HEAD_SLACK, Prediction};
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Dims, padded};
+use dreamstep_core::dims::{Cell, Dims, padded};
 use dreamstep_core::layout::Panels;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::Acting;
+use dreamstep_core::schema::{Acting, Rnn};
 
 /// An agent in its loop: a constant [`Model`] and the memory of what it has seen.
 ///
@@ -37,20 +39,21 @@ pub struct Agent<'m, 'f> {
 /// Everything that changes, cut from the caller's block. What is padded is padded to whole panels.
 #[derive(Debug)]
 struct Work<'m> {
-    x: &'m mut [f32],       // [A+Z+H] the LSTM's input: action in [-1, 1], latent, h; the recurrent h lives here
-    c: &'m mut [f32],       // [H] recurrent, padded
-    z: &'m mut [f32],       // [Z] latent of the newest observation, padded
-    u: &'m mut [f32],       // [A] newest action in [-1, 1], padded
-    action: &'m mut [f32],  // [A] in the action range, padded
-    obs: &'m mut [f32],     // [O] the observation, then whitened, padded
-    e1: &'m mut [f32],      // [E1] padded
-    e2: &'m mut [f32],      // [E2] padded
+    x: &'m mut [f32],      // [A+Z+H] the memory's input: action in [-1, 1], latent, h; the recurrent h lives here
+    c: &'m mut [f32],      // [H] recurrent, padded; empty with a GRU
+    z: &'m mut [f32],      // [Z] latent of the newest observation, padded
+    u: &'m mut [f32],      // [A] newest action in [-1, 1], padded
+    action: &'m mut [f32], // [A] in the action range, padded
+    obs: &'m mut [f32],    // [O] the observation, then whitened, padded
+    e1: &'m mut [f32],     // [E1] padded
+    e2: &'m mut [f32],     // [E2] padded
     log_var: &'m mut [f32], // [Z] padded
-    noise: &'m mut [f32],   // [Z] padded
-    gates: &'m mut [f32],   // [H/16, 4, 16]
-    h_next: &'m mut [f32],  // [H] padded
-    head: &'m mut [f32],    // MDN outputs, padded, and slack
-    saved: &'m mut [f32],   // [Z+A] what peek puts back, padded each
+    noise: &'m mut [f32],  // [Z] padded
+    gates: &'m mut [f32],  // [H/16, 4, 16]; a GRU's [3, H], over inputs,
+    gates_h: &'m mut [f32], // [3, H] and over h
+    h_next: &'m mut [f32], // [H] padded
+    head: &'m mut [f32],   // MDN outputs, padded, and slack
+    saved: &'m mut [f32],  // [Z+A] what peek puts back, padded each
     scratch: &'m mut [f32], // a layer's inputs as integers
 }
 
@@ -126,13 +129,14 @@ pub const fn memory_len(dims: &Dims) -> usize {
 }
 
 /// Lengths of [`Work`]'s slices, in its order.
-const fn lengths(dims: &Dims) -> [usize; 15] {
+const fn lengths(dims: &Dims) -> [usize; 16] {
     let [e1, e2] = dims.encoder;
     let (z, a, h) = (outputs(dims.latent), outputs(dims.action), padded(dims.hidden));
+    let [gates, gates_h] = gates(dims);
     let inputs = widest([dims.obs, e1, e2, dims.rnn_inputs()]);
     [
         padded(dims.rnn_inputs()),
-        h,
+        padded(dims.cell_state()),
         z,
         a,
         a,
@@ -141,7 +145,8 @@ const fn lengths(dims: &Dims) -> [usize; 15] {
         outputs(e2),
         z,
         z,
-        4 * h,
+        gates,
+        gates_h,
         h,
         outputs(dims.mdn_outputs()) + HEAD_SLACK,
         z + a,
@@ -152,6 +157,14 @@ const fn lengths(dims: &Dims) -> [usize; 15] {
 /// A dense layer's outputs, padded to whole panels.
 pub(crate) const fn outputs(n: usize) -> usize {
     Panels::dense(n, 1).outputs()
+}
+
+/// Outputs of the memory's layers, padded to whole panels: all gates of an LSTM; a GRU's over inputs, and over h.
+pub(crate) const fn gates(dims: &Dims) -> [usize; 2] {
+    match dims.cell {
+        Cell::Lstm => [Panels::lstm(dims.hidden, 1).outputs(), 0],
+        Cell::Gru => [Panels::gru(dims.hidden, 1).outputs(); 2],
+    }
 }
 
 pub(crate) const fn widest<const N: usize>(inputs: [usize; N]) -> usize {
@@ -183,7 +196,7 @@ impl<'m, 'f> Agent<'m, 'f> {
             rest = after;
             Ok(slice)
         };
-        let [x, c, z, u, action, obs, e1, e2, log_var, noise, gates, h_next, head, saved, scratch] = lengths(dims);
+        let [x, c, z, u, action, obs, e1, e2, log_var, noise, gates, gates_h, h_next, head, saved, scratch] = lengths(dims);
         let work = Work {
             x: cut(x)?,
             c: cut(c)?,
@@ -196,6 +209,7 @@ impl<'m, 'f> Agent<'m, 'f> {
             log_var: cut(log_var)?,
             noise: cut(noise)?,
             gates: cut(gates)?,
+            gates_h: cut(gates_h)?,
             h_next: cut(h_next)?,
             head: cut(head)?,
             saved: cut(saved)?,
@@ -295,18 +309,46 @@ impl<'m, 'f> Agent<'m, 'f> {
         dispatch!(isa, actuate(model, work.u, work.action));
     }
 
-    /// `([a, z], h, c)` → `(h', c')`: the LSTM.
+    /// `([a, z], h, c)` → `(h', c')`: the memory, an LSTM, or a GRU, which has no c.
     ///
     /// Reads `work.u`, `work.z`, h and `work.c`; writes h and `work.c`.
     #[inline]
     fn remember(&mut self) {
+        let (dims, work) = (self.model.dims(), &mut self.work);
+        copy(work.u.get(..dims.action).unwrap_or_default(), work.x);
+        copy(work.z.get(..dims.latent).unwrap_or_default(), work.x.get_mut(dims.action..).unwrap_or_default());
+        self.sum_gates();
+        self.apply_cell();
+    }
+
+    /// `[a, z, h]` → `work.gates` and `work.gates_h`: the layers of the memory.
+    #[inline]
+    fn sum_gates(&mut self) {
         let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        let (a, z, h) = (model.dims().action, model.dims().latent, model.dims().hidden);
-        copy(work.u.get(..a).unwrap_or_default(), work.x);
-        copy(work.z.get(..z).unwrap_or_default(), work.x.get_mut(a..).unwrap_or_default());
-        dispatch!(isa, affine(&model.rnn, work.x, work.scratch, work.gates)); // [4H]
-        dispatch!(isa, lstm_cell(work.gates, work.c, work.h_next));
-        copy(work.h_next.get(..h).unwrap_or_default(), work.x.get_mut(a + z..).unwrap_or_default());
+        match &model.rnn {
+            Rnn::Lstm(gates) => dispatch!(isa, affine(gates, work.x, work.scratch, work.gates)), // [4H]
+            Rnn::Gru { input, hidden } => {
+                let h = work.x.get(model.dims().action + model.dims().latent..).unwrap_or_default();
+                dispatch!(isa, affine(input, work.x, work.scratch, work.gates)); // [3H]
+                dispatch!(isa, affine(hidden, h, work.scratch, work.gates_h)); // [3H]
+            }
+        }
+    }
+
+    /// The gates, h and `work.c` → h and `work.c`: what follows the memory's layers.
+    #[inline]
+    fn apply_cell(&mut self) {
+        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        let dims = model.dims();
+        let h = work.x.get_mut(dims.action + dims.latent..).and_then(|rest| rest.get_mut(..dims.hidden)).unwrap_or_default();
+        match &model.rnn {
+            Rnn::Lstm(_) => dispatch!(isa, lstm_cell(work.gates, work.c, work.h_next)),
+            Rnn::Gru { .. } => {
+                copy(h, work.h_next); // whole blocks, which h need not end in
+                dispatch!(isa, gru_cell(work.gates, work.gates_h, work.h_next));
+            }
+        }
+        copy(work.h_next, h);
     }
 
     /// h → the MDN head's outputs; false where the file has no head.
@@ -433,14 +475,14 @@ impl<'m, 'f> Agent<'m, 'f> {
         Prediction::new(&self.model.settings, self.work.head, self.work.z)
     }
 
-    /// Digest of the recurrent state (h, then c): equal on every target, back end and machine.
+    /// Digest of the recurrent state (h, then an LSTM's c): equal on every target, back end and machine.
     #[must_use]
     pub fn digest(&self) -> u64 {
         Digest::default().update(self.hidden()).update(self.cell()).value()
     }
 
-    /// Digest of everything that the model computes from the present state: h and c, and the MDN head's outputs where the file has the
-    /// head. What the self-test compares.
+    /// Digest of everything that the model computes from the present state: h and an LSTM's c, and the MDN head's outputs where the
+    /// file has the head. What the self-test compares.
     pub fn proof_digest(&mut self) -> u64 {
         let head = self.head();
         let state = Digest::default().update(self.hidden()).update(self.cell());
@@ -458,10 +500,10 @@ impl<'m, 'f> Agent<'m, 'f> {
         self.work.x.get(from..from + dims.hidden).unwrap_or_default()
     }
 
-    /// `c` `[H]`.
+    /// `c` `[H]`; empty with a GRU.
     #[must_use]
     pub fn cell(&self) -> &[f32] {
-        self.work.c.get(..self.model.dims().hidden).unwrap_or_default()
+        self.work.c.get(..self.model.dims().cell_state()).unwrap_or_default()
     }
 
     /// `z` `[Z]` of the newest observation.
@@ -482,7 +524,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         let (from, work) = (dims.action + dims.latent, &mut self.work);
         let parts = [
             work.x.get_mut(from..from + dims.hidden),
-            work.c.get_mut(..dims.hidden),
+            work.c.get_mut(..dims.cell_state()),
             work.z.get_mut(..dims.latent),
             work.u.get_mut(..dims.action),
         ];

@@ -4,11 +4,13 @@
 //! (z,h) ─controller→ a ─lstm([a,z], h, c)→ h', c' ─mdn(h')→ mixture, reward, end ─sample→ z'
 //! ```
 //!
+//! (Where M is a GRU: `gru([a,z], h) → h'`.)
+//!
 //! Ha & Schmidhuber (2018), §"Learning inside of a dream". Dreams are stepped side by side, so that the weights are read once for
 //! many of them; each gives the bits that it gives alone, whatever the number, the order, or the threads among which they are shared
 //! out: its arithmetic is its own ([`crate::matvec`]), and its draws are named by its own number (see [`Dreams::start`]).
 
-use crate::agent::{copy, outputs, widest};
+use crate::agent::{copy, gates, outputs, widest};
 use crate::kernels::dispatch;
 use crate::matvec::{Rows, tiles_scratch_len};
 use crate::mdn::{HEAD_SLACK, Prediction};
@@ -17,6 +19,7 @@ use core::fmt;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, Mixture, padded};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
+use dreamstep_core::schema::Rnn;
 
 /// Dreams that are stepped together: enough to spread the reading of the weights thin, few enough for their state to stay in the
 /// cache.
@@ -56,7 +59,7 @@ impl Default for DreamOptions {
 pub struct Start<'a> {
     /// `[Z]` latent of the first observation.
     pub latent: &'a [f32],
-    /// `[H]` h and `[H]` c before that observation is taken in; none for the start of an episode (zeros).
+    /// `[H]` h and `[H]` c (a GRU's is empty) before that observation is taken in; none for the start of an episode (zeros).
     pub state: Option<(&'a [f32], &'a [f32])>,
 }
 
@@ -127,26 +130,29 @@ pub struct Dreams<'m, 'f> {
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     x: usize,
+    h: usize,
     c: usize,
     z: usize,
     u: usize,
     gates: usize,
+    gates_h: usize,
     head: usize,
 }
 
 /// Everything that changes. One row for each dream, then what a group works in.
 #[derive(Debug)]
 struct Memory<'m> {
-    x: &'m mut [f32],       // [N, A+Z+H] the LSTM's input; h lives here
-    c: &'m mut [f32],       // [N, H]
+    x: &'m mut [f32],       // [N, A+Z+H] the memory's input; h lives here
+    c: &'m mut [f32],       // [N, H]; empty with a GRU
     z: &'m mut [f32],       // [N, Z]
     u: &'m mut [f32],       // [N, A] in [-1, 1]
     outcome: &'m mut [f32], // [N, 2] reward, terminal probability
     status: &'m mut [u32],  // [N, 3] phase, number, tick
     actions: &'m mut [f32], // [GROUP, A]
-    gates: &'m mut [f32],   // [GROUP, 4H]
+    gates: &'m mut [f32],   // [GROUP, 4H]; a GRU's [GROUP, 3H], over inputs,
+    gates_h: &'m mut [f32], // [GROUP, 3H] and over h
     head: &'m mut [f32],    // [GROUP, MDN outputs], slack
-    cell: &'m mut [f32],    // [2, H] one dream's next c and h
+    cell: &'m mut [f32],    // one dream's next h [H] and c
     drawing: &'m mut [f32], // [3, Z] one dream's draws for component and noise, and its latent
     scratch: &'m mut [f32],
 }
@@ -162,12 +168,15 @@ mod phase {
 }
 
 const fn sizes(dims: &Dims) -> Sizes {
+    let [gates, gates_h] = gates(dims);
     Sizes {
         x: padded(dims.rnn_inputs()),
-        c: padded(dims.hidden),
+        h: padded(dims.hidden),
+        c: padded(dims.cell_state()),
         z: outputs(dims.latent),
         u: outputs(dims.action),
-        gates: 4 * padded(dims.hidden),
+        gates,
+        gates_h,
         head: outputs(dims.mdn_outputs()),
     }
 }
@@ -186,8 +195,8 @@ pub const fn dreams_memory_len(dims: &Dims, count: usize) -> usize {
 }
 
 /// Lengths of [`Memory`]'s slices, in its order.
-const fn lengths(dims: &Dims, count: usize) -> [usize; 12] {
-    let Sizes { x, c, z, u, gates, head } = sizes(dims);
+const fn lengths(dims: &Dims, count: usize) -> [usize; 13] {
+    let Sizes { x, h, c, z, u, gates, gates_h, head } = sizes(dims);
     let group = if count < GROUP { count } else { GROUP };
     let inputs = widest([dims.rnn_inputs(), dims.latent + dims.hidden, dims.hidden]);
     [
@@ -199,8 +208,9 @@ const fn lengths(dims: &Dims, count: usize) -> [usize; 12] {
         count * 3,
         group * u,
         group * gates,
+        group * gates_h,
         group * head + HEAD_SLACK,
-        2 * c,
+        h + c,
         3 * z,
         tiles_scratch_len(inputs, group),
     ]
@@ -239,7 +249,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
             rest = after;
             Ok(slice)
         };
-        let [x, c, z, u, outcome, status, actions, gates, head, cell, drawing, scratch] = lengths(dims, count);
+        let [x, c, z, u, outcome, status, actions, gates, gates_h, head, cell, drawing, scratch] = lengths(dims, count);
         let memory = Memory {
             x: cut(x)?,
             c: cut(c)?,
@@ -249,6 +259,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
             status: bytemuck::try_cast_slice_mut(cut(status)?).map_err(|_| error)?,
             actions: cut(actions)?,
             gates: cut(gates)?,
+            gates_h: cut(gates_h)?,
             head: cut(head)?,
             cell: cut(cell)?,
             drawing: cut(drawing)?,
@@ -267,7 +278,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
         check("latent", start.latent, dims.latent)?;
         if let Some((h, c)) = start.state {
             check("h", h, dims.hidden)?;
-            check("c", c, dims.hidden)?;
+            check("c", c, dims.cell_state())?;
         }
         let (sizes, memory) = (self.sizes, &mut self.memory);
         let x = row_mut(memory.x, index, sizes.x);
@@ -353,24 +364,42 @@ impl<'m, 'f> Dreams<'m, 'f> {
         self.going_on()
     }
 
-    /// The LSTM, for dreams `from..from + count`.
+    /// The memory, for dreams `from..from + count`.
     fn remember(&mut self, from: usize, count: usize) {
         let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
         let at = model.dims().action + model.dims().latent;
-        let values = self.memory.x.get(from * sizes.x..).unwrap_or_default();
+        let Memory { x, gates, gates_h, scratch, .. } = &mut self.memory;
+        let values = x.get(from * sizes.x..).unwrap_or_default();
         let rows = Rows { values, stride: sizes.x, count };
-        dispatch!(isa, affine_tiles(&model.rnn, rows, self.memory.scratch, self.memory.gates));
+        match &model.rnn {
+            Rnn::Lstm(layer) => dispatch!(isa, affine_tiles(layer, rows, scratch, gates)),
+            Rnn::Gru { input, hidden } => {
+                dispatch!(isa, affine_tiles(input, rows, scratch, gates));
+                let rows = Rows { values: values.get(at..).unwrap_or_default(), ..rows };
+                dispatch!(isa, affine_tiles(hidden, rows, scratch, gates_h));
+            }
+        }
         for index in 0..count {
             if self.status(from + index)[0] == phase::OVER {
                 continue;
             }
             let memory = &mut self.memory;
-            let (c, h) = memory.cell.split_at_mut_checked(sizes.c).unwrap_or_default();
-            copy(row(memory.c, from + index, sizes.c), c);
-            dispatch!(isa, lstm_cell(row(memory.gates, index, sizes.gates), c, h));
-            copy(c, row_mut(memory.c, from + index, sizes.c));
-            let h = h.get(..model.dims().hidden).unwrap_or_default();
-            copy(h, row_mut(memory.x, from + index, sizes.x).get_mut(at..).unwrap_or_default());
+            let (next_h, next_c) = memory.cell.split_at_mut_checked(sizes.h).unwrap_or_default();
+            let gates = row(memory.gates, index, sizes.gates);
+            let h = row_mut(memory.x, from + index, sizes.x).get_mut(at..).unwrap_or_default();
+            let h = h.get_mut(..model.dims().hidden).unwrap_or_default();
+            match &model.rnn {
+                Rnn::Lstm(_) => {
+                    copy(row(memory.c, from + index, sizes.c), next_c);
+                    dispatch!(isa, lstm_cell(gates, next_c, next_h));
+                    copy(next_c, row_mut(memory.c, from + index, sizes.c));
+                }
+                Rnn::Gru { .. } => {
+                    copy(h, next_h); // whole blocks, which h need not end in
+                    dispatch!(isa, gru_cell(gates, row(memory.gates_h, index, sizes.gates_h), next_h));
+                }
+            }
+            copy(next_h, h);
         }
     }
 
@@ -416,6 +445,12 @@ impl<'m, 'f> Dreams<'m, 'f> {
             let phase = if over { phase::OVER } else { phase::PERCEIVED };
             self.set_status(from + index, [phase, number, tick.wrapping_add(1)]);
         }
+    }
+
+    /// The model that dreams them.
+    #[must_use]
+    pub const fn model(&self) -> &'m Model<'f> {
+        self.model
     }
 
     /// Dreams, begun or not.
@@ -468,10 +503,10 @@ impl<'m, 'f> Dreams<'m, 'f> {
         row(self.memory.x, index, self.sizes.x).get(from..from + dims.hidden).unwrap_or_default()
     }
 
-    /// `c` `[H]` of dream `index`.
+    /// `c` `[H]` of dream `index`; empty with a GRU.
     #[must_use]
     pub fn cell(&self, index: usize) -> &[f32] {
-        row(self.memory.c, index, self.sizes.c).get(..self.model.dims().hidden).unwrap_or_default()
+        row(self.memory.c, index, self.sizes.c).get(..self.model.dims().cell_state()).unwrap_or_default()
     }
 
     /// The newest action `[A]` of dream `index`, in [-1, 1].
@@ -480,7 +515,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
         row(self.memory.u, index, self.sizes.u).get(..self.model.dims().action).unwrap_or_default()
     }
 
-    /// Digest of dream `index`: h, c, z, reward, terminal probability. Equal on every target, in every batch.
+    /// Digest of dream `index`: h, an LSTM's c, z, reward, terminal probability. Equal on every target, in every batch.
     #[must_use]
     pub fn digest(&self, index: usize) -> u64 {
         let state = Digest::default().update(self.hidden(index)).update(self.cell(index)).update(self.latent(index));

@@ -5,6 +5,7 @@
 //! All vectors are padded to sixteen values; what the padding holds does not matter to any value that counts.
 
 use crate::kernels::{Chunk, Vectors};
+use crate::matvec::piece;
 use crate::model::Model;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{Lane, exp, sigmoid, tanh};
@@ -65,6 +66,25 @@ pub(crate) fn lstm_cell<V: Vectors>(gates: &[f32], c: &mut [f32], h: &mut [f32])
             next.write(c);
             sigmoid(o).mul(tanh(next)).write(h);
         }
+    }
+}
+
+/// `(u, v, h)` → `h'`: the GRU cell after its gates' sums (Cho et al. 2014, as PyTorch's `GRUCell` has it: the reset gate scales what
+/// the candidate takes from h after the product with the weights). `input`, over `[a, z]`, and `hidden`, over h, are `[3, H]`: r, z, n,
+/// each padded. `h` `[H]`, in place.
+#[inline(always)]
+pub(crate) fn gru_cell<V: Vectors>(input: &[f32], hidden: &[f32], h: &mut [f32]) {
+    let units = h.len();
+    let gate = |sums, gate: usize| chunks::<V>(piece(sums, gate, units));
+    let reset = gate(input, 0).zip(gate(hidden, 0));
+    let update = gate(input, 1).zip(gate(hidden, 1));
+    let candidate = gate(input, 2).zip(gate(hidden, 2));
+    for (((r, z), (u, v)), h) in reset.zip(update).zip(candidate).zip(chunks_mut::<V>(h)) {
+        let sum = |(u, v): (&_, &_)| V::Chunk::read(u).add(V::Chunk::read(v));
+        let (r, z) = (sigmoid(sum(r)), sigmoid(sum(z)));
+        let n = tanh(V::Chunk::read(u).add(r.mul(V::Chunk::read(v))));
+        let one: V::Chunk = Lane::splat(1.0);
+        one.sub(z).mul(n).add(z.mul(V::Chunk::read(h))).write(h);
     }
 }
 

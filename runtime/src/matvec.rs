@@ -402,7 +402,7 @@ fn at<T, const W: usize>(row: &[T; W], index: usize) -> &T {
 
 /// Piece `index` of a slice cut into pieces of `size`.
 #[inline(always)]
-fn piece<T>(slice: &[T], index: usize, size: usize) -> &[T] {
+pub(crate) fn piece<T>(slice: &[T], index: usize, size: usize) -> &[T] {
     slice.get(index * size..(index + 1) * size).unwrap_or_default()
 }
 

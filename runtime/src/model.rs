@@ -12,7 +12,7 @@ use dreamstep_core::layout::Panels;
 use dreamstep_core::names::packed;
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::{File, Tensor};
-use dreamstep_core::schema::{self, Acting, LayerSpec, Settings, Spec};
+use dreamstep_core::schema::{self, Acting, LayerSpec, Rnn, Settings, Spec};
 
 /// A layer: weights in panels, and a bias for each output.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ pub struct Model<'f> {
     pub(crate) controller: Layer<'f>,
     pub(crate) action_mid: &'f [f32],
     pub(crate) action_half: &'f [f32],
-    pub(crate) rnn: Layer<'f>,
+    pub(crate) rnn: Rnn<Layer<'f>>,
     pub(crate) gmm: Option<Layer<'f>>,
     /// Tells models apart: a digest of the file's header, in which settings, origin and the self-test's digest stand.
     pub(crate) fingerprint: u64,
@@ -192,26 +192,25 @@ impl<'f> Model<'f> {
         let [mean, inv_std, mid, half] = &vectors;
         let optional = |spec: &LayerSpec| Layer::read(&file, spec, precision);
         let layer = |spec: &LayerSpec| optional(spec)?.ok_or(LoadError::MissingTensor { name: spec.names.panels });
-        let [encoder_0, encoder_2, encoder_mean, encoder_log_var, controller, rnn, gmm] = &layers;
         let model = Self {
             settings,
             isa,
             observation_mean: vector(mean)?,
             observation_inv_std: vector(inv_std)?,
-            encoder_0: layer(encoder_0)?,
-            encoder_2: layer(encoder_2)?,
-            encoder_mean: layer(encoder_mean)?,
-            encoder_log_var: optional(encoder_log_var)?,
-            controller: layer(controller)?,
+            encoder_0: layer(&layers.encoder_0)?,
+            encoder_2: layer(&layers.encoder_2)?,
+            encoder_mean: layer(&layers.encoder_mean)?,
+            encoder_log_var: optional(&layers.encoder_log_var)?,
+            controller: layer(&layers.controller)?,
             action_mid: vector(mid)?,
             action_half: vector(half)?,
-            rnn: layer(rnn)?,
-            gmm: optional(gmm)?,
+            rnn: layers.rnn.try_map(|spec| layer(&spec))?,
+            gmm: optional(&layers.gmm)?,
             fingerprint: Digest::default().update_bytes(file.header().as_bytes()).value(),
             selftest: selftest(&file, &settings)?,
         };
         if settings.acting == Acting::Sampled && model.encoder_log_var.is_none() {
-            return Err(LoadError::MissingTensor { name: encoder_log_var.names.panels });
+            return Err(LoadError::MissingTensor { name: layers.encoder_log_var.names.panels });
         }
         Ok(model)
     }

@@ -8,8 +8,8 @@
 //! | 8 | seed of the latents that act, where they are sampled |
 //! | 8 | tick: how often the agent advanced since its reset |
 //! | 4 | 1 between `act` and `advance`, else 0 |
-//! | 4 | 0 |
-//! | 4 × (H + H + Z + A) | h, c, z, action in [-1, 1]; binary32 |
+//! | 4 | what remembers: 0 an LSTM, 1 a GRU |
+//! | 4 × (H + H + Z + A) | h, c (not a GRU's), z, action in [-1, 1]; binary32 |
 //! | 8 | FNV-1a digest of all before |
 //!
 //! All little-endian. [`state_len`] is the length.
@@ -18,7 +18,7 @@ use crate::agent::Agent;
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Cell, Dims};
 
 const MAGIC: [u8; 8] = *b"DSSTATE1";
 const HEADER: usize = 8 + 8 + 4 * 4 + 8 + 8 + 4 + 4;
@@ -26,7 +26,7 @@ const HEADER: usize = 8 + 8 + 4 * 4 + 8 + 8 + 4 + 4;
 /// Bytes of an agent's state.
 #[must_use]
 pub const fn state_len(dims: &Dims) -> usize {
-    HEADER + 4 * (2 * dims.hidden + dims.latent + dims.action) + 8
+    HEADER + 4 * (dims.hidden + dims.cell_state() + dims.latent + dims.action) + 8
 }
 
 /// Whose state it is.
@@ -66,6 +66,13 @@ pub enum StateError {
         /// The state's.
         found: usize,
     },
+    /// An agent with another memory.
+    Cell {
+        /// This model's.
+        expected: Cell,
+        /// The state's.
+        found: Cell,
+    },
     /// A state of another model, where one of the same model was asked for.
     OtherModel {
         /// This model's fingerprint.
@@ -90,7 +97,7 @@ struct Header {
     seed: u64,
     tick: u64,
     acted: u32,
-    zero: u32,
+    cell: u32,
 }
 
 impl Header {
@@ -102,14 +109,14 @@ impl Header {
         let (&seed, rest) = rest.split_first_chunk()?;
         let (&tick, rest) = rest.split_first_chunk()?;
         let (&acted, rest) = rest.split_first_chunk()?;
-        let (&zero, _) = rest.split_first_chunk()?;
+        let (&cell, _) = rest.split_first_chunk()?;
         Some(Self {
             fingerprint: u64::from_le_bytes(fingerprint),
             dims: [o, a, z, h].map(u32::from_le_bytes),
             seed: u64::from_le_bytes(seed),
             tick: u64::from_le_bytes(tick),
             acted: u32::from_le_bytes(acted),
-            zero: u32::from_le_bytes(zero),
+            cell: u32::from_le_bytes(cell),
         })
     }
 
@@ -122,7 +129,7 @@ impl Header {
             .chain(self.seed.to_le_bytes())
             .chain(self.tick.to_le_bytes())
             .chain(self.acted.to_le_bytes())
-            .chain(self.zero.to_le_bytes())
+            .chain(self.cell.to_le_bytes())
     }
 }
 
@@ -131,6 +138,14 @@ const AXES: [&str; 4] = ["observation", "action", "latent", "hidden"];
 /// The sizes that a state has in common with its model. None is above 65536.
 fn sizes(dims: &Dims) -> [u32; 4] {
     [dims.obs, dims.action, dims.latent, dims.hidden].map(|n| n as u32)
+}
+
+/// What remembers, as a number that stays.
+const fn code(cell: Cell) -> u32 {
+    match cell {
+        Cell::Lstm => 0,
+        Cell::Gru => 1,
+    }
 }
 
 impl Model<'_> {
@@ -153,6 +168,14 @@ impl Model<'_> {
                 return Err(StateError::Dims { axis, expected: expected as usize, found: found as usize });
             }
         }
+        // One of the other memory's, which has that one's length; anything else is a damaged one.
+        let others = |&cell: &Cell| {
+            let dims = Dims { cell, ..*self.dims() };
+            dims != *self.dims() && header.cell == code(cell) && bytes.len() == state_len(&dims)
+        };
+        if let Some(found) = Cell::ALL.into_iter().find(others) {
+            return Err(StateError::Cell { expected: self.dims().cell, found });
+        }
         let Some((body, found)) = bytes.split_last_chunk().filter(|_| bytes.len() == state_len(self.dims())) else {
             return Err(length);
         };
@@ -160,8 +183,11 @@ impl Model<'_> {
         if expected != found {
             return Err(StateError::Damaged { expected, found });
         }
-        if header.acted > 1 || header.zero != 0 {
-            return Err(StateError::Value { at: HEADER - 8, expected: "0 or 1, then 0" });
+        if header.acted > 1 {
+            return Err(StateError::Value { at: HEADER - 8, expected: "0 or 1" });
+        }
+        if header.cell != code(self.dims().cell) {
+            return Err(StateError::Value { at: HEADER - 4, expected: "0 (an LSTM) or 1 (a GRU), this model's" });
         }
         if let Some(index) = values(body).position(|value| !value.is_finite()) {
             return Err(StateError::Value { at: HEADER + 4 * index, expected: "a finite number" });
@@ -171,7 +197,7 @@ impl Model<'_> {
     }
 }
 
-/// The numbers of a state without its digest: h, c, z, action.
+/// The numbers of a state without its digest: h, an LSTM's c, z, action.
 fn values(body: &[u8]) -> impl Iterator<Item = f32> {
     body.get(HEADER..).unwrap_or_default().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
 }
@@ -194,7 +220,7 @@ impl Agent<'_, '_> {
             seed: self.seed(),
             tick: self.tick(),
             acted: u32::from(self.has_acted()),
-            zero: 0,
+            cell: code(dims.cell),
         };
         let numbers = self.hidden().iter().chain(self.cell()).chain(self.latent()).chain(self.unit_action());
         let bytes = header.bytes().chain(numbers.flat_map(|value| value.to_le_bytes()));
@@ -241,6 +267,9 @@ impl fmt::Display for StateError {
                 write!(f, "state: damaged: expected digest {expected:016x}, found {found:016x}")
             }
             Self::Dims { axis, expected, found } => write!(f, "state: expected {axis} size {expected}, found {found}"),
+            Self::Cell { expected, found } => {
+                write!(f, "state: expected one of a model with memory {}, found {}", expected.name(), found.name())
+            }
             Self::OtherModel { expected, found } => {
                 write!(f, "state: expected one of model {expected:016x}, found one of model {found:016x}")
             }

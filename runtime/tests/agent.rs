@@ -7,12 +7,20 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Dims, MemoryError, Mixture, Model, Precision, StepError, SwapError, memory_len, state_len,
+    Agent, Backend, Cell, Dims, MemoryError, Mixture, Model, Precision, StepError, SwapError, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
-const DIMS: Dims =
-    Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 17] };
+const DIMS: Dims = Dims {
+    obs: 21,
+    action: 3,
+    latent: 5,
+    hidden: 19,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 17],
+    cell: Cell::Lstm,
+};
 
 /// Steps of an episode.
 const EPISODE: u64 = 12;
@@ -21,11 +29,16 @@ fn observation(t: u64) -> Vec<f32> {
     synthetic::observation(&DIMS, 2, t)
 }
 
+/// [`DIMS`] with either memory.
+fn dims(cell: Cell) -> Dims {
+    Dims { cell, ..DIMS }
+}
+
 /// An agent whose action range is -half..half, or as `mid` shifts it.
-fn file(mid: f32, half: f32) -> AlignedBytes {
+fn file(cell: Cell, mid: f32, half: f32) -> AlignedBytes {
     let parts = Parts {
-        tensors: &synthetic::tensors(&DIMS, 1),
-        settings: synthetic::settings(&DIMS),
+        tensors: &synthetic::tensors(&dims(cell), 1),
+        settings: synthetic::settings(&dims(cell)),
         action_mid: &[mid; 3],
         action_half: &[half; 3],
         selftest: None,
@@ -34,13 +47,15 @@ fn file(mid: f32, half: f32) -> AlignedBytes {
     AlignedBytes::new(&pack(&parts).unwrap())
 }
 
-/// Runs `test` with a fresh agent on every back end that this processor has.
-fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>)) {
-    let file = file(0.0, 0.5);
-    for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
-        let model = Model::load_with(&file, backend).unwrap();
-        let mut memory = vec![f32::NAN; memory_len(&DIMS)];
-        test(&mut Agent::new(&model, &mut memory).unwrap());
+/// Runs `test` with a fresh agent of either memory on every back end that this processor has, and what its memory is.
+fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>, Cell)) {
+    for cell in Cell::ALL {
+        let file = file(cell, 0.0, 0.5);
+        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+            let model = Model::load_with(&file, backend).unwrap();
+            let mut memory = vec![f32::NAN; memory_len(&dims(cell))];
+            test(&mut Agent::new(&model, &mut memory).unwrap(), cell);
+        }
     }
 }
 
@@ -67,17 +82,17 @@ fn live(agent: &mut Agent<'_, '_>, range: std::ops::Range<u64>) -> Vec<Vec<u32>>
 }
 
 /// What an undisturbed agent does.
-fn undisturbed(range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
-    let file = file(0.0, 0.5);
+fn undisturbed(cell: Cell, range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
+    let file = file(cell, 0.0, 0.5);
     let model = Model::load(&file).unwrap();
-    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut memory = vec![0.0; memory_len(&dims(cell))];
     live(&mut Agent::new(&model, &mut memory).unwrap(), range)
 }
 
 #[test]
 fn a_refused_observation_is_as_if_it_had_never_come() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..4);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::NAN, f32::from_bits(0x7f80_0001)] {
             for index in [0, DIMS.obs / 2, DIMS.obs - 1] {
@@ -106,7 +121,7 @@ fn a_refused_observation_is_as_if_it_had_never_come() {
 
 #[test]
 fn the_first_of_several_bad_values_is_named() {
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, _| {
         let mut broken = observation(0);
         (broken[3], broken[9]) = (f32::INFINITY, f32::NAN);
         let error = agent.act(&broken, &mut [0.0; 3]);
@@ -116,8 +131,8 @@ fn the_first_of_several_bad_values_is_named() {
 
 #[test]
 fn a_bad_observation_between_act_and_advance_leaves_the_act() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..3);
         let (mut action, mut other) = ([0.0; 3], [0.0; 3]);
         agent.act(&observation(3), &mut action).unwrap();
@@ -132,7 +147,7 @@ fn a_bad_observation_between_act_and_advance_leaves_the_act() {
 
 #[test]
 fn the_largest_finite_observations_are_taken() {
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, _| {
         let mut action = [0.0; 3];
         for value in [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -0.0] {
             agent.step(&[value; 21], &mut action).unwrap();
@@ -144,8 +159,8 @@ fn the_largest_finite_observations_are_taken() {
 
 #[test]
 fn slices_of_another_length_are_refused() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..2);
         let before = bits(agent);
         for n in [0, 20, 22, 32] {
@@ -167,7 +182,7 @@ fn slices_of_another_length_are_refused() {
 
 #[test]
 fn there_is_nothing_to_advance_or_override_before_an_act() {
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, _| {
         let refused = |agent: &mut Agent<'_, '_>| {
             let before = bits(agent);
             assert_eq!(agent.advance(), Err(StepError::AdvanceBeforeAct));
@@ -187,8 +202,8 @@ fn there_is_nothing_to_advance_or_override_before_an_act() {
 
 #[test]
 fn acting_again_answers_from_the_same_state_and_the_last_act_counts() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..3);
         let (mut first, mut again) = ([0.0; 3], [0.0; 3]);
         let digest = agent.digest();
@@ -208,8 +223,8 @@ fn acting_again_answers_from_the_same_state_and_the_last_act_counts() {
 
 #[test]
 fn predicting_changes_nothing() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = Vec::new();
         for t in 0..EPISODE {
             assert!(agent.predict().is_some());
@@ -227,8 +242,8 @@ fn predicting_changes_nothing() {
 
 #[test]
 fn reset_begins_the_first_episode_again() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let fresh = bits(agent);
         assert!(fresh[2..].iter().all(|&v| v == 0), "an episode begins with zeros");
         for steps in [EPISODE, 1, 0, 7] {
@@ -245,8 +260,8 @@ fn reset_begins_the_first_episode_again() {
 #[test]
 fn overriding_with_the_own_action_changes_nothing() {
     // Where the action range is exact in binary: [-½, ½] is.
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = Vec::new();
         for t in 0..EPISODE {
             let mut action = [0.0; 3];
@@ -261,7 +276,7 @@ fn overriding_with_the_own_action_changes_nothing() {
 
 #[test]
 fn overriding_with_another_action_is_remembered() {
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, _| {
         let mut after = |applied: Option<[f32; 3]>| {
             agent.reset();
             live(agent, 0..2);
@@ -298,8 +313,8 @@ fn overriding_with_another_action_is_remembered() {
 
 #[test]
 fn an_override_that_is_not_finite_is_refused() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..2);
         let mut action = [0.0; 3];
         agent.act(&observation(2), &mut action).unwrap();
@@ -324,101 +339,116 @@ fn an_override_that_is_not_finite_is_refused() {
 
 #[test]
 fn an_override_is_in_the_environments_units() {
-    let file = file(1.0, 2.0); // actions from -1 to 3
-    let model = Model::load(&file).unwrap();
-    let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    let mut action = [0.0; 3];
-    agent.act(&observation(0), &mut action).unwrap();
-    let mapped: Vec<f32> = agent.unit_action().iter().map(|u| 1.0 + 2.0 * u).collect();
-    assert_eq!(action.as_slice(), mapped);
-    agent.override_action(&[-1.0, 1.0, 2.0]).unwrap();
-    assert_eq!(agent.unit_action(), [-1.0, 0.0, 0.5]);
-    agent.override_action(&[-1.5, 3.5, 3.0]).unwrap();
-    assert_eq!(agent.unit_action(), [-1.0, 1.0, 1.0]);
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let file = file(cell, 1.0, 2.0); // actions from -1 to 3
+        let model = Model::load(&file).unwrap();
+        let mut memory = vec![0.0; memory_len(&dims)];
+        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut action = [0.0; 3];
+        agent.act(&observation(0), &mut action).unwrap();
+        let mapped: Vec<f32> = agent.unit_action().iter().map(|u| 1.0 + 2.0 * u).collect();
+        assert_eq!(action.as_slice(), mapped);
+        agent.override_action(&[-1.0, 1.0, 2.0]).unwrap();
+        assert_eq!(agent.unit_action(), [-1.0, 0.0, 0.5]);
+        agent.override_action(&[-1.5, 3.5, 3.0]).unwrap();
+        assert_eq!(agent.unit_action(), [-1.0, 1.0, 1.0]);
+    }
 }
 
 #[test]
 fn the_memory_is_measured_and_its_content_does_not_matter() {
-    let expected = undisturbed(0..EPISODE);
-    let file = file(0.0, 0.5);
-    let model = Model::load(&file).unwrap();
-    let need = memory_len(&DIMS);
-    for found in [0, 1, need / 2, need - 16, need - 1] {
-        let mut memory = vec![0.0; found];
-        let error = Agent::new(&model, &mut memory).unwrap_err();
-        assert_eq!(error, MemoryError { expected: need, found });
-        assert_eq!(error.to_string(), format!("agent memory: expected at least {need} values, found {found}"));
-    }
-    for (found, content) in [(need, 1e30), (need + 1, f32::NAN), (need + 1000, -1.0), (need, f32::INFINITY)] {
-        let mut memory = vec![content; found];
-        // The agent may begin at any value of a larger block.
-        let at = (found - need).min(3);
-        let mut agent = Agent::new(&model, &mut memory[at..]).unwrap();
-        assert_eq!(live(&mut agent, 0..EPISODE), expected, "{found} values of {content}");
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let expected = undisturbed(cell, 0..EPISODE);
+        let file = file(cell, 0.0, 0.5);
+        let model = Model::load(&file).unwrap();
+        let need = memory_len(&dims);
+        for found in [0, 1, need / 2, need - 16, need - 1] {
+            let mut memory = vec![0.0; found];
+            let error = Agent::new(&model, &mut memory).unwrap_err();
+            assert_eq!(error, MemoryError { expected: need, found });
+            assert_eq!(error.to_string(), format!("agent memory: expected at least {need} values, found {found}"));
+        }
+        for (found, content) in [(need, 1e30), (need + 1, f32::NAN), (need + 1000, -1.0), (need, f32::INFINITY)] {
+            let mut memory = vec![content; found];
+            // The agent may begin at any value of a larger block.
+            let at = (found - need).min(3);
+            let mut agent = Agent::new(&model, &mut memory[at..]).unwrap();
+            assert_eq!(live(&mut agent, 0..EPISODE), expected, "{found} values of {content}");
+        }
     }
 }
 
 #[test]
 fn two_agents_on_one_model_do_not_disturb_each_other() {
-    let (first, second) = (undisturbed(0..EPISODE), undisturbed(30..30 + EPISODE));
-    let file = file(0.0, 0.5);
-    let model = Model::load(&file).unwrap();
-    let mut memory = vec![f32::NAN; 2 * memory_len(&DIMS)];
-    let (left, right) = memory.split_at_mut(memory_len(&DIMS));
-    let (mut a, mut b) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
-    for t in 0..EPISODE {
-        let (mut action, i) = ([0.0; 3], t as usize);
-        a.act(&observation(t), &mut action).unwrap();
-        assert_eq!(live(&mut b, 30 + t..31 + t), second[i..=i]);
-        b.predict().unwrap();
-        a.advance().unwrap();
-        assert_eq!(shown(&action, &a), first[i]);
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let (first, second) = (undisturbed(cell, 0..EPISODE), undisturbed(cell, 30..30 + EPISODE));
+        let file = file(cell, 0.0, 0.5);
+        let model = Model::load(&file).unwrap();
+        let mut memory = vec![f32::NAN; 2 * memory_len(&dims)];
+        let (left, right) = memory.split_at_mut(memory_len(&dims));
+        let (mut a, mut b) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+        for t in 0..EPISODE {
+            let (mut action, i) = ([0.0; 3], t as usize);
+            a.act(&observation(t), &mut action).unwrap();
+            assert_eq!(live(&mut b, 30 + t..31 + t), second[i..=i]);
+            b.predict().unwrap();
+            a.advance().unwrap();
+            assert_eq!(shown(&action, &a), first[i]);
+        }
+        b.reset();
+        assert_eq!(live(&mut a, EPISODE..EPISODE + 1), undisturbed(cell, 0..EPISODE + 1)[EPISODE as usize..]);
+        assert_eq!(live(&mut b, 0..EPISODE), first);
     }
-    b.reset();
-    assert_eq!(live(&mut a, EPISODE..EPISODE + 1), undisturbed(0..EPISODE + 1)[EPISODE as usize..]);
-    assert_eq!(live(&mut b, 0..EPISODE), first);
 }
 
 #[test]
 fn a_models_place_in_memory_has_no_say() {
-    let expected = undisturbed(0..EPISODE);
-    let file = file(0.0, 0.5);
-    for offset in (0..128).step_by(4) {
-        let moved = AlignedBytes::new(&[&vec![0xAA; offset], &file[..]].concat());
-        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
-            let model = Model::load_with(&moved[offset..], backend).unwrap();
-            let mut memory = vec![0.0; memory_len(&DIMS)];
-            let found = live(&mut Agent::new(&model, &mut memory).unwrap(), 0..EPISODE);
-            assert_eq!(found, expected, "{} bytes off, {}", offset, backend.name());
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let expected = undisturbed(cell, 0..EPISODE);
+        let file = file(cell, 0.0, 0.5);
+        for offset in (0..128).step_by(4) {
+            let moved = AlignedBytes::new(&[&vec![0xAA; offset], &file[..]].concat());
+            for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+                let model = Model::load_with(&moved[offset..], backend).unwrap();
+                let mut memory = vec![0.0; memory_len(&dims)];
+                let found = live(&mut Agent::new(&model, &mut memory).unwrap(), 0..EPISODE);
+                assert_eq!(found, expected, "{} bytes off, {}", offset, backend.name());
+            }
         }
     }
 }
 
 #[test]
 fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
-    let file = file(0.0, 0.5);
-    let model = Model::load(&file).unwrap();
-    let tensors = synthetic::tensors(&DIMS, 8);
-    let (weight, bias) = (&tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
-    let (panels, bias) = dreamstep_core::pack::controller_panels(&DIMS, weight, bias);
-    let other = model.with_controller(&panels, &bias).unwrap();
-    let run = |model: &Model<'_>| {
-        let mut memory = vec![0.0; memory_len(&DIMS)];
-        live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE)
-    };
-    assert_ne!(run(&other), run(&model));
-    assert_eq!(run(&model), undisturbed(0..EPISODE));
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let file = file(cell, 0.0, 0.5);
+        let model = Model::load(&file).unwrap();
+        let tensors = synthetic::tensors(&dims, 8);
+        let (weight, bias) = (&tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
+        let (panels, bias) = dreamstep_core::pack::controller_panels(&dims, weight, bias);
+        let other = model.with_controller(&panels, &bias).unwrap();
+        let run = |model: &Model<'_>| {
+            let mut memory = vec![0.0; memory_len(&dims)];
+            live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE)
+        };
+        assert_ne!(run(&other), run(&model));
+        assert_eq!(run(&model), undisturbed(cell, 0..EPISODE));
+    }
 }
 
 /// The same agent in another precision, or sampling its latents.
-fn file_with(precision: Precision, acting: Acting) -> AlignedBytes {
-    synthetic::agent_with(&Settings { precision, acting, ..synthetic::settings(&DIMS) }, 1)
+fn file_with(cell: Cell, precision: Precision, acting: Acting) -> AlignedBytes {
+    synthetic::agent_with(&Settings { precision, acting, ..synthetic::settings(&dims(cell)) }, 1)
 }
 
 /// Everything that an agent shows and all that it will go on from, as bits; what M expects too.
 fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
-    let mut state = vec![0; state_len(&DIMS)];
+    let mut state = vec![0; state_len(agent.model().dims())];
     agent.save_state(&mut state).unwrap();
     let mut all = bits(agent);
     all.extend(state.iter().map(|&byte| u32::from(byte)));
@@ -434,207 +464,223 @@ fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
 
 #[test]
 fn a_peek_answers_what_act_would_and_leaves_no_trace() {
-    for (precision, acting) in Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]) {
-        let file = file_with(precision, acting);
-        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
-            let model = Model::load_with(&file, backend).unwrap();
-            let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(&DIMS)]];
-            let [left, right] = &mut memory;
-            let (mut agent, mut twin) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
-            let mut looks = 0;
-            let mut look = |agent: &mut Agent<'_, '_>, twin: &mut Agent<'_, '_>| {
-                let before = all(agent);
-                let (mut peeked, mut acted) = ([f32::NAN; 3], [f32::NAN; 3]);
-                let other = observation(1000 + looks);
-                agent.peek(&other, &mut peeked).unwrap();
-                assert_eq!(all(agent), before, "{precision:?}, {acting:?}, {}", backend.name());
-                // What act answers is asked of an agent in the same state.
-                let mut state = vec![0; state_len(&DIMS)];
-                agent.save_state(&mut state).unwrap();
-                twin.load_state(&state).unwrap();
-                twin.act(&other, &mut acted).unwrap();
-                assert_eq!(peeked.map(f32::to_bits), acted.map(f32::to_bits));
-                // Refused, it leaves the buffer alone too.
-                for (bad, n) in [(vec![f32::NAN; 21], 3), (vec![0.0; 20], 3), (other, 2)] {
-                    let mut buffer = vec![7.0; n];
-                    let refused = agent.peek(&bad, &mut buffer).unwrap_err();
-                    assert_eq!(twin.act(&bad, &mut vec![7.0; n]).unwrap_err().to_string(), refused.to_string());
-                    assert_eq!(buffer, vec![7.0; n]);
-                    assert_eq!(all(agent), before);
-                }
-                looks += 1;
-            };
-            let mut actions = Vec::new();
-            for t in 0..EPISODE {
-                look(&mut agent, &mut twin);
-                let mut action = [0.0; 3];
-                agent.act(&observation(t), &mut action).unwrap();
-                look(&mut agent, &mut twin);
-                if t % 3 == 0 {
-                    agent.override_action(&[0.1, -0.2, 0.3]).unwrap();
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        for (precision, acting) in Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]) {
+            let file = file_with(cell, precision, acting);
+            for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+                let model = Model::load_with(&file, backend).unwrap();
+                let mut memory = [vec![0.0; memory_len(&dims)], vec![0.0; memory_len(&dims)]];
+                let [left, right] = &mut memory;
+                let (mut agent, mut twin) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+                let mut looks = 0;
+                let mut look = |agent: &mut Agent<'_, '_>, twin: &mut Agent<'_, '_>| {
+                    let before = all(agent);
+                    let (mut peeked, mut acted) = ([f32::NAN; 3], [f32::NAN; 3]);
+                    let other = observation(1000 + looks);
+                    agent.peek(&other, &mut peeked).unwrap();
+                    assert_eq!(all(agent), before, "{precision:?}, {acting:?}, {}", backend.name());
+                    // What act answers is asked of an agent in the same state.
+                    let mut state = vec![0; state_len(&dims)];
+                    agent.save_state(&mut state).unwrap();
+                    twin.load_state(&state).unwrap();
+                    twin.act(&other, &mut acted).unwrap();
+                    assert_eq!(peeked.map(f32::to_bits), acted.map(f32::to_bits));
+                    // Refused, it leaves the buffer alone too.
+                    for (bad, n) in [(vec![f32::NAN; 21], 3), (vec![0.0; 20], 3), (other, 2)] {
+                        let mut buffer = vec![7.0; n];
+                        let refused = agent.peek(&bad, &mut buffer).unwrap_err();
+                        assert_eq!(twin.act(&bad, &mut vec![7.0; n]).unwrap_err().to_string(), refused.to_string());
+                        assert_eq!(buffer, vec![7.0; n]);
+                        assert_eq!(all(agent), before);
+                    }
+                    looks += 1;
+                };
+                let mut actions = Vec::new();
+                for t in 0..EPISODE {
                     look(&mut agent, &mut twin);
+                    let mut action = [0.0; 3];
+                    agent.act(&observation(t), &mut action).unwrap();
+                    look(&mut agent, &mut twin);
+                    if t % 3 == 0 {
+                        agent.override_action(&[0.1, -0.2, 0.3]).unwrap();
+                        look(&mut agent, &mut twin);
+                    }
+                    agent.advance().unwrap();
+                    actions.push(shown(&action, &agent));
                 }
-                agent.advance().unwrap();
-                actions.push(shown(&action, &agent));
+                agent.reset();
+                let undisturbed = (0..EPISODE).map(|t| {
+                    let mut action = [0.0; 3];
+                    agent.act(&observation(t), &mut action).unwrap();
+                    if t % 3 == 0 {
+                        agent.override_action(&[0.1, -0.2, 0.3]).unwrap();
+                    }
+                    agent.advance().unwrap();
+                    shown(&action, &agent)
+                });
+                assert_eq!(actions, undisturbed.collect::<Vec<_>>());
             }
-            agent.reset();
-            let undisturbed = (0..EPISODE).map(|t| {
-                let mut action = [0.0; 3];
-                agent.act(&observation(t), &mut action).unwrap();
-                if t % 3 == 0 {
-                    agent.override_action(&[0.1, -0.2, 0.3]).unwrap();
-                }
-                agent.advance().unwrap();
-                shown(&action, &agent)
-            });
-            assert_eq!(actions, undisturbed.collect::<Vec<_>>());
         }
     }
 }
 
 #[test]
 fn swapping_to_the_same_model_changes_nothing() {
-    let expected = undisturbed(0..EPISODE);
-    let file = file(0.0, 0.5);
-    // Two loads of one file, on whatever back end.
-    let models: Vec<_> = Backend::ALL
-        .into_iter()
-        .filter(|backend| backend.is_available())
-        .map(|backend| Model::load_with(&file, backend).unwrap())
-        .collect();
-    let mut memory = vec![f32::NAN; memory_len(&DIMS)];
-    let mut agent = Agent::new(&models[0], &mut memory).unwrap();
-    let mut found = Vec::new();
-    for t in 0..EPISODE {
-        let model = &models[t as usize % models.len()];
-        agent.swap(model).unwrap();
-        assert_eq!(agent.model().backend(), model.backend());
-        found.extend(live(&mut agent, t..t + 1));
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let expected = undisturbed(cell, 0..EPISODE);
+        let file = file(cell, 0.0, 0.5);
+        // Two loads of one file, on whatever back end.
+        let models: Vec<_> = Backend::ALL
+            .into_iter()
+            .filter(|backend| backend.is_available())
+            .map(|backend| Model::load_with(&file, backend).unwrap())
+            .collect();
+        let mut memory = vec![f32::NAN; memory_len(&dims)];
+        let mut agent = Agent::new(&models[0], &mut memory).unwrap();
+        let mut found = Vec::new();
+        for t in 0..EPISODE {
+            let model = &models[t as usize % models.len()];
+            agent.swap(model).unwrap();
+            assert_eq!(agent.model().backend(), model.backend());
+            found.extend(live(&mut agent, t..t + 1));
+        }
+        assert_eq!(found, expected);
     }
-    assert_eq!(found, expected);
 }
 
 #[test]
 fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
-    let files = [
-        file_with(Precision::F32, Acting::Mean),
-        file_with(Precision::F16, Acting::Mean),
-        file_with(Precision::Bf16, Acting::Sampled),
-        file_with(Precision::I8, Acting::Mean),
-        synthetic::agent(&DIMS, 8), // another training
-    ];
-    let models = files.each_ref().map(|file| Model::load(file).unwrap());
-    for (from, to) in (0..5).flat_map(|from| (0..5).map(move |to| (from, to))) {
-        let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(&DIMS)]];
-        let [left, right] = &mut memory;
-        let mut agent = Agent::new(&models[from], left).unwrap();
-        agent.set_seed(9);
-        live(&mut agent, 0..5);
-        let before = (bits(&agent), agent.tick(), agent.seed());
-        let mut state = vec![0; state_len(&DIMS)];
-        agent.save_state(&mut state).unwrap();
-        agent.swap(&models[to]).unwrap();
-        assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
-        assert!(std::ptr::eq(agent.model(), &models[to]));
-        // As an agent of the other model that adopts the state.
-        let mut other = Agent::new(&models[to], right).unwrap();
-        other.adopt_state(&state).unwrap();
-        let found = live(&mut agent, 5..EPISODE);
-        assert_eq!(found, live(&mut other, 5..EPISODE), "{from} to {to}");
-        // And not as before: the models are different.
-        let mut stayed = Agent::new(&models[from], right).unwrap();
-        stayed.adopt_state(&state).unwrap();
-        assert_eq!(found == live(&mut stayed, 5..EPISODE), from == to, "{from} to {to}");
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        let files = [
+            file_with(cell, Precision::F32, Acting::Mean),
+            file_with(cell, Precision::F16, Acting::Mean),
+            file_with(cell, Precision::Bf16, Acting::Sampled),
+            file_with(cell, Precision::I8, Acting::Mean),
+            synthetic::agent(&dims, 8), // another training
+        ];
+        let models = files.each_ref().map(|file| Model::load(file).unwrap());
+        for (from, to) in (0..5).flat_map(|from| (0..5).map(move |to| (from, to))) {
+            let mut memory = [vec![0.0; memory_len(&dims)], vec![0.0; memory_len(&dims)]];
+            let [left, right] = &mut memory;
+            let mut agent = Agent::new(&models[from], left).unwrap();
+            agent.set_seed(9);
+            live(&mut agent, 0..5);
+            let before = (bits(&agent), agent.tick(), agent.seed());
+            let mut state = vec![0; state_len(&dims)];
+            agent.save_state(&mut state).unwrap();
+            agent.swap(&models[to]).unwrap();
+            assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
+            assert!(std::ptr::eq(agent.model(), &models[to]));
+            // As an agent of the other model that adopts the state.
+            let mut other = Agent::new(&models[to], right).unwrap();
+            other.adopt_state(&state).unwrap();
+            let found = live(&mut agent, 5..EPISODE);
+            assert_eq!(found, live(&mut other, 5..EPISODE), "{from} to {to}");
+            // And not as before: the models are different.
+            let mut stayed = Agent::new(&models[from], right).unwrap();
+            stayed.adopt_state(&state).unwrap();
+            assert_eq!(found == live(&mut stayed, 5..EPISODE), from == to, "{from} to {to}");
+        }
     }
 }
 
 #[test]
 fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
-    let expected = undisturbed(0..EPISODE);
-    let [e1, e2] = DIMS.encoder;
-    let others = [
-        Dims { obs: 22, ..DIMS },
-        Dims { action: 4, ..DIMS },
-        Dims { latent: 6, ..DIMS },
-        Dims { hidden: 20, ..DIMS },
-        Dims { mixtures: 3, ..DIMS },
-        Dims { mixture: Mixture::PerDimension, ..DIMS },
-        Dims { encoder: [e1 + 1, e2], ..DIMS },
-        Dims { encoder: [e1, e2 + 1], ..DIMS },
-    ];
-    let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
-    let models = files.each_ref().map(|file| Model::load(file).unwrap());
-    let (file, second) = (file(0.0, 0.5), synthetic::agent(&DIMS, 8));
-    let (model, second) = (Model::load(&file).unwrap(), Model::load(&second).unwrap());
-    let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    let mut found = Vec::new();
-    for t in 0..EPISODE {
-        for (dims, other) in others.iter().zip(&models) {
+    for cell in Cell::ALL {
+        let own = dims(cell);
+        let expected = undisturbed(cell, 0..EPISODE);
+        let [e1, e2] = DIMS.encoder;
+        let others = [
+            Dims { cell: if cell == Cell::Lstm { Cell::Gru } else { Cell::Lstm }, ..own },
+            Dims { obs: 22, ..own },
+            Dims { action: 4, ..own },
+            Dims { latent: 6, ..own },
+            Dims { hidden: 20, ..own },
+            Dims { mixtures: 3, ..own },
+            Dims { mixture: Mixture::PerDimension, ..own },
+            Dims { encoder: [e1 + 1, e2], ..own },
+            Dims { encoder: [e1, e2 + 1], ..own },
+        ];
+        let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
+        let models = files.each_ref().map(|file| Model::load(file).unwrap());
+        let (file, second) = (file(cell, 0.0, 0.5), synthetic::agent(&own, 8));
+        let (model, second) = (Model::load(&file).unwrap(), Model::load(&second).unwrap());
+        let mut memory = vec![0.0; memory_len(&own)];
+        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut found = Vec::new();
+        for t in 0..EPISODE {
+            for (dims, other) in others.iter().zip(&models) {
+                let before = all(&mut agent);
+                let error = agent.swap(other).unwrap_err();
+                assert_eq!(error, SwapError::Dims { expected: own, found: *dims });
+                assert_eq!(error.to_string(), format!("swap: expected a model of {own:?}, found {dims:?}"));
+                assert_eq!(all(&mut agent), before);
+            }
+            let mut action = [0.0; 3];
+            agent.act(&observation(t), &mut action).unwrap();
             let before = all(&mut agent);
-            let error = agent.swap(other).unwrap_err();
-            assert_eq!(error, SwapError::Dims { expected: DIMS, found: *dims });
-            assert_eq!(error.to_string(), format!("swap: expected a model of {DIMS:?}, found {dims:?}"));
+            let message = "swap: expected to stand between two ticks, found an act without its advance";
+            for other in [&second, &models[0]] {
+                let error = agent.swap(other).unwrap_err();
+                assert_eq!((error, error.to_string().as_str()), (SwapError::MidTick, message));
+            }
             assert_eq!(all(&mut agent), before);
+            assert!(std::ptr::eq(agent.model(), &model));
+            agent.advance().unwrap();
+            found.push(shown(&action, &agent));
         }
-        let mut action = [0.0; 3];
-        agent.act(&observation(t), &mut action).unwrap();
-        let before = all(&mut agent);
-        let message = "swap: expected to stand between two ticks, found an act without its advance";
-        for other in [&second, &models[0]] {
-            let error = agent.swap(other).unwrap_err();
-            assert_eq!((error, error.to_string().as_str()), (SwapError::MidTick, message));
-        }
-        assert_eq!(all(&mut agent), before);
-        assert!(std::ptr::eq(agent.model(), &model));
-        agent.advance().unwrap();
-        found.push(shown(&action, &agent));
+        assert_eq!(found, expected);
     }
-    assert_eq!(found, expected);
 }
 
 #[test]
 fn a_sampled_latent_is_named_by_seed_and_tick() {
-    for precision in Precision::ALL {
-        let file = file_with(precision, Acting::Sampled);
-        let model = Model::load(&file).unwrap();
-        let mut memory = vec![f32::NAN; memory_len(&DIMS)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
-        assert_eq!((agent.seed(), agent.tick()), (0, 0), "until set");
-        let mut run = |seed: u64, first: u64| {
-            agent.reset();
-            agent.set_seed(seed);
-            assert_eq!(agent.seed(), seed);
-            let found = live(&mut agent, first..first + EPISODE);
-            assert_eq!(agent.tick(), EPISODE);
-            found
-        };
-        let expected = run(7, 0);
-        assert_eq!(run(7, 0), expected, "{precision:?}: the same names, the same latents");
-        for other in [0, 8, 7 | 1 << 32, u64::MAX] {
-            assert_ne!(run(other, 0)[0], expected[0], "{precision:?}: seed {other}");
-        }
-        assert_eq!(run(7, 0), expected, "{precision:?}: a reset keeps the seed and forgets the rest");
-        // One observation at every tick: another latent each time, the same one for an act that is repeated.
-        agent.reset();
-        let mut latents = std::collections::BTreeSet::new();
-        for tick in 0..EPISODE {
-            let mut actions = [[0.0; 3]; 2];
-            for action in &mut actions {
-                agent.act(&observation(0), action).unwrap();
-                latents.insert(agent.latent().iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+    for cell in Cell::ALL {
+        let dims = dims(cell);
+        for precision in Precision::ALL {
+            let file = file_with(cell, precision, Acting::Sampled);
+            let model = Model::load(&file).unwrap();
+            let mut memory = vec![f32::NAN; memory_len(&dims)];
+            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            assert_eq!((agent.seed(), agent.tick()), (0, 0), "until set");
+            let mut run = |seed: u64, first: u64| {
+                agent.reset();
+                agent.set_seed(seed);
+                assert_eq!(agent.seed(), seed);
+                let found = live(&mut agent, first..first + EPISODE);
+                assert_eq!(agent.tick(), EPISODE);
+                found
+            };
+            let expected = run(7, 0);
+            assert_eq!(run(7, 0), expected, "{precision:?}: the same names, the same latents");
+            for other in [0, 8, 7 | 1 << 32, u64::MAX] {
+                assert_ne!(run(other, 0)[0], expected[0], "{precision:?}: seed {other}");
             }
-            assert_eq!(actions[0], actions[1]);
-            assert_eq!((agent.tick(), latents.len() as u64), (tick, tick + 1));
-            agent.advance().unwrap();
+            assert_eq!(run(7, 0), expected, "{precision:?}: a reset keeps the seed and forgets the rest");
+            // One observation at every tick: another latent each time, the same one for an act that is repeated.
+            agent.reset();
+            let mut latents = std::collections::BTreeSet::new();
+            for tick in 0..EPISODE {
+                let mut actions = [[0.0; 3]; 2];
+                for action in &mut actions {
+                    agent.act(&observation(0), action).unwrap();
+                    latents.insert(agent.latent().iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+                }
+                assert_eq!(actions[0], actions[1]);
+                assert_eq!((agent.tick(), latents.len() as u64), (tick, tick + 1));
+                agent.advance().unwrap();
+            }
         }
     }
 }
 
 #[test]
 fn a_seed_is_nothing_to_an_agent_that_acts_on_the_mean() {
-    let expected = undisturbed(0..EPISODE);
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, cell| {
+        let expected = undisturbed(cell, 0..EPISODE);
         agent.set_seed(0xdead_beef);
         assert_eq!(live(agent, 0..EPISODE), expected);
     });
@@ -642,7 +688,7 @@ fn a_seed_is_nothing_to_an_agent_that_acts_on_the_mean() {
 
 #[test]
 fn a_refused_advance_is_no_tick() {
-    on_every_back_end(|agent| {
+    on_every_back_end(|agent, _| {
         live(agent, 0..3);
         agent.advance().unwrap_err();
         agent.act(&[f32::NAN; 21], &mut [0.0; 3]).unwrap_err();

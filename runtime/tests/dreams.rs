@@ -9,13 +9,21 @@ use dreamstep_core::rng::{Philox, dream_step};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Precision, Start, dreams_memory_len, memory_len,
-    state_len,
+    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Precision, Start, dreams_memory_len,
+    memory_len, state_len,
 };
 
 /// Panels of every width, and rows that end in the middle of everything.
-const DIMS: Dims =
-    Dims { obs: 21, action: 3, latent: 19, hidden: 21, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 17] };
+const DIMS: Dims = Dims {
+    obs: 21,
+    action: 3,
+    latent: 19,
+    hidden: 21,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 17],
+    cell: Cell::Lstm,
+};
 
 /// Ticks that a dream is followed for.
 const TICKS: u32 = 6;
@@ -59,6 +67,8 @@ fn settings() -> impl Iterator<Item = Settings> {
         (DIMS, Mixture::PerDimension, Target::Delta, Squash::Clamp),
         (SMALL, Mixture::Joint, Target::Delta, Squash::Clamp),
         (SMALL, Mixture::PerDimension, Target::Next, Squash::Tanh),
+        (Dims { cell: Cell::Gru, ..DIMS }, Mixture::PerDimension, Target::Next, Squash::Tanh),
+        (Dims { cell: Cell::Gru, ..SMALL }, Mixture::Joint, Target::Delta, Squash::Clamp),
     ];
     modes.into_iter().flat_map(|(dims, mixture, target, squash)| {
         let dims = Dims { mixture, ..dims };
@@ -133,28 +143,31 @@ fn a_name_is_seed_and_number() {
 
 #[test]
 fn a_dream_may_begin_anew_while_others_go_on() {
-    let file = synthetic::agent_with(&Settings { precision: Precision::I8, ..synthetic::settings(&DIMS) }, 1);
-    let model = Model::load(&file).unwrap();
-    let expected: Vec<_> = (0..20).map(|number| alone_by_steps(&model, number)).collect();
-    let mut memory = vec![f32::NAN; dreams_memory_len(&DIMS, 9)];
-    let mut dreams = Dreams::new(&model, &mut memory, 9, options(Ending::Never)).unwrap();
-    // At each tick another index begins another dream, in the middle of the batch.
-    let mut running: Vec<Option<(u32, usize)>> = vec![None; 9];
-    for tick in 0..20_u32 {
-        let index = (tick * 4 % 9) as usize;
-        start(&mut dreams, &DIMS, index, tick);
-        running[index] = Some((tick, 0));
-        assert_eq!(dreams.going_on(), running.iter().flatten().count());
-        assert_eq!(dreams.step(), dreams.going_on());
-        for (index, run) in running.iter_mut().enumerate() {
-            let Some((number, age)) = run else {
-                assert!(dreams.is_over(index) && dreams.tick(index) == 0, "not begun");
-                continue;
-            };
-            *age += 1;
-            assert_eq!(dreams.tick(index) as usize, *age);
-            let expected = expected[*number as usize].get(*age - 1);
-            assert!(expected.is_none_or(|&digest| digest == dreams.digest(index)), "dream {number}, tick {age}");
+    for cell in Cell::ALL {
+        let dims = Dims { cell, ..DIMS };
+        let file = synthetic::agent_with(&Settings { precision: Precision::I8, ..synthetic::settings(&dims) }, 1);
+        let model = Model::load(&file).unwrap();
+        let expected: Vec<_> = (0..20).map(|number| alone_by_steps(&model, number)).collect();
+        let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 9)];
+        let mut dreams = Dreams::new(&model, &mut memory, 9, options(Ending::Never)).unwrap();
+        // At each tick another index begins another dream, in the middle of the batch.
+        let mut running: Vec<Option<(u32, usize)>> = vec![None; 9];
+        for tick in 0..20_u32 {
+            let index = (tick * 4 % 9) as usize;
+            start(&mut dreams, &dims, index, tick);
+            running[index] = Some((tick, 0));
+            assert_eq!(dreams.going_on(), running.iter().flatten().count());
+            assert_eq!(dreams.step(), dreams.going_on());
+            for (index, run) in running.iter_mut().enumerate() {
+                let Some((number, age)) = run else {
+                    assert!(dreams.is_over(index) && dreams.tick(index) == 0, "not begun");
+                    continue;
+                };
+                *age += 1;
+                assert_eq!(dreams.tick(index) as usize, *age);
+                let expected = expected[*number as usize].get(*age - 1);
+                assert!(expected.is_none_or(|&digest| digest == dreams.digest(index)), "dream {number}, tick {age}");
+            }
         }
     }
 }

@@ -9,26 +9,27 @@ mod damage;
 mod pieces;
 
 use common::{STEPS, agent_with_selftest};
-use damage::{DIMS, agent_in, refused_in};
+use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
 use dreamstep_core::pack::{AlignedBytes, Entry, controller_panels, safetensors_bytes};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, DreamOptions, Dreams, LoadError, Model, Precision, SelfTestError, Start, dreams_memory_len, memory_len,
+    Agent, Cell, Dims, DreamOptions, Dreams, LoadError, Model, Precision, SelfTestError, Start, dreams_memory_len,
+    memory_len,
 };
 use pieces::Pieces;
 use std::collections::BTreeMap;
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
-    agent_in(Precision::F32)
+    agent_of(Cell::Lstm, Precision::F32)
 }
 
 /// Each message must be one line; the file must be refused with this one.
 #[track_caller]
 fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
-    refused_in(Precision::F32, what, message, damage);
+    refused_of(Cell::Lstm, Precision::F32, what, message, damage);
 }
 
 const KEYS: [&str; 20] = [
@@ -224,6 +225,78 @@ fn tensors() {
     });
 }
 
+/// A GRU's tensors in place of an LSTM's, with [`DIMS`]: inputs `[a, z]`, and h.
+const GRU: [(&str, &[usize]); 4] =
+    [("rnn.ih.panels", &[1, 5, 64]), ("rnn.ih.bias", &[64]), ("rnn.hh.panels", &[1, 7, 64]), ("rnn.hh.bias", &[64])];
+
+#[test]
+fn a_grus_tensors() {
+    let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| {
+        refused_of(Cell::Gru, Precision::F32, what, message, damage);
+    };
+    let pieces = Pieces::of(&agent_of(Cell::Gru, Precision::F32));
+    assert_eq!(pieces.metadata["rnn.cell"], "gru");
+    let found: BTreeMap<_, _> = pieces.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
+    let shared = TENSORS.into_iter().filter(|(name, _)| !name.starts_with("rnn."));
+    assert_eq!(found, shared.chain(GRU).collect());
+    pieces.load(|model| {
+        let model = model.unwrap();
+        assert!(*model.dims() == Dims { cell: Cell::Gru, ..DIMS } && model.has_mdn());
+        assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
+    });
+    for (name, shape) in GRU {
+        refused("missing", &format!("tensor `{name}`: expected, not found"), &|file| file.remove(name));
+        refused("dtype", &format!("tensor `{name}`: expected dtype F32, found I32"), &|file| {
+            file.tensor(name).dtype = "I32".to_string();
+        });
+        for (axis, size) in (0..shape.len()).flat_map(|axis| [0, shape[axis] - 1, shape[axis] + 1].map(|size| (axis, size)))
+        {
+            let mut other = shape.to_vec();
+            other[axis] = size;
+            let message = format!("tensor `{name}`: expected shape {shape:?}, found {other:?}");
+            refused("an axis of another size", &message, &|file| file.tensor(name).reshape(&other));
+        }
+        let last = shape.iter().product::<usize>() - 1;
+        for (value, index) in [(f32::NAN, 0), (f32::INFINITY, last)] {
+            let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
+            refused("not finite", &message, &|file| file.tensor(name).put(index, value));
+        }
+        // Every tensor has a say in what the self-test proves. (Sixteen bits up: no sum rounds it away.)
+        let mut pieces = pieces.clone();
+        pieces.tensor(name).data[2] ^= 1;
+        let found =
+            pieces.load(|model| model.map(|model| model.self_test(&mut vec![0.0; memory_len(model.dims())])).unwrap());
+        assert!(matches!(found, Err(SelfTestError::Action { .. } | SelfTestError::Digest { .. })), "{name}: {found:?}");
+    }
+    refused("other sizes", "tensor `rnn.ih.panels`: expected shape [1, 6, 64], found [1, 5, 64]", &|file| {
+        file.set(key::DIM_ACTION, "3");
+        file.tensor("fc.panels").reshape(&[1, 10, 16]);
+    });
+}
+
+#[test]
+fn memories_are_not_mixed() {
+    let key = key::RNN_CELL;
+    for other in ["LSTM", "rnn", "", "lstm,gru"] {
+        let message = format!("metadata `{key}`: expected lstm or gru, found `{other}`");
+        refused_of(Cell::Gru, Precision::F32, "bad value", &message, |file| file.set(key, other));
+    }
+    for precision in Precision::ALL {
+        // A GRU that says it is an LSTM, or nothing; an LSTM that says it is a GRU.
+        let message = "tensor `rnn.ih.panels`: not part of a packed agent";
+        refused_of(Cell::Gru, precision, "says it is an LSTM", message, |file| file.set(key, "lstm"));
+        refused_of(Cell::Gru, precision, "says nothing", message, |file| drop(file.metadata.remove(key)));
+        let message = "tensor `rnn.panels`: not part of a packed agent";
+        refused_of(Cell::Lstm, precision, "says it is a GRU", message, |file| {
+            file.metadata.insert(key.to_string(), "gru".to_string());
+        });
+        // An LSTM that says so is the LSTM that it was.
+        let mut pieces = Pieces::of(&agent_of(Cell::Lstm, precision));
+        pieces.metadata.insert(key.to_string(), "lstm".to_string());
+        assert_eq!(pieces.load(|model| model.unwrap().self_test(&mut vec![0.0; memory_len(&DIMS)])), Ok(()));
+    }
+}
+
 #[test]
 fn an_agent_can_do_without_the_head_and_the_log_variance() {
     let mut tensors = synthetic::tensors(&DIMS, 1);
@@ -255,7 +328,7 @@ fn bytes_off_the_boundary() {
 }
 
 fn off_the_boundary(precision: Precision) {
-    let pieces = Pieces::of(&agent_in(precision));
+    let pieces = Pieces::of(&agent_of(Cell::Lstm, precision));
     let message =
         "tensor `observation.mean`: expected its data on a 4-byte boundary in memory (align the file's bytes to 64)";
     for shift in 1..8 {
@@ -414,7 +487,7 @@ fn another_controller() {
     assert_ne!(act(&model), [0.0; 2]);
     // In whatever precision the rest is.
     for precision in Precision::ALL {
-        let file = AlignedBytes::new(&agent_in(precision));
+        let file = AlignedBytes::new(&agent_of(Cell::Lstm, precision));
         let model = Model::load(&file).unwrap();
         let tried = model.with_controller(&no_panels, &some_bias).unwrap();
         assert_eq!(act(&tried), [0.5 * 0.4, -0.4], "{precision:?}");
@@ -443,7 +516,7 @@ fn a_fingerprint_tells_models_apart() {
     let mut all = vec![own];
     all.extend(different.map(fingerprint));
     for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
-        let file = AlignedBytes::new(&agent_in(precision));
+        let file = AlignedBytes::new(&agent_of(Cell::Lstm, precision));
         all.push(Model::load(&file).unwrap().fingerprint());
     }
     let file = AlignedBytes::new(&agent());
@@ -540,10 +613,11 @@ fn live(bytes: &[u8]) -> Result<(), String> {
 fn what_loads_in_spite_of_a_mutation_runs() {
     const SEED: u64 = 14;
     const MUTATIONS: u64 = 20_000;
-    let bases = Precision::ALL.map(agent_in);
+    let bases: Vec<_> =
+        Cell::ALL.into_iter().flat_map(|cell| Precision::ALL.map(|precision| agent_of(cell, precision))).collect();
     let (mut ran, mut errors) = (0_u64, BTreeMap::<String, u64>::new());
     for step in 0..MUTATIONS {
-        let bytes = mutate(&bases[step as usize % 4], Philox::new(SEED), step);
+        let bytes = mutate(&bases[step as usize % bases.len()], Philox::new(SEED), step);
         match std::panic::catch_unwind(|| live(&bytes)) {
             Ok(Ok(())) => ran += 1,
             Ok(Err(error)) => {

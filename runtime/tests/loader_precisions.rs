@@ -8,23 +8,30 @@ mod damage;
 mod pieces;
 
 use common::agent_with_selftest;
-use damage::{DIMS, agent_in, refused_in};
+use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::metadata as key;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{LoadError, Model, Precision, memory_len};
+use dreamstep_runtime::{Cell, LoadError, Model, Precision, memory_len};
 use pieces::Pieces;
 
 /// Layers, whether an agent can do without them, and how many groups of four inputs they have.
-const LAYERS: [(&str, bool, usize); 7] = [
+const LAYERS: [(&str, bool, usize); 9] = [
     ("encoder.0", false, 2),
     ("encoder.2", false, 3),
     ("encoder.mean", false, 1),
     ("encoder.log_var", true, 1),
     ("fc", false, 3),
     ("rnn", false, 3),
+    ("rnn.ih", false, 2),
+    ("rnn.hh", false, 2),
     ("gmm_linear", true, 2),
 ];
+
+/// Whose layer it is, where not both memories have it.
+fn cell(layer: &str) -> Cell {
+    if layer.starts_with("rnn.") { Cell::Gru } else { Cell::Lstm }
+}
 
 /// What an agent's layers are stored in: an i8 file's last layer of the encoder and its controller are f16.
 fn stored_in(layer: &str, precision: Precision) -> (&'static str, usize) {
@@ -40,43 +47,55 @@ fn stored_in(layer: &str, precision: Precision) -> (&'static str, usize) {
 #[test]
 fn precisions() {
     for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
-        let whole = Pieces::of(&agent_in(precision));
-        whole.load(|model| {
-            let model = model.unwrap();
-            assert_eq!(model.settings().precision, precision);
-            assert_eq!(model.self_test(&mut vec![0.0; memory_len(&DIMS)]), Ok(()));
-        });
+        for cell in Cell::ALL {
+            Pieces::of(&agent_of(cell, precision)).load(|model| {
+                let model = model.unwrap();
+                assert_eq!((model.settings().precision, model.dims().cell), (precision, cell));
+                assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
+            });
+        }
         for (layer, _, _) in LAYERS {
+            let cell = cell(layer);
+            let whole = Pieces::of(&agent_of(cell, precision));
             let name = &format!("{layer}.panels");
             let stored = whole.tensors.iter().find(|tensor| tensor.name == *name).unwrap();
             let (dtype, group) = stored_in(layer, precision);
             let shape = stored.shape.clone();
             assert_eq!((stored.dtype.as_str(), shape.len()), (dtype, if group == 1 { 3 } else { 4 }), "{name}");
             assert_eq!(shape.get(3).copied().unwrap_or(1), group, "{name}");
-            refused_in(precision, "missing", &format!("tensor `{name}`: expected, not found"), |file| file.remove(name));
+            refused_of(cell, precision, "missing", &format!("tensor `{name}`: expected, not found"), |file| {
+                file.remove(name)
+            });
             // A dtype of the same size, then one of another.
             let same = if dtype == "I8" { "U8" } else { "I16" };
-            refused_in(precision, "dtype", &format!("tensor `{name}`: expected dtype {dtype}, found {same}"), |file| {
-                file.tensor(name).dtype = same.to_string();
-            });
-            refused_in(precision, "wider", &format!("tensor `{name}`: expected dtype {dtype}, found F32"), |file| {
+            refused_of(
+                cell,
+                precision,
+                "dtype",
+                &format!("tensor `{name}`: expected dtype {dtype}, found {same}"),
+                |file| {
+                    file.tensor(name).dtype = same.to_string();
+                },
+            );
+            refused_of(cell, precision, "wider", &format!("tensor `{name}`: expected dtype {dtype}, found F32"), |file| {
                 let tensor = file.tensor(name);
                 tensor.dtype = "F32".to_string();
                 tensor.data.resize(4 * shape.iter().product::<usize>(), 0);
             });
             let flat = vec![shape.iter().product::<usize>()];
             let message = format!("tensor `{name}`: expected {} axes, found 1", shape.len());
-            refused_in(precision, "flat", &message, |file| file.tensor(name).shape = flat);
+            refused_of(cell, precision, "flat", &message, |file| file.tensor(name).shape = flat);
             if group > 1 {
                 // The same bytes, cut another way.
                 let other = [shape[0], shape[1] * group, shape[2], 1];
                 let message = format!("tensor `{name}`: expected shape {shape:?}, found {other:?}");
-                refused_in(precision, "another group", &message, |file| file.tensor(name).shape = other.to_vec());
+                refused_of(cell, precision, "another group", &message, |file| file.tensor(name).shape = other.to_vec());
             }
         }
         // Each file's weights are for its own precision's loader.
-        for other in Precision::ALL.into_iter().filter(|&other| other != precision) {
-            let mut pieces = Pieces::of(&agent_in(precision));
+        let others = Precision::ALL.into_iter().filter(|&other| other != precision);
+        for (other, cell) in others.flat_map(|other| Cell::ALL.map(|cell| (other, cell))) {
+            let mut pieces = Pieces::of(&agent_of(cell, precision));
             pieces.set(key::PRECISION, other.name());
             pieces.load(|model| assert!(model.is_err(), "{precision:?} as {other:?}"));
         }
@@ -90,15 +109,16 @@ fn patterns_that_are_no_number() {
     let (f16_largest, bf16_largest) = ([0x7bff_u16, 0xfbff, 0x03ff, 0x8000], [0x7f7f_u16, 0xff7f, 0x007f, 0x8000]);
     for (precision, bad, good) in [(Precision::F16, f16, f16_largest), (Precision::Bf16, bf16, bf16_largest)] {
         for (layer, _, _) in LAYERS {
+            let cell = cell(layer);
             let name = &format!("{layer}.panels");
             let put = |file: &mut Pieces, index: usize, bits: u16| {
                 file.tensor(name).data[2 * index..][..2].copy_from_slice(&bits.to_le_bytes());
             };
-            let mut whole = Pieces::of(&agent_in(precision));
+            let mut whole = Pieces::of(&agent_of(cell, precision));
             let count = whole.tensor(name).data.len() / 2;
             for (index, bits) in [0, 1, count / 2, count - 1].into_iter().flat_map(|index| bad.map(|bits| (index, bits))) {
                 let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
-                refused_in(precision, &format!("{bits:04x}"), &message, |file| put(file, index, bits));
+                refused_of(cell, precision, &format!("{bits:04x}"), &message, |file| put(file, index, bits));
             }
             for (index, bits) in good.into_iter().enumerate() {
                 put(&mut whole, index, bits);
@@ -110,14 +130,17 @@ fn patterns_that_are_no_number() {
 
 #[test]
 fn integers_with_their_scales_factors_and_sums() {
-    let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| refused_in(Precision::I8, what, message, damage);
     for (layer, _, groups) in LAYERS {
+        let cell = cell(layer);
+        let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| {
+            refused_of(cell, Precision::I8, what, message, damage);
+        };
         let [panels, scale, input, sum] = ["panels", "scale", "input", "sum"].map(|part| format!("{layer}.{part}"));
         let others = if stored_in(layer, Precision::I8).0 == "I8" { &Precision::ALL[..3] } else { &Precision::ALL };
         // In the other precisions they have no place.
         for (&precision, name) in others.iter().flat_map(|precision| [&scale, &input, &sum].map(|name| (precision, name))) {
             let message = format!("tensor `{name}`: not part of a packed agent");
-            refused_in(precision, "integers' tensors", &message, |file| {
+            refused_of(cell, precision, "integers' tensors", &message, |file| {
                 let mut tensor = file.tensor(&format!("{layer}.bias")).clone();
                 tensor.name = name.clone();
                 file.tensors.push(tensor);
@@ -126,7 +149,7 @@ fn integers_with_their_scales_factors_and_sums() {
         if others.len() == 4 {
             continue;
         }
-        let width = if layer == "rnn" { 64 } else { 16 };
+        let width = if layer.starts_with("rnn") { 64 } else { 16 };
         // No layer of these sizes has more than sixteen inputs.
         for (name, dtype, width) in [(&scale, "F32", width), (&input, "F32", 16), (&sum, "I32", width)] {
             refused("missing", &format!("tensor `{name}`: expected, not found"), &|file| file.remove(name));
@@ -151,7 +174,7 @@ fn integers_with_their_scales_factors_and_sums() {
         let stored = |file: &mut Pieces, output: usize| {
             i32::from_le_bytes(file.tensor(&sum).data[4 * output..][..4].try_into().unwrap())
         };
-        let mut whole = Pieces::of(&agent_in(Precision::I8));
+        let mut whole = Pieces::of(&agent_of(cell, Precision::I8));
         for output in [0, 1, 7, width - 1] {
             let own = stored(&mut whole, output);
             // A sum that is wrong in one bit, the highest too.
@@ -180,7 +203,9 @@ fn integers_with_their_scales_factors_and_sums() {
 fn a_layer_is_there_whole_or_not_at_all() {
     for precision in Precision::ALL {
         for (layer, optional, _) in LAYERS {
-            let parts: Vec<_> = Pieces::of(&agent_in(precision)).tensors.into_iter().map(|tensor| tensor.name).collect();
+            let cell = cell(layer);
+            let parts: Vec<_> =
+                Pieces::of(&agent_of(cell, precision)).tensors.into_iter().map(|tensor| tensor.name).collect();
             let parts: Vec<_> = parts.iter().filter(|name| name.rsplit_once('.').unwrap().0 == layer).collect();
             // Every part of it that is not all: the first that is missing is named.
             for mask in 1..1_usize << parts.len() {
@@ -189,7 +214,7 @@ fn a_layer_is_there_whole_or_not_at_all() {
                     continue;
                 }
                 let message = format!("tensor `{}`: expected, not found", gone[0]);
-                refused_in(precision, "in part", &message, |file| gone.iter().for_each(|name| file.remove(name)));
+                refused_of(cell, precision, "in part", &message, |file| gone.iter().for_each(|name| file.remove(name)));
             }
         }
     }

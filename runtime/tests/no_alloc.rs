@@ -13,16 +13,15 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Dims, DreamError, DreamOptions, Dreams, Ending, Fit, LoadError, Mixture, Model, Precision,
+    Agent, Backend, Cell, Dims, DreamError, DreamOptions, Dreams, Ending, Fit, LoadError, Mixture, Model, Precision,
     SelfTestError, Start, StateError, StepError, SwapError, dreams_memory_len, memory_len, state_len,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
 thread_local! {
     // Constant and without a destructor: reading it never allocates.
-    static CALLS: Cell<u64> = const { Cell::new(0) };
+    static CALLS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 struct Counting;
@@ -80,12 +79,21 @@ fn free<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Small and large sizes, every precision, both ways of mixing and of acting.
+/// Small and large sizes, every precision, both memories, both ways of mixing and of acting.
 fn files() -> Vec<(Settings, AlignedBytes)> {
-    let odd = Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+    let odd = Dims {
+        obs: 5,
+        action: 1,
+        latent: 3,
+        hidden: 7,
+        mixtures: 2,
+        mixture: Mixture::Joint,
+        encoder: [9, 4],
+        cell: Cell::Lstm,
+    };
     let per_dimension = Dims { mixture: Mixture::PerDimension, ..odd };
-    let humanoid = Dims::HUMANOID;
-    let cases = [(odd, Acting::Mean), (per_dimension, Acting::Sampled), (humanoid, Acting::Mean)];
+    let [gru, humanoid] = [Dims { cell: Cell::Gru, ..odd }, Dims::HUMANOID];
+    let cases = [(odd, Acting::Mean), (per_dimension, Acting::Sampled), (gru, Acting::Sampled), (humanoid, Acting::Mean)];
     let file = |(dims, acting): (Dims, Acting), precision| {
         let settings = Settings { precision, acting, ..synthetic::settings(&dims) };
         (settings, AlignedBytes::new(&agent_with_selftest(&settings, &synthetic::tensors(&dims, 1))))
@@ -187,6 +195,7 @@ fn nor_does_dreaming() {
     for (settings, file) in files() {
         let dims = settings.dims;
         let (latent, zeros, action) = (vec![0.5; dims.latent], vec![0.0; dims.hidden], vec![0.1; dims.action]);
+        let state = (zeros.as_slice(), &zeros[..dims.cell_state()]);
         let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
@@ -195,7 +204,7 @@ fn nor_does_dreaming() {
                 let options = DreamOptions { seed: 1, temperature: 1.2, ending };
                 let mut dreams = free(&what("new"), || Dreams::new(&model, &mut memory, DREAMS, options)).unwrap();
                 for index in 0..DREAMS {
-                    let state = Some((zeros.as_slice(), zeros.as_slice())).filter(|_| index % 2 == 0);
+                    let state = Some(state).filter(|_| index % 2 == 0);
                     let start = Start { latent: &latent, state };
                     assert_eq!(free(&what("start"), || dreams.start(index, index as u32, start)), Ok(()));
                 }

@@ -5,10 +5,21 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Dims, Fit, Mixture, Model, Precision, StateError, memory_len, state_len};
+use dreamstep_runtime::{Agent, Backend, Cell, Dims, Fit, Mixture, Model, Precision, StateError, memory_len, state_len};
 
-const DIMS: Dims =
-    Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 17] };
+const DIMS: Dims = Dims {
+    obs: 21,
+    action: 3,
+    latent: 5,
+    hidden: 19,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 17],
+    cell: Cell::Lstm,
+};
+
+/// The same with a GRU, which has no c.
+const GRU: Dims = Dims { cell: Cell::Gru, ..DIMS };
 
 /// Bytes of a state of [`DIMS`]: header, 19 + 19 + 5 + 3 values, digest.
 const LEN: usize = 56 + 4 * 46 + 8;
@@ -119,17 +130,18 @@ impl Moment {
 
 #[test]
 fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
-    for (precision, acting) in Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]) {
-        let settings = Settings { precision, acting, target: Target::Delta, ..synthetic::settings(&DIMS) };
+    let modes = Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]);
+    for (dims, (precision, acting)) in modes.flat_map(|mode| [DIMS, GRU].map(|dims| (dims, mode))) {
+        let settings = Settings { precision, acting, target: Target::Delta, ..synthetic::settings(&dims) };
         let file = file_with(settings, 1);
         let elsewhere = AlignedBytes::new(&[&[0; 4], &file[..]].concat());
         for (from, to, moment) in available()
             .flat_map(|from| available().map(move |to| (from, to)))
             .flat_map(|(from, to)| Moment::ALL.map(|moment| (from, to, moment)))
         {
-            let what = format!("{precision:?}, {acting:?}, {moment:?}, {} to {}", from.name(), to.name());
+            let what = format!("{:?}, {precision:?}, {acting:?}, {moment:?}, {} to {}", dims.cell, from.name(), to.name());
             let model = Model::load_with(&file, from).unwrap();
-            let mut memory = vec![f32::NAN; memory_len(&DIMS)];
+            let mut memory = vec![f32::NAN; memory_len(&dims)];
             let mut agent = Agent::new(&model, &mut memory).unwrap();
             moment.reach(&mut agent);
             let state = saved(&agent);
@@ -139,7 +151,7 @@ fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
             // In another process: the file lies elsewhere, the memory held something else, the agent lived another life.
             let model = Model::load_with(&elsewhere[4..], to).unwrap();
             assert_eq!(model.check_state(&state), Ok(Fit::SameModel), "{what}");
-            let mut memory = vec![f32::INFINITY; memory_len(&DIMS)];
+            let mut memory = vec![f32::INFINITY; memory_len(&dims)];
             let mut agent = Agent::new(&model, &mut memory).unwrap();
             agent.load_state(&state).unwrap();
             assert_eq!(saved(&agent), state, "{what}: what was loaded is what is saved");
@@ -188,6 +200,50 @@ fn every_field_stands_at_its_place() {
     }
 }
 
+#[test]
+fn a_grus_state_is_h_alone() {
+    let file = synthetic::agent(&GRU, 1);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![0.0; memory_len(&GRU)];
+    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    assert_eq!(state_len(&GRU), LEN - 4 * 19);
+    Moment::Acted.reach(&mut agent);
+    let state = saved(&agent);
+    let u32_at = |at: usize| u32::from_le_bytes(state[at..at + 4].try_into().unwrap());
+    assert_eq!([16, 20, 24, 28].map(u32_at), [21, 3, 5, 19], "O, A, Z, H");
+    assert_eq!([48, 52].map(u32_at), [1, 1], "acted; a GRU");
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let values = |at: usize, n: usize| -> Vec<u32> { (0..n).map(|i| u32_at(at + 4 * i)).collect() };
+    assert!(agent.cell().is_empty() && agent.hidden().iter().all(|&h| h != 0.0));
+    assert_eq!(values(56, 19), bits(agent.hidden()));
+    assert_eq!(values(56 + 76, 5), bits(agent.latent()));
+    assert_eq!(values(56 + 96, 3), bits(agent.unit_action()));
+    assert_eq!(state.len(), 56 + 108 + 8);
+    assert_eq!(agent.digest(), fnv(&state[56..56 + 76]), "the digest is h's");
+}
+
+#[test]
+fn a_state_of_the_other_memory_is_refused_by_name() {
+    for (own, other) in [(DIMS, GRU), (GRU, DIMS)] {
+        let files = [own, other].map(|dims| synthetic::agent(&dims, 1));
+        let [mine, theirs] = files.each_ref().map(|file| Model::load(file).unwrap());
+        let mut memory = [own, other].map(|dims| vec![0.0; memory_len(&dims)]);
+        let [left, right] = &mut memory;
+        let (mut agent, mut source) = (Agent::new(&mine, left).unwrap(), Agent::new(&theirs, right).unwrap());
+        Moment::Between.reach(&mut agent);
+        Moment::Acted.reach(&mut source);
+        let state = saved(&source);
+        let error = refused(&mut agent, &state, "of the other memory");
+        assert_eq!(error, StateError::Cell { expected: own.cell, found: other.cell });
+        let (expected, found) = (own.cell.name(), other.cell.name());
+        assert_eq!(error.to_string(), format!("state: expected one of a model with memory {expected}, found {found}"));
+        // Of the other memory's length, whatever it says it is.
+        let own_code = u32::from(own.cell == Cell::Gru);
+        let error = refused(&mut agent, &forged(&state, 52, &own_code.to_le_bytes()), "one that lies");
+        assert_eq!(error, StateError::Length { expected: state_len(&own), found: state_len(&other) });
+    }
+}
+
 /// Asserts that all three ways in refuse `state` with one error in one line, and that the agent is as it was.
 #[track_caller]
 fn refused(agent: &mut Agent<'_, '_>, state: &[u8], what: &str) -> StateError {
@@ -202,14 +258,14 @@ fn refused(agent: &mut Agent<'_, '_>, state: &[u8], what: &str) -> StateError {
 
 #[test]
 fn no_bit_may_flip() {
-    let file = plain();
-    let model = Model::load(&file).unwrap();
-    let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    for moment in [Moment::Between, Moment::Acted] {
+    for (dims, moment) in [DIMS, GRU].into_iter().flat_map(|dims| [(dims, Moment::Between), (dims, Moment::Acted)]) {
+        let file = synthetic::agent(&dims, 1);
+        let model = Model::load(&file).unwrap();
+        let mut memory = vec![0.0; memory_len(&dims)];
+        let mut agent = Agent::new(&model, &mut memory).unwrap();
         moment.reach(&mut agent);
         let state = saved(&agent);
-        for (at, bit) in (0..LEN).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        for (at, bit) in (0..state.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut other = state.clone();
             other[at] ^= 1 << bit;
             let error = refused(&mut agent, &other, &format!("byte {at}, bit {bit}"));
@@ -349,11 +405,17 @@ fn a_forged_state_is_no_more_than_an_agent_can_hold() {
     let mut agent = Agent::new(&model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
-    // Neither act nor none; something where nothing belongs.
-    for (at, value) in [(48, 2_u32), (48, u32::MAX), (48, 1 << 24), (52, 1), (52, 1 << 31)] {
+    // Neither act nor none; a memory that there is not, or the other one in a state of this one's length.
+    for (at, value, expected) in [
+        (48, 2_u32, "0 or 1"),
+        (48, u32::MAX, "0 or 1"),
+        (48, 1 << 24, "0 or 1"),
+        (52, 1, "0 (an LSTM) or 1 (a GRU), this model's"),
+        (52, 1 << 31, "0 (an LSTM) or 1 (a GRU), this model's"),
+    ] {
         let error = refused(&mut agent, &forged(&state, at, &value.to_le_bytes()), &format!("{value} at {at}"));
-        assert_eq!(error, StateError::Value { at: 48, expected: "0 or 1, then 0" });
-        assert_eq!(error.to_string(), "state: expected 0 or 1, then 0 at byte 48");
+        assert_eq!(error, StateError::Value { at, expected });
+        assert_eq!(error.to_string(), format!("state: expected {expected} at byte {at}"));
     }
     for (index, bits) in
         (0..46).flat_map(|index| [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7f80_0001_u32].map(|b| (index, b)))

@@ -27,7 +27,7 @@ pub mod meta {
     pub const LOG_VAR_MIN: &str = "log_var.min";
     /// The encoder's log-variance is clamped to at most this.
     pub const LOG_VAR_MAX: &str = "log_var.max";
-    /// Order of the LSTM's gates: `i,f,g,o`.
+    /// Order of the memory's gates, see [`gates`].
     pub const GATES: &str = "rnn.gates";
     /// `[A]`, comma-separated: M's action input is `(a − mid)/half`.
     pub const ACTION_MID: &str = "action.mid";
@@ -39,6 +39,15 @@ pub mod meta {
     pub const UPSTREAM: &str = "upstream.";
     /// Prefix of the figures on held-out episodes.
     pub const VALIDATION: &str = "validation.";
+
+    /// PyTorch's order of a memory's gates.
+    #[must_use]
+    pub const fn gates(cell: dreamstep_core::dims::Cell) -> &'static str {
+        match cell {
+            dreamstep_core::dims::Cell::Lstm => "i,f,g,o",
+            dreamstep_core::dims::Cell::Gru => "r,z,n",
+        }
+    }
     /// Which epoch's weights these are, where not the best's.
     pub const EPOCH: &str = "epoch";
 }

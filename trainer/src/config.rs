@@ -6,6 +6,8 @@
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::schema::Target;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -101,8 +103,18 @@ pub struct VaeConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MdnrnnConfig {
-    /// `H`: LSTM hidden units.
+    /// `H`: hidden units.
     pub hidden: usize,
+    /// What remembers: `lstm`, or `gru`, which has three quarters of its weights and h alone as state.
+    #[serde(with = "CellName")]
+    pub cell: Cell,
+    /// What one mixture of Gaussians spans: the whole latent vector (`joint`, as in TorchWM) or one dimension (`per-dimension`, as in Ha &
+    /// Schmidhuber's code).
+    #[serde(with = "MixtureName")]
+    pub mixture: Mixture,
+    /// What the mixture is of: the next latent (`z`) or its change (`delta`).
+    #[serde(with = "TargetName")]
+    pub target: Target,
     /// `K`: Gaussians of the mixture.
     pub mixtures: usize,
     /// Passes over the data.
@@ -117,10 +129,13 @@ pub struct MdnrnnConfig {
     pub learning_rate: f64,
     /// Gradients are clipped to this Euclidean norm.
     pub grad_clip: f64,
-    /// Weight of the reward's squared error, over its variance. The reward is predicted without its constant.
+    /// Weight of the reward's squared error, over its variance; 0 leaves the reward unlearned. It is predicted without its constant.
     pub reward_weight: f64,
     /// Weight of the terminal head's cross entropy.
     pub terminal_weight: f64,
+    /// Weight, in that cross entropy, of a step that ends the episode against one that does not. What training makes of a weight other
+    /// than 1 is taken back from the trained logit, so that it says probabilities in any case.
+    pub terminal_positive_weight: f64,
     /// Floor of log σ: an unbounded likelihood diverges.
     pub log_sigma_min: f64,
     /// Train on latents sampled from V's posterior, anew each epoch, as Ha & Schmidhuber did (`true`), or on its mean.
@@ -185,6 +200,32 @@ pub enum Squash {
     Tanh,
 }
 
+/// How TOML spells a [`Mixture`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Mixture", rename_all = "kebab-case")]
+enum MixtureName {
+    Joint,
+    PerDimension,
+}
+
+/// How TOML spells a [`Target`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Target")]
+enum TargetName {
+    #[serde(rename = "z")]
+    Next,
+    #[serde(rename = "delta")]
+    Delta,
+}
+
+/// How TOML spells a [`Cell`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Cell", rename_all = "lowercase")]
+enum CellName {
+    Lstm,
+    Gru,
+}
+
 /// A named starting point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
@@ -241,6 +282,9 @@ impl Default for MdnrnnConfig {
     fn default() -> Self {
         Self {
             hidden: 256,
+            cell: Cell::Lstm,
+            mixture: Mixture::Joint,
+            target: Target::Next,
             mixtures: 5,
             epochs: 15,
             batch_size: 16,
@@ -250,6 +294,7 @@ impl Default for MdnrnnConfig {
             grad_clip: 1.0,
             reward_weight: 0.1,
             terminal_weight: 0.3,
+            terminal_positive_weight: 1.0,
             log_sigma_min: -5.0,
             sample_latents: true,
             latents: LatentSource::Precomputed,
@@ -394,6 +439,7 @@ impl Config {
             ("vae.pool", self.vae.pool as f64),
             ("vae.schedule.factor", self.vae.schedule.factor),
             ("mdnrnn.pool", self.mdnrnn.pool as f64),
+            ("mdnrnn.terminal_positive_weight", self.mdnrnn.terminal_positive_weight),
             ("mdnrnn.schedule.factor", self.mdnrnn.schedule.factor),
             ("mdnrnn.hidden", self.mdnrnn.hidden as f64),
             ("mdnrnn.mixtures", self.mdnrnn.mixtures as f64),
@@ -504,11 +550,13 @@ mod tests {
     #[test]
     fn overrides_win_and_leave_the_rest() {
         let set =
-            ["vae.epochs=3", "controller.squash=tanh", "vae.learning_rate=1", "mdnrnn.optimizer=rmsprop"].map(String::from);
+            ["vae.epochs=3", "controller.squash=tanh", "vae.learning_rate=1", "mdnrnn.optimizer=rmsprop", "mdnrnn.cell=gru"]
+                .map(String::from);
         let config = Config::default().overlay("x", "[vae]\nlatent = 64\n", &set).unwrap();
         assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
         assert_eq!(config.controller.squash, Squash::Tanh);
-        assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, ..MdnrnnConfig::default() });
+        assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, cell: Cell::Gru, ..MdnrnnConfig::default() });
+        assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
     }
 
     /// CartPole pays 1 a step: with Humanoid's 4 taken off, evolution would learn to drop the pole.
@@ -551,6 +599,7 @@ mod tests {
             ("", vec!["mdnrnn.hidden"], "key=value"),
             ("", vec!["controller.squash=relu"], "relu"),
             ("", vec!["vae.optimizer=sgd"], "sgd"),
+            ("", vec!["mdnrnn.cell=rnn"], "rnn"),
             ("[vae", vec![], "test.toml"),
         ] {
             let error = error(text, &set);

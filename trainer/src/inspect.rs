@@ -2,7 +2,8 @@
 //! computes what the packer's did.
 
 use anyhow::{Context, Result, anyhow};
-use dreamstep_core::names::metadata;
+use dreamstep_core::dims::Cell;
+use dreamstep_core::names::{checkpoint, metadata};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
 use dreamstep_runtime::{Backend, LoadError, Model, SelfTestError, memory_len};
@@ -32,6 +33,8 @@ pub struct Report {
     pub bytes: usize,
     /// `packed agent` or `checkpoint`.
     pub kind: &'static str,
+    /// What M remembers with, `lstm` or `gru`; none where there is no M in the file.
+    pub cell: Option<String>,
     /// Packed agents: bytes of memory that one agent works in.
     pub memory_bytes: Option<usize>,
     /// Packed agents: the self-test's answer by back end.
@@ -60,6 +63,7 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         file: path.display().to_string(),
         bytes: bytes.len(),
         kind: "checkpoint",
+        cell: file.tensor(checkpoint::RNN_WEIGHT_HH).map(|_| said(&file)),
         memory_bytes: None,
         self_test: BTreeMap::new(),
         self_test_passed: None,
@@ -70,6 +74,7 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         return Ok(report);
     }
     report.kind = "packed agent";
+    report.cell = Some(said(&file));
     for backend in Backend::ALL {
         let verdict = match Model::load_with(bytes, backend) {
             Ok(model) => {
@@ -89,6 +94,11 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
     Ok(report)
 }
 
+/// What a file with M says that it remembers with; one that says nothing has an LSTM.
+fn said(file: &File<'_>) -> String {
+    unescape(file.metadata(metadata::RNN_CELL).unwrap_or(Cell::Lstm.name()))
+}
+
 /// Resolves JSON's escapes, which the reader leaves as they stand.
 fn unescape(value: &str) -> String {
     serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_string())
@@ -97,6 +107,9 @@ fn unescape(value: &str) -> String {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}: {}, {} bytes", self.file, self.kind, self.bytes)?;
+        if let Some(cell) = &self.cell {
+            writeln!(f, "M's memory: {cell}")?;
+        }
         if let Some(memory) = self.memory_bytes {
             writeln!(f, "working memory of one agent: {memory} bytes")?;
         }

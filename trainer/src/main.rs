@@ -19,7 +19,7 @@ use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{EpochRecord, Split, StageInput};
-use dreamstep::{collect, compare, inspect, pack, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{collect, compare, inspect, pack, report, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
 use dreamstep_core::reader::File;
@@ -190,6 +190,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure V and M on held-out episodes against simple baselines, and C against policies that know nothing; write RUN/report.md
+    Report {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Episodes of each policy; 0 for none
+        #[arg(long, default_value_t = 100)]
+        episodes: u32,
+        /// Episode i is reset(seed + i)
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Worker threads; 0 takes every core. The result does not depend on it
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+        /// Fail where a gate is missed, or could not be measured
+        #[arg(long)]
+        check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what is in a packed agent or a checkpoint, and replay its self-test on every back end
     Inspect {
         /// The file
@@ -273,6 +293,9 @@ fn main() -> ExitCode {
             evaluate_agent(&agent, episodes as usize, seed, baselines, threads, json)
         }
         Command::Run { agent, episodes, seed, realtime, json } => run_agent(&agent, episodes, seed, realtime, json),
+        Command::Report { run, episodes, seed, threads, check, json } => {
+            report_run(&run, episodes as usize, seed, threads, check, json)
+        }
         Command::Inspect { file, json } => inspect_file(&file, json),
     };
     match result {
@@ -571,6 +594,26 @@ fn pack_stage(
         drop(progress);
         print(&change, json)?;
     }
+    Ok(())
+}
+
+fn report_run(args: &RunArgs, episodes: usize, seed: u64, threads: usize, check: bool, json: bool) -> Result<()> {
+    check_seeds(seed, episodes as u64)?;
+    ensure!(args.run.is_dir(), "{}: expected a run's folder, found none", args.run.display());
+    let (config, run) = args.open()?;
+    let threads = Config { threads, ..Config::default() }.worker_threads();
+    let report = report::report(&config, &run, &report::Options { episodes, seed, threads })?;
+    report.write(&run)?;
+    print(&report, json)?;
+    let failed = report.failed();
+    let names: Vec<_> = failed.iter().map(|gate| gate.name.as_str()).collect();
+    ensure!(
+        !check || failed.is_empty(),
+        "{} of {} gates not reached: {}",
+        failed.len(),
+        report.gates.len(),
+        names.join("; ")
+    );
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::rollouts::{Episode, list};
 use crate::run_dir::{RunDir, digest};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::{Dims, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, unpack};
 use dreamstep_core::precision::Precision;
@@ -86,19 +86,11 @@ impl Ingredients {
             self.vae.origin
         );
         let mixtures = self.mdnrnn.meta(key::DIM_MIXTURES)?;
-        let mixture = Mixture::Joint; // the only one that `settings` lets through
-        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?] })
+        let (mixture, cell) = (mixture(&self.mdnrnn)?, cell(&self.mdnrnn)?);
+        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?], cell })
     }
 
     fn settings(&self, config: &Config) -> Result<Settings> {
-        let mixture: String = self.mdnrnn.meta(key::GMM_MIXTURE)?;
-        ensure!(mixture == "joint", "{}: {}: expected joint, found {mixture}", self.mdnrnn.origin, key::GMM_MIXTURE);
-        let predicts: String = self.mdnrnn.meta(key::GMM_TARGET)?;
-        let target = match predicts.as_str() {
-            "z" => Target::Next,
-            "delta" => Target::Delta,
-            other => anyhow::bail!("{}: {}: expected z or delta, found {other}", self.mdnrnn.origin, key::GMM_TARGET),
-        };
         Ok(Settings {
             dims: self.dims()?,
             precision: Precision::F32,
@@ -109,7 +101,7 @@ impl Ingredients {
                 Squash::Clamp => schema::Squash::Clamp,
                 Squash::Tanh => schema::Squash::Tanh,
             },
-            target,
+            target: target(&self.mdnrnn)?,
             log_sigma_min: self.mdnrnn.meta(key::GMM_LOG_SIGMA_MIN)?,
             reward_offset: self.mdnrnn.meta(key::REWARD_OFFSET)?,
             selftest_digest: None,
@@ -121,6 +113,40 @@ impl Ingredients {
         let all = stages.into_iter().flatten().flat_map(|checkpoint| &checkpoint.tensors);
         all.map(|(name, array)| (name.clone(), (array.shape.clone(), array.data.clone()))).collect()
     }
+}
+
+/// What remembers in M's checkpoint; one that does not say has an LSTM.
+///
+/// # Errors
+/// One line: it says something else.
+pub fn cell(mdnrnn: &Checkpoint) -> Result<Cell> {
+    if !mdnrnn.metadata.contains_key(key::RNN_CELL) {
+        return Ok(Cell::Lstm);
+    }
+    named(mdnrnn, key::RNN_CELL, &Cell::ALL, Cell::name)
+}
+
+/// What one mixture spans in M's checkpoint.
+///
+/// # Errors
+/// One line: it does not say, or something else.
+pub fn mixture(mdnrnn: &Checkpoint) -> Result<Mixture> {
+    named(mdnrnn, key::GMM_MIXTURE, &Mixture::ALL, Mixture::name)
+}
+
+/// What the mixture is of in M's checkpoint.
+///
+/// # Errors
+/// One line: it does not say, or something else.
+pub fn target(mdnrnn: &Checkpoint) -> Result<Target> {
+    named(mdnrnn, key::GMM_TARGET, &Target::ALL, Target::name)
+}
+
+/// The one of `all` that the metadata under `key` names.
+fn named<T: Copy>(file: &Checkpoint, key: &str, all: &[T; 2], name: fn(T) -> &'static str) -> Result<T> {
+    let found: String = file.meta(key)?;
+    let known = all.iter().copied().find(|&value| name(value) == found);
+    known.with_context(|| format!("{}: {key}: expected {} or {}, found {found}", file.origin, name(all[0]), name(all[1])))
 }
 
 /// That `stage`'s result is there.
@@ -138,7 +164,7 @@ pub fn expect(path: &Path, stage: &str) -> Result<()> {
 
 /// That `result` was made from the very file at `path`: V, M and C of different trainings fit each other in size and in nothing
 /// else. A checkpoint that does not say (one that was imported) is believed.
-fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result<()> {
+pub(crate) fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result<()> {
     let Some(expected) = result.metadata.get(&format!("{}{stage}", meta::UPSTREAM)) else { return Ok(()) };
     let found = digest(path)?;
     ensure!(

@@ -80,7 +80,7 @@ impl Player {
     /// # Errors
     /// The model is of another environment, or the simulation gave a non-finite observation.
     pub fn episode(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Outcome> {
-        self.play(policy, seed, max_steps, |_| ())
+        self.play(policy, seed, max_steps, |_| (), |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -89,13 +89,29 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn record(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<Vec<f32>>> {
         let mut observations = Vec::new();
-        self.play(policy, seed, 0, |observation| {
-            observations.push(observation.iter().map(|&o| o as f32).collect());
-        })?;
+        let see = |observation: &[f64]| observations.push(observation.iter().map(|&o| o as f32).collect());
+        self.play(policy, seed, 0, see, |_| ())?;
         Ok(observations)
     }
 
-    fn play(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32, mut see: impl FnMut(&[f64])) -> Result<Outcome> {
+    /// The reward of every step of an episode from `reset(seed)`.
+    ///
+    /// # Errors
+    /// As for [`Self::episode`].
+    pub fn rewards(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<f64>> {
+        let mut rewards = Vec::new();
+        self.play(policy, seed, 0, |_| (), |reward| rewards.push(reward))?;
+        Ok(rewards)
+    }
+
+    fn play(
+        &mut self,
+        policy: Policy<'_>,
+        seed: u64,
+        max_steps: u32,
+        mut see: impl FnMut(&[f64]),
+        mut earn: impl FnMut(f64),
+    ) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
         let mut agent = match policy {
             Policy::Agent(model) => {
@@ -121,6 +137,7 @@ impl Player {
                 (None, _) => {}
             }
             let step = env.step(action, observation);
+            earn(step.reward);
             outcome.episode_return += step.reward;
             outcome.length += 1;
             if step.terminated || step.truncated || outcome.length == u64::from(max_steps) {

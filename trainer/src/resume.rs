@@ -15,7 +15,8 @@ use crate::config::{Config, MdnrnnConfig};
 use crate::dataset::Dataset;
 use crate::nets::{self, optim::Optimizer, schedule::Schedule};
 use crate::run_dir::{RunDir, digest, write_atomic};
-use crate::stage::{EpochRecord, StageInput, append_line};
+use crate::stage::{EpochRecord, StageInput, append_line, metrics_line};
+use crate::tensorboard;
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::names::metadata;
@@ -162,12 +163,14 @@ impl<'a> Training<'a> {
         };
         if input.force || !input.run.training(network.name()).exists() {
             new.log_start = mend_log(&input.run.metrics(), None)?;
+            tensorboard::rebuild(input.run)?;
             new.save()?;
             return Ok(new);
         }
         let state = read(network, input.config, input.run, &new.fingerprint)?;
         new.load(&state)?;
         mend_log(&input.run.metrics(), Some((network.name(), new.log_start, &new.log)))?;
+        tensorboard::rebuild(input.run)?;
         Ok(new)
     }
 
@@ -202,7 +205,7 @@ impl<'a> Training<'a> {
         }
         self.epoch = epoch;
         self.schedule.epoch_ended(loss);
-        let line = serde_json::to_string(&record)? + "\n";
+        let line = metrics_line(&record)?;
         self.log += &line;
         // A kill after the first leaves a log that lacks a line: going on mends it.
         self.save()?;

@@ -95,10 +95,28 @@ impl RunDir {
         self.root.join("agent.safetensors")
     }
 
+    /// What TensorBoard reads: [`crate::tensorboard`].
+    #[must_use]
+    pub fn tensorboard(&self) -> PathBuf {
+        self.root.join("tensorboard")
+    }
+
     /// One JSON object a line.
     #[must_use]
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
+    }
+
+    /// What [`crate::report`] found.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.md")
+    }
+
+    /// Its pictures.
+    #[must_use]
+    pub fn figures(&self) -> PathBuf {
+        self.root.join("figures")
     }
 }
 

@@ -6,6 +6,7 @@ use crate::dataset::Dataset;
 use crate::nets;
 use crate::run_dir::RunDir;
 use crate::stats::Normalizer;
+use crate::tensorboard;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
@@ -159,15 +160,32 @@ fn process_seconds() -> f64 {
     std::time::Duration::from(now).as_secs_f64()
 }
 
-/// Appends `record` to the run's `metrics.jsonl`.
+/// Appends `record`, with the time of day, to the run's `metrics.jsonl` and to its events ([`crate::tensorboard`]).
 ///
 /// # Errors
 /// One line naming the file.
 pub fn append_metrics(run: &RunDir, record: &impl Serialize) -> Result<()> {
-    append_line(run, &(serde_json::to_string(record)? + "\n"))
+    append_line(run, &metrics_line(record)?)
 }
 
-/// Appends `line`, with its end, to the run's `metrics.jsonl`.
+/// `record` as a line of `metrics.jsonl`, with its end.
+///
+/// # Errors
+/// It does not serialise.
+pub fn metrics_line(record: &impl Serialize) -> Result<String> {
+    #[derive(Serialize)]
+    struct Timed<'a, R> {
+        #[serde(flatten)]
+        record: &'a R,
+        /// When, in seconds since 1970.
+        unix_time: f64,
+    }
+    // To the millisecond.
+    let unix_time = (tensorboard::now() * 1e3).round() / 1e3;
+    Ok(serde_json::to_string(&Timed { record, unix_time })? + "\n")
+}
+
+/// Appends `line`, with its end, to the run's `metrics.jsonl`, and its numbers to its events.
 ///
 /// # Errors
 /// One line naming the file.
@@ -175,20 +193,41 @@ pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     let path = run.metrics();
     // One write, so that two lines never mix; a kill can still cut the last one short.
     let write = || std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes());
-    write().with_context(|| format!("{}: cannot append", path.display()))
+    write().with_context(|| format!("{}: cannot append", path.display()))?;
+    tensorboard::append(run, line)
+}
+
+/// What a stage took in one process: a line of `metrics.jsonl`. The lines of one stage add up to what it took in all, but for processes
+/// that were killed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    /// Observations or environment steps worked on.
+    pub steps: u64,
+    /// Wall time, s.
+    pub seconds: f64,
+    /// Processor time of all threads, s.
+    pub cpu_seconds: f64,
+}
+
+/// Logs what `stage` took since `clock` was started.
+///
+/// # Errors
+/// One line naming the file.
+pub fn append_cost(run: &RunDir, stage: &str, steps: u64, clock: &Clock) -> Result<()> {
+    let cost = Cost { steps, seconds: clock.seconds(), cpu_seconds: clock.cpu_seconds() };
+    append_metrics(run, &serde_json::json!({ "stage": stage, "cost": cost }))
+}
+
+/// What a result says of the data that it was made from: episodes and steps, trained on and held out.
+#[must_use]
+pub fn data_line(train: (usize, usize), validation: (usize, usize)) -> String {
+    format!("{} training episodes, {} steps; {} validation episodes, {} steps", train.0, train.1, validation.0, validation.1)
 }
 
 /// A checkpoint that says where it comes from.
 #[must_use]
 pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint {
-    let steps = |ids: &[usize]| input.data.steps(ids);
-    let data = format!(
-        "{} training episodes, {} steps; {} validation episodes, {} steps",
-        split.train.len(),
-        steps(&split.train),
-        split.validation.len(),
-        steps(&split.validation)
-    );
+    let [train, validation] = [&split.train, &split.validation].map(|ids| (ids.len(), input.data.steps(ids)));
     let mut checkpoint = Checkpoint::default();
     checkpoint.set_meta(metadata::FORMAT, metadata::FORMAT_CHECKPOINT);
     checkpoint.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
@@ -196,7 +235,7 @@ pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint 
     checkpoint.set_meta(meta::SEED, input.config.seed);
     checkpoint.set_meta(metadata::ENV, &input.config.env);
     checkpoint.set_meta(meta::CONFIG, input.config.provenance());
-    checkpoint.set_meta(meta::DATA, data);
+    checkpoint.set_meta(meta::DATA, data_line(train, validation));
     checkpoint
 }
 

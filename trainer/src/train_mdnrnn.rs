@@ -25,7 +25,7 @@ use crate::latents::Latents;
 use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape};
 use crate::nets::optim::Optimizer;
 use crate::nets::schedule::Schedule;
-use crate::nets::{matrix, normals};
+use crate::nets::{self, matrix, normals};
 use crate::prefetch::prefetch;
 use crate::resume::{Network, Training};
 use crate::run_dir::digest;
@@ -133,6 +133,9 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         action: input.action_mid.len(),
         latent,
         hidden: config.hidden,
+        cell: config.cell,
+        mixture: config.mixture,
+        target: config.target,
         mixtures: config.mixtures,
         log_sigma_min: config.log_sigma_min,
     };
@@ -200,20 +203,23 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     for (key, size) in dims {
         checkpoint.set_meta(key, size);
     }
-    checkpoint.set_meta(metadata::GMM_MIXTURE, "joint");
-    checkpoint.set_meta(metadata::GMM_TARGET, "z");
+    checkpoint.set_meta(metadata::GMM_MIXTURE, config.mixture.name());
+    checkpoint.set_meta(metadata::GMM_TARGET, config.target.name());
     checkpoint.set_meta(metadata::GMM_LOG_SIGMA_MIN, config.log_sigma_min as f32);
     checkpoint.set_meta(metadata::REWARD_OFFSET, reward_offset as f32);
     checkpoint.set_meta(metadata::RNN_INPUT, "action,z");
     checkpoint.set_meta(metadata::GMM_SIGMA, "exp");
-    checkpoint.set_meta(meta::GATES, "i,f,g,o");
+    checkpoint.set_meta(metadata::RNN_CELL, config.cell.name());
+    checkpoint.set_meta(meta::GATES, meta::gates(config.cell));
     checkpoint.set_meta(meta::LATENTS, if config.sample_latents { "sampled" } else { "mean" });
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));
     checkpoint.set_meta(meta::ACTION_HALF, list(input.action_half));
+    model.shift_terminal(objective.terminal_log_odds());
     training.write_last(&checkpoint)?;
-    let (best_epoch, loss, weights) = training.best()?;
-    checkpoint.tensors = weights;
+    let (best_epoch, loss, _) = training.best()?;
+    model.shift_terminal(objective.terminal_log_odds());
+    checkpoint.tensors = nets::export(&vs)?;
     let source = Latent::open(input)?;
     let mut fit = Fit::new(latent, input.action_mid.len());
     for (number, ids) in feed.train.in_order(data).iter().enumerate() {

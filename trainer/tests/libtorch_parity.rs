@@ -1,6 +1,6 @@
 //! Does the runtime compute what libtorch computes on the same weights? V, M and a random controller of Humanoid's sizes
 //! are written as checkpoints and packed as `dreamstep pack` packs them. One side is the runtime on the packed file; the
-//! other is libtorch's own linear layers and `nn::LSTM`, which read the same checkpoints under PyTorch's names. Both run on
+//! other is libtorch's own linear layers and `nn::LSTM` or `nn::GRU`, which read the same checkpoints under PyTorch's names. Both run on
 //! their own for 200 steps: each is fed the same observations and its own past.
 //!
 //! Contract: |a − b| / max(|b|, r) ≤ 1e-5 after one step and ≤ 1e-3 in each of 200, where b is libtorch's value and r the
@@ -15,10 +15,11 @@ use dreamstep::nets::{export, matrix, normals, to_vec};
 use dreamstep::pack;
 use dreamstep::rollouts::{Episode, file_name};
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Cell, Dims};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Target;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ type Step = BTreeMap<&'static str, Vec<f64>>;
 
 /// An agent of random weights, once as checkpoints and once packed.
 struct Fixture {
+    dims: Dims,
     _folder: tempfile::TempDir,
     run: RunDir,
     packed: AlignedBytes,
@@ -46,7 +48,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(seed: u64) -> Self {
+    fn new(cell: Cell, seed: u64) -> Self {
         tch::set_num_threads(1);
         let rng = Philox::new(seed);
         let (o, a, z, h) = (DIMS.obs, DIMS.action, DIMS.latent, DIMS.hidden);
@@ -76,11 +78,17 @@ impl Fixture {
             action: a,
             latent: z,
             hidden: h,
+            cell,
+            mixture: DIMS.mixture,
+            target: Target::Next,
             mixtures: DIMS.mixtures,
             log_sigma_min: f64::from(LOG_SIGMA_MIN),
         };
         let _ = MdnRnn::new(&vs.root(), shape, rng);
         mdnrnn.tensors = export(&vs).unwrap();
+        if cell == Cell::Gru {
+            mdnrnn.set_meta(key::RNN_CELL, "gru"); // an LSTM's checkpoint need not say
+        }
         mdnrnn.set_meta(key::DIM_MIXTURES, DIMS.mixtures);
         mdnrnn.set_meta(key::GMM_MIXTURE, "joint");
         mdnrnn.set_meta(key::GMM_TARGET, "z");
@@ -111,14 +119,14 @@ impl Fixture {
         };
         recorded.write(&run.rollouts().join(file_name(0))).unwrap();
         let packed = pack::pack(&Config::default(), &run).unwrap();
-        Self { _folder: folder, run, packed, observations }
+        Self { dims: Dims { cell, ..DIMS }, _folder: folder, run, packed, observations }
     }
 
     /// What the runtime computes.
     fn runtime(&self, backend: Backend) -> Vec<Step> {
         let model = Model::load_with(&self.packed, backend).unwrap();
-        assert_eq!((*model.dims(), model.backend()), (DIMS, backend));
-        let mut memory = vec![0.0; memory_len(&DIMS)];
+        assert_eq!((*model.dims(), model.backend()), (self.dims, backend));
+        let mut memory = vec![0.0; memory_len(&self.dims)];
         let mut agent = Agent::new(&model, &mut memory).unwrap();
         let mut action = vec![0.0; DIMS.action];
         let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
@@ -164,7 +172,10 @@ impl Fixture {
             .add(nn::linear(&path / "encoder" / "4", e2, 2 * z, Default::default()));
         v.load(self.run.vae()).unwrap();
         let mut m = nn::VarStore::new(Device::Cpu);
-        let lstm = nn::lstm(m.root() / "rnn", a + z, h, Default::default());
+        let rnn = match self.dims.cell {
+            Cell::Lstm => Memory::Lstm(nn::lstm(m.root() / "rnn", a + z, h, Default::default())),
+            Cell::Gru => Memory::Gru(nn::gru(m.root() / "rnn", a + z, h, Default::default())),
+        };
         let head = nn::linear(m.root() / "gmm_linear", h, (2 * z + 1) * k + 2, Default::default());
         m.load(self.run.mdnrnn()).unwrap();
         tch::no_grad(|| spoil(&m));
@@ -173,19 +184,20 @@ impl Fixture {
         c.load(self.run.controller()).unwrap();
 
         let wide = |t: &Tensor| to_vec(t).unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
-        let mut state = lstm.zero_state(1);
+        let zeros = || Tensor::zeros([1, h], (Kind::Float, Device::Cpu));
+        let mut state = [zeros(), zeros()]; // h, c [1, H]; a GRU's c is of no use
         let step = |observation: &Vec<f32>| {
             let x = (matrix(observation, DIMS.obs, Device::Cpu) - &normalizer[0]) * &normalizer[1];
             let latent = encoder.forward(&x.clamp(-CLIP, CLIP)).narrow(1, 0, z); // [1, Z]
-            let unit = fc.forward(&Tensor::cat(&[&latent, &state.h().squeeze_dim(0)], 1)).clamp(-1.0, 1.0); // [1, A]
-            state = lstm.step(&Tensor::cat(&[&unit, &latent], 1), &state);
-            let out = head.forward(&state.h().squeeze_dim(0)).squeeze_dim(0); // [(2Z+1)K+2]
+            let unit = fc.forward(&Tensor::cat(&[&latent, &state[0]], 1)).clamp(-1.0, 1.0); // [1, A]
+            state = rnn.step(&Tensor::cat(&[&unit, &latent], 1), &state);
+            let out = head.forward(&state[0]).squeeze_dim(0); // [(2Z+1)K+2]
             let reward = out.get((2 * z + 1) * k) + f64::from(REWARD_OFFSET);
             Step::from([
                 ("action", wide(&(unit * ACTION_HALF))),
                 ("z", wide(&latent)),
-                ("h", wide(&state.h())),
-                ("c", wide(&state.c())),
+                ("h", wide(&state[0])),
+                ("c", if self.dims.cell == Cell::Lstm { wide(&state[1]) } else { Vec::new() }),
                 ("means", wide(&out.narrow(0, 0, k * z))),
                 ("log-sigmas", wide(&out.narrow(0, k * z, k * z).clamp_min(f64::from(LOG_SIGMA_MIN)))),
                 ("log-weights", wide(&out.narrow(0, 2 * k * z, k).log_softmax(0, Kind::Float))),
@@ -194,6 +206,25 @@ impl Fixture {
             ])
         };
         tch::no_grad(|| self.observations.iter().map(step).collect())
+    }
+}
+
+/// libtorch's own memory.
+enum Memory {
+    Lstm(nn::LSTM),
+    Gru(nn::GRU),
+}
+
+impl Memory {
+    fn step(&self, input: &Tensor, [h, c]: &[Tensor; 2]) -> [Tensor; 2] {
+        let layer = |t: &Tensor| t.unsqueeze(0); // [1, 1, H]
+        match self {
+            Self::Lstm(lstm) => {
+                let state = lstm.step(input, &nn::LSTMState((layer(h), layer(c))));
+                [state.h().squeeze_dim(0), state.c().squeeze_dim(0)]
+            }
+            Self::Gru(gru) => [gru.step(input, &nn::GRUState(layer(h))).value().squeeze_dim(0), c.shallow_clone()],
+        }
     }
 }
 
@@ -230,10 +261,10 @@ fn longest(errors: &[(f64, &'static str, usize)]) -> f64 {
 
 #[test]
 fn the_runtime_computes_what_libtorch_computes() {
-    for seed in [1, 2] {
-        let fixture = Fixture::new(seed);
+    for (cell, seed) in [(Cell::Lstm, 1), (Cell::Lstm, 2), (Cell::Gru, 1), (Cell::Gru, 2)] {
+        let fixture = Fixture::new(cell, seed);
         let expected = fixture.libtorch(|_| ());
-        assert_alive(seed, &expected);
+        assert_alive(cell, seed, &expected);
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let found = fixture.runtime(backend);
             let errors = errors(&found, &expected);
@@ -242,12 +273,12 @@ fn the_runtime_computes_what_libtorch_computes() {
                 let (found, expected) = (found[t][name][i], expected[t][name][i]);
                 assert!(
                     error <= allowed,
-                    "seed {seed}, {}, step {t}: {name}[{i}]: libtorch {expected}, runtime {found}: {error:.1e} > {allowed:.0e}",
+                    "{cell:?}, seed {seed}, {}, step {t}: {name}[{i}]: libtorch {expected}, runtime {found}: {error:.1e} > {allowed:.0e}",
                     backend.name()
                 );
             }
             println!(
-                "seed {seed}, {}: {:?} in the first step, {:.1e} in {STEPS}",
+                "{cell:?}, seed {seed}, {}: {:?} in the first step, {:.1e} in {STEPS}",
                 backend.name(),
                 errors[0],
                 longest(&errors)
@@ -257,7 +288,7 @@ fn the_runtime_computes_what_libtorch_computes() {
 }
 
 /// That the comparison is about something: nothing is stuck at zero, at a bound or at its first value.
-fn assert_alive(seed: u64, steps: &[Step]) {
+fn assert_alive(cell: Cell, seed: u64, steps: &[Step]) {
     let share = |name: &str, of: &dyn Fn(f64) -> bool| {
         let all: Vec<f64> = steps.iter().flat_map(|step| step[name].clone()).collect();
         all.iter().filter(|&&v| of(v)).count() as f64 / all.len() as f64
@@ -267,7 +298,8 @@ fn assert_alive(seed: u64, steps: &[Step]) {
     let floored = share("log-sigmas", &|s| s <= f64::from(LOG_SIGMA_MIN) + 1e-9);
     assert!((0.02..0.7).contains(&floored), "seed {seed}: {floored} of the log-sigmas are at the floor");
     let (first, last) = (&steps[0], &steps[STEPS - 1]);
-    for name in ["z", "h", "c", "means"] {
+    let state: &[&str] = if cell == Cell::Lstm { &["h", "c"] } else { &["h"] };
+    for name in [&["z", "means"], state].concat() {
         let moved: Vec<f64> = first[name].iter().zip(&last[name]).map(|(a, b)| a - b).collect();
         assert!(rms(&moved) > 0.1 * rms(&last[name]), "seed {seed}: {name} hardly moves");
     }
@@ -279,16 +311,31 @@ fn assert_alive(seed: u64, steps: &[Step]) {
 /// by a tenth.
 #[test]
 fn the_measure_sees_small_mistakes() {
-    let fixture = Fixture::new(3);
+    Cell::ALL.into_iter().for_each(mistakes);
+}
+
+fn mistakes(cell: Cell) {
+    let fixture = Fixture::new(cell, 3);
     let found = fixture.runtime(Backend::Portable);
     let h = DIMS.hidden as i64;
     let variable = |vs: &nn::VarStore, name: &str| vs.variables()[name].shallow_clone();
     let a_bias = |vs: &nn::VarStore| drop(variable(vs, names::RNN_BIAS_HH).zero_());
     let two_gates = |vs: &nn::VarStore| {
         let w = variable(vs, names::RNN_WEIGHT_HH);
-        let parts = [w.narrow(0, h, h), w.narrow(0, 0, h), w.narrow(0, 2 * h, 2 * h)];
+        let rest = w.size()[0] - 2 * h;
+        let parts = [w.narrow(0, h, h), w.narrow(0, 0, h), w.narrow(0, 2 * h, rest)];
         variable(vs, names::RNN_WEIGHT_HH).copy_(&Tensor::cat(&parts, 0));
     };
+    // A GRU's candidate takes its second bias times the reset gate: folded into the first, it is another network.
+    let folded = |vs: &nn::VarStore| {
+        let [ih, hh] = [names::RNN_BIAS_IH, names::RNN_BIAS_HH].map(|name| variable(vs, name));
+        variable(vs, names::RNN_BIAS_IH).copy_(&(ih + &hh));
+        drop(variable(vs, names::RNN_BIAS_HH).zero_());
+    };
+    if cell == Cell::Gru {
+        let longest = longest(&errors(&found, &fixture.libtorch(folded)));
+        assert!(longest > 1e-3, "a bias folded into the other: {longest:.1e} in {STEPS} steps passes for rounding");
+    }
     let one_weight = |vs: &nn::VarStore| drop(variable(vs, names::RNN_WEIGHT_IH).get(700).get(20).g_add_scalar_(0.1));
     for (mistake, libtorch) in [
         ("a bias", fixture.libtorch(a_bias)),
@@ -296,6 +343,6 @@ fn the_measure_sees_small_mistakes() {
         ("one weight", fixture.libtorch(one_weight)),
     ] {
         let longest = longest(&errors(&found, &libtorch));
-        assert!(longest > 1e-3, "{mistake}: {longest:.1e} in {STEPS} steps passes for rounding");
+        assert!(longest > 1e-3, "{cell:?}, {mistake}: {longest:.1e} in {STEPS} steps passes for rounding");
     }
 }

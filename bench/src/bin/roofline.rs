@@ -5,12 +5,12 @@
 
 use anyhow::Result;
 use clap::Parser;
-use dreamstep_bench::agents::Size;
+use dreamstep_bench::agents::{self, Size};
 use dreamstep_bench::report::{Cell, Table, publish};
 use dreamstep_bench::roofline::{dream_times, roofline};
 use dreamstep_bench::timing::Samples;
 use dreamstep_bench::{Common, exit};
-use dreamstep_runtime::Backend;
+use dreamstep_runtime::{Backend, Cell as Memory};
 use std::process::ExitCode;
 
 /// Times a step against a plain load of its weights, and dreams by batch size.
@@ -22,6 +22,9 @@ struct Cli {
     /// Agent
     #[arg(long, value_enum, default_value_t = Size::Humanoid)]
     size: Size,
+    /// What it remembers with: lstm, or gru (random weights)
+    #[arg(long, value_parser = agents::cell, default_value = "lstm")]
+    cell: Memory,
 }
 
 fn main() -> ExitCode {
@@ -37,9 +40,11 @@ const fn effort(size: Size) -> (usize, usize) {
     }
 }
 
-fn run(Cli { common, size }: Cli) -> Result<ExitCode> {
+fn run(Cli { common, size, cell }: Cli) -> Result<ExitCode> {
     let (rounds, steps) = common.effort(effort(size), (3, 2));
-    let files = size.precisions();
+    let files = size.precisions_with(cell);
+    let memory = cell.name().to_uppercase();
+    let name = if cell == Memory::Lstm { size.name().into() } else { format!("{}, {memory}", size.name()) };
     let backends: Vec<_> = Backend::ALL.into_iter().filter(|backend| backend.is_available()).collect();
 
     let columns = [
@@ -53,7 +58,7 @@ fn run(Cli { common, size }: Cli) -> Result<ExitCode> {
         "min / min",
         "to f32",
     ];
-    let mut table = Table::new(&format!("Whole step over a load of its weights, {}", size.name()), &columns);
+    let mut table = Table::new(&format!("Whole step over a load of its weights, {name}"), &columns);
     for &backend in &backends {
         let pairs: Vec<_> = files.iter().map(|file| (&**file, backend)).collect();
         let results = roofline(&pairs, rounds, steps);
@@ -66,14 +71,14 @@ fn run(Cli { common, size }: Cli) -> Result<ExitCode> {
         }
     }
     table.note(format!(
-        "Encoder + controller + LSTM; {rounds} interleaved rounds of {steps} steps, each back end's precisions together; ratios are medians of a \
+        "Encoder + controller + {memory}; {rounds} interleaved rounds of {steps} steps, each back end's precisions together; ratios are medians of a \
          round's. The load loop exclusive-ors every word of the same weights, with the widest registers of the processor, whatever the back end."
     ));
 
     let counts = [1, 7, 64, 256];
     let columns =
         ["back end", "precision", "N = 1, µs p50", "N = 1, µs min", "7 to 1", "64 to 1", "256 to 1", "64 to 1, min / min"];
-    let mut dreams = Table::new(&format!("A tick of one dream in a batch of N, {}", size.name()), &columns);
+    let mut dreams = Table::new(&format!("A tick of one dream in a batch of N, {name}"), &columns);
     for &backend in &backends {
         for file in &files {
             let times = dream_times(file, backend, &counts, rounds.div_ceil(3), 2 * steps);
@@ -85,7 +90,9 @@ fn run(Cli { common, size }: Cli) -> Result<ExitCode> {
             dreams.row(names.into_iter().chain(one).chain(batches).chain([least]));
         }
     }
-    dreams.note("Controller + LSTM + MDN head + sampling; time over the number of dreams, medians of a round's ratios.");
+    dreams.note(format!(
+        "Controller + {memory} + MDN head + sampling; time over the number of dreams, medians of a round's ratios."
+    ));
     publish(&common, "roofline", &[table, dreams])?;
     Ok(ExitCode::SUCCESS)
 }

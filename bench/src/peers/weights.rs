@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Unpacked, unpack};
 use dreamstep_core::schema::{Acting, Squash};
-use dreamstep_runtime::Dims;
+use dreamstep_runtime::{Cell, Dims};
 
 /// An affine map.
 #[derive(Clone, Debug)]
@@ -79,11 +79,12 @@ impl Weights {
     /// Of a packed f32 agent.
     ///
     /// # Errors
-    /// One line: no packed f32 agent, or one that acts on sampled latents.
+    /// One line: no packed f32 agent, one that acts on sampled latents, or one with a GRU.
     pub fn of(file: &[u8]) -> Result<Self> {
         let Unpacked { tensors, settings, action_mid, action_half, .. } = unpack(file).map_err(|error| anyhow!(error))?;
         ensure!(settings.acting == Acting::Mean, "action.latent: expected mean (contenders draw nothing), found sampled");
         let dims = settings.dims;
+        ensure!(dims.cell == Cell::Lstm, "rnn.cell: expected lstm (what contenders have), found gru");
         let get = |name: &str| -> Result<Vec<f32>> {
             let (_, values) = tensors.get(name).ok_or_else(|| anyhow!("tensor `{name}`: expected, not found"))?;
             Ok(values.clone())

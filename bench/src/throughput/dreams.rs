@@ -11,7 +11,7 @@ use crate::report::{Cell, Table};
 use crate::timing::{Contender, interleave};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep::checkpoint::{Array, Checkpoint};
-use dreamstep::nets::mdnrnn::{LstmState, MdnRnn, MdnRnnShape};
+use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState};
 use dreamstep::nets::{import, matrix, to_vec};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
@@ -41,7 +41,7 @@ struct Peer {
 /// A batch of dreams in libtorch.
 struct PeerState {
     z: Tensor, // [N, Z]
-    memory: LstmState,
+    memory: MemoryState,
 }
 
 impl Peer {
@@ -60,6 +60,9 @@ impl Peer {
             action: dims.action,
             latent: dims.latent,
             hidden: dims.hidden,
+            cell: dims.cell,
+            mixture: dims.mixture,
+            target: settings.target,
             mixtures: dims.mixtures,
             log_sigma_min: f64::from(settings.log_sigma_min),
         };
@@ -87,8 +90,9 @@ impl Peer {
             Squash::Tanh => raw.tanh(),
         };
         state.memory = self.model.step(&state.z, &action, &state.memory);
-        let head = self.model.predict(&state.memory.h);
-        let component = head.logits.softmax(-1, Kind::Float).multinomial(1, true); // [N, 1]
+        let head = self.model.predict(&state.memory.h, &state.z);
+        // The shipped agent's mixture is joint.
+        let component = head.logits.squeeze_dim(2).softmax(-1, Kind::Float).multinomial(1, true); // [N, 1]
         let at = component.unsqueeze(-1).expand([-1, 1, self.dims.latent as i64], false); // [N, 1, Z]
         let (mean, log_sigma) = (head.means.gather(1, &at, false), head.log_sigmas.gather(1, &at, false));
         state.z = (&mean + log_sigma.exp() * mean.randn_like()).squeeze_dim(1);
@@ -115,11 +119,12 @@ impl Peer {
                 vec![head.reward()],
                 vec![head.terminal_probability()],
             ];
-            let head = self.model.predict(&matrix(&hidden, dims.hidden, self.device));
+            let latent = matrix(agent.latent(), dims.latent, self.device);
+            let head = self.model.predict(&matrix(&hidden, dims.hidden, self.device), &latent);
             let theirs = [
                 ("means", head.means),
                 ("sigmas", head.log_sigmas.exp()),
-                ("weights", head.logits.softmax(-1, Kind::Float)),
+                ("weights", head.logits.squeeze_dim(2).softmax(-1, Kind::Float)),
                 ("reward", head.reward + self.reward_offset),
                 ("terminal probability", head.terminal_logit.sigmoid()),
             ];

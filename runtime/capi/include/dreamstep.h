@@ -246,6 +246,27 @@ typedef int32_t dreamstep_mixture;
 #endif // __cplusplus
 
 /**
+ * What remembers.
+ */
+enum dreamstep_cell_kind
+#ifdef __cplusplus
+  : int32_t
+#endif // __cplusplus
+ {
+  /**
+   * Long short-term memory: h and c.
+   */
+  DREAMSTEP_CELL_KIND_LSTM = 0,
+  /**
+   * Gated recurrent unit: h alone.
+   */
+  DREAMSTEP_CELL_KIND_GRU = 1,
+};
+#ifndef __cplusplus
+typedef int32_t dreamstep_cell_kind;
+#endif // __cplusplus
+
+/**
  * When a dream ends.
  */
 enum dreamstep_ending
@@ -287,7 +308,7 @@ typedef struct dreamstep_dims {
    */
   uint32_t latent;
   /**
-   * `H`: LSTM hidden units.
+   * `H`: hidden units of the memory.
    */
   uint32_t hidden;
   /**
@@ -302,6 +323,10 @@ typedef struct dreamstep_dims {
    * `E1`, `E2`: the encoder's hidden layers.
    */
   uint32_t encoder[2];
+  /**
+   * What remembers: a `dreamstep_cell_kind`.
+   */
+  int32_t cell;
 } dreamstep_dims;
 
 /**
@@ -666,7 +691,7 @@ dreamstep_status dreamstep_agent_get_info(const struct dreamstep_agent *agent,
                                           size_t message_len);
 
 /**
- * Digest of the recurrent state (h, then c): equal on every target, back end and machine.
+ * Digest of the recurrent state (h, then an LSTM's c): equal on every target, back end and machine.
  *
  * # Safety
  * `agent` is readable and not changed meanwhile; its model and its memory are as it was made with. `digest` is
@@ -701,7 +726,7 @@ dreamstep_status dreamstep_hidden(const struct dreamstep_agent *agent,
                                   size_t message_len);
 
 /**
- * Copies `c` `[H]` of the recurrent state.
+ * Copies `c` `[H]` of the recurrent state. A GRU has none: `len` is 0 then.
  *
  * # Safety
  * `agent` is readable and not changed meanwhile; its model and its memory are as it was made with. The `len` floats
@@ -860,13 +885,13 @@ dreamstep_status dreamstep_dreams_new(struct dreamstep_dreams *dreams,
                                       size_t message_len);
 
 /**
- * Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and `c` `[H]`; both NULL for the
- * start of an episode (zeros). `number` names its draws: the same number, seed and start dream the same dream in any batch.
- * Where the call fails, nothing has changed.
+ * Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and an LSTM's `c` `[H]`; both NULL
+ * for the start of an episode (zeros). With a GRU, which has no c, `c` is NULL. `number` names its draws: the same number,
+ * seed and start dream the same dream in any batch. Where the call fails, nothing has changed.
  *
  * # Safety
  * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The
- * `latent_len` floats are readable, and so are the `state_len` floats at each of `h` and `c` unless both are NULL.
+ * `latent_len` floats are readable, and so are the `state_len` floats at each of `h` and `c` that is not NULL.
  * `message` is NULL or `message_len` writable bytes.
  */
 dreamstep_status dreamstep_dreams_start(struct dreamstep_dreams *dreams,
@@ -964,7 +989,7 @@ dreamstep_status dreamstep_dreams_hidden(const struct dreamstep_dreams *dreams,
                                          size_t message_len);
 
 /**
- * Copies `c` `[H]` of dream `index`.
+ * Copies `c` `[H]` of dream `index`. A GRU has none: `len` is 0 then.
  *
  * # Safety
  * `dreams` is readable and not changed meanwhile; their model and their memory are as they were made with. The `len` floats
@@ -992,7 +1017,7 @@ dreamstep_status dreamstep_dreams_unit_action(const struct dreamstep_dreams *dre
                                               size_t message_len);
 
 /**
- * Digest of dream `index`: h, c, z, reward, terminal probability. Equal on every target, in every batch.
+ * Digest of dream `index`: h, an LSTM's c, z, reward, terminal probability. Equal on every target, in every batch.
  *
  * # Safety
  * `dreams` is readable and not changed meanwhile; their model and their memory are as they were made with. `digest` is

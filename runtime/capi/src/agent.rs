@@ -231,7 +231,7 @@ pub unsafe extern "C" fn dreamstep_agent_get_info(
     }
 }
 
-/// Digest of the recurrent state (h, then c): equal on every target, back end and machine.
+/// Digest of the recurrent state (h, then an LSTM's c): equal on every target, back end and machine.
 ///
 /// # Safety
 /// `agent` is readable and not changed meanwhile; its model and its memory are as it was made with. `digest` is
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn dreamstep_hidden(
     unsafe { answer(message, message_len, || copy("hidden", held(agent)?.hidden(), values, len)) }
 }
 
-/// Copies `c` `[H]` of the recurrent state.
+/// Copies `c` `[H]` of the recurrent state. A GRU has none: `len` is 0 then.
 ///
 /// # Safety
 /// `agent` is readable and not changed meanwhile; its model and its memory are as it was made with. The `len` floats

@@ -7,6 +7,7 @@ use crate::types::{
     dreamstep_dims, dreamstep_dream_info, dreamstep_dream_options, dreamstep_dreams, dreamstep_model, dreamstep_status,
 };
 use core::ffi::c_char;
+use dreamstep_core::dims::Cell;
 use dreamstep_runtime::{Dims, DreamError, DreamOptions, Dreams, Start, dreams_memory_len};
 
 /// How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a
@@ -71,13 +72,13 @@ unsafe fn read_options(options: *const dreamstep_dream_options) -> Result<DreamO
     options.options().ok_or(Error::Choice { what: "ending", expected: "0, 1 or 2", found: options.ending })
 }
 
-/// Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and `c` `[H]`; both NULL for the
-/// start of an episode (zeros). `number` names its draws: the same number, seed and start dream the same dream in any batch.
-/// Where the call fails, nothing has changed.
+/// Begins dream `index` (anew) at a latent vector `[Z]` and a recurrent state, `h` `[H]` and an LSTM's `c` `[H]`; both NULL
+/// for the start of an episode (zeros). With a GRU, which has no c, `c` is NULL. `number` names its draws: the same number,
+/// seed and start dream the same dream in any batch. Where the call fails, nothing has changed.
 ///
 /// # Safety
 /// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with. The
-/// `latent_len` floats are readable, and so are the `state_len` floats at each of `h` and `c` unless both are NULL.
+/// `latent_len` floats are readable, and so are the `state_len` floats at each of `h` and `c` that is not NULL.
 /// `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_start(
@@ -95,13 +96,15 @@ pub unsafe extern "C" fn dreamstep_dreams_start(
     // SAFETY: what these calls ask for is this function's precondition.
     unsafe {
         answer(message, message_len, || {
+            let dreams = held_mut(dreams)?;
             let state = match (h.is_null(), c.is_null()) {
                 (true, true) => None,
                 (false, false) => Some((slice("h", h, state_len)?, slice("c", c, state_len)?)),
+                (false, true) if dreams.model().dims().cell == Cell::Gru => Some((slice("h", h, state_len)?, [].as_slice())),
                 _ => return Err(Error::HalfState),
             };
             let latent = slice("latent", latent, latent_len)?;
-            Ok(held_mut(dreams)?.start(index, number, Start { latent, state })?)
+            Ok(dreams.start(index, number, Start { latent, state })?)
         })
     }
 }
@@ -248,7 +251,7 @@ pub unsafe extern "C" fn dreamstep_dreams_hidden(
     unsafe { answer(message, message_len, || copy("hidden", one_of(dreams, index)?.hidden(index), values, len)) }
 }
 
-/// Copies `c` `[H]` of dream `index`.
+/// Copies `c` `[H]` of dream `index`. A GRU has none: `len` is 0 then.
 ///
 /// # Safety
 /// `dreams` is readable and not changed meanwhile; their model and their memory are as they were made with. The `len` floats
@@ -284,7 +287,7 @@ pub unsafe extern "C" fn dreamstep_dreams_unit_action(
     unsafe { answer(message, message_len, || copy("unit action", one_of(dreams, index)?.unit_action(index), values, len)) }
 }
 
-/// Digest of dream `index`: h, c, z, reward, terminal probability. Equal on every target, in every batch.
+/// Digest of dream `index`: h, an LSTM's c, z, reward, terminal probability. Equal on every target, in every batch.
 ///
 /// # Safety
 /// `dreams` is readable and not changed meanwhile; their model and their memory are as they were made with. `digest` is

@@ -48,7 +48,7 @@ pub(crate) enum Error<'a> {
     NotUtf8 {
         what: &'static str,
     },
-    /// One of h and c without the other.
+    /// h without the c that an LSTM has, or c without h.
     HalfState,
     /// The file has no such metadata key.
     NoSuchKey {
@@ -126,7 +126,7 @@ impl Error<'_> {
             },
             Self::State(error) => match error {
                 StateError::Length { .. } => status::Length,
-                StateError::Dims { .. } => status::Dims,
+                StateError::Dims { .. } | StateError::Cell { .. } => status::Dims,
                 StateError::OtherModel { .. } => status::OtherModel,
                 StateError::NotAState | StateError::Damaged { .. } | StateError::Value { .. } => status::State,
             },
@@ -153,7 +153,7 @@ impl fmt::Display for Error<'_> {
             Self::Length { what, expected, found } => write!(f, "{what}: expected {expected} values, found {found}"),
             Self::Choice { what, expected, found } => write!(f, "{what}: expected {expected}, found {found}"),
             Self::NotUtf8 { what } => write!(f, "{what}: expected UTF-8"),
-            Self::HalfState => f.write_str("h and c: expected both or neither, found one"),
+            Self::HalfState => f.write_str("h and c: expected both or neither (a GRU has no c), found one"),
             Self::NoSuchKey { key } => write!(f, "metadata `{}`: expected, not found", key.escape_debug()),
             Self::NoHead => f.write_str("prediction: expected a model with an MDN head, found none in the file"),
             Self::Load(error) => error.fmt(f),

@@ -4,7 +4,7 @@
 #![allow(non_camel_case_types)] // the names that C sees
 
 use crate::pointers::Tagged;
-use dreamstep_core::dims::{Dims, MAX_DIM, Mixture};
+use dreamstep_core::dims::{Cell, Dims, MAX_DIM, Mixture};
 use dreamstep_core::precision::Precision;
 use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model};
 
@@ -141,6 +141,16 @@ pub enum dreamstep_mixture {
     PerDimension = 1,
 }
 
+/// What remembers.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum dreamstep_cell_kind {
+    /// Long short-term memory: h and c.
+    Lstm = 0,
+    /// Gated recurrent unit: h alone.
+    Gru = 1,
+}
+
 /// When a dream ends.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +173,7 @@ pub struct dreamstep_dims {
     pub action: u32,
     /// `Z`: latent.
     pub latent: u32,
-    /// `H`: LSTM hidden units.
+    /// `H`: hidden units of the memory.
     pub hidden: u32,
     /// `K`: mixture components.
     pub mixtures: u32,
@@ -171,6 +181,8 @@ pub struct dreamstep_dims {
     pub mixture: i32,
     /// `E1`, `E2`: the encoder's hidden layers.
     pub encoder: [u32; 2],
+    /// What remembers: a `dreamstep_cell_kind`.
+    pub cell: i32,
 }
 
 impl dreamstep_dims {
@@ -187,6 +199,10 @@ impl dreamstep_dims {
                 Mixture::PerDimension => dreamstep_mixture::PerDimension,
             } as i32,
             encoder: [e1 as u32, e2 as u32],
+            cell: match dims.cell {
+                Cell::Lstm => dreamstep_cell_kind::Lstm,
+                Cell::Gru => dreamstep_cell_kind::Gru,
+            } as i32,
         }
     }
 
@@ -198,6 +214,11 @@ impl dreamstep_dims {
             1 => Mixture::PerDimension,
             _ => return None,
         };
+        let cell = match self.cell {
+            0 => Cell::Lstm,
+            1 => Cell::Gru,
+            _ => return None,
+        };
         let [e1, e2] = self.encoder;
         let dims = Dims {
             obs: size(self.obs)?,
@@ -207,6 +228,7 @@ impl dreamstep_dims {
             mixtures: size(self.mixtures)?,
             mixture,
             encoder: [size(e1)?, size(e2)?],
+            cell,
         };
         dims.mdn_outputs_fit().then_some(dims)
     }

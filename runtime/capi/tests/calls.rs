@@ -8,15 +8,24 @@ use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::Philox;
 use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{
-    Agent, Backend, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Start, dreams_memory_len, memory_len,
+    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Start, dreams_memory_len, memory_len,
 };
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
 
-const DIMS: Dims =
-    Dims { obs: 21, action: 3, latent: 5, hidden: 19, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 17] };
+const DIMS: Dims = Dims {
+    obs: 21,
+    action: 3,
+    latent: 5,
+    hidden: 19,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 17],
+    cell: Cell::Lstm,
+};
+const GRU: Dims = Dims { cell: Cell::Gru, ..DIMS };
 const OTHER: Dims = Dims { obs: 22, mixture: Mixture::PerDimension, ..DIMS };
 
 fn dims(dims: &Dims) -> dreamstep_dims {
@@ -28,6 +37,7 @@ fn dims(dims: &Dims) -> dreamstep_dims {
         mixtures: dims.mixtures as u32,
         mixture: i32::from(dims.mixture == Mixture::PerDimension),
         encoder: dims.encoder.map(|n| n as u32),
+        cell: i32::from(dims.cell == Cell::Gru),
     }
 }
 
@@ -75,8 +85,9 @@ fn changed(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> AlignedBytes {
     AlignedBytes::new(&bytes)
 }
 
-/// A model of [`DIMS`] and an agent of it. The boxes keep their addresses.
+/// A model and an agent of it. The boxes keep their addresses.
 struct Made {
+    dims: Dims,
     file: AlignedBytes,
     model: Box<dreamstep_model>,
     agent: Box<dreamstep_agent>,
@@ -84,9 +95,13 @@ struct Made {
 }
 
 fn made() -> Made {
-    let file = synthetic::agent(&DIMS, 1);
+    made_of(DIMS)
+}
+
+fn made_of(dims: Dims) -> Made {
+    let file = synthetic::agent(&dims, 1);
     let model = loaded(&file);
-    let mut made = Made { file, model, agent: unmade(), memory: vec![f32::NAN; memory_len(&DIMS)] };
+    let mut made = Made { dims, file, model, agent: unmade(), memory: vec![f32::NAN; memory_len(&dims)] };
     let (memory, len) = (made.memory.as_mut_ptr(), made.memory.len());
     assert_eq!(call!(dreamstep_agent_new(&mut *made.agent, &*made.model, memory, len)), ok());
     made
@@ -114,7 +129,7 @@ impl Made {
 
     fn save(&self) -> Vec<u8> {
         // SAFETY: a reference is a pointer.
-        let mut bytes = vec![0; unsafe { dreamstep_state_len(&dims(&DIMS)) }];
+        let mut bytes = vec![0; unsafe { dreamstep_state_len(&dims(&self.dims)) }];
         assert_eq!(call!(dreamstep_state_save(&*self.agent, bytes.as_mut_ptr(), bytes.len())), ok());
         bytes
     }
@@ -179,7 +194,7 @@ fn back_ends_have_their_names_and_are_those_of_this_processor() {
 fn sizes_are_rusts_and_those_that_no_file_can_have_are_zero() {
     // SAFETY: NULL or references.
     unsafe {
-        for sizes in [Dims::HUMANOID, DIMS, OTHER] {
+        for sizes in [Dims::HUMANOID, DIMS, GRU, OTHER] {
             assert_eq!(dreamstep_memory_len(&dims(&sizes)), memory_len(&sizes));
             assert_eq!(dreamstep_state_len(&dims(&sizes)), dreamstep_runtime::state_len(&sizes));
             for count in [0, 1, 64, 65, 1000] {
@@ -192,6 +207,8 @@ fn sizes_are_rusts_and_those_that_no_file_can_have_are_zero() {
             dreamstep_dims { obs: 0, ..good },
             dreamstep_dims { hidden: 65_537, ..good },
             dreamstep_dims { mixture: 2, ..good },
+            dreamstep_dims { cell: 2, ..good },
+            dreamstep_dims { cell: -1, ..good },
             dreamstep_dims { encoder: [9, u32::MAX], ..good },
             dreamstep_dims { mixtures: 65_536, latent: 9, ..good },
         ] {
@@ -294,8 +311,12 @@ fn a_file_that_is_no_agent_is_refused_in_rusts_words() {
 
 #[test]
 fn a_loop_in_c_is_a_loop_in_rust() {
-    let mut c = made();
-    with_rust(&synthetic::agent(&DIMS, 1), |rust| {
+    [DIMS, GRU].into_iter().for_each(a_loop);
+}
+
+fn a_loop(dims: Dims) {
+    let mut c = made_of(dims);
+    with_rust(&synthetic::agent(&dims, 1), |rust| {
         for t in 0..8 {
             let (observation, mut action) = (synthetic::observation(&DIMS, 2, t), [0.0; 3]);
             let (from, len) = (observation.as_ptr(), observation.len());
@@ -325,7 +346,7 @@ fn a_loop_in_c_is_a_loop_in_rust() {
             };
             assert_eq!(copied(dreamstep_latent, DIMS.latent), rust.latent());
             assert_eq!(copied(dreamstep_hidden, DIMS.hidden), rust.hidden());
-            assert_eq!(copied(dreamstep_cell, DIMS.hidden), rust.cell());
+            assert_eq!(copied(dreamstep_cell, dims.cell_state()), rust.cell());
             assert_eq!(copied(dreamstep_unit_action, DIMS.action), rust.unit_action());
         }
         let (mut reward, mut end, mut z) = (0.0, 0.0, [0.0; 5]);
@@ -523,6 +544,44 @@ fn a_state_leaves_and_comes_back() {
 }
 
 #[test]
+fn memories_are_not_mixed() {
+    let info = |model: &dreamstep_model| {
+        let mut info = MaybeUninit::<dreamstep_model_info>::uninit();
+        assert_eq!(call!(dreamstep_model_get_info(model, info.as_mut_ptr())), ok());
+        // SAFETY: filled where the status is 0.
+        unsafe { info.assume_init() }.dims
+    };
+    let [mut lstm, mut gru] = [DIMS, GRU].map(made_of);
+    assert_eq!([info(&lstm.model), info(&gru.model)], [dims(&DIMS), dims(&GRU)]);
+    assert_eq!([dims(&DIMS).cell, dims(&GRU).cell], [dreamstep_cell_kind::Lstm as i32, dreamstep_cell_kind::Gru as i32]);
+    (0..3).for_each(|t| drop((lstm.step(t), gru.step(t))));
+    let (states, digests) = ([lstm.save(), gru.save()], [lstm.digest(), gru.digest()]);
+    assert_eq!([states[0].len(), states[1].len()], [248, 172]);
+    for (into, from, names) in [(&mut lstm, &states[1], ["lstm", "gru"]), (&mut gru, &states[0], ["gru", "lstm"])] {
+        let [expected, found] = names;
+        let message = format!("state: expected one of a model with memory {expected}, found {found}");
+        let (at, len) = (from.as_ptr(), from.len());
+        assert_eq!(call!(dreamstep_state_load(&mut *into.agent, at, len)), refused(status::Dims, &message));
+        assert_eq!(call!(dreamstep_state_check(&*into.model, at, len, null_mut())), refused(status::Dims, &message));
+    }
+    let (status, message) = call!(dreamstep_swap(&mut *lstm.agent, &*gru.model));
+    assert!(status == status::Dims && message.starts_with("swap: expected a model of Dims {"), "{message}");
+    assert_eq!([lstm.digest(), gru.digest()], digests);
+    assert_eq!(call!(dreamstep_state_load(&mut *gru.agent, states[1].as_ptr(), 172)), ok());
+
+    // A GRU's dream begins at h alone.
+    let len = dreams_memory_len(&GRU, 1);
+    let (mut memory, mut dreams) = (vec![0.0; len], unmade::<dreamstep_dreams>());
+    assert_eq!(call!(dreamstep_dreams_new(&mut *dreams, &*gru.model, memory.as_mut_ptr(), len, 1, null())), ok());
+    let (latent, h) = ([0.0; 5], [0.5; 19]);
+    let mut start = |h, c| call!(dreamstep_dreams_start(&mut *dreams, 0, 0, latent.as_ptr(), 5, h, c, 19));
+    assert_eq!(start(h.as_ptr(), null()), ok());
+    assert_eq!(start(h.as_ptr(), h.as_ptr()), refused(status::Length, "dream c: expected 0 values, found 19"));
+    let half = "h and c: expected both or neither (a GRU has no c), found one";
+    assert_eq!(start(null(), h.as_ptr()), refused(status::Argument, half));
+}
+
+#[test]
 fn an_agent_goes_on_with_another_model_of_its_sizes() {
     let (mut c, file) = (made(), synthetic::agent(&DIMS, 5));
     let (newer, larger) = (loaded(&file), loaded(&synthetic::agent(&OTHER, 1)));
@@ -551,10 +610,14 @@ fn an_agent_goes_on_with_another_model_of_its_sizes() {
 
 #[test]
 fn dreams_in_c_are_dreams_in_rust() {
+    [DIMS, GRU].into_iter().for_each(dreams);
+}
+
+fn dreams(dims: Dims) {
     const COUNT: usize = 70; // more than are stepped together
-    let (c, file) = (made(), synthetic::agent(&DIMS, 1));
+    let (c, file) = (made_of(dims), synthetic::agent(&dims, 1));
     let rust_model = Model::load(&file).unwrap();
-    let len = dreams_memory_len(&DIMS, COUNT);
+    let len = dreams_memory_len(&dims, COUNT);
     let (mut memory, mut rust_memory) = (vec![f32::NAN; len], vec![0.0; len]);
     let at = memory.as_mut_ptr();
     let rust_options = DreamOptions { seed: 3, temperature: 0.8, ending: Ending::Threshold(0.9) };
@@ -562,12 +625,12 @@ fn dreams_in_c_are_dreams_in_rust() {
     let options = dreamstep_dream_options { seed: 3, temperature: 0.8, ending: 1, threshold: 0.9 };
     let mut dreams = unmade::<dreamstep_dreams>();
     assert_eq!(call!(dreamstep_dreams_new(&mut *dreams, &*c.model, at, len, COUNT, &options)), ok());
-    let (h, cell) = (vec![0.25; DIMS.hidden], vec![-0.5; DIMS.hidden]);
+    let (h, cell) = (vec![0.25; dims.hidden], vec![-0.5; dims.cell_state()]);
     for index in 0..COUNT {
         let latent = [index as f32 / 100.0; 5];
         let state = (index % 2 == 0).then_some((&h[..], &cell[..]));
         rust.start(index, index as u32, Start { latent: &latent, state }).unwrap();
-        let (h, cell) = state.map_or((null(), null()), |(h, c)| (h.as_ptr(), c.as_ptr()));
+        let (h, cell) = state.map_or((null(), null()), |(h, c)| (h.as_ptr(), c.first().map_or(null(), |c| c)));
         let started =
             call!(dreamstep_dreams_start(&mut *dreams, index, index as u32, latent.as_ptr(), 5, h, cell, DIMS.hidden));
         assert_eq!(started, ok());
@@ -593,9 +656,9 @@ fn dreams_in_c_are_dreams_in_rust() {
         assert_eq!(z, rust.latent(index));
         assert_eq!(call!(dreamstep_dreams_unit_action(&*dreams, index, u.as_mut_ptr(), 3)), ok());
         assert_eq!(u, rust.unit_action(index));
-        let (mut h, mut c) = ([0.0; 19], [0.0; 19]);
+        let (mut h, mut c) = ([0.0; 19], vec![0.0; dims.cell_state()]);
         assert_eq!(call!(dreamstep_dreams_hidden(&*dreams, index, h.as_mut_ptr(), 19)), ok());
-        assert_eq!(call!(dreamstep_dreams_cell(&*dreams, index, c.as_mut_ptr(), 19)), ok());
+        assert_eq!(call!(dreamstep_dreams_cell(&*dreams, index, c.as_mut_ptr(), c.len())), ok());
         assert_eq!((&h[..], &c[..]), (rust.hidden(index), rust.cell(index)));
         let mut info = dreamstep_dream_info { reward: 0.0, terminal_probability: 0.0, tick: 0, is_over: false };
         assert_eq!(call!(dreamstep_dreams_get_info(&*dreams, index, &mut info)), ok());
@@ -635,7 +698,7 @@ fn dreams_are_refused_in_rusts_words() {
 
     let (latent, h) = ([0.0; 5], [f32::NAN; 19]);
     let (z, nan) = (latent.as_ptr(), h.as_ptr());
-    let half = refused(status::Argument, "h and c: expected both or neither, found one");
+    let half = refused(status::Argument, "h and c: expected both or neither (a GRU has no c), found one");
     assert_eq!(call!(dreamstep_dreams_start(&mut *dreams, 0, 0, z, 5, nan, null(), 19)), half);
     let infinite = refused(status::NonFinite, "dream h[0]: expected a finite value");
     assert_eq!(call!(dreamstep_dreams_start(&mut *dreams, 0, 0, z, 5, nan, nan, 19)), infinite);

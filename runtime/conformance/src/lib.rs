@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `exp`, `tanh`, … (agent `maths`) | the function over inputs of every exponent, both signs, infinities and NaN |
 //! | `act` | one action |
-//! | `advance` | the recurrent state after one step |
+//! | `advance` | the recurrent state after one step (an LSTM's; agent `gated` has a GRU) |
 //! | `mixture` | what the MDN head makes of that state |
 //! | `1000-steps` | the recurrent state after 1,000 steps |
 //! | `100-samples` | a sampled next latent after each of 100 further steps |
@@ -21,7 +21,7 @@
 #![forbid(unsafe_code)]
 
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Dims, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Mixture};
 use dreamstep_core::maths;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len, memory_len};
@@ -96,6 +96,11 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
         }
         emit("shipped", precision, "16-steps", agent.digest());
     }
+}
+
+/// The suite's agent with a GRU: its sizes, and its files by precision.
+pub fn gated() -> impl Iterator<Item = (&'static str, Dims, &'static [u8])> {
+    FILES.iter().filter(|file| file.agent == "gated").map(|file| (file.precision, file.dims, file.bytes))
 }
 
 /// The shipped agent in i8.

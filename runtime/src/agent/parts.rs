@@ -2,7 +2,7 @@
 
 use super::Agent;
 use crate::kernels::dispatch;
-use dreamstep_core::dims::padded;
+use dreamstep_core::dims::{Cell, padded};
 
 /// A part of a tick. Dense layers come without what follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub enum Part {
     Squash,
     /// From [-1, 1] to the action range, `[A]`.
     Actuate,
-    /// The LSTM's gates' sums, `[4H, A+Z+H]`.
+    /// The memory's gates' sums, `[4H, A+Z+H]`; a GRU's `[3H, A+Z]` and `[3H, H]`.
     Gates,
-    /// The LSTM cell after them, `[H]`.
-    LstmCell,
+    /// The cell after them, `[H]`.
+    Cell,
     /// The MDN head, where the file has one.
     Head,
     /// A draw of the next latent, where the file has a head: uniform numbers given.
@@ -45,14 +45,14 @@ impl Part {
         Self::Squash,
         Self::Actuate,
         Self::Gates,
-        Self::LstmCell,
+        Self::Cell,
         Self::Head,
         Self::Sample,
     ];
 
-    /// Its name.
+    /// Its name, with what remembers.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn name(self, cell: Cell) -> &'static str {
         match self {
             Self::Whiten => "whiten",
             Self::Encoder0 => "encoder.0",
@@ -62,8 +62,14 @@ impl Part {
             Self::Controller => "controller",
             Self::Squash => "squash",
             Self::Actuate => "actuate",
-            Self::Gates => "lstm gates",
-            Self::LstmCell => "lstm cell",
+            Self::Gates => match cell {
+                Cell::Lstm => "lstm gates",
+                Cell::Gru => "gru gates",
+            },
+            Self::Cell => match cell {
+                Cell::Lstm => "lstm cell",
+                Cell::Gru => "gru cell",
+            },
             Self::Head => "mdn head",
             Self::Sample => "sample",
         }
@@ -87,8 +93,8 @@ impl Agent<'_, '_> {
             }
             Part::Squash => dispatch!(isa, squash(model.settings.squash, work.u)),
             Part::Actuate => dispatch!(isa, actuate(model, work.u, work.action)),
-            Part::Gates => dispatch!(isa, affine(&model.rnn, work.x, work.scratch, work.gates)),
-            Part::LstmCell => dispatch!(isa, lstm_cell(work.gates, work.c, work.h_next)),
+            Part::Gates => self.sum_gates(),
+            Part::Cell => self.apply_cell(),
             Part::Head => {
                 self.head();
             }

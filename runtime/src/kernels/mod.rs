@@ -240,6 +240,8 @@ macro_rules! entry_points {
                 (model: &$crate::model::Model<'_>, u: &[f32], action: &mut [f32]));
             entry_points!(@function $features lstm_cell, $crate::layers::lstm_cell::<Vectors>,
                 (gates: &[f32], c: &mut [f32], h: &mut [f32]));
+            entry_points!(@function $features gru_cell, $crate::layers::gru_cell::<Vectors>,
+                (input: &[f32], hidden: &[f32], h: &mut [f32]));
             entry_points!(@function $features draw, $crate::layers::draw::<Vectors>,
                 (range: [f32; 2], log_var: &[f32], noise: &[f32], z: &mut [f32]));
             entry_points!(@function $features sample, $crate::mdn::sample::<Vectors>,

@@ -5,14 +5,23 @@ use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Dims, LoadError, Mixture, Model, Precision};
+use dreamstep_runtime::{Cell, Dims, LoadError, Mixture, Model, Precision};
 
-pub(crate) const DIMS: Dims =
-    Dims { obs: 5, action: 2, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+pub(crate) const DIMS: Dims = Dims {
+    obs: 5,
+    action: 2,
+    latent: 3,
+    hidden: 7,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 4],
+    cell: Cell::Lstm,
+};
 
-/// A packed agent of [`DIMS`] with self-test vectors, as bytes.
-pub(crate) fn agent_in(precision: Precision) -> Vec<u8> {
-    agent_with_selftest(&Settings { precision, ..synthetic::settings(&DIMS) }, &synthetic::tensors(&DIMS, 1))
+/// A packed agent of [`DIMS`] with either memory and self-test vectors, as bytes.
+pub(crate) fn agent_of(cell: Cell, precision: Precision) -> Vec<u8> {
+    let dims = Dims { cell, ..DIMS };
+    agent_with_selftest(&Settings { precision, ..synthetic::settings(&dims) }, &synthetic::tensors(&dims, 1))
 }
 
 impl Pieces {
@@ -49,8 +58,8 @@ impl Loose {
 
 /// Each message must be one line; the file must be refused with this one.
 #[track_caller]
-pub(crate) fn refused_in(precision: Precision, what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
-    let mut pieces = Pieces::of(&agent_in(precision));
+pub(crate) fn refused_of(cell: Cell, precision: Precision, what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
+    let mut pieces = Pieces::of(&agent_of(cell, precision));
     damage(&mut pieces);
     pieces.load(|result| match result {
         Ok(_) => panic!("{what}: loaded, expected `{message}`"),

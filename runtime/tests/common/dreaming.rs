@@ -1,10 +1,18 @@
 //! What the programs that test dreams have in common: how a dream begins.
 
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Dims, DreamOptions, Dreams, Ending, Mixture, Start};
+use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Start};
 
-pub(crate) const SMALL: Dims =
-    Dims { obs: 5, action: 1, latent: 3, hidden: 7, mixtures: 2, mixture: Mixture::Joint, encoder: [9, 4] };
+pub(crate) const SMALL: Dims = Dims {
+    obs: 5,
+    action: 1,
+    latent: 3,
+    hidden: 7,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 4],
+    cell: Cell::Lstm,
+};
 
 pub(crate) const SEED: u64 = 0x0bad_5eed_0000_0007;
 
@@ -20,7 +28,7 @@ fn normal(number: u32, n: usize) -> Vec<f32> {
 
 /// Begins dream `number` at a place of its own, every other one in the middle of an episode.
 pub(crate) fn start(dreams: &mut Dreams<'_, '_>, dims: &Dims, index: usize, number: u32) {
-    let (h, c) = (normal(1000 + number, dims.hidden), normal(2000 + number, dims.hidden));
+    let (h, c) = (normal(1000 + number, dims.hidden), normal(2000 + number, dims.cell_state()));
     let state = Some((h.as_slice(), c.as_slice())).filter(|_| number % 2 == 1);
     dreams.start(index, number, Start { latent: &normal(number, dims.latent), state }).unwrap();
 }

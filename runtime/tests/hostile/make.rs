@@ -10,10 +10,19 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::{MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Dims, Mixture, Model, Precision, memory_len};
+use dreamstep_runtime::{Cell, Dims, Mixture, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
-const DIMS: Dims = Dims { obs: 3, action: 1, latent: 2, hidden: 2, mixtures: 1, mixture: Mixture::Joint, encoder: [2, 2] };
+const DIMS: Dims = Dims {
+    obs: 3,
+    action: 1,
+    latent: 2,
+    hidden: 2,
+    mixtures: 1,
+    mixture: Mixture::Joint,
+    encoder: [2, 2],
+    cell: Cell::Lstm,
+};
 
 /// Every file, by name without its ending: `sound` loads and passes its self-test, all others must be refused.
 pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -34,6 +43,13 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(DAMAGES.map(damaged));
+    let gru = Dims { cell: Cell::Gru, ..DIMS };
+    let gru = agent_with_selftest(&synthetic::settings(&gru), &synthetic::tensors(&gru, 1));
+    files.extend(GRU_DAMAGES.map(|(name, damage)| {
+        let mut pieces = Pieces::of(&gru);
+        damage(&mut pieces);
+        (name, pieces.bytes(0))
+    }));
     files.extend(NARROW_DAMAGES.map(|(name, precision, damage)| {
         let settings = Settings { precision, ..synthetic::settings(&DIMS) };
         let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
@@ -262,6 +278,15 @@ const DAMAGES: [Damage; 27] = [
     }),
     // Loads, and fails its self-test: a bit so far up that no sum rounds it away.
     ("weight-with-one-bit-flipped", |file| file.tensor("fc.panels").data[2] ^= 1),
+];
+
+/// One change to a sound agent with a GRU.
+const GRU_DAMAGES: [Damage; 5] = [
+    ("gru-memory-unknown", |file| file.set("rnn.cell", "elman")),
+    ("gru-said-to-be-an-lstm", |file| file.set("rnn.cell", "lstm")),
+    ("gru-without-its-layer-over-h", |file| file.remove("rnn.hh.panels")),
+    ("gru-over-all-inputs-at-once", |file| file.tensor("rnn.ih.panels").reshape(&[1, 5, 64])),
+    ("gru-bias-infinite", |file| file.tensor("rnn.hh.bias").put(33, f32::INFINITY)),
 ];
 
 /// A file's name, the precision of the agent that it is made of, and the change.

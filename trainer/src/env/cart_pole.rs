@@ -43,7 +43,18 @@ impl CartPole {
     /// A cart that waits for its first [`Env::reset`].
     pub(super) fn new() -> Self {
         let (action_low, action_high) = (vec![-1.0], vec![1.0]);
-        let spec = EnvSpec { id: ID, obs: 4, action: 1, action_low, action_high, dt_s: DT_S, time_limit: 500 };
+        let spec = EnvSpec {
+            id: ID,
+            obs: 4,
+            action: 1,
+            action_low,
+            action_high,
+            dt_s: DT_S,
+            time_limit: 500,
+            blocks: &[("position", 1), ("velocity", 1), ("angle", 1), ("angular_velocity", 1)],
+            // Its 1 is paid in the step that ends the task, too.
+            healthy_bonus: 0.0,
+        };
         Self { spec, state: [0.0; 4], elapsed: 0, over: false }
     }
 

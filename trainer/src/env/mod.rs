@@ -34,6 +34,10 @@ pub struct EnvSpec {
     pub dt_s: f64,
     /// Steps after which an episode is truncated.
     pub time_limit: u32,
+    /// What an observation is made of: the name and length of each part, in order. Their sum is `obs`.
+    pub blocks: &'static [(&'static str, usize)],
+    /// What the reward holds of a constant, in every step but one that terminates the task: 5 in Humanoid. 0 where there is none.
+    pub healthy_bonus: f64,
 }
 
 impl EnvSpec {
@@ -160,6 +164,7 @@ mod tests {
             let mut env = AnyEnv::make(id).unwrap();
             let spec = env.spec().clone();
             assert_eq!(spec.id, id);
+            assert_eq!(spec.blocks.iter().map(|(_, len)| len).sum::<usize>(), spec.obs, "{id}: {:?}", spec.blocks);
             assert_eq!((spec.action_low.len(), spec.action_high.len()), (spec.action, spec.action));
             assert!(spec.action_low.iter().zip(&spec.action_high).all(|(low, high)| low < high), "{id}");
             let (mut first, mut again) = (vec![f64::NAN; spec.obs], vec![f64::NAN; spec.obs]);

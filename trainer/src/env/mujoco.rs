@@ -22,6 +22,10 @@ pub(super) struct Task {
     pub(super) frame_skip: u32,
     /// Steps after which an episode is truncated.
     pub(super) time_limit: u32,
+    /// [`EnvSpec::blocks`].
+    pub(super) blocks: &'static [(&'static str, usize)],
+    /// [`EnvSpec::healthy_bonus`]: what `judge` adds.
+    pub(super) healthy_bonus: f64,
     /// The bodies that [`World::body`] is asked for.
     pub(super) bodies: &'static [&'static str],
     /// Moves positions and velocities from the model's initial pose to an episode's start. The order of the draws is part of the
@@ -98,6 +102,8 @@ impl Mujoco {
             action_high: range.iter().map(|&[_, high]| high as f32).collect(),
             dt_s: model.opt().timestep * f64::from(task.frame_skip),
             time_limit: task.time_limit,
+            blocks: task.blocks,
+            healthy_bonus: task.healthy_bonus,
         };
         Ok(Self { task, world, spec, elapsed: 0, observation })
     }
@@ -255,7 +261,9 @@ mod tests {
                 (task.judge)(&Moment { world: &env.world, action: &action, velocity_x: 0.0 })
             };
             let ((reward, over), (lost, lost_over)) = (is_over(inside), is_over(outside));
-            assert!(!over && lost_over && reward - lost >= 1.0, "{id}: position {position}: {inside}, {outside}");
+            // A step over the bound moves nothing else, but where it is large.
+            let lost_bonus = (reward - lost - task.healthy_bonus).abs() < 1e-9;
+            assert!(!over && lost_over && lost_bonus, "{id}: position {position}: {inside}, {outside}: {reward}, {lost}");
         }
     }
 

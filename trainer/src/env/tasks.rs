@@ -38,6 +38,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "ant.xml",
         frame_skip: 5,
         time_limit: 1000,
+        blocks: &[("qpos", 13), ("qvel", 14), ("cfrc_ext", 78)],
+        healthy_bonus: 1.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_and_normal(rng, positions, velocities, 0.1),
         track: |world| world.data.xpos()[TORSO][0],
@@ -61,6 +63,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "half_cheetah.xml",
         frame_skip: 5,
         time_limit: 1000,
+        blocks: &[("qpos", 8), ("qvel", 9)],
+        healthy_bonus: 0.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_and_normal(rng, positions, velocities, 0.1),
         track: first_position,
@@ -76,6 +80,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "hopper.xml",
         frame_skip: 4,
         time_limit: 1000,
+        blocks: &[("qpos", 5), ("qvel", 6)],
+        healthy_bonus: 1.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_to_both(rng, positions, velocities, 5e-3),
         track: first_position,
@@ -94,6 +100,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "humanoid.xml",
         frame_skip: 5,
         time_limit: 1000,
+        blocks: HUMANOID_BLOCKS,
+        healthy_bonus: 5.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_to_both(rng, positions, velocities, 1e-2),
         track: center_of_mass_x,
@@ -110,6 +118,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "humanoidstandup.xml",
         frame_skip: 5,
         time_limit: 1000,
+        blocks: HUMANOID_BLOCKS,
+        healthy_bonus: 0.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_to_both(rng, positions, velocities, 1e-2),
         track: nowhere,
@@ -127,6 +137,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "inverted_double_pendulum.xml",
         frame_skip: 5,
         time_limit: 1000,
+        blocks: &[("x", 1), ("sin", 2), ("cos", 2), ("qvel", 3), ("qfrc_constraint", 1)],
+        healthy_bonus: 10.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_and_normal(rng, positions, velocities, 0.1),
         track: nowhere,
@@ -153,6 +165,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "inverted_pendulum.xml",
         frame_skip: 2,
         time_limit: 1000,
+        blocks: &[("qpos", 2), ("qvel", 2)],
+        healthy_bonus: 1.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_to_both(rng, positions, velocities, 0.01),
         track: nowhere,
@@ -173,6 +187,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "pusher_v5.xml",
         frame_skip: 5,
         time_limit: 100,
+        blocks: &[("qpos", 7), ("qvel", 7), ("tip", 3), ("object", 3), ("goal", 3)],
+        healthy_bonus: 0.0,
         bodies: &["tips_arm", "object", "goal"],
         start: |rng, positions, velocities| {
             // Positions end with the object's and the goal's, y before x.
@@ -209,6 +225,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "reacher.xml",
         frame_skip: 2,
         time_limit: 50,
+        blocks: &[("cos", 2), ("sin", 2), ("goal", 2), ("qvel", 2), ("tip_to_goal", 2)],
+        healthy_bonus: 0.0,
         bodies: &["fingertip", "target"],
         start: |rng, positions, velocities| {
             add_uniform(rng, positions, 0.1);
@@ -243,6 +261,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "swimmer.xml",
         frame_skip: 4,
         time_limit: 1000,
+        blocks: &[("qpos", 3), ("qvel", 5)],
+        healthy_bonus: 0.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_to_both(rng, positions, velocities, 0.1),
         track: first_position,
@@ -258,6 +278,8 @@ pub(super) static TASKS: [Task; 11] = [
         file: "walker2d_v5.xml",
         frame_skip: 4,
         time_limit: 1000,
+        blocks: &[("qpos", 8), ("qvel", 9)],
+        healthy_bonus: 1.0,
         bodies: &[],
         start: |rng, positions, velocities| add_uniform_to_both(rng, positions, velocities, 5e-3),
         track: first_position,
@@ -270,6 +292,10 @@ pub(super) static TASKS: [Task; 11] = [
         },
     },
 ];
+
+/// What [`observe_humanoid`] writes.
+const HUMANOID_BLOCKS: &[(&str, usize)] =
+    &[("qpos", 22), ("qvel", 23), ("cinert", 130), ("cvel", 78), ("qfrc_actuator", 17), ("cfrc_ext", 78)];
 
 /// The body whose frame Ant is tracked by.
 const TORSO: usize = 1;

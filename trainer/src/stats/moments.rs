@@ -117,6 +117,16 @@ impl Moments {
         self.scatter.view()
     }
 
+    /// The moments of some columns, in the order of `columns`.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn select(&self, columns: &[usize]) -> Self {
+        let scatter = self.scatter.select(Axis(0), columns).select(Axis(1), columns);
+        Self { count: self.count, mean: self.mean.select(Axis(0), columns), scatter }
+    }
+
     /// `[D, D]` of the population: over the number of rows.
     #[must_use]
     pub fn covariance(&self) -> Array2<f64> {
@@ -191,6 +201,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn some_columns_have_the_moments_that_they_have_alone() {
+        let x = rows(50);
+        let (mut all, mut some) = (Moments::new(3), Moments::new(2));
+        all.add(x.view());
+        some.add(x.select(Axis(1), &[2, 0]).view());
+        let selected = all.select(&[2, 0]);
+        assert!((&selected.scatter - &some.scatter).iter().all(|d| d.abs() < 1e-10) && selected.mean == some.mean);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Loss {
     pub nll: Tensor,
     /// Squared error over the reward's variance.
     pub reward: Tensor,
-    /// Cross entropy, nats. The rare class is not weighted, so the logit is calibrated as it is.
+    /// Cross entropy, nats, steps that end an episode weighted as configured.
     pub terminal: Tensor,
 }
 
@@ -28,6 +28,7 @@ pub struct Objective {
     pub reward_variance: f64,
     reward_weight: f64,
     terminal_weight: f64,
+    terminal_positive_weight: f64,
     grad_clip: f64,
     amp: bool,
 }
@@ -36,8 +37,8 @@ impl Objective {
     /// As configured, for rewards of this mean and variance.
     #[must_use]
     pub fn new(config: &MdnrnnConfig, (reward_offset, reward_variance): (f64, f64)) -> Self {
-        let &MdnrnnConfig { reward_weight, terminal_weight, grad_clip, amp, .. } = config;
-        Self { reward_offset, reward_variance, reward_weight, terminal_weight, grad_clip, amp }
+        let &MdnrnnConfig { reward_weight, terminal_weight, terminal_positive_weight, grad_clip, amp, .. } = config;
+        Self { reward_offset, reward_variance, reward_weight, terminal_weight, terminal_positive_weight, grad_clip, amp }
     }
 
     pub(super) fn loss(&self, prediction: &Prediction, batch: &Batch) -> Loss {
@@ -45,14 +46,23 @@ impl Objective {
         let nll = prediction.nll(&batch.next).mean(Kind::Float) / dims;
         let reward_error = (&prediction.reward - (&batch.reward - self.reward_offset)).square().mean(Kind::Float);
         let reward = reward_error / self.reward_variance;
+        let weight = self.terminal_positive_weight;
+        let positive_weight = (weight != 1.0).then(|| Tensor::from(weight as f32).to_device(batch.terminal.device()));
         let terminal = prediction.terminal_logit.binary_cross_entropy_with_logits::<Tensor>(
             &batch.terminal,
             None,
-            None,
+            positive_weight,
             Reduction::Mean,
         );
         let total = &nll + &reward * self.reward_weight + &terminal * self.terminal_weight;
         Loss { total, nll, reward, terminal }
+    }
+
+    /// What the weight of terminal steps has added to the log-odds that the head says: a probability `p` is learned as
+    /// `w·p / (w·p + 1 − p)`.
+    #[must_use]
+    pub fn terminal_log_odds(&self) -> f64 {
+        self.terminal_positive_weight.ln()
     }
 
     /// One update of `model`'s weights: the loss of `batch`, its gradient, cut to its greatest length, and the optimiser's step. Returns
@@ -60,7 +70,7 @@ impl Objective {
     pub fn update(&self, model: &MdnRnn, optimizer: &mut Optimizer, batch: &Batch) -> Loss {
         let kind = layer_kind(self.amp);
         let (hidden, _) = model.sequences_in(kind, &batch.z, &batch.action, &batch.sizes, &batch.state);
-        let loss = self.loss(&model.predict_in(kind, &hidden), batch);
+        let loss = self.loss(&model.predict_in(kind, &hidden, &batch.z), batch);
         optimizer.backward_step(&loss.total, Some(self.grad_clip));
         loss
     }

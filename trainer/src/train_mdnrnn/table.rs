@@ -1,7 +1,7 @@
 //! The steps of a pool of episodes as M is trained on them: one row below the other, cut into windows, and windows packed into batches.
 
 use crate::dataset::Dataset;
-use crate::nets::mdnrnn::{LstmState, MdnRnn, Prediction};
+use crate::nets::mdnrnn::{MdnRnn, MemoryState, Prediction};
 use crate::nets::{indices, matrix, to_vec};
 use anyhow::Result;
 use ndarray::Array2;
@@ -57,7 +57,7 @@ pub struct Batch {
     /// `[N]` 0 or 1.
     pub terminal: Tensor,
     /// `[B, H]`: what each window starts with.
-    pub state: LstmState,
+    pub state: MemoryState,
 }
 
 impl Table {
@@ -114,7 +114,7 @@ impl Table {
     }
 
     /// The states `[W, H]` that all windows start with: 0, or what `model` reaches at the end of the window before.
-    pub(super) fn stored_states(&self, model: &MdnRnn, z: &Tensor) -> LstmState {
+    pub(super) fn stored_states(&self, model: &MdnRnn, z: &Tensor) -> MemoryState {
         let mut states = model.zero_state(self.windows.len());
         let last = self.windows.iter().map(|w| w.number).max().unwrap_or(0);
         for number in 0..last {
@@ -126,14 +126,13 @@ impl Table {
                 let (_, end) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
                 let next: Vec<i64> = batch.order.iter().map(|&w| w as i64 + 1).collect();
                 let next = indices(&next, self.device);
-                let _ = states.h.index_copy_(0, &next, &end.h);
-                let _ = states.c.index_copy_(0, &next, &end.c);
+                states.put_rows(&next, &end);
             }
         }
         states
     }
 
-    pub(super) fn batch(&self, windows: &[usize], z: &Tensor, states: &LstmState) -> Batch {
+    pub(super) fn batch(&self, windows: &[usize], z: &Tensor, states: &MemoryState) -> Batch {
         let (order, rows, sizes) = pack(&self.windows, windows);
         let at = indices(&rows, self.device);
         let window = indices(&order.iter().map(|&w| w as i64).collect::<Vec<_>>(), self.device);
@@ -143,7 +142,7 @@ impl Table {
             action: self.action.index_select(0, &at),
             reward: self.reward.index_select(0, &at),
             terminal: self.terminal.index_select(0, &at),
-            state: LstmState { h: states.h.index_select(0, &window), c: states.c.index_select(0, &window) },
+            state: states.rows(&window),
             sizes: Tensor::from_slice(&sizes),
             rows,
             order,
@@ -157,7 +156,7 @@ impl Table {
         for some in all.chunks(EVAL_WINDOWS) {
             let batch = self.batch(some, z, &states);
             let (hidden, _) = model.sequences(&batch.z, &batch.action, &batch.sizes, &batch.state);
-            each(&model.predict(&hidden), &batch);
+            each(&model.predict(&hidden, &batch.z), &batch);
         }
     }
 

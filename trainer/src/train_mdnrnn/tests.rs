@@ -7,6 +7,9 @@ use crate::nets::to_vec;
 use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
+use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::Mixture;
+use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
 use tch::Kind;
@@ -94,8 +97,14 @@ fn train(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
 
 #[test]
 fn a_known_world_is_learned_to_near_zero() {
+    Cell::ALL.into_iter().for_each(learns_a_known_world);
+}
+
+fn learns_a_known_world(cell: Cell) {
     let folder = tempfile::tempdir().unwrap();
-    let f = train(&config(), &world(200), &RunDir::new(folder.path()));
+    let mut config = config();
+    config.mdnrnn.cell = cell;
+    let f = train(&config, &world(200), &RunDir::new(folder.path()));
     assert!(f.nmse < 0.02, "next z: {f:?}");
     assert!(f.reward_r2 > 0.98, "reward: {f:?}");
     assert!(f.terminal_auroc > 0.95, "terminal: {f:?}");
@@ -105,6 +114,8 @@ fn a_known_world_is_learned_to_near_zero() {
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert!(last["stage"] == "mdnrnn" && last["validation"]["nll_per_dim"].is_number(), "{last}");
     let file = Checkpoint::read(&RunDir::new(folder.path()).mdnrnn()).unwrap();
+    let order = if cell == Cell::Lstm { "i,f,g,o" } else { "r,z,n" };
+    assert_eq!([&file.metadata[metadata::RNN_CELL], &file.metadata[meta::GATES]], [cell.name(), order]);
     let offset: f32 = file.meta(metadata::REWARD_OFFSET).unwrap();
     assert!((offset - 3.0).abs() < 0.3, "the reward's constant is 3, or a little more since a₁ > 0.8 ends: {offset}");
 }
@@ -132,13 +143,14 @@ fn a_training_that_is_stopped_after_every_epoch_goes_on_to_the_same_bytes() {
     goes_on_to_the_same_bytes(&[]);
 }
 
-/// The same where the data is read in several pools, the learning rate falls on a plateau, and V encodes whenever it is asked.
+/// The same where the data is read in several pools, the learning rate falls on a plateau, V encodes whenever it is asked, and M is a GRU.
 #[test]
 fn a_stopped_training_on_pools_goes_on_to_the_same_bytes() {
     goes_on_to_the_same_bytes(&[
         "vae.pool=300",
         "mdnrnn.pool=200",
         "mdnrnn.latents=on-the-fly",
+        "mdnrnn.cell=gru",
         "vae.schedule.rule=plateau",
         "vae.schedule.patience=0",
         "mdnrnn.schedule.rule=plateau",
@@ -215,6 +227,48 @@ fn mixed_precision_learns() {
     let config = config().overlay("test", "", &["vae.amp=true", "mdnrnn.amp=true"].map(String::from)).unwrap();
     let f = train(&config, &world(200), &RunDir::new(folder.path()));
     assert!(f.nmse < 0.04 && f.reward_r2 > 0.95 && f.terminal_auroc > 0.95, "{f:?}");
+}
+
+/// A mixture for each dimension, of the change of the latent, and a weight for the rare class, which must not stay in the logit.
+#[test]
+fn every_option_of_the_head_learns_the_same_world() {
+    let data = world(200);
+    let (mut ends, mut steps) = (0_u32, 0);
+    for id in 0..data.len() {
+        ends += data.read(id).unwrap().terminals.iter().filter(|&&end| end).count() as u32;
+        steps += data.entries()[id].steps;
+    }
+    for set in [
+        ["mdnrnn.mixture=per-dimension", "mdnrnn.target=z"],
+        ["mdnrnn.mixture=per-dimension", "mdnrnn.target=delta"],
+        ["mdnrnn.terminal_positive_weight=4", "mdnrnn.target=delta"],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::new(folder.path());
+        let config = config().overlay("test", "", &set.map(String::from)).unwrap();
+        let f = train(&config, &data, &run);
+        assert!(f.nmse < 0.02 && f.reward_r2 > 0.98 && f.terminal_auroc > 0.95, "{set:?}: {f:?}");
+        // The head says how often episodes end, whatever weighed how much.
+        let m = crate::report::network::TrainedMdnRnn::read(&run).unwrap();
+        let vae = TrainedVae::read(&run.vae(), Device::Cpu).unwrap();
+        let ids: Vec<usize> = (0..data.len()).collect();
+        let table = Table::new(
+            &data,
+            &ids,
+            vae.encode(&data, &ids, Device::Cpu).unwrap(),
+            [&[0.1, 0.1], &[0.4, 0.4]],
+            config.mdnrnn.sequence_length,
+        )
+        .unwrap();
+        let mut said = 0.0;
+        tch::no_grad(|| {
+            table.evaluate(&m.model, &table.mean, |p, _| {
+                said += p.terminal_logit.sigmoid().sum(Kind::Double).double_value(&[]);
+            });
+        });
+        let (said, found) = (said / steps as f64, f64::from(ends) / steps as f64);
+        assert!((said - found).abs() < 0.25 * found, "{set:?}: {said} of steps said to end, {found} do");
+    }
 }
 
 #[test]
@@ -357,8 +411,21 @@ fn a_packed_batch_holds_each_windows_steps_in_order() {
 #[test]
 fn cutting_an_episode_into_windows_changes_no_prediction() {
     tch::set_num_threads(1);
+    Cell::ALL.into_iter().for_each(cutting);
+}
+
+fn cutting(cell: Cell) {
     let vs = nn::VarStore::new(Device::Cpu);
-    let shape = MdnRnnShape { action: 2, latent: 3, hidden: 9, mixtures: 2, log_sigma_min: -5.0 };
+    let shape = MdnRnnShape {
+        action: 2,
+        latent: 3,
+        hidden: 9,
+        cell,
+        mixture: Mixture::Joint,
+        target: Target::Next,
+        mixtures: 2,
+        log_sigma_min: -5.0,
+    };
     let model = MdnRnn::new(&vs.root(), shape, Philox::new(1));
     let lengths = [23_usize, 4, 40];
     let rows = lengths.iter().map(|t| t + 1).sum::<usize>();

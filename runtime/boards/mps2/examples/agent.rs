@@ -1,5 +1,6 @@
 //! What does an agent cost on a microcontroller? Steps the shipped Humanoid agent from flash, in f32 and in i8, prints its state's
-//! digest, which is the host's, and per step the stack that it used and the instructions that it took.
+//! digest, which is the host's, and per step the stack that it used and the instructions that it took. Then the same for the
+//! suite's small agent with a GRU, in every precision.
 //!
 //! Run it under QEMU with `-icount shift=0`: an instruction then takes 1 ns of the emulated clock, and the counts repeat.
 #![no_std]
@@ -11,7 +12,7 @@ use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::entry;
-use dreamstep_conformance::{SHIPPED_I8, SHIPPED_STEPS, observe};
+use dreamstep_conformance::{SHIPPED_I8, SHIPPED_STEPS, gated, observe};
 use dreamstep_fixtures::HUMANOID;
 use dreamstep_runtime::{Agent, Dims, Model, SelfTestError, memory_len};
 use semihosting::{println, process};
@@ -42,23 +43,35 @@ fn main() -> ! {
             Ok(()) | Err(SelfTestError::Absent) => {}
             Err(error) => panic!("this processor does not compute what the packer's did: {error}"),
         }
-        let mut agent = Agent::new(&model, MEMORY).expect("memory_len is enough");
-        let (mut act, mut advance) = (Cost::default(), Cost::default());
-        for t in 0..SHIPPED_STEPS {
-            observe(t, OBSERVATION);
-            act.measure(|| agent.act(OBSERVATION, ACTION).expect("the observation is valid"));
-            advance.measure(|| agent.advance().expect("act came before"));
-        }
-        println!("shipped {precision} 16-steps {:016x}", agent.digest());
-        let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
-        println!(
-            "= {precision}: {instructions} instructions a step (act {}, advance {}), {stack} bytes of stack",
-            act.instructions(),
-            advance.instructions()
-        );
+        let digest = live(precision, &model, MEMORY, OBSERVATION, ACTION);
+        println!("shipped {precision} 16-steps {digest:016x}");
         println!("= {precision}: model {} bytes in flash, agent memory {} bytes", file.len(), size_of_val(MEMORY));
     }
+    for (precision, dims, file) in gated() {
+        let model = Model::load(file).expect("the suite's agents are valid");
+        let (observation, action) = (&mut OBSERVATION[..dims.obs], &mut ACTION[..dims.action]);
+        println!("= a GRU of {} units, {} weights a step:", dims.hidden, dims.step_weights());
+        live(precision, &model, MEMORY, observation, action);
+    }
     process::exit(0)
+}
+
+/// Lives an episode's first steps and says what they took; the state's digest after them.
+fn live(precision: &str, model: &Model<'_>, memory: &mut [f32], observation: &mut [f32], action: &mut [f32]) -> u64 {
+    let mut agent = Agent::new(model, memory).expect("memory_len is enough");
+    let (mut act, mut advance) = (Cost::default(), Cost::default());
+    for t in 0..SHIPPED_STEPS {
+        observe(t, observation);
+        act.measure(|| agent.act(observation, action).expect("the observation is valid"));
+        advance.measure(|| agent.advance().expect("act came before"));
+    }
+    let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
+    println!(
+        "= {precision}: {instructions} instructions a step (act {}, advance {}), {stack} bytes of stack",
+        act.instructions(),
+        advance.instructions()
+    );
+    agent.digest()
 }
 
 /// What a call took.
