@@ -143,7 +143,6 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         claim::write(&folder, &parts)?;
     }
     for (index, episode) in (first..).zip(&episodes) {
-        crate::interrupt::check()?;
         let path = folder.join(file_name(index));
         if Episode::read(&path).ok().as_ref() != Some(episode) {
             episode.write(&path)?;

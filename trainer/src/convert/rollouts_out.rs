@@ -41,7 +41,6 @@ pub fn export(env: &str, rollouts: &Path, out: &Path, form: Form) -> Result<(u64
         Form::Torchwm => {
             let mut steps = 0;
             for (i, file) in files.iter().enumerate() {
-                crate::interrupt::check()?;
                 let episode = Episode::read(file)?;
                 write_atomic(&out.join(format!("rollout_{i:07}.npz")), &torchwm(&episode)?)?;
                 steps += episode.steps() as u64;
