@@ -200,8 +200,8 @@ pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     tensorboard::append(run, line)
 }
 
-/// What a stage took: a line of `metrics.jsonl` when it ends. Of V, M and C the epochs and generations that the log holds are added up,
-/// over all processes; of other stages it is what the process took that ended.
+/// What a stage took: a line of `metrics.jsonl` when it ends. The lines of a stage add up to all that it took in the run. Of V, M and C
+/// they hold what the log holds, over all processes; of other stages, what processes took that were not killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
     /// Steps (of V: observations) that were worked on; one that was worked on twice counts twice.

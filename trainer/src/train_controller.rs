@@ -94,16 +94,14 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
 }
 
-/// What the log says that this evolution took: from the last line of a first look at the validation episodes on.
+/// What the log says that evolution took since it last said so in one line.
 fn cost(run: &RunDir) -> Cost {
     // A log that somebody removed says nothing.
     let text = std::fs::read_to_string(run.metrics()).unwrap_or_default();
-    let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let generations: Vec<_> =
-        lines.iter().filter(|line| line["stage"] == "controller" && line["generation"].is_u64()).collect();
-    let first = generations.iter().map(|line| line["generation"].as_u64()).min();
-    let start = generations.iter().rposition(|line| Some(line["generation"].as_u64()) == first).unwrap_or(0);
-    Cost::of(generations[start..].iter().copied())
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let own: Vec<_> = lines.filter(|line| line["stage"] == "controller").collect();
+    let start = own.iter().rposition(|line| line["cost"].is_object()).map_or(0, |last| last + 1);
+    Cost::of(own[start..].iter())
 }
 
 /// Whether `run` holds a finished C of this very configuration, V and M.
