@@ -79,6 +79,7 @@ save_file({k: v for n, s in sizes.items() for k, v in [(n + '.weight', draw(*s))
 save_file({'fc.weight': draw(A, Z+H), 'fc.bias': draw(A)}, 'ctrl.safetensors')
 save_file({'encoder.conv1.weight': draw(32, 3, 4, 4), 'encoder.conv1.bias': draw(32), 'encoder.fc_mu.weight': draw(32, 1024)}, 'conv.safetensors')
 save_file({'rnn.weight_ih_l0': draw(3*H, A+Z), 'rnn.weight_hh_l0': draw(3*H, H), 'rnn.bias_ih_l0': draw(3*H), 'rnn.bias_hh_l0': draw(3*H), **head}, 'gru.safetensors')
+save_file({'rnn.weight_ih_l0': draw(H, A+Z), 'rnn.weight_hh_l0': draw(H, H), 'rnn.bias_ih_l0': draw(H), 'rnn.bias_hh_l0': draw(H), **head}, 'plain.safetensors')
 ";
     python::run(&["-c", program, &folder.display().to_string()]);
     let run = RunDir::new(&path("r"));
@@ -112,6 +113,15 @@ save_file({'rnn.weight_ih_l0': draw(3*H, A+Z), 'rnn.weight_hh_l0': draw(3*H, H),
     }
     succeed(folder, "train --run r --stage controller --set controller.steps=50 --set controller.directions=2");
 
+    // A GRU is known by its three gates, and fits the same V: the second import checks that an agent can be made of both.
+    succeed(folder, "import-weights --run g --set env=Hopper-v5 gru.safetensors");
+    succeed(folder, "import-weights --run g vae.safetensors");
+    let gru = Checkpoint::read(&path("g/mdnrnn.safetensors")).unwrap();
+    assert_eq!(gru.tensors, read(&path("gru.safetensors")));
+    assert_eq!(pack::cell(&gru).unwrap(), dreamstep_core::dims::Cell::Gru);
+    let in_force = Config::default().overlay_file(&path("g/config.toml"), &[]).unwrap();
+    assert_eq!(in_force.mdnrnn.cell, dreamstep_core::dims::Cell::Gru);
+
     // ---- what cannot run here, or is no part of this run
     let before = std::fs::read(run.mdnrnn()).unwrap();
     let refuse = |run: &str, file: &str, env: &str, options: Options, parts: &[&str]| {
@@ -129,10 +139,10 @@ save_file({'rnn.weight_ih_l0': draw(3*H, A+Z), 'rnn.weight_hh_l0': draw(3*H, H),
     );
     refuse(
         "new",
-        "gru.safetensors",
+        "plain.safetensors",
         "Hopper-v5",
         default,
-        &["rnn.weight_hh_l0", "128 rows of an LSTM of 32", "found 96", "GRU"],
+        &["rnn.weight_hh_l0", "128 rows of an LSTM of 32", "96 of a GRU", "found 32"],
     );
     refuse(
         "new",
