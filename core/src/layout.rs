@@ -6,7 +6,7 @@
 //! multiple of 16 bytes, every panel of 64. A layer's biases are `[P·W]` binary32, in the order of the panels' outputs; an i8 layer
 //! has the outputs' scales and the sums of their weights in the same order.
 //!
-//! The LSTM's panels hold 16 hidden units each, `[i×16 | f×16 | g×16 | o×16]`, so that a panel's outputs are all that those
+//! An LSTM's panels hold 16 hidden units each, `[i×16 | f×16 | g×16 | o×16]`, so that a panel's outputs are all that those
 //! units need for their new state.
 //!
 //! A GRU's two layers are dense ones of three gates, `[r | z | n]`, each padded to whole blocks of sixteen units: a block of a gate

@@ -77,7 +77,7 @@ pub mod packed {
     pub const ENCODER_MEAN: LayerNames = layer!("encoder.mean");
     /// The encoder's log-variance, E2 → Z.
     pub const ENCODER_LOG_VAR: LayerNames = layer!("encoder.log_var");
-    /// The LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
+    /// An LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
     pub const RNN: LayerNames = layer!("rnn");
     /// What a GRU's gates take from the inputs `[a, z]`, with PyTorch's `bias_ih`.
     pub const RNN_IH: LayerNames = layer!("rnn.ih");

@@ -33,6 +33,8 @@
 //! least. (The idea of moving range from weights to activations: Xiao et al., *SmoothQuant*, ICML 2023.) Without `c`, an output's one
 //! strong input decides how coarsely all its others are rounded.
 //!
+//! A GRU's two layers, over `[a, z]` and over h, are rounded each by itself, inputs too.
+//!
 //! The encoder's last layer and the controller are f16 in an i8 file ([`crate::schema::LayerSpec::precision`]): two hundredths of the
 //! weights, through which every error goes straight into the action.
 

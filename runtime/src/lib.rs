@@ -22,6 +22,8 @@
 //!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance()
 //! ```
 //!
+//! A file may have a GRU for a memory ([`Cell::Gru`]): `gru([a,z], h) → h'`. Everything here holds for both; where c stands, a GRU has none.
+//!
 //! # Where things are
 //!
 //! | module | question it answers |

@@ -29,6 +29,14 @@ def lstm(tensors, x, h, c):
     return sigmoid(o) * np.tanh(c), c
 
 
+def gru(tensors, x, h, c):
+    """PyTorch's GRUCell: gates r, z, n; no c."""
+    of_input = np.split(tensors["rnn.weight_ih_l0"] @ x + tensors["rnn.bias_ih_l0"], 3)
+    of_h = np.split(tensors["rnn.weight_hh_l0"] @ h + tensors["rnn.bias_hh_l0"], 3)
+    r, z = sigmoid(of_input[0] + of_h[0]), sigmoid(of_input[1] + of_h[1])
+    return (1 - z) * np.tanh(of_input[2] + r * of_h[2]) + z * h, c
+
+
 def main(run):
     tensors = {}
     for part in ["vae", "mdnrnn", "controller"]:
@@ -43,6 +51,7 @@ def main(run):
     squash = np.tanh if metadata["action.squash"] == "tanh" else lambda u: np.clip(u, -1, 1)
 
     h = c = np.zeros(tensors["rnn.weight_hh_l0"].shape[1])
+    cell = gru if metadata.get("rnn.cell") == "gru" else lstm
     worst = 0.0
     for observation, action in zip(observations, expected):
         x = np.clip((observation - tensors["normalizer.mean"]) * tensors["normalizer.inv_std"], -clip, clip)
@@ -51,7 +60,7 @@ def main(run):
         z, _log_variance = np.split(affine(tensors, "encoder.4", x), 2)
         u = squash(affine(tensors, "fc", np.concatenate([z, h])))
         worst = max(worst, np.abs(middle + half * u - action).max())
-        h, c = lstm(tensors, np.concatenate([u, z]), h, c)
+        h, c = cell(tensors, np.concatenate([u, z]), h, c)
     print(f"{len(observations)} steps, largest difference from dreamstep's actions {worst:.1e}")
     return 0 if worst < 1e-5 else 1
 

@@ -31,7 +31,8 @@ class WorldModel(nn.Module):
         )
         self.encoder = layers(o, e1, e2, 2 * z)  # means, then log-variances
         self.decoder = layers(z, e2, e1, o)
-        self.rnn = nn.LSTM(a + z, h)  # input [action, z], the action in [-1, 1]
+        # Input [action, z], the action in [-1, 1]; four gates of an LSTM, or three of a GRU.
+        self.rnn = (nn.GRU if shape("rnn.bias_hh_l0")[0] == 3 * h else nn.LSTM)(a + z, h)
         self.gmm_linear = nn.Linear(h, head)  # means [K,Z], log-sigmas [K,Z], logits [K], reward, terminal logit
         self.fc = nn.Linear(z + h, a)  # input [z, h]
 
@@ -54,12 +55,12 @@ def main(run):
     middle, half = packed["action.mid"][:a], packed["action.half"][:a]
     squash = torch.tanh if metadata["action.squash"] == "tanh" else lambda u: u.clamp(-1, 1)
 
-    state = (torch.zeros(1, h), torch.zeros(1, h))
+    state = torch.zeros(1, h) if isinstance(model.rnn, nn.GRU) else (torch.zeros(1, h), torch.zeros(1, h))
     worst = 0.0
     with torch.no_grad():
         for observation, action in zip(observations, expected):
             z, _ = model.encode(observation, float(metadata["observation.clip"]))
-            u = squash(model.fc(torch.cat([z, state[0][0]])))
+            u = squash(model.fc(torch.cat([z, state[0] if isinstance(model.rnn, nn.GRU) else state[0][0]])))
             worst = max(worst, (middle + half * u - action).abs().max().item())
             _, state = model.rnn(torch.cat([u, z])[None], state)
     print(f"{len(observations)} steps, largest difference from dreamstep's actions {worst:.1e}")

@@ -6,6 +6,8 @@
 
 use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::dims::Cell;
+use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{Entry, safetensors_bytes};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use std::path::Path;
 
 /// Metadata that only the trainer reads; the rest is named in [`dreamstep_core::names::metadata`].
 pub mod meta {
+    use dreamstep_core::dims::Cell;
+
     /// `dreamstep` version that wrote the file.
     pub const VERSION: &str = "dreamstep.version";
     /// Which stage wrote it: `vae`, `mdnrnn` or `controller`.
@@ -42,10 +46,10 @@ pub mod meta {
 
     /// PyTorch's order of a memory's gates.
     #[must_use]
-    pub const fn gates(cell: dreamstep_core::dims::Cell) -> &'static str {
+    pub const fn gates(cell: Cell) -> &'static str {
         match cell {
-            dreamstep_core::dims::Cell::Lstm => "i,f,g,o",
-            dreamstep_core::dims::Cell::Gru => "r,z,n",
+            Cell::Lstm => "i,f,g,o",
+            Cell::Gru => "r,z,n",
         }
     }
     /// Which epoch's weights these are, where not the best's.
@@ -155,6 +159,16 @@ impl Checkpoint {
         let text = self.metadata.get(key).ok_or_else(|| anyhow!("{}: metadata {key}: not found", self.origin))?;
         let expected = std::any::type_name::<T>();
         text.parse().map_err(|_| anyhow!("{}: metadata {key}: expected {expected}, found {text:?}", self.origin))
+    }
+
+    /// What M remembers with; a checkpoint that does not say has an LSTM.
+    ///
+    /// # Errors
+    /// One line naming the file, the key, and what was found.
+    pub fn cell(&self) -> Result<Cell> {
+        let Some(found) = self.metadata.get(metadata::RNN_CELL) else { return Ok(Cell::Lstm) };
+        let known = Cell::ALL.into_iter().find(|cell| cell.name() == found);
+        known.with_context(|| format!("{}: {}: expected lstm or gru, found {found}", self.origin, metadata::RNN_CELL))
     }
 
     /// Adds a tensor.

@@ -331,7 +331,11 @@ impl Preset {
         if self == Self::Paper {
             config.collect.steps = 250_000;
             config.vae.epochs = 25;
+            config.vae.batch_size = 256;
+            config.vae.learning_rate = 1.5e-3;
             config.mdnrnn.epochs = 25;
+            config.mdnrnn.batch_size = 64;
+            config.mdnrnn.learning_rate = 5e-3;
             config.controller.steps = 50_000_000;
             config.controller.directions = 200;
             config.controller.reward_offset = 5.0;

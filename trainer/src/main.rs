@@ -18,7 +18,7 @@ use dreamstep::play::Arena;
 use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
-use dreamstep::stage::{EpochRecord, Split, StageInput};
+use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
 use dreamstep::{collect, compare, inspect, pack, report, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
@@ -376,7 +376,9 @@ fn collect_stage(args: &RunArgs, append: bool, agent: Option<&Path>) -> Result<(
     // The claim first: what the run asked for before says whether the part that it adds to is complete.
     plan.claim()?;
     put_on_record(&config, &run)?;
+    let clock = Clock::start();
     let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
+    Cost { steps: summary.steps, seconds: clock.seconds(), cpu_seconds: clock.cpu_seconds() }.append(&run, "collect")?;
     println!(
         "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
         summary.episodes,

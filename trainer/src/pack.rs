@@ -8,7 +8,7 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::rollouts::{Episode, list};
 use crate::run_dir::{RunDir, digest};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::{Cell, Dims, Mixture};
+use dreamstep_core::dims::{Dims, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, unpack};
 use dreamstep_core::precision::Precision;
@@ -86,7 +86,7 @@ impl Ingredients {
             self.vae.origin
         );
         let mixtures = self.mdnrnn.meta(key::DIM_MIXTURES)?;
-        let (mixture, cell) = (mixture(&self.mdnrnn)?, cell(&self.mdnrnn)?);
+        let (mixture, cell) = (mixture(&self.mdnrnn)?, self.mdnrnn.cell()?);
         Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?], cell })
     }
 
@@ -113,17 +113,6 @@ impl Ingredients {
         let all = stages.into_iter().flatten().flat_map(|checkpoint| &checkpoint.tensors);
         all.map(|(name, array)| (name.clone(), (array.shape.clone(), array.data.clone()))).collect()
     }
-}
-
-/// What remembers in M's checkpoint; one that does not say has an LSTM.
-///
-/// # Errors
-/// One line: it says something else.
-pub fn cell(mdnrnn: &Checkpoint) -> Result<Cell> {
-    if !mdnrnn.metadata.contains_key(key::RNN_CELL) {
-        return Ok(Cell::Lstm);
-    }
-    named(mdnrnn, key::RNN_CELL, &Cell::ALL, Cell::name)
 }
 
 /// What one mixture spans in M's checkpoint.

@@ -15,7 +15,7 @@ use crate::config::{Config, MdnrnnConfig};
 use crate::dataset::Dataset;
 use crate::nets::{self, optim::Optimizer, schedule::Schedule};
 use crate::run_dir::{RunDir, digest, write_atomic};
-use crate::stage::{EpochRecord, StageInput, append_line, metrics_line};
+use crate::stage::{Cost, EpochRecord, StageInput, append_line, metrics_line};
 use crate::tensorboard;
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
@@ -237,12 +237,14 @@ impl<'a> Training<'a> {
         Ok((best.epoch, best.loss, weights.tensors))
     }
 
-    /// The result is written: the state goes.
+    /// The result is written: the state goes, and the log says what the training took.
     ///
     /// # Errors
-    /// It cannot be removed.
+    /// The state cannot be removed, or the log not be written.
     pub fn finish(self) -> Result<()> {
-        self.remove()
+        self.remove()?;
+        let lines: Vec<_> = self.log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Cost::of(lines.iter()).append(self.input.run, self.network.name())
     }
 
     fn remove(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
@@ -60,7 +61,9 @@ pub struct EpochRecord {
     pub seconds: f64,
     /// Processor time of the epoch, s: all threads of the process together.
     pub cpu_seconds: f64,
-    /// Observations or steps trained on per second.
+    /// Observations (V) or steps (M) trained on.
+    pub items: usize,
+    /// So many per second.
     pub items_per_s: f64,
 }
 
@@ -197,11 +200,11 @@ pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     tensorboard::append(run, line)
 }
 
-/// What a stage took in one process: a line of `metrics.jsonl`. The lines of one stage add up to what it took in all, but for processes
-/// that were killed.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// What a stage took: a line of `metrics.jsonl` when it ends. The lines of a stage add up to all that it took in the run. Of V, M and C
+/// they hold what the log holds, over all processes; of other stages, what processes took that were not killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// Observations or environment steps worked on.
+    /// Steps (of V: observations) that were worked on; one that was worked on twice counts twice.
     pub steps: u64,
     /// Wall time, s.
     pub seconds: f64,
@@ -209,13 +212,27 @@ pub struct Cost {
     pub cpu_seconds: f64,
 }
 
-/// Logs what `stage` took since `clock` was started.
-///
-/// # Errors
-/// One line naming the file.
-pub fn append_cost(run: &RunDir, stage: &str, steps: u64, clock: &Clock) -> Result<()> {
-    let cost = Cost { steps, seconds: clock.seconds(), cpu_seconds: clock.cpu_seconds() };
-    append_metrics(run, &serde_json::json!({ "stage": stage, "cost": cost }))
+impl Cost {
+    /// Of `lines` of the log, each of which says what it took.
+    #[must_use]
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Value>) -> Self {
+        lines.fold(Self::default(), |sum, line| {
+            let number = |key: &str| line[key].as_f64().unwrap_or(0.0);
+            Self {
+                steps: sum.steps + number("items") as u64,
+                seconds: sum.seconds + number("seconds"),
+                cpu_seconds: sum.cpu_seconds + number("cpu_seconds"),
+            }
+        })
+    }
+
+    /// Logs it as `stage`'s.
+    ///
+    /// # Errors
+    /// One line naming the file.
+    pub fn append(&self, run: &RunDir, stage: &str) -> Result<()> {
+        append_metrics(run, &serde_json::json!({ "stage": stage, "cost": self }))
+    }
 }
 
 /// What a result says of the data that it was made from: episodes and steps, trained on and held out.

@@ -20,7 +20,7 @@ use crate::pack::{Ingredients, base_agent};
 use crate::play::{Arena, Estimate, Policy};
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, digest};
-use crate::stage::append_metrics;
+use crate::stage::{Clock, Cost, append_metrics};
 use anyhow::{Result, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
@@ -67,6 +67,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     let mut search = Search::start(config, run, &dims, force)?;
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
+    let (mut clock, mut logged) = (Clock::start(), search.steps);
     while search.steps < controller.steps {
         if interrupt::requested() {
             search.save(run, config)?;
@@ -76,7 +77,8 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
         let finished = search.steps >= controller.steps;
         if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &features, &arena)?;
-            search.log(run, config)?;
+            search.log(run, config, search.steps - logged, &clock)?;
+            (clock, logged) = (Clock::start(), search.steps);
             search.save(run, config)?;
         }
         progress.set(search.steps.min(controller.steps));
@@ -88,7 +90,18 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     result.insert(names::FC_BIAS, &[dims.action], bias);
     result.metadata = provenance(config, run, &search)?;
     result.write(&run.controller())?;
+    cost(run).append(run, "controller")?;
     Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
+}
+
+/// What the log says that evolution took since it last said so in one line.
+fn cost(run: &RunDir) -> Cost {
+    // A log that somebody removed says nothing.
+    let text = std::fs::read_to_string(run.metrics()).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let own: Vec<_> = lines.filter(|line| line["stage"] == "controller").collect();
+    let start = own.iter().rposition(|line| line["cost"].is_object()).map_or(0, |last| last + 1);
+    Cost::of(own[start..].iter())
 }
 
 /// Whether `run` holds a finished C of this very configuration, V and M.
@@ -289,11 +302,13 @@ impl Search {
         Ok(())
     }
 
-    fn log(&self, run: &RunDir, config: &Config) -> Result<()> {
+    /// With the `items` steps, and the time, that were taken since the line before.
+    fn log(&self, run: &RunDir, config: &Config, items: u64, clock: &Clock) -> Result<()> {
         let sigma = Estimate::of(&self.pgpe.sigma.iter().map(|&s| f64::from(s)).collect::<Vec<_>>()).mean;
         let line = serde_json::json!({
             "stage": "controller", "generation": self.pgpe.generation, "steps": self.steps, "directions": config.controller.directions,
-            "validation_return": self.latest, "best_return": self.best, "mean_sigma": sigma,
+            "validation_return": self.latest, "best_return": self.best, "mean_sigma": sigma, "items": items,
+            "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(), "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
     }

@@ -185,6 +185,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
                 learning_rate: training.optimizer.learning_rate(),
                 seconds: clock.seconds(),
                 cpu_seconds: clock.cpu_seconds(),
+                items: steps,
                 items_per_s: steps as f64 / clock.seconds(),
             })?;
         }
@@ -247,7 +248,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
 /// Where latents come from.
 enum Latent {
     Stored(Latents),
-    Encoded(TrainedVae),
+    Encoded(Box<TrainedVae>),
 }
 
 impl Latent {
@@ -256,7 +257,7 @@ impl Latent {
         let vae = TrainedVae::read(&input.run.vae(), input.device)?;
         Ok(match input.config.mdnrnn.latents {
             LatentSource::Precomputed => Self::Stored(Latents::open(input.run, input.data, &vae, input.device)?),
-            LatentSource::OnTheFly => Self::Encoded(vae),
+            LatentSource::OnTheFly => Self::Encoded(Box::new(vae)),
         })
     }
 

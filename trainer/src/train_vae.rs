@@ -111,7 +111,8 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
             let train = sums.means();
             let mut measure = Measure::default();
             for _ in feed.validation.in_order(data) {
-                tch::no_grad(|| anyhow::Ok(measure.add(&vae, config, &next()?)))?;
+                let rows = next()?;
+                tch::no_grad(|| measure.add(&vae, config, &rows));
             }
             let figures = measure.figures();
             training.finish_epoch(EpochRecord {
@@ -130,6 +131,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
                 learning_rate: training.optimizer.learning_rate(),
                 seconds: clock.seconds(),
                 cpu_seconds: clock.cpu_seconds(),
+                items: n,
                 items_per_s: n as f64 / clock.seconds(),
             })?;
         }

@@ -189,12 +189,12 @@ fn the_whole_road() {
     assert_eq!(written, in_force.to_toml());
     for line in fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines() {
         let stage = serde_json::from_str::<Value>(line).unwrap()["stage"].clone();
-        assert!(["vae", "mdnrnn", "controller"].map(Value::from).contains(&stage), "{line}");
+        assert!(["collect", "vae", "mdnrnn", "controller"].map(Value::from).contains(&stage), "{line}");
     }
     let mut names: Vec<_> = fs::read_dir(&run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let expected = "agent.safetensors config.toml controller.safetensors evolution.safetensors latents.json latents.npy \
-                    mdnrnn.last.safetensors mdnrnn.safetensors metrics.jsonl rollouts vae.last.safetensors vae.safetensors";
+                    mdnrnn.last.safetensors mdnrnn.safetensors metrics.jsonl rollouts tensorboard vae.last.safetensors vae.safetensors";
     assert_eq!(names.join(" "), expected);
 
     let report = json(folder, "evaluate --agent r/agent.safetensors --baselines --episodes 3 --seed 40 --json");

@@ -101,7 +101,7 @@ fn is_partial(path: &Path) -> bool {
 fn files(run: &Path, partial: bool) -> BTreeMap<String, PathBuf> {
     // A folder that is not there has no files; a file may go while its folder is listed.
     let entries = [run.to_path_buf(), run.join("rollouts")].into_iter().filter_map(|folder| fs::read_dir(folder).ok());
-    let paths = entries.flatten().flatten().map(|entry| entry.path()).filter(|path| path.file_name().unwrap() != "rollouts");
+    let paths = entries.flatten().flatten().map(|entry| entry.path()).filter(|path| !path.is_dir());
     paths
         .filter(|path| is_partial(path) == partial)
         .map(|path| (path.strip_prefix(run).unwrap().display().to_string(), path))
@@ -155,7 +155,7 @@ fn reached(stage: &Stage, run: &Path) -> u64 {
 fn log(stage: &Stage, run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
     let name = format!("\"stage\":\"{}\"", stage.args.last().unwrap());
-    text.lines().filter(|line| line.contains(&name)).map(String::from).collect()
+    text.lines().filter(|line| line.contains(&name) && !line.contains("\"cost\"")).map(String::from).collect()
 }
 
 /// Every epoch of every training of V or M has one line, in order, and the last training's figures are the uninterrupted one's.

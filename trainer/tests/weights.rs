@@ -8,7 +8,7 @@ use dreamstep::config::Config;
 use dreamstep::convert::weights::{Actions, Input, Options, Sigma, import};
 use dreamstep::pack;
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Cell, Dims};
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
@@ -79,7 +79,7 @@ save_file({k: v for n, s in sizes.items() for k, v in [(n + '.weight', draw(*s))
 save_file({'fc.weight': draw(A, Z+H), 'fc.bias': draw(A)}, 'ctrl.safetensors')
 save_file({'encoder.conv1.weight': draw(32, 3, 4, 4), 'encoder.conv1.bias': draw(32), 'encoder.fc_mu.weight': draw(32, 1024)}, 'conv.safetensors')
 save_file({'rnn.weight_ih_l0': draw(3*H, A+Z), 'rnn.weight_hh_l0': draw(3*H, H), 'rnn.bias_ih_l0': draw(3*H), 'rnn.bias_hh_l0': draw(3*H), **head}, 'gru.safetensors')
-save_file({'rnn.weight_ih_l0': draw(H, A+Z), 'rnn.weight_hh_l0': draw(H, H), 'rnn.bias_ih_l0': draw(H), 'rnn.bias_hh_l0': draw(H), **head}, 'plain.safetensors')
+save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H), 'rnn.bias_ih_l0': draw(2*H), 'rnn.bias_hh_l0': draw(2*H), **head}, 'gates.safetensors')
 ";
     python::run(&["-c", program, &folder.display().to_string()]);
     let run = RunDir::new(&path("r"));
@@ -113,14 +113,22 @@ save_file({'rnn.weight_ih_l0': draw(H, A+Z), 'rnn.weight_hh_l0': draw(H, H), 'rn
     }
     succeed(folder, "train --run r --stage controller --set controller.steps=50 --set controller.directions=2");
 
-    // A GRU is known by its three gates, and fits the same V: the second import checks that an agent can be made of both.
-    succeed(folder, "import-weights --run g --set env=Hopper-v5 gru.safetensors");
-    succeed(folder, "import-weights --run g vae.safetensors");
-    let gru = Checkpoint::read(&path("g/mdnrnn.safetensors")).unwrap();
-    assert_eq!(gru.tensors, read(&path("gru.safetensors")));
-    assert_eq!(pack::cell(&gru).unwrap(), dreamstep_core::dims::Cell::Gru);
-    let in_force = Config::default().overlay_file(&path("g/config.toml"), &[]).unwrap();
-    assert_eq!(in_force.mdnrnn.cell, dreamstep_core::dims::Cell::Gru);
+    // ---- the same with a GRU
+    succeed(folder, "collect --run g --set env=Hopper-v5 --set collect.steps=100");
+    for file in ["gru", "vae", "ctrl"] {
+        succeed(folder, &format!("import-weights --run g {file}.safetensors"));
+    }
+    let gru = RunDir::new(&path("g"));
+    assert_eq!(read(&gru.mdnrnn()), read(&path("gru.safetensors")));
+    assert_eq!(Config::default().overlay_file(&gru.config(), &[]).unwrap().mdnrnn.cell, Cell::Gru);
+    succeed(folder, "pack --run g");
+    succeed(folder, "evaluate --agent g/agent.safetensors --env Hopper-v5 --episodes 2");
+    let said = python::run(&[&example("open_in_numpy.py").display().to_string(), &path("g").display().to_string()]);
+    assert!(String::from_utf8(said).unwrap().starts_with("16 steps, largest difference"), "as above");
+    if let Some(said) = with_torch(&[&example("open_in_pytorch.py").display().to_string(), &path("g").display().to_string()])
+    {
+        println!("PyTorch: {said}");
+    }
 
     // ---- what cannot run here, or is no part of this run
     let before = std::fs::read(run.mdnrnn()).unwrap();
@@ -139,10 +147,10 @@ save_file({'rnn.weight_ih_l0': draw(H, A+Z), 'rnn.weight_hh_l0': draw(H, H), 'rn
     );
     refuse(
         "new",
-        "plain.safetensors",
+        "gates.safetensors",
         "Hopper-v5",
         default,
-        &["rnn.weight_hh_l0", "128 rows of an LSTM of 32", "96 of a GRU", "found 32"],
+        &["rnn.weight_hh_l0", "128 rows of an LSTM of 32", "96 of a GRU", "found 64"],
     );
     refuse(
         "new",

@@ -137,6 +137,12 @@ mod tests {
     }
 
     #[test]
+    fn a_gru_is_refused() {
+        let error = Weights::of(&Size::Small.precisions_with(Cell::Gru)[0]).err().expect("contenders have an LSTM");
+        assert_eq!(error.to_string(), "rnn.cell: expected lstm (what contenders have), found gru");
+    }
+
+    #[test]
     fn views_of_a_layer() {
         let layer = Layer { weight: (1..=8).map(|w| w as f32).collect(), bias: vec![10.0, 20.0, 30.0, 40.0], inputs: 2 };
         assert_eq!(layer.transposed(), [1.0, 3.0, 5.0, 7.0, 2.0, 4.0, 6.0, 8.0]);

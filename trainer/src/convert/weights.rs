@@ -4,7 +4,7 @@
 //!
 //! | part | tensors | accepted too |
 //! |---|---|---|
-//! | M | `rnn.{weight,bias}_{ih,hh}_l0`, `gmm_linear.{weight,bias}` (TorchWM, ctallec: means, log-sigmas, logits, reward, terminal) | a cell's names, without `_l0`; a GRU's three gates |
+//! | M | `rnn.{weight,bias}_{ih,hh}_l0`, `gmm_linear.{weight,bias}` (TorchWM, ctallec: means, log-sigmas, logits, reward, terminal) | a `GRU`'s three gates; an `LSTMCell`'s or `GRUCell`'s names, without `_l0` |
 //! | V | `encoder.{0,2,4}`, `decoder.{0,2,4}`, `.weight` and `.bias`, and `normalizer.{mean,inv_std}` | `encoder.fc1`, `fc2`, `fc_mu`, `fc_logvar` or `fc_logsigma`; no normaliser: raw observations |
 //! | C | `fc.weight`, `fc.bias` | no bias |
 //!
@@ -17,10 +17,9 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::pack::{Ingredients, base_agent};
 use crate::run_dir::{RunDir, digest, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::dims::Cell;
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::action_map;
-use dreamstep_core::schema::Target;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +32,7 @@ pub enum Actions {
     Raw,
 }
 
-/// Order of M's input.
+/// Order of the memory's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Input {
     /// As TorchWM and ctallec have it.
@@ -240,13 +239,12 @@ impl Import<'_> {
         let [gates, inputs] = part.shape(names::RNN_WEIGHT_IH)?;
         let [rows, hidden] = part.shape(names::RNN_WEIGHT_HH)?;
         let name = self.origin.display();
-        let cell = Cell::ALL.into_iter().find(|cell| rows == cell.gates() * hidden && gates == rows);
-        let cell = cell.with_context(|| {
+        let cell = Cell::ALL.into_iter().find(|cell| rows == cell.gates() * hidden && gates == rows).with_context(|| {
             format!(
-                "{name}: tensor {}: expected the {} rows of an LSTM of {hidden}, or the {} of a GRU, found {rows} (and {gates} in {})",
+                "{name}: tensor {}: expected the {} rows of an LSTM of {hidden} or the {} of a GRU, found {rows}, and {gates} of {}",
                 names::RNN_WEIGHT_HH,
-                Cell::Lstm.gates() * hidden,
-                Cell::Gru.gates() * hidden,
+                4 * hidden,
+                3 * hidden,
                 names::RNN_WEIGHT_IH
             )
         })?;
@@ -320,9 +318,7 @@ impl Import<'_> {
             part.checkpoint.set_meta(key, value);
         }
         (self.config.vae.latent, self.config.mdnrnn.hidden, self.config.mdnrnn.mixtures) = (z, hidden, k);
-        (self.config.mdnrnn.cell, self.config.mdnrnn.mixture, self.config.mdnrnn.target) =
-            (cell, Mixture::Joint, Target::Next);
-        self.config.mdnrnn.log_sigma_min = f64::from(self.options.log_sigma_min);
+        (self.config.mdnrnn.cell, self.config.mdnrnn.log_sigma_min) = (cell, f64::from(self.options.log_sigma_min));
         part.finish()
     }
 

@@ -4,7 +4,7 @@
 use crate::run_dir::RunDir;
 use anyhow::{Context, Result};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Everything that was logged.
@@ -14,8 +14,8 @@ pub struct History {
     pub epochs: BTreeMap<String, BTreeMap<u64, Epoch>>,
     /// Every look at the validation episodes.
     pub evolution: Vec<Generation>,
-    /// By stage: what it cost, as the stage says, the last time.
-    pub costs: BTreeMap<String, Map<String, Value>>,
+    /// By stage: what it cost, by the names that the stage gives, all its processes added up.
+    pub costs: BTreeMap<String, BTreeMap<String, f64>>,
     /// What was odd about the file.
     pub notes: Vec<String>,
 }
@@ -75,7 +75,10 @@ impl History {
     fn add(&mut self, line: &Value) {
         let Some(stage) = line["stage"].as_str() else { return };
         if let Some(cost) = line["cost"].as_object() {
-            self.costs.insert(stage.to_string(), cost.clone());
+            let costs = self.costs.entry(stage.to_string()).or_default();
+            for (name, value) in cost.iter().filter_map(|(name, value)| Some((name, value.as_f64()?))) {
+                *costs.entry(name.clone()).or_default() += value;
+            }
         }
         let number = |value: &Value| value.as_f64();
         if let (Some(epoch), Some(train), Some(validation)) =
@@ -131,18 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn generations_and_costs_are_the_last_ones() {
+    fn generations_are_the_last_ones_and_costs_add_up() {
         let line = |generation: u64, best: f64| {
             format!(
                 r#"{{"stage":"controller","generation":{generation},"steps":{},"validation_return":1.0,"best_return":{best}}}"#,
                 100 * generation
             ) + "\n"
         };
-        let cost = r#"{"stage":"vae","cost":{"wall_s":3.5}}"#;
-        let history = History::parse(&(line(10, 1.0) + &line(20, 2.0) + &line(10, 3.0) + cost));
+        let cost = "{\"stage\":\"vae\",\"cost\":{\"seconds\":3.5,\"steps\":20,\"of\":\"words\"}}\n";
+        let history = History::parse(&(line(10, 1.0) + &line(20, 2.0) + &line(10, 3.0) + cost + cost));
         assert_eq!(history.evolution.len(), 1);
         assert_eq!((history.evolution[0].best_return, history.evolution[0].steps), (3.0, 1000.0));
-        assert_eq!(history.costs["vae"]["wall_s"], 3.5);
+        assert_eq!(history.costs["vae"], [("seconds".to_string(), 7.0), ("steps".to_string(), 40.0)].into());
         assert!(history.epochs.is_empty() && history.notes.is_empty());
     }
 }

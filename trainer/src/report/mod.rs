@@ -35,7 +35,7 @@ use crate::stage::{Split, data_line};
 use crate::stats::Moments;
 use crate::train_vae::TrainedVae;
 use acting::{Acting, act};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::metadata;
 use episode::Shown;
 use errors::Block;
@@ -239,10 +239,16 @@ fn split_of(run: &RunDir, spec: &EnvSpec) -> Result<(u64, f64)> {
     let file = Checkpoint::read(&run.vae())?;
     let env: String = file.meta(metadata::ENV)?;
     ensure!(env == spec.id, "{}: expected a V of {}, found one of {env}", file.origin, spec.id);
-    let values: String = file.meta(meta::CONFIG)?;
-    let origin = format!("{}: metadata {}", file.origin, meta::CONFIG);
-    let config = Config::default().overlay(&origin, &values, &[])?;
-    Ok((config.seed, config.vae.validation))
+    // Only these two are read, so that a run of another version's settings can be reported on.
+    let values: toml::Table = file.meta::<String>(meta::CONFIG)?.parse().with_context(|| origin(&file, "settings"))?;
+    let seed = values.get("seed").and_then(toml::Value::as_integer).and_then(|seed| u64::try_from(seed).ok());
+    let fraction = values.get("vae").and_then(|vae| vae.get("validation")?.as_float());
+    let seed = seed.with_context(|| origin(&file, "a seed"))?;
+    Ok((seed, fraction.with_context(|| origin(&file, "vae.validation"))?))
+}
+
+fn origin(file: &Checkpoint, expected: &str) -> String {
+    format!("{}: metadata {}: expected {expected} in it", file.origin, meta::CONFIG)
 }
 
 /// That V and M were trained on as many episodes as are there: with others, the split holds out what they have seen.

@@ -3,7 +3,7 @@
 use crate::checkpoint::{Checkpoint, meta};
 use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::nets::{self, indices};
-use crate::pack::{cell, made_from, mixture, target};
+use crate::pack::{made_from, mixture, target};
 use crate::run_dir::RunDir;
 use anyhow::Result;
 use dreamstep_core::names::metadata;
@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 /// M, read from a checkpoint.
 pub struct TrainedMdnRnn {
-    /// LSTM and head.
+    /// Memory and head.
     pub model: MdnRnn,
     /// `Z`
     pub latent: usize,
@@ -34,7 +34,7 @@ impl TrainedMdnRnn {
             action: file.meta(metadata::DIM_ACTION)?,
             latent: file.meta(metadata::DIM_LATENT)?,
             hidden: file.meta(metadata::DIM_HIDDEN)?,
-            cell: cell(&file)?,
+            cell: file.cell()?,
             mixture: mixture(&file)?,
             target: target(&file)?,
             mixtures: file.meta(metadata::DIM_MIXTURES)?,

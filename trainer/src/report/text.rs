@@ -5,9 +5,11 @@ use super::open_loop::METHODS;
 use super::vae::VaeFigures;
 use super::{Report, gates::Gate};
 use crate::play::Estimate;
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+/// In the order in which the data flow.
+const STAGES: [&str; 4] = ["collect", "vae", "mdnrnn", "controller"];
 /// Horizons that the table shows; the figure has all.
 const HORIZONS: [usize; 8] = [1, 2, 3, 5, 10, 20, 30, 50];
 /// Levels of intervals that the table shows.
@@ -193,7 +195,7 @@ fn training(text: &mut String, report: &Report) {
     *text += "\n## Training\n\n";
     let mut rows = Vec::new();
     let mut stages: Vec<_> = history.epochs.iter().collect();
-    stages.sort_by_key(|(stage, _)| *stage != "vae"); // in the order that the data flow
+    stages.sort_by_key(|(stage, _)| STAGES.iter().position(|known| known == stage)); // stable
     for (stage, epochs) in stages {
         let best = epochs.iter().min_by(|a, b| a.1.validation.total_cmp(&b.1.validation));
         let best = best.map_or(String::new(), |(epoch, e)| format!("held-out loss {:.4} at epoch {epoch}", e.validation));
@@ -209,18 +211,25 @@ fn training(text: &mut String, report: &Report) {
         *text += &table(&["stage", "done", "best", "time of the epochs"], rows);
     }
     if !history.costs.is_empty() {
-        *text += "\n";
-        let value = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) if number.is_f64() => format!("{:.3}", number.as_f64().unwrap_or(f64::NAN)),
-            other => other.to_string(),
-        };
-        let rows = history
-            .costs
-            .iter()
-            .flat_map(|(stage, cost)| cost.iter().map(move |(key, found)| vec![stage.clone(), key.clone(), value(found)]));
-        *text += &table(&["stage", "cost", ""], rows);
+        *text += "\nWhat the stages cost, all their processes added up:\n\n";
+        *text += &costs(&history.costs);
     }
+}
+
+/// A row for each stage, a column for each thing that one of them counts.
+fn costs(costs: &BTreeMap<String, BTreeMap<String, f64>>) -> String {
+    let mut stages: Vec<_> = costs.iter().collect();
+    stages.sort_by_key(|(stage, _)| STAGES.iter().position(|known| known == stage).unwrap_or(STAGES.len())); // stable
+    let columns: BTreeSet<_> = costs.values().flat_map(BTreeMap::keys).collect();
+    let columns: Vec<&str> = columns.into_iter().map(String::as_str).collect();
+    let number = |value: f64| if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.1}") };
+    let row = |(stage, costs): (&String, &BTreeMap<String, f64>)| {
+        let cells = columns.iter().map(|&column| costs.get(column).map_or("–".into(), |&value| number(value)));
+        std::iter::once(stage.clone()).chain(cells).collect()
+    };
+    let names = columns.iter().map(|column| column.replace('_', " ")).collect::<Vec<_>>();
+    let header: Vec<&str> = std::iter::once("stage").chain(names.iter().map(String::as_str)).collect();
+    table(&header, stages.into_iter().map(row))
 }
 
 fn share(value: Option<f64>) -> String {
@@ -258,6 +267,23 @@ fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn costs_stand_in_the_order_of_the_stages_with_every_name() {
+        let cost = |names: &[(&str, f64)]| names.iter().map(|(name, value)| ((*name).to_string(), *value)).collect();
+        let all = [
+            ("collect", cost(&[("steps", 30_000.0), ("cpu_seconds", 5.25)])),
+            ("mdnrnn", cost(&[("steps", 7.0)])),
+            ("vae", cost(&[("seconds", 1.5)])),
+        ];
+        let expected = "\
+            | stage   | cpu seconds | seconds | steps |\n\
+            |---------|------------:|--------:|------:|\n\
+            | collect |         5.2 |       – | 30000 |\n\
+            | vae     |           – |     1.5 |     – |\n\
+            | mdnrnn  |           – |       – |     7 |\n";
+        assert_eq!(costs(&all.map(|(stage, costs)| (stage.to_string(), costs)).into()), expected);
+    }
 
     #[test]
     fn tables_are_aligned_markdown() {
