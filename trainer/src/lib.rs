@@ -24,6 +24,7 @@ pub mod pack;
 pub mod play;
 pub mod prefetch;
 pub mod progress;
+pub mod render;
 pub mod replay;
 pub mod report;
 pub mod resume;

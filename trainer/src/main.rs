@@ -19,7 +19,7 @@ use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
-use dreamstep::{collect, compare, inspect, pack, report, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{collect, compare, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
 use dreamstep_core::reader::File;
@@ -190,6 +190,44 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Film an episode: true state, rebuilt from the observation, from the decoded latent, and a dream beside it
+    ///
+    /// An mp4 needs the program ffmpeg, a GIF nothing. No GPU or window system is needed, but EGL is (Debian: libegl1 libgl1-mesa-dri).
+    Render {
+        /// The run's folder: its environment, its V and M, its agent
+        #[arg(long, value_name = "RUN", default_value = "runs/default")]
+        run: PathBuf,
+        /// The packed agent [default: RUN/agent.safetensors]
+        #[arg(long, value_name = "FILE")]
+        agent: Option<PathBuf>,
+        /// Environment id [default: that of --agent, else RUN's]
+        #[arg(long)]
+        env: Option<String>,
+        /// Who acts, awake and in the dream
+        #[arg(long, value_enum, default_value_t = render::Actor::Agent)]
+        policy: render::Actor,
+        /// The episode is reset(SEED); names the dream's draws, too
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Steps at most; 0 for the whole episode
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        steps: u32,
+        /// Width and height of a panel, in pixels
+        #[arg(long, value_name = "WxH", default_value = "320x240", value_parser = |text: &str| render::parse_size(text))]
+        size: [usize; 2],
+        /// Frames for a second of simulated time
+        #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=50))]
+        fps: u32,
+        /// Of the dream: above 1 it is wilder than M learnt, below 1 tamer
+        #[arg(long, default_value_t = 1.0, value_parser = |text: &str| render::parse_temperature(text))]
+        temperature: f32,
+        /// What to show, from left to right
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = render::Panel::ALL)]
+        panels: Vec<render::Panel>,
+        /// Where to write it, as mp4 or GIF by its extension [default: RUN/render.mp4 where ffmpeg is, else RUN/render.gif]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Measure V and M on held-out episodes against simple baselines, and C against policies that know nothing; write RUN/report.md
     Report {
         #[command(flatten)]
@@ -295,6 +333,10 @@ fn main() -> ExitCode {
         Command::Run { agent, episodes, seed, realtime, json } => run_agent(&agent, episodes, seed, realtime, json),
         Command::Report { run, episodes, seed, threads, check, json } => {
             report_run(&run, episodes as usize, seed, threads, check, json)
+        }
+        Command::Render { run, agent, env, policy: actor, seed, steps, size, fps, temperature, panels, out } => {
+            let options = render::Options { agent, env, actor, seed, steps, size, fps, temperature, panels, out };
+            render_episode(&run, &options)
         }
         Command::Inspect { file, json } => inspect_file(&file, json),
     };
@@ -619,6 +661,15 @@ fn report_run(args: &RunArgs, episodes: usize, seed: u64, threads: usize, check:
     Ok(())
 }
 
+fn render_episode(run: &Path, options: &render::Options) -> Result<()> {
+    interrupt::listen()?;
+    let summary = render::render(&RunDir::new(run), options).map_err(|error| match error.is::<Interrupted>() {
+        true => error.context("nothing was written"),
+        false => error,
+    })?;
+    write_out(&summary.to_string())
+}
+
 fn inspect_file(file: &Path, json: bool) -> Result<()> {
     let bytes = agent_file::read(file)?;
     let report = inspect::inspect(file, &bytes)?;
@@ -657,6 +708,10 @@ fn check_seeds(seed: u64, episodes: u64) -> Result<()> {
 
 fn print<T: std::fmt::Display + serde::Serialize>(report: &T, json: bool) -> Result<()> {
     let text = if json { format!("{}\n", serde_json::to_string_pretty(report)?) } else { report.to_string() };
+    write_out(&text)
+}
+
+fn write_out(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // `dreamstep inspect … | head`: the reader has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -149,7 +149,8 @@ impl Player {
     }
 }
 
-fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f32]) {
+/// The random policy's action in step `step` of the episode `seed`.
+pub(crate) fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f32]) {
     let (low, high) = (&env.spec().action_low, &env.spec().action_high);
     for (i, a) in action.iter_mut().enumerate() {
         *a = low[i] + (high[i] - low[i]) * Philox::new(seed).uniform(Stream::CollectAction, step, i as u32);

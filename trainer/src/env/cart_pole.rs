@@ -13,7 +13,7 @@
 //! policy is Gymnasium's.
 
 use super::numpy_random::NumpyRandom;
-use super::{Env, EnvSpec, Step};
+use super::{Env, EnvSpec, Pose, Step};
 
 /// Its name in Gymnasium.
 pub(super) const ID: &str = "CartPole-v1";
@@ -28,6 +28,11 @@ const DT_S: f64 = 0.02;
 const MAX_X_M: f64 = 2.4;
 const MAX_ANGLE: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
 const RESET_NOISE: f64 = 0.05;
+
+/// How far the cart may go to either side, and how long the pole is, in metres.
+pub(crate) const fn geometry() -> (f64, f64) {
+    (MAX_X_M, 2.0 * HALF_LENGTH)
+}
 
 /// CartPole-v1. Its one action is a choice of two: `a ≥ 0` pushes to the right (Gymnasium's 1), `a < 0` to the left (its 0).
 pub struct CartPole {
@@ -56,6 +61,13 @@ impl CartPole {
             healthy_bonus: 0.0,
         };
         Self { spec, state: [0.0; 4], elapsed: 0, over: false }
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn pose(&self) -> Pose {
+        let [x, v, angle, omega] = self.state;
+        Pose { positions: vec![x, angle], velocities: vec![v, omega] }
     }
 
     fn observe(&self, obs: &mut [f64]) {

@@ -15,7 +15,8 @@ pub mod numpy_random;
 mod tasks;
 
 pub use cart_pole::CartPole;
-pub use mujoco::Mujoco;
+pub(crate) use cart_pole::geometry as cart_pole_geometry;
+pub use mujoco::{Mujoco, View};
 
 /// What an environment is, before anything moves.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,15 @@ pub struct Step {
     pub terminated: bool,
     /// The time limit was reached: something would have come after. Both flags can be true.
     pub truncated: bool,
+}
+
+/// Where everything is, in the order of MuJoCo's `qpos` and `qvel`. CartPole: x and θ, v and ω.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pose {
+    /// Metres, radians, and quaternions of what turns freely.
+    pub positions: Vec<f64>,
+    /// Per second.
+    pub velocities: Vec<f64>,
 }
 
 /// One simulated world. Stepping on after an end is allowed and means what it means in Gymnasium; a fresh episode needs
@@ -117,6 +127,38 @@ impl AnyEnv {
         match tasks::TASKS.iter().find(|task| task.id == id) {
             Some(task) => Ok(Self::Mujoco(Mujoco::new(task)?)),
             None => anyhow::bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn pose(&self) -> Pose {
+        match self {
+            Self::Mujoco(env) => env.pose(),
+            Self::CartPole(env) => env.pose(),
+        }
+    }
+
+    /// How many positions, the first ones, no observation tells of: where the agent is in the world.
+    #[must_use]
+    pub fn untold(&self) -> usize {
+        match self {
+            Self::Mujoco(env) => env.untold(),
+            Self::CartPole(_) => 0,
+        }
+    }
+
+    /// Writes into `pose` what an observation `[O]` tells of it; the rest stays.
+    ///
+    /// # Panics
+    /// If the observation or the pose is not of this environment.
+    pub fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
+        match self {
+            Self::Mujoco(env) => env.read_pose(obs, pose),
+            Self::CartPole(_) => {
+                pose.positions.copy_from_slice(&[obs[0], obs[2]]);
+                pose.velocities.copy_from_slice(&[obs[1], obs[3]]);
+            }
         }
     }
 

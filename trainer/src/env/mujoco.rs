@@ -4,7 +4,7 @@
 //! The MJCF files are Gymnasium's own (`make setup` installs them); nothing of them is kept here.
 
 use super::numpy_random::NumpyRandom;
-use super::{Env, EnvSpec, Step};
+use super::{Env, EnvSpec, Pose, Step};
 use anyhow::{Context, Result, anyhow, ensure};
 use mujoco_rs::wrappers::mj_model::MjtObjBase;
 use mujoco_rs::wrappers::{MjData, MjModel};
@@ -37,8 +37,47 @@ pub(super) struct Task {
     pub(super) position_x: fn(&World) -> f64,
     /// Appends one observation.
     pub(super) observe: fn(&World, &mut Vec<f64>),
+    /// What an observation says of the state.
+    pub(super) told: Told,
+    /// Where from it is looked at.
+    pub(super) view: View,
     /// The reward, and whether the task is over. The order of the additions is part of the definition: it decides the bits.
     pub(super) judge: fn(&Moment<'_>) -> (f64, bool),
+}
+
+/// How positions and velocities are read back out of an observation `[O]`.
+#[derive(Clone, Copy)]
+pub(super) enum Told {
+    /// All positions but so many at the front (where the agent is in the world), then all velocities.
+    AllBut(usize),
+    /// All positions; otherwise. Velocities that it does not tell of stay as they are.
+    By(fn(&MjModel, &[f64], &mut [f64], &mut [f64])),
+}
+
+/// A camera.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// The body that it follows along the ground; 0, the world, stays where it is.
+    pub body: usize,
+    /// The point that it looks at, in metres: x and y from that body, z from the ground.
+    pub look_at: [f64; 3],
+    /// Metres from there.
+    pub distance_m: f64,
+    /// Degrees around the vertical; 90 looks along y.
+    pub azimuth_deg: f64,
+    /// Degrees above the horizon that it looks; below 0, it looks down.
+    pub elevation_deg: f64,
+}
+
+impl View {
+    /// From the side and a little above.
+    pub(super) const fn fixed(look_at: [f64; 3], distance_m: f64) -> Self {
+        Self { body: 0, look_at, distance_m, azimuth_deg: 90.0, elevation_deg: -15.0 }
+    }
+
+    pub(super) const fn follow(body: usize, height_m: f64, distance_m: f64) -> Self {
+        Self { body, ..Self::fixed([0.0, 0.0, height_m], distance_m) }
+    }
 }
 
 /// A simulator.
@@ -106,6 +145,57 @@ impl Mujoco {
             healthy_bonus: task.healthy_bonus,
         };
         Ok(Self { task, world, spec, elapsed: 0, observation })
+    }
+
+    /// The model, as it is simulated.
+    #[must_use]
+    pub fn model(&self) -> &MjModel {
+        self.world.data.model()
+    }
+
+    /// Where from the task is looked at.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.task.view
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn pose(&self) -> Pose {
+        let data = &self.world.data;
+        Pose { positions: data.qpos().to_vec(), velocities: data.qvel().to_vec() }
+    }
+
+    /// How many positions, the first ones, no observation tells of.
+    #[must_use]
+    pub fn untold(&self) -> usize {
+        match self.task.told {
+            Told::AllBut(untold) => untold,
+            Told::By(_) => 0,
+        }
+    }
+
+    /// Writes into `pose` what an observation `[O]` tells of it; the rest stays.
+    ///
+    /// # Panics
+    /// If the observation or the pose is not of this task.
+    pub fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
+        assert!(
+            obs.len() == self.spec.obs,
+            "{}: expected {} observations, found {}",
+            self.task.id,
+            self.spec.obs,
+            obs.len()
+        );
+        let Pose { positions, velocities } = pose;
+        match self.task.told {
+            Told::AllBut(untold) => {
+                let (told, rest) = obs.split_at(positions.len() - untold);
+                positions[untold..].copy_from_slice(told);
+                velocities.iter_mut().zip(rest).for_each(|(velocity, told)| *velocity = *told);
+            }
+            Told::By(read) => read(self.model(), obs, positions, velocities),
+        }
     }
 
     fn observe(&mut self, obs: &mut [f64]) {

@@ -27,9 +27,11 @@
 //! left out at the front of `qpos` is where the agent is in the world. `a` is the action that was asked for, in binary32, and so
 //! is its cost; `u` is MuJoCo's copy of it, in binary64.
 
-use super::mujoco::{Moment, Task, World};
+use super::mujoco::{Moment, Task, Told, View, World};
 use super::numpy_math::{norm, power, sum, sum_of_squares};
 use super::numpy_random::NumpyRandom;
+use mujoco_rs::wrappers::MjModel;
+use mujoco_rs::wrappers::mj_model::MjtObjBase;
 
 /// The table.
 pub(super) static TASKS: [Task; 11] = [
@@ -49,6 +51,8 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(world.data.qvel());
             obs.extend(contact_forces(world).skip(6));
         },
+        told: Told::AllBut(2),
+        view: View::follow(1, 0.5, 4.0),
         judge: |moment| {
             let data = &moment.world.data;
             let is_finite = data.qpos().iter().chain(data.qvel()).all(|x| x.is_finite());
@@ -73,6 +77,8 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(&world.data.qpos()[1..]);
             obs.extend(world.data.qvel());
         },
+        told: Told::AllBut(1),
+        view: View::follow(1, 0.5, 3.5),
         judge: |moment| (moment.velocity_x - action_cost(0.1, moment), false),
     },
     Task {
@@ -87,6 +93,8 @@ pub(super) static TASKS: [Task; 11] = [
         track: first_position,
         position_x: first_position,
         observe: observe_with_clipped_velocities,
+        told: Told::AllBut(1),
+        view: View::follow(1, 0.8, 3.0),
         judge: |moment| {
             let data = &moment.world.data;
             let (z, angle) = (data.qpos()[1], data.qpos()[2]);
@@ -107,6 +115,8 @@ pub(super) static TASKS: [Task; 11] = [
         track: center_of_mass_x,
         position_x: first_position,
         observe: observe_humanoid,
+        told: Told::AllBut(2),
+        view: View { azimuth_deg: 120.0, ..View::follow(1, 1.0, 4.0) },
         judge: |moment| {
             let healthy = within(moment.world.data.qpos()[2], 1.0, 2.0);
             let rewards = 1.25 * moment.velocity_x + bonus(5.0, healthy);
@@ -125,6 +135,8 @@ pub(super) static TASKS: [Task; 11] = [
         track: nowhere,
         position_x: first_position,
         observe: observe_humanoid,
+        told: Told::AllBut(2),
+        view: View { azimuth_deg: 120.0, ..View::follow(1, 0.6, 4.0) },
         judge: |moment| {
             let data = &moment.world.data;
             // The height over the simulator's own step: a speed that no body has, but the definition.
@@ -151,6 +163,12 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(clipped(world.data.qvel(), 10.0));
             obs.extend(clipped(&world.data.qfrc_constraint()[..1], 10.0));
         },
+        told: Told::By(|_, obs, positions, velocities| {
+            positions[0] = obs[0];
+            turn(&obs[1..3], &obs[3..5], &mut positions[1..]);
+            velocities.copy_from_slice(&obs[5..8]);
+        }),
+        view: View::fixed([0.0, 0.0, 0.5], 3.0),
         judge: |moment| {
             let [x, _, y] = moment.world.data.site_xpos()[0];
             let velocities = moment.world.data.qvel();
@@ -175,6 +193,8 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(world.data.qpos());
             obs.extend(world.data.qvel());
         },
+        told: Told::AllBut(0),
+        view: View::fixed([0.0, 0.0, 0.2], 2.5),
         judge: |moment| {
             let data = &moment.world.data;
             let is_finite = data.qpos().iter().chain(data.qvel()).all(|x| x.is_finite());
@@ -213,6 +233,16 @@ pub(super) static TASKS: [Task; 11] = [
                 obs.extend(world.body(body));
             }
         },
+        told: Told::By(|model, obs, positions, velocities| {
+            positions[..7].copy_from_slice(&obs[..7]);
+            velocities[..7].copy_from_slice(&obs[7..14]);
+            // Object and goal slide from where the model has them, y before x. What they do in between is not told.
+            for (name, seen, at) in [("object", 17, 7), ("goal", 20, 9)] {
+                let [x, y] = origin(model, name);
+                (positions[at], positions[at + 1]) = (obs[seen + 1] - y, obs[seen] - x);
+            }
+        }),
+        view: View { azimuth_deg: 180.0, elevation_deg: -35.0, ..View::fixed([0.2, -0.3, -0.1], 2.6) },
         judge: |moment| {
             let object = moment.world.body("object");
             let near_cost = norm(&difference(object, moment.world.body("tips_arm"))) * 0.5;
@@ -251,6 +281,12 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(&world.data.qvel()[..2]);
             obs.extend(&difference(world.body("fingertip"), world.body("target"))[..2]);
         },
+        told: Told::By(|_, obs, positions, velocities| {
+            turn(&obs[2..4], &obs[..2], &mut positions[..2]);
+            positions[2..].copy_from_slice(&obs[4..6]);
+            velocities[..2].copy_from_slice(&obs[6..8]);
+        }),
+        view: View { elevation_deg: -70.0, ..View::fixed([0.0, 0.0, 0.0], 0.9) },
         judge: |moment| {
             let distance = norm(&difference(moment.world.body("fingertip"), moment.world.body("target")));
             (-distance - action_cost(1.0, moment), false)
@@ -271,6 +307,8 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(&world.data.qpos()[2..]);
             obs.extend(world.data.qvel());
         },
+        told: Told::AllBut(2),
+        view: View { elevation_deg: -60.0, ..View::follow(1, 0.0, 4.0) },
         judge: |moment| (moment.velocity_x - action_cost(1e-4, moment), false),
     },
     Task {
@@ -285,6 +323,8 @@ pub(super) static TASKS: [Task; 11] = [
         track: first_position,
         position_x: first_position,
         observe: observe_with_clipped_velocities,
+        told: Told::AllBut(1),
+        view: View::follow(1, 0.9, 4.0),
         judge: |moment| {
             let (z, angle) = (moment.world.data.qpos()[1], moment.world.data.qpos()[2]);
             let healthy = within(z, 0.8, 2.0) && within(angle, -1.0, 1.0);
@@ -339,6 +379,17 @@ fn contact_forces(world: &World) -> impl Iterator<Item = f64> {
 
 fn clipped(values: &[f64], bound: f64) -> impl Iterator<Item = f64> {
     values.iter().map(move |x| x.clamp(-bound, bound))
+}
+
+/// Angles whose sines and cosines these are. A network's need not have length 1.
+fn turn(sines: &[f64], cosines: &[f64], angles: &mut [f64]) {
+    angles.iter_mut().zip(sines.iter().zip(cosines)).for_each(|(angle, (sin, cos))| *angle = sin.atan2(*cos));
+}
+
+/// x and y of a body in its parent, where its joints are at 0. A task's own bodies are there: the environment looked them up.
+fn origin(model: &MjModel, body: &str) -> [f64; 2] {
+    let [x, y, _] = model.name_to_id(MjtObjBase::mjOBJ_BODY, body).map_or([0.0; 3], |index| model.body_pos()[index]);
+    [x, y]
 }
 
 /// Strictly between.

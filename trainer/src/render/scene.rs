@@ -1,0 +1,157 @@
+//! What does a state look like? MuJoCo's renderer in an offscreen OpenGL context (EGL: no GPU, no window system), or, for a cart and its
+//! pole, four lines of geometry.
+//!
+//! The model drawn is a copy: shadows, multisampling and mirrors, which are nine tenths of the time without a GPU, are switched off in
+//! it, and the model that is simulated stays as it is.
+
+use crate::env::{AnyEnv, Env, Mujoco, Pose, View, cart_pole_geometry};
+use anyhow::{Context, Result, anyhow};
+use mujoco_rs::renderer::MjRenderer;
+use mujoco_rs::wrappers::{MjData, MjModel, MjvCamera};
+
+/// A picture, three bytes a pixel (red, green, blue), rows from the top.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels from left to right.
+    pub width: usize,
+    /// Pixels from top to bottom.
+    pub height: usize,
+    /// `[height, width, 3]`
+    pub rgb: Vec<u8>,
+}
+
+impl Image {
+    /// A black one.
+    #[must_use]
+    pub fn new(width: usize, height: usize) -> Self {
+        Self { width, height, rgb: vec![0; width * height * 3] }
+    }
+
+    /// Fills a rectangle, as far as it lies inside: `[x, y]` of its top left corner, `[width, height]`.
+    pub fn fill(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: [u8; 3]) {
+        let (right, bottom) = (self.width.min(x.saturating_add(width)), self.height.min(y.saturating_add(height)));
+        for row in y..bottom {
+            for column in x..right {
+                let at = 3 * (row * self.width + column);
+                self.rgb[at..at + 3].copy_from_slice(&colour);
+            }
+        }
+    }
+
+    /// Copies `other` into this picture with its left edge at `x`.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    pub fn put(&mut self, other: &Self, x: usize) {
+        assert!(x + other.width <= self.width && other.height <= self.height, "the picture does not fit");
+        for (row, pixels) in other.rgb.chunks_exact(3 * other.width).enumerate() {
+            let at = 3 * (row * self.width + x);
+            self.rgb[at..at + pixels.len()].copy_from_slice(pixels);
+        }
+    }
+}
+
+/// What draws an environment's states.
+pub enum Scene {
+    /// A MuJoCo task.
+    Mujoco(Box<Stage>),
+    /// CartPole-v1.
+    CartPole,
+}
+
+impl Scene {
+    /// For pictures of `width` × `height`.
+    ///
+    /// # Errors
+    /// One line: there is no offscreen OpenGL on this machine, and what to install.
+    pub fn new(env: &AnyEnv, width: usize, height: usize) -> Result<Self> {
+        match env {
+            AnyEnv::Mujoco(env) => Ok(Self::Mujoco(Box::new(Stage::new(env, width, height)?))),
+            AnyEnv::CartPole(_) => Ok(Self::CartPole),
+        }
+    }
+
+    /// Draws `pose` into `image`.
+    ///
+    /// # Errors
+    /// OpenGL failed.
+    pub fn draw(&mut self, pose: &Pose, image: &mut Image) -> Result<()> {
+        match self {
+            Self::Mujoco(stage) => stage.draw(pose, image),
+            Self::CartPole => {
+                draw_cart_pole(pose, image);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A model to be posed, a camera and an OpenGL context. It stays on the thread that made it.
+pub struct Stage {
+    data: MjData<Box<MjModel>>,
+    renderer: MjRenderer,
+    view: View,
+}
+
+impl Stage {
+    fn new(env: &Mujoco, width: usize, height: usize) -> Result<Self> {
+        let mut model = env.model().clone();
+        let visual = model.vis_mut();
+        (visual.quality.offsamples, visual.quality.shadowsize) = (0, 0);
+        (visual.global.offwidth, visual.global.offheight) = (i32::try_from(width)?, i32::try_from(height)?);
+        model.mat_reflectance_mut().fill(0.0);
+        let renderer = MjRenderer::new(&model, width, height, 0).map_err(|error| {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            anyhow!(
+                "{}: cannot draw offscreen through EGL: {cause}; install Mesa's (Debian: libegl1 libgl1-mesa-dri)",
+                env.spec().id
+            )
+        })?;
+        let data =
+            MjData::try_new(Box::new(model)).map_err(|e| anyhow!("{}: no memory for a picture: {e}", env.spec().id))?;
+        Ok(Self { data, renderer, view: env.view() })
+    }
+
+    fn draw(&mut self, pose: &Pose, image: &mut Image) -> Result<()> {
+        self.data.qpos_mut().copy_from_slice(&pose.positions);
+        // Where things are, and nothing else: forces and contacts are not drawn, and a decoded state may be impossible.
+        self.data.kinematics();
+        self.data.com_pos();
+        self.data.camlight();
+        let [x, y, _] = self.data.xpos()[self.view.body];
+        let [right, forward, height] = self.view.look_at;
+        let mut camera = MjvCamera::default();
+        camera.lookat = [x + right, y + forward, height];
+        (camera.distance, camera.azimuth, camera.elevation) =
+            (self.view.distance_m, self.view.azimuth_deg, self.view.elevation_deg);
+        self.renderer.set_camera(camera);
+        let drawn = self.renderer.sync_data(&mut self.data).and_then(|()| self.renderer.render());
+        drawn.context("OpenGL: cannot draw a frame")?;
+        image.rgb.copy_from_slice(self.renderer.rgb_flat().context("OpenGL: expected a picture, found none")?);
+        Ok(())
+    }
+}
+
+/// A track as wide as the cart may go, the cart, the pole. Whoever is nearer than a line's half width is in its colour.
+fn draw_cart_pole(pose: &Pose, image: &mut Image) {
+    let (max_x, pole) = cart_pole_geometry();
+    let (x, (sin, cos)) = (pose.positions[0], pose.positions[1].sin_cos());
+    let (width, height) = (image.width as f64, image.height as f64);
+    let scale = (0.6 * height / (pole + 0.2)).min(width / (2.0 * (max_x + 0.3))); // pixels a metre
+    for (at, pixel) in image.rgb.chunks_exact_mut(3).enumerate() {
+        let across = ((at % image.width) as f64 + 0.5 - width / 2.0) / scale;
+        let up = (0.7 * height - (at / image.width) as f64 - 0.5) / scale;
+        let along = ((across - x) * sin + up * cos).clamp(0.0, pole);
+        let from_pole = (across - x - along * sin).hypot(up - along * cos);
+        let colour: [u8; 3] = if from_pole < 0.04 {
+            [204, 136, 68]
+        } else if (across - x).abs() < 0.25 && up.abs() < 0.12 {
+            [40, 44, 60]
+        } else if across.abs() < max_x && (up + 0.13).abs() < 0.01 {
+            [120, 120, 130]
+        } else {
+            [236, 238, 242]
+        };
+        pixel.copy_from_slice(&colour);
+    }
+}
