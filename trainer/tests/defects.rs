@@ -107,7 +107,7 @@ fn units_of_observations_do_not_matter() {
             let record: serde_json::Value = serde_json::from_str(line).unwrap();
             vec![record["train"].clone(), record["validation"].clone()]
         };
-        losses.push(log.lines().map(figures).collect::<Vec<_>>());
+        losses.push(log.lines().filter(|line| line.contains("\"epoch\"")).map(figures).collect::<Vec<_>>());
 
         // And the statistics lie with the weights that need them, not beside them or nowhere.
         let vae = Checkpoint::read(&RunDir::new(&folder.join(run)).vae()).unwrap();
@@ -144,7 +144,8 @@ fn an_epochs_loss_is_the_mean_over_all_of_its_data() {
         let settings = "--set env=Hopper-v5 --set collect.steps=300 --set vae.epochs=1 --set vae.learning_rate=1e-12 --set vae.kl_tolerance=0";
         succeed(folder, &format!("train --force --stage vae --run r {settings} --set vae.batch_size={batch}"));
         let log = std::fs::read_to_string(folder.join("r/metrics.jsonl")).unwrap();
-        let record: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        let record: serde_json::Value =
+            serde_json::from_str(log.lines().rfind(|line| line.contains("\"epoch\"")).unwrap()).unwrap();
         let part = |key: &str| record["train"][key].as_f64().unwrap();
         let weight = Config::default().vae.kl_weight;
         let sum = part("reconstruction") + weight * part("kl");
