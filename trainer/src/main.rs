@@ -1,12 +1,14 @@
 //! The command line of dreamstep: each stage a subcommand. `dreamstep help` lists them.
 
+mod cli;
+
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::Parser;
+use cli::{AgentArgs, Cli, Command, RunArgs, Stage};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::{CollectPolicy, Config, Preset};
-use dreamstep::convert::rollouts_in::{self, Rows};
+use dreamstep::config::{CollectPolicy, Config};
+use dreamstep::convert::rollouts_in;
 use dreamstep::convert::rollouts_out::{self, Form};
 use dreamstep::convert::weights;
 use dreamstep::dataset::Dataset;
@@ -23,286 +25,10 @@ use dreamstep::{collect, compare, inspect, pack, render, report, run, train_cont
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
 use dreamstep_core::reader::File;
-use dreamstep_runtime::{Backend, Precision};
+use dreamstep_runtime::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Trains a world model (VAE, MDN-RNN, linear controller) on a workstation and exports one file for the no_std runtime.
-///
-/// The road: collect → train → pack → evaluate / run. Every stage reads and writes one run folder.
-#[derive(Parser)]
-#[command(version, max_term_width = 110)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Record episodes of a policy into RUN/rollouts (an interrupted collection goes on where it was)
-    ///
-    /// `collect.policy` is random, zero, noise (correlated in time) or agent. `collect.steps` counts what the folder holds in the end.
-    Collect {
-        #[command(flatten)]
-        run: RunArgs,
-        /// Where the folder's last episodes are another policy's or seed's, add to them: `collect.steps` counts all
-        #[arg(long)]
-        append: bool,
-        /// The packed agent that acts (implies collect.policy = agent); a collection that goes on knows its own
-        #[arg(long, value_name = "FILE")]
-        agent: Option<PathBuf>,
-    },
-    /// Take rollouts that another program recorded as RUN/rollouts
-    ///
-    /// FILES are TorchWM's or ctallec's .npz, the *observations.npy of a triplet (its actions, rewards and dones or terminals lie beside
-    /// it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
-    Import {
-        #[command(flatten)]
-        run: RunArgs,
-        /// What to import
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Add to the episodes that RUN has
-        #[arg(long)]
-        append: bool,
-        /// Where no file says where episodes end: they are all this long
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
-        episode_length: Option<u32>,
-        /// Whether row t of the observations is what action t was taken in, or where it led
-        #[arg(long, value_enum, default_value_t)]
-        observations: Rows,
-        /// Keep each episode's last step and its end, with its last observation once more for the one that was not recorded
-        #[arg(long)]
-        repeat_final: bool,
-    },
-    /// Write RUN's episodes as other programs read them
-    Export {
-        /// The run's folder
-        #[arg(long, value_name = "RUN", default_value = "runs/default")]
-        run: PathBuf,
-        /// An empty folder, or one to be made
-        #[arg(long, value_name = "FOLDER")]
-        out: PathBuf,
-        /// One .npz a rollout, or all in a triplet of .npy files
-        #[arg(long, value_enum, default_value_t = Form::Torchwm)]
-        format: Form,
-    },
-    /// Take V, M or C that PyTorch trained (a state dict saved as safetensors) as the run's own
-    ImportWeights {
-        #[command(flatten)]
-        run: RunArgs,
-        /// The safetensors file
-        file: PathBuf,
-        /// What the network means by an action: has to be said where the environment's range is not [-1, 1]
-        #[arg(long, value_enum)]
-        actions: Option<weights::Actions>,
-        /// Order of M's input
-        #[arg(long, value_enum, default_value_t)]
-        input: weights::Input,
-        /// What the second block of M's head is
-        #[arg(long, value_enum, default_value_t)]
-        sigma: weights::Sigma,
-        /// Floor of M's log σ
-        #[arg(long, default_value_t = weights::Options::default().log_sigma_min, allow_negative_numbers = true)]
-        log_sigma_min: f32,
-        /// V's normalised observations are clipped to ± this [default: they are not]
-        #[arg(long)]
-        obs_clip: Option<f32>,
-        /// Replace what RUN has
-        #[arg(long)]
-        force: bool,
-    },
-    /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
-    Train {
-        #[command(flatten)]
-        run: RunArgs,
-        /// What to train; `all` is vae, then mdnrnn, then controller
-        #[arg(long, value_enum, default_value_t = Stage::All)]
-        stage: Stage,
-        /// Train anew where a result exists, or a training was interrupted
-        #[arg(long)]
-        force: bool,
-        /// Where V and M are trained: cpu, cuda (the first NVIDIA GPU) or cuda:N
-        #[arg(long, default_value = "cpu", value_parser = device::parse)]
-        device: tch::Device,
-    },
-    /// Make one file for the robot out of the run's networks and controller, with self-test vectors
-    Pack {
-        #[command(flatten)]
-        run: RunArgs,
-        /// Take this packed f32 agent instead of RUN's V, M and C
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "preset", "config", "overrides"])]
-        agent: Option<PathBuf>,
-        /// Number of a weight; any but f32 is compared with f32 afterwards
-        #[arg(long, default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
-        precision: Precision,
-        /// Where to write it [default: RUN/agent.safetensors; another precision stands in the name, as in agent.i8.safetensors]
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// Episodes of the comparison with f32; 0 for none
-        #[arg(long, default_value_t = 100)]
-        episodes: u32,
-        /// The comparison's first episode is `reset(SEED)`
-        #[arg(long, default_value_t = 1000)]
-        seed: u64,
-        /// Worker threads; 0 means one per core
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
-        /// Print the comparison as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Play many episodes on fixed seeds and report the mean return with its standard error
-    Evaluate {
-        #[command(flatten)]
-        agent: AgentArgs,
-        /// Episodes
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-        episodes: u32,
-        /// Episode i is reset(seed + i)
-        #[arg(long, default_value_t = 1000)]
-        seed: u64,
-        /// Also play the random policy and the zero action
-        #[arg(long)]
-        baselines: bool,
-        /// Worker threads; 0 takes every core. The result does not depend on it
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
-        /// Print JSON, every episode included
-        #[arg(long)]
-        json: bool,
-    },
-    /// Run the control loop: observation, act, command out, advance; report latencies and missed deadlines
-    Run {
-        #[command(flatten)]
-        agent: AgentArgs,
-        /// Episodes, one after the other
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
-        episodes: u64,
-        /// Episode i is reset(seed + i)
-        #[arg(long, default_value_t = 1000)]
-        seed: u64,
-        /// Keep to the wall clock (Humanoid-v5: 66.7 ticks a second)
-        #[arg(long)]
-        realtime: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Film an episode: true state, rebuilt from the observation, from the decoded latent, and a dream beside it
-    ///
-    /// An mp4 needs the program ffmpeg, a GIF nothing. No GPU or window system is needed, but EGL is (Debian: libegl1 libgl1-mesa-dri).
-    Render {
-        /// The run's folder: its environment, its V and M, its agent
-        #[arg(long, value_name = "RUN", default_value = "runs/default")]
-        run: PathBuf,
-        /// The packed agent [default: RUN/agent.safetensors]
-        #[arg(long, value_name = "FILE")]
-        agent: Option<PathBuf>,
-        /// Environment id [default: that of --agent, else RUN's]
-        #[arg(long)]
-        env: Option<String>,
-        /// Who acts, awake and in the dream
-        #[arg(long, value_enum, default_value_t = render::Actor::Agent)]
-        policy: render::Actor,
-        /// The episode is reset(SEED); names the dream's draws, too
-        #[arg(long, default_value_t = 1000)]
-        seed: u64,
-        /// Steps at most; 0 for the whole episode
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        steps: u32,
-        /// Width and height of a panel, in pixels
-        #[arg(long, value_name = "WxH", default_value = "320x240", value_parser = |text: &str| render::parse_size(text))]
-        size: [usize; 2],
-        /// Frames for a second of simulated time
-        #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=50))]
-        fps: u32,
-        /// Of the dream: above 1 it is wilder than M learnt, below 1 tamer
-        #[arg(long, default_value_t = 1.0, value_parser = |text: &str| render::parse_temperature(text))]
-        temperature: f32,
-        /// What to show, from left to right
-        #[arg(long, value_enum, value_delimiter = ',', default_values_t = render::Panel::ALL)]
-        panels: Vec<render::Panel>,
-        /// Where to write it, as mp4 or GIF by its extension [default: RUN/render.mp4 where ffmpeg is, else RUN/render.gif]
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// Measure V and M on held-out episodes against simple baselines, and C against policies that know nothing; write RUN/report.md
-    Report {
-        #[command(flatten)]
-        run: RunArgs,
-        /// Episodes of each policy; 0 for none
-        #[arg(long, default_value_t = 100)]
-        episodes: u32,
-        /// Episode i is reset(seed + i)
-        #[arg(long, default_value_t = 1000)]
-        seed: u64,
-        /// Worker threads; 0 takes every core. The result does not depend on it
-        #[arg(long, default_value_t = 0)]
-        threads: usize,
-        /// Fail where a gate is missed, or could not be measured
-        #[arg(long)]
-        check: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show what is in a packed agent or a checkpoint, and replay its self-test on every back end
-    Inspect {
-        /// The file
-        file: PathBuf,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Args)]
-struct RunArgs {
-    /// The run's folder
-    #[arg(long, value_name = "RUN", default_value = "runs/default")]
-    run: PathBuf,
-    /// Start from these values instead of RUN/config.toml
-    #[arg(long, value_enum)]
-    preset: Option<Preset>,
-    /// Read a TOML file over them
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Override one value, e.g. --set vae.epochs=5 (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-}
-
-#[derive(Args)]
-struct AgentArgs {
-    /// A packed agent
-    #[arg(long, value_name = "FILE")]
-    agent: PathBuf,
-    /// Environment id
-    #[arg(long, default_value = "Humanoid-v5")]
-    env: String,
-    /// Step the agent on this back end instead of the widest; the result is the same, bit for bit
-    #[arg(long, value_parser = one_of(&Backend::ALL, Backend::name))]
-    backend: Option<Backend>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Stage {
-    Vae,
-    Mdnrnn,
-    Controller,
-    All,
-}
-
-/// Accepts the names of `all`, and nothing else.
-fn one_of<T: Copy + Send + Sync + 'static>(
-    all: &'static [T],
-    name: fn(T) -> &'static str,
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(all.iter().map(|&value| name(value)))
-        .try_map(move |found| all.iter().copied().find(|&value| name(value) == found).ok_or("not one of them"))
-}
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -367,18 +93,6 @@ fn resumable(run: &Path, command: &str, stage: impl FnOnce() -> Result<()>) -> R
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
     if text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-impl Stage {
-    /// As the command line spells it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Vae => "vae",
-            Self::Mdnrnn => "mdnrnn",
-            Self::Controller => "controller",
-            Self::All => "all",
-        }
-    }
 }
 
 impl RunArgs {
