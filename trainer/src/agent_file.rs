@@ -1,7 +1,9 @@
 //! Reads a packed agent from disk for the commands that run it.
 
 use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::reader::File;
 use dreamstep_runtime::{Backend, Model, SelfTestError, memory_len};
 use std::path::Path;
 
@@ -32,4 +34,16 @@ pub fn load<'a>(path: &Path, bytes: &'a AlignedBytes, backend: Option<Backend>) 
         Ok(()) | Err(SelfTestError::Absent) => Ok(model),
         Err(error) => Err(anyhow!("{}: back end {}: {error}", path.display(), backend.name())),
     }
+}
+
+/// The id of the environment that the agent in `bytes`, the contents of `path`, was made for.
+///
+/// # Errors
+/// One line that names `path`: it does not say, or is no model file.
+pub fn env(path: &Path, bytes: &[u8]) -> Result<String> {
+    let file = File::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let env = file.metadata(metadata::ENV);
+    env.map(str::to_owned).with_context(|| {
+        format!("{}: metadata {}: not found; name the environment with --env", path.display(), metadata::ENV)
+    })
 }

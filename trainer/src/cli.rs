@@ -262,9 +262,9 @@ pub(crate) struct AgentArgs {
     /// A packed agent
     #[arg(long, value_name = "FILE")]
     pub(crate) agent: PathBuf,
-    /// Environment id
-    #[arg(long, default_value = "Humanoid-v5")]
-    pub(crate) env: String,
+    /// Environment id [default: what the agent was made for]
+    #[arg(long)]
+    pub(crate) env: Option<String>,
     /// Step the agent on this back end instead of the widest; the result is the same, bit for bit
     #[arg(long, value_parser = one_of(&Backend::ALL, Backend::name))]
     pub(crate) backend: Option<Backend>,

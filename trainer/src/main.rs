@@ -2,7 +2,7 @@
 
 mod cli;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use cli::{AgentArgs, Cli, Command, RunArgs, Stage};
 use dreamstep::agent_file;
@@ -22,9 +22,7 @@ use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
 use dreamstep::{collect, compare, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae};
-use dreamstep_core::names::metadata;
 use dreamstep_core::pack::action_map;
-use dreamstep_core::reader::File;
 use dreamstep_runtime::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -109,6 +107,16 @@ impl RunArgs {
             None => base.overlay("command line", "", &self.overrides)?,
         };
         Ok((config, run))
+    }
+}
+
+impl AgentArgs {
+    /// The environment asked for, or else the one that the agent in `bytes` says it was made for.
+    fn env(&self, bytes: &[u8]) -> Result<String> {
+        match &self.env {
+            Some(env) => Ok(env.clone()),
+            None => agent_file::env(&self.agent, bytes),
+        }
     }
 }
 
@@ -340,13 +348,11 @@ fn pack_stage(
     }
     if let (Some(packed), 1..) = (&narrow, episodes) {
         let models = [agent_file::load(&source, &original, None)?, agent_file::load(&out, packed, None)?];
-        let file = File::parse(packed).map_err(|error| anyhow!("{}: {error}", out.display()))?;
-        let env =
-            file.metadata(metadata::ENV).with_context(|| format!("{}: metadata `{}`", out.display(), metadata::ENV))?;
+        let env = agent_file::env(&out, packed)?;
         let threads = Config { threads, ..Config::default() }.worker_threads();
         let progress = Progress::new("compare", 2 * episodes as u64, "episodes");
         let sizes = [original.len(), packed.len()];
-        let change = compare::compare(&Arena::new(env, threads)?, [&models[0], &models[1]], sizes, seed, episodes, || {
+        let change = compare::compare(&Arena::new(&env, threads)?, [&models[0], &models[1]], sizes, seed, episodes, || {
             progress.add(1)
         })?;
         drop(progress);
@@ -397,9 +403,10 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
     let bytes = agent_file::read(&args.agent)?;
     let model = agent_file::load(&args.agent, &bytes, args.backend)?;
     let threads = Config { threads, ..Config::default() }.worker_threads();
-    let arena = Arena::new(&args.env, threads)?;
+    let env = args.env(&bytes)?;
+    let arena = Arena::new(&env, threads)?;
     let progress = Progress::new("evaluate", 0, "episodes");
-    let report = evaluate(&arena, &args.env, Some(&model), baselines, seed, episodes, &progress)
+    let report = evaluate(&arena, &env, Some(&model), baselines, seed, episodes, &progress)
         .with_context(|| args.agent.display().to_string())?;
     drop(progress);
     print(&report, json)
@@ -409,7 +416,7 @@ fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: b
     check_seeds(seed, episodes)?;
     let bytes = agent_file::read(&args.agent)?;
     let model = agent_file::load(&args.agent, &bytes, args.backend)?;
-    let report = run::run(&model, &args.env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
+    let report = run::run(&model, &args.env(&bytes)?, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }
 
