@@ -4,7 +4,7 @@
 //! Pictures need EGL. Where there is none, the tests that draw say so on stderr, past the test harness, and check nothing more.
 
 use super::episode::Episode;
-use super::imagined::Codec;
+use super::imagined::{Codec, Dream, Dreamer, dream_options};
 use super::rebuild::Rebuilder;
 use super::scene::{Image, Scene};
 use super::video::{Film, Format, has_ffmpeg};
@@ -13,6 +13,7 @@ use crate::checkpoint::{Array, Checkpoint, meta};
 use crate::env::{AnyEnv, Env, Pose, ids};
 use crate::play::{Player, Policy};
 use dreamstep_core::names::{checkpoint as names, metadata};
+use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use std::io::Write;
 use std::process::Command;
 
@@ -207,6 +208,65 @@ fn a_v_that_loses_nothing_decodes_what_was_observed() {
     }
     let error = format!("{:#}", Codec::read(&path, 348).err().unwrap());
     assert!(error.contains("348") && error.contains("found 4") && error.contains("vae.safetensors"), "{error}");
+}
+
+/// The shipped agent's V, with a decoder that says nothing: packed agents leave it out.
+fn v_of(agent: &Unpacked, spoil: f32) -> Checkpoint {
+    let mut file = Checkpoint::default();
+    for (name, (shape, data)) in &agent.tensors {
+        if name.starts_with("encoder.") || name.starts_with("normalizer.") {
+            let data = data.iter().map(|&weight| if name == "encoder.4.bias" { weight + spoil } else { weight }).collect();
+            file.tensors.insert(name.clone(), Array { shape: shape.clone(), data });
+        }
+    }
+    let dims = &agent.settings.dims;
+    let widths = [dims.latent, dims.encoder[1], dims.encoder[0], dims.obs];
+    for (i, (weight, bias)) in names::DECODER_WEIGHT.into_iter().zip(names::DECODER_BIAS).enumerate() {
+        let (columns, rows) = (widths[i], widths[i + 1]);
+        file.tensors.insert(weight.to_owned(), Array { shape: vec![rows, columns], data: vec![0.0; rows * columns] });
+        file.tensors.insert(bias.to_owned(), Array { shape: vec![rows], data: vec![0.0; rows] });
+    }
+    let clip = agent.settings.obs_clip.to_string();
+    for (key, value) in [(meta::LOG_VAR_MIN, "-10"), (meta::LOG_VAR_MAX, "10"), (metadata::OBS_CLIP, &clip)] {
+        file.metadata.insert(key.to_owned(), value.to_owned());
+    }
+    file
+}
+
+#[test]
+fn a_dream_begins_in_reality_and_goes_its_own_way() {
+    let bytes = AlignedBytes::new(dreamstep_fixtures::HUMANOID);
+    let agent = unpack(&bytes).unwrap();
+    let model = dreamstep_runtime::Model::load(&bytes).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let codec = |spoil: f32| {
+        let path = folder.path().join("vae.safetensors");
+        v_of(&agent, spoil).write(&path).unwrap();
+        Codec::read(&path, agent.settings.dims.obs).unwrap()
+    };
+    let mut env = AnyEnv::make("Humanoid-v5").unwrap();
+    let episode = Episode::play(&mut env, Policy::Agent(&model), 1000, 30).unwrap();
+    let codec_of_agent = codec(0.0);
+    let known = codec_of_agent.encode(&episode.observations).unwrap();
+    let dream = |dreamer, seed, temperature| {
+        Dream::of(&episode, &model, &codec_of_agent, dreamer, dream_options(seed, temperature)).unwrap()
+    };
+    let own = dream(Dreamer::Controller, 1, 1.0);
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0_f32, |far, (a, b)| far.max((a - b).abs()));
+    assert!(far(&own.latents[0], &known[0]) < 1e-4, "the first latent is V's of what was really seen");
+    let last = own.latents.len() - 1;
+    assert!(last > 1 && far(&own.latents[last], &known[last]) > 0.01, "{last} steps: nothing of reality enters");
+    assert!((own.ended || last == 30) && own.returns.len() == last + 1 && own.returns[last] > 4.0 * last as f64, "{own:?}");
+    assert_eq!(own, dream(Dreamer::Controller, 1, 1.0));
+    assert!(own != dream(Dreamer::Controller, 2, 1.0) && own != dream(Dreamer::Controller, 1, 0.2));
+    // Another policy dreams with its own actions.
+    let (low, high) = (&env.spec().action_low, &env.spec().action_high);
+    let still = Episode { actions: vec![vec![0.0; env.spec().action]; 30], ..episode.clone() };
+    let other = Dream::of(&still, &model, &codec_of_agent, Dreamer::Actions(low, high), dream_options(1, 1.0)).unwrap();
+    assert!(other.latents[0] == own.latents[0] && other.latents[1] != own.latents[1]);
+    // A decoder of another V would draw nonsense.
+    let error = Dream::of(&episode, &model, &codec(1.0), Dreamer::Controller, dream_options(1, 1.0)).unwrap_err();
+    assert!(error.to_string().contains("another than the run's"), "{error}");
 }
 
 #[test]
