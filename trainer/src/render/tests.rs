@@ -147,6 +147,12 @@ fn a_rebuilt_state_looks_like_the_true_one_and_an_observation_taken_for_a_state_
         wrong.push(difference(&truth, &picture(&taken)));
         first.get_or_insert(truth);
     }
+    // The camera goes where the body goes.
+    let body = |image: &Image| image.rgb.chunks(3).filter(|pixel| pixel[0] > pixel[2].saturating_add(40)).count();
+    let mut away = episode.poses[0].clone();
+    (away.positions[0], away.positions[1]) = (13.0, -7.0);
+    let (here, there) = (body(first.as_ref().unwrap()), body(&picture(&away)));
+    assert!(here > 100 && here.abs_diff(there) < here / 10, "{here} {there} pixels of a body");
     let colours: std::collections::BTreeSet<_> = first.unwrap().rgb.chunks(3).map(<[u8]>::to_vec).collect();
     assert!(colours.len() > 100, "a picture, not a blank: {} colours", colours.len());
     assert!(rebuilt.iter().all(|&difference| difference == 0.0), "{rebuilt:?}");
