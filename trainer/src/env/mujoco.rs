@@ -198,6 +198,15 @@ impl Mujoco {
         }
     }
 
+    /// What is observed in `pose`.
+    #[cfg(test)]
+    pub(crate) fn observe_at(&mut self, pose: &Pose, obs: &mut [f64]) {
+        self.world.data.qpos_mut().copy_from_slice(&pose.positions);
+        self.world.data.qvel_mut().copy_from_slice(&pose.velocities);
+        self.world.data.forward();
+        self.observe(obs);
+    }
+
     fn observe(&mut self, obs: &mut [f64]) {
         self.observation.clear();
         (self.task.observe)(&self.world, &mut self.observation);

@@ -321,15 +321,15 @@ impl Strip {
             Some(pose) => scene.draw(pose, image)?,
             None => image.rgb.fill(96),
         }
-        let mut status = match (self.ended && at == last, self.poses[at].is_some()) {
+        let status = match (self.ended && at == last, self.poses[at].is_some()) {
             (true, _) => format!("ended at step {last}"),
             (false, true) => format!("step {at}"),
             (false, false) => format!("step {at}: no state"),
         };
-        if let Some(returns) = &self.returns {
-            status += &format!("  return {:.1}", returns[at]);
-        }
-        caption::write(image, &[self.panel.title(), &status], (image.width / 160).max(1));
+        let earned = self.returns.as_ref().map(|returns| format!("return {:.1}", returns[at]));
+        let lines = [Some(self.panel.title()), Some(status.as_str()), earned.as_deref()];
+        let lines: Vec<&str> = lines.into_iter().flatten().collect();
+        caption::write(image, &lines, (image.width / 160).max(1));
         Ok(())
     }
 }
@@ -378,3 +378,6 @@ impl std::fmt::Display for Summary {
         writeln!(f, "; {} frames of {width}x{height} -> {}", self.frames, self.out.display())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,14 +120,13 @@ impl Stage {
         self.data.camlight();
         let [x, y, _] = self.data.xpos()[self.view.body];
         let [right, forward, height] = self.view.look_at;
-        let camera = MjvCamera {
+        self.renderer.set_camera(MjvCamera {
             lookat: [x + right, y + forward, height],
             distance: self.view.distance_m,
             azimuth: self.view.azimuth_deg,
             elevation: self.view.elevation_deg,
             ..MjvCamera::default()
-        };
-        self.renderer.set_camera(camera);
+        });
         let drawn = self.renderer.sync_data(&mut self.data).and_then(|()| self.renderer.render());
         drawn.context("OpenGL: cannot draw a frame")?;
         image.rgb.copy_from_slice(self.renderer.rgb_flat().context("OpenGL: expected a picture, found none")?);
