@@ -416,7 +416,8 @@ fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: b
     check_seeds(seed, episodes)?;
     let bytes = agent_file::read(&args.agent)?;
     let model = agent_file::load(&args.agent, &bytes, args.backend)?;
-    let report = run::run(&model, &args.env(&bytes)?, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
+    let report =
+        run::run(&model, &args.env(&bytes)?, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }
 
