@@ -117,6 +117,20 @@ fn without_tools(folder: &Path) {
     refuse(&mut command(folder, "render --run r --out x.avi"), folder, &["x.avi", ".mp4 or .gif"]);
     refuse(&mut command(folder, "render --run nowhere --policy zero"), folder, &["nowhere", "--out"]);
 
+    // An ffmpeg that cannot do what is asked of it: its own words, and nothing left.
+    #[cfg(unix)]
+    {
+        let ffmpeg = bare.join("ffmpeg");
+        fs::write(
+            &ffmpeg,
+            "#!/bin/sh\n[ \"$1\" = -version ] && exit 0\nprintf 'Unknown encoder\\nlibx264\\n' >&2\nexit 1\n",
+        )
+        .unwrap();
+        fs::set_permissions(&ffmpeg, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut mp4 = command(folder, "render --run r --size 64x48 --out x.mp4");
+        refuse(mp4.env("PATH", &bare), folder, &["x.mp4: ffmpeg", "Unknown encoder libx264", ".gif"]);
+    }
+
     // Libraries that are none stand in the way of the real ones.
     for name in ["libEGL.so.1", "libEGL.so"] {
         fs::write(bare.join(name), b"").unwrap();
