@@ -12,7 +12,8 @@ pub mod training;
 
 use crate::timing::Samples;
 use crate::{Common, report::Table};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use dreamstep::nets::device;
 use nix::time::ClockId;
 use std::path::PathBuf;
 
@@ -55,8 +56,7 @@ impl Device {
     /// There is no such device, or this libtorch cannot use it.
     pub fn open(self) -> Result<tch::Device> {
         if self == Self::Cuda {
-            load_cuda().context("--device cuda: expected a libtorch with CUDA")?;
-            ensure!(tch::Cuda::is_available(), "--device cuda: expected a GPU that libtorch can use, found none");
+            device::prepare(tch::Device::Cuda(0))?;
         }
         tch::set_num_threads(1);
         Ok(match self {
@@ -72,17 +72,6 @@ impl Device {
             Self::Cuda => seconds(ClockId::CLOCK_MONOTONIC),
         }
     }
-}
-
-/// Brings in the half of libtorch that the linker leaves out, since nothing refers to it by name. libtorch looks for it once, at the
-/// first question about GPUs.
-fn load_cuda() -> Result<()> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: its initialisers register themselves with libtorch_cpu of the same build, which is loaded already, and nothing else; it
-    // stays loaded to the end of the process.
-    let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }?;
-    std::mem::forget(library);
-    Ok(())
 }
 
 /// Seconds that this thread has computed.

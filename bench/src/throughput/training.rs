@@ -85,9 +85,9 @@ fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<
 /// M as the trainer makes it, and a batch of `scale` times as many windows, all of full length.
 fn mdnrnn<'c>(config: &'c MdnrnnConfig, latent: usize, scale: usize, device: tch::Device) -> Result<Trainee<'c>> {
     let vs = nn::VarStore::new(device);
-    let MdnrnnConfig { hidden, cell, mixtures, log_sigma_min, sequence_length, .. } = *config;
+    let MdnrnnConfig { hidden, cell, mixture, target, mixtures, log_sigma_min, sequence_length, .. } = *config;
     let action = DIMS.action;
-    let shape = MdnRnnShape { action, latent, hidden, cell, mixtures, log_sigma_min };
+    let shape = MdnRnnShape { action, latent, hidden, cell, mixture, target, mixtures, log_sigma_min };
     let model = MdnRnn::new(&vs.root(), shape, Philox::new(2));
     let mut adam = Optimizer::new(&vs, Rule::Adam, config.learning_rate);
     let windows = scale * config.batch_size;
