@@ -141,6 +141,7 @@ pub fn measure(part: Part, options: &Options) -> Result<Vec<Table>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::ensure;
 
     #[test]
     fn the_first_round_does_not_count_and_a_failure_ends_all() {
