@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_gru_is_refused() {
-        let error = Weights::of(&Size::Small.precisions_with(Cell::Gru)[0]).err().expect("contenders have an LSTM");
+        let Err(error) = Weights::of(&Size::Small.precisions_with(Cell::Gru)[0]) else { panic!("contenders have an LSTM") };
         assert_eq!(error.to_string(), "rnn.cell: expected lstm (what contenders have), found gru");
     }
 
