@@ -263,7 +263,11 @@ fn the_whole_road() {
     assert!(stdout.lines().count() == 3 && stdout.lines().all(|line| line.contains("kept")), "{stdout}");
     assert_eq!(changes(&before, &snapshot(folder)), Vec::<PathBuf>::new());
     succeed(folder, "train --run r --force");
-    assert_eq!(changes(&before, &snapshot(folder)), [run.join("metrics.jsonl")], "trained again, only the log has grown");
+    let mut changed = changes(&before, &snapshot(folder));
+    changed.retain(|path| !path.starts_with(run.join("tensorboard")));
+    changed.sort();
+    changed.dedup();
+    assert_eq!(changed, [run.join("metrics.jsonl")], "trained again, only the log and its events have grown");
 }
 
 /// `dreamstep inspect … | head` must not end in a backtrace.
@@ -356,8 +360,9 @@ fn files_that_are_no_agent_are_refused() {
         for (file, parts) in [
             ("from-pytorch", &["from-pytorch", "is this a packed agent?"][..]),
             ("checkpoint", &["checkpoint: ", "dreamstep.format", "expected packed-2", "found `checkpoint-1`"]),
-            ("small", &["small", "Humanoid-v5", "expected observations of 348", "found a model for 347 and 17"]),
-            ("hands", &["hands", "Humanoid-v5", "actions of 17", "found a model for 348 and 16"]),
+            ("small", &["small", "metadata env: not found", "--env"]),
+            ("small --env Humanoid-v5", &["small", "Humanoid-v5", "of 348", "found a model for 347 and 17"]),
+            ("hands --env Humanoid-v5", &["hands", "Humanoid-v5", "actions of 17", "found a model for 348 and 16"]),
             ("nan", &["nan", "rnn.panels", "expected finite", "at 10"]),
         ] {
             tests.refuse(&format!("{command} --agent {file}"), parts);

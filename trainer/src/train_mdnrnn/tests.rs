@@ -89,6 +89,19 @@ fn input<'a>(config: &'a Config, data: &'a Dataset, run: &'a RunDir) -> StageInp
     }
 }
 
+/// The log's lines about epochs: all but what the stages cost, of which each has one.
+fn epochs_logged(run: &RunDir) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.metrics()).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (costs, epochs): (Vec<_>, Vec<_>) = lines.partition(|line| line["cost"].is_object());
+    for cost in &costs {
+        let own: Vec<_> = epochs.iter().filter(|line| line["stage"] == cost["stage"]).collect();
+        let items: u64 = own.iter().map(|line| line["items"].as_u64().unwrap()).sum();
+        assert_eq!(cost["cost"]["steps"].as_u64().unwrap(), items, "{cost}");
+    }
+    epochs
+}
+
 fn train(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
     let input = input(config, data, run);
     train_vae(&input).unwrap();
@@ -109,9 +122,9 @@ fn learns_a_known_world(cell: Cell) {
     assert!(f.reward_r2 > 0.98, "reward: {f:?}");
     assert!(f.terminal_auroc > 0.95, "terminal: {f:?}");
     assert!(f.ridge_nmse < 0.1 && f.persistence_nmse > 0.5, "baselines: {f:?}");
-    let lines = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
-    assert_eq!(lines.lines().count(), 45);
-    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let epochs = epochs_logged(&RunDir::new(folder.path()));
+    assert_eq!(epochs.len(), 45);
+    let last = epochs.last().unwrap();
     assert!(last["stage"] == "mdnrnn" && last["validation"]["nll_per_dim"].is_number(), "{last}");
     let file = Checkpoint::read(&RunDir::new(folder.path()).mdnrnn()).unwrap();
     let order = if cell == Cell::Lstm { "i,f,g,o" } else { "r,z,n" };
@@ -188,9 +201,7 @@ fn goes_on_to_the_same_bytes(set: &[&str]) {
     let epochs = [("vae", 3), ("mdnrnn", 4)];
     let expected: Vec<_> = epochs.iter().flat_map(|&(stage, n)| (1..=n).map(move |epoch| (stage, epoch))).collect();
     assert_eq!(*reported.borrow(), expected);
-    let lines = std::fs::read_to_string(stopped.metrics()).unwrap();
-    let record = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
-    let logged: Vec<_> = lines.lines().map(record).collect();
+    let logged = epochs_logged(&stopped);
     assert!(logged.iter().map(|r| (r["stage"].as_str().unwrap(), r["epoch"].as_u64().unwrap() as usize)).eq(expected));
     for file in ["vae.safetensors", "mdnrnn.safetensors", "vae.last.safetensors", "mdnrnn.last.safetensors"] {
         let [a, b] = [&whole, &stopped].map(|run| std::fs::read(run.root().join(file)).unwrap());
@@ -306,10 +317,10 @@ fn training_ends_early_where_nothing_is_gained() {
     let set = ["vae.learning_rate=1e-9", "vae.schedule.rule=constant", "vae.schedule.stop_after=2", "vae.epochs=9"];
     let config = config().overlay("test", "", &set.map(String::from)).unwrap();
     train_vae(&input(&config, &data, &run)).unwrap();
-    let lines = std::fs::read_to_string(run.metrics()).unwrap();
-    assert!((3..9).contains(&lines.lines().count()), "{lines}");
+    let epochs = epochs_logged(&run).len();
+    assert!((3..9).contains(&epochs), "{epochs}");
     let last = Checkpoint::read(&run.last("vae")).unwrap();
-    assert_eq!(last.meta::<usize>(meta::EPOCH).unwrap(), lines.lines().count());
+    assert_eq!(last.meta::<usize>(meta::EPOCH).unwrap(), epochs);
     assert!(last.tensors.keys().eq(Checkpoint::read(&run.vae()).unwrap().tensors.keys()));
 }
 
