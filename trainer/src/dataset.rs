@@ -12,6 +12,7 @@ use dreamstep_core::rng::{Philox, Stream};
 use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Episodes read at a time by one worker: enough to outweigh handing them out.
@@ -250,6 +251,46 @@ impl Pools {
             pools.push(pool);
         }
         pools
+    }
+}
+
+/// What a training reads: pools to train on and pools held out.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Shuffled anew in every epoch.
+    pub train: Pools,
+    /// The same in every epoch.
+    pub validation: Pools,
+}
+
+impl Reading {
+    /// Every epoch's pools, in the order in which a training wants them: those to train on, then the held-out ones. `load` reads a pool;
+    /// what is the same in every epoch is read once and then handed out by `again`. `draw` adds what is random in a pool, by epoch and
+    /// number; for held-out pools the epoch is 0, so that it is the same after every epoch and validation losses compare.
+    pub fn stream<'a, P: Send + 'a, T>(
+        &'a self,
+        data: &'a Dataset,
+        epochs: RangeInclusive<usize>,
+        load: impl Fn(&[usize]) -> Result<P> + Send + 'a,
+        again: fn(&P) -> P,
+        draw: impl Fn(P, usize, usize) -> T + Send + 'a,
+    ) -> impl Iterator<Item = Result<T>> + Send + 'a {
+        let mut kept: [Option<P>; 2] = [None, None];
+        let pools = epochs.flat_map(move |epoch| {
+            let train = self.train.shuffled(data, epoch).into_iter().enumerate();
+            let validation = self.validation.in_order(data).into_iter().enumerate();
+            train.map(move |(n, ids)| (0, epoch, n, ids)).chain(validation.map(|(n, ids)| (1, 0, n, ids)))
+        });
+        pools.map(move |(role, epoch, number, ids)| {
+            let pool = match &kept[role] {
+                Some(pool) => again(pool),
+                None => load(&ids)?,
+            };
+            if [&self.train, &self.validation][role].is_one() {
+                kept[role] = Some(again(&pool));
+            }
+            Ok(draw(pool, epoch, number))
+        })
     }
 }
 

@@ -19,7 +19,7 @@
 
 use crate::checkpoint::meta;
 use crate::config::{Config, LatentSource};
-use crate::dataset::{Dataset, Pools, pool_step};
+use crate::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::interrupt;
 use crate::latents::Latents;
 use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape};
@@ -123,8 +123,10 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
         device: input.device,
         action: [input.action_mid, input.action_half],
         rng,
-        train: Pools::new(data, &split.train, config.pool, rng, Stream::MdnrnnOrder),
-        validation: Pools::new(data, &split.validation, config.pool, rng, Stream::MdnrnnOrder),
+        pools: Reading {
+            train: Pools::new(data, &split.train, config.pool, rng, Stream::MdnrnnOrder),
+            validation: Pools::new(data, &split.validation, config.pool, rng, Stream::MdnrnnOrder),
+        },
     };
 
     // ---- network
@@ -153,7 +155,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
             let clock = Clock::start();
             let mut done = (epoch - 1) * steps;
             let mut sums = Sums::default();
-            for (number, _) in feed.train.shuffled(data, epoch).iter().enumerate() {
+            for (number, _) in feed.pools.train.shuffled(data, epoch).iter().enumerate() {
                 let (table, z) = next()?;
                 let states = tch::no_grad(|| table.stored_states(&model, &z));
                 let mut order: Vec<usize> = (0..table.windows.len()).collect();
@@ -171,7 +173,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
             }
             let train = sums.means();
             let mut sums = Sums::default();
-            for _ in feed.validation.in_order(data) {
+            for _ in feed.pools.validation.in_order(data) {
                 let (table, z) = next()?;
                 tch::no_grad(|| table.evaluate(&model, &z, |p, batch| sums.add(batch, &objective.loss(p, batch))));
             }
@@ -223,14 +225,14 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     checkpoint.tensors = nets::export(&vs)?;
     let source = Latent::open(input)?;
     let mut fit = Fit::new(latent, input.action_mid.len());
-    for (number, ids) in feed.train.in_order(data).iter().enumerate() {
+    for (number, ids) in feed.pools.train.in_order(data).iter().enumerate() {
         interrupt::check()?;
         let (table, z) = feed.pool(&source, ids, 1, number)?;
         fit.add(&table, &z)?;
     }
     let baseline = fit.baseline()?;
     let mut comparison = Comparison::new(&baseline, &model, reward_offset);
-    for (number, ids) in feed.validation.in_order(data).iter().enumerate() {
+    for (number, ids) in feed.pools.validation.in_order(data).iter().enumerate() {
         let (table, z) = feed.pool(&source, ids, 0, number)?;
         comparison.add(&table, &z)?;
     }
@@ -278,45 +280,30 @@ struct Feed<'a> {
     /// `[A]` middle and half width of the action range.
     action: [&'a [f32]; 2],
     rng: Philox,
-    train: Pools,
-    validation: Pools,
+    pools: Reading,
 }
 
 impl Feed<'_> {
-    /// Every epoch's pools, with the latents to use: those to train on, then the held-out ones. What is the same in every epoch is read
-    /// once.
+    /// Every epoch's pools, with the latents to use.
     fn epochs(
         &self,
         source: Latent,
         epochs: std::ops::RangeInclusive<usize>,
     ) -> impl Iterator<Item = Result<(Table, Tensor)>> + Send {
-        let mut kept: [Option<Table>; 2] = [None, None];
-        let pools = epochs.flat_map(|epoch| {
-            let train = self.train.shuffled(self.data, epoch).into_iter().enumerate();
-            // Held-out noise is drawn as epoch 0's: the same after every epoch, so that validation losses compare.
-            let validation = self.validation.in_order(self.data).into_iter().enumerate();
-            train
-                .map(move |(number, ids)| (0, epoch, number, ids))
-                .chain(validation.map(|(number, ids)| (1, 0, number, ids)))
-        });
-        pools.map(move |(role, epoch, number, ids)| {
-            let table = match &kept[role] {
-                Some(table) => table.shallow_clone(),
-                None => self.table(&source, &ids)?,
-            };
-            if [&self.train, &self.validation][role].is_one() {
-                kept[role] = Some(table.shallow_clone());
-            }
-            let z = table.latents(self.noise(&table, epoch, number));
-            Ok((table, z))
+        let load = move |ids: &[usize]| self.table(&source, ids);
+        self.pools.stream(self.data, epochs, load, Table::shallow_clone, |table, epoch, number| {
+            self.with_latents(table, epoch, number)
         })
     }
 
     /// One pool, with the latents of `epoch`.
     fn pool(&self, source: &Latent, ids: &[usize], epoch: usize, number: usize) -> Result<(Table, Tensor)> {
-        let table = self.table(source, ids)?;
+        Ok(self.with_latents(self.table(source, ids)?, epoch, number))
+    }
+
+    fn with_latents(&self, table: Table, epoch: usize, number: usize) -> (Table, Tensor) {
         let z = table.latents(self.noise(&table, epoch, number));
-        Ok((table, z))
+        (table, z)
     }
 
     fn table(&self, source: &Latent, ids: &[usize]) -> Result<Table> {

@@ -4,7 +4,7 @@
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::VaeConfig;
-use crate::dataset::{Dataset, Pools, pool_step};
+use crate::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::interrupt;
 use crate::nets::optim::Optimizer;
 use crate::nets::schedule::Schedule;
@@ -74,8 +74,10 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
         device: input.device,
         normalizer: &normalizer,
         rng,
-        train: Pools::new(data, &split.train, config.pool, rng, Stream::VaeOrder),
-        validation: Pools::new(data, &split.validation, config.pool, rng, Stream::VaeOrder),
+        pools: Reading {
+            train: Pools::new(data, &split.train, config.pool, rng, Stream::VaeOrder),
+            validation: Pools::new(data, &split.validation, config.pool, rng, Stream::VaeOrder),
+        },
     };
     let n = data.rows(&split.train);
 
@@ -96,7 +98,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
             let clock = Clock::start();
             let mut done = (epoch - 1) * n;
             let mut sums = Sums::default();
-            for _ in feed.train.shuffled(data, epoch) {
+            for _ in feed.pools.train.shuffled(data, epoch) {
                 let Rows { x, noise, order } = next()?;
                 for batch in order.chunks(config.batch_size) {
                     interrupt::check()?;
@@ -110,7 +112,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
             }
             let train = sums.means();
             let mut measure = Measure::default();
-            for _ in feed.validation.in_order(data) {
+            for _ in feed.pools.validation.in_order(data) {
                 let rows = next()?;
                 tch::no_grad(|| measure.add(&vae, config, &rows));
             }
@@ -154,7 +156,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let (best_epoch, _, weights) = training.best()?;
     // The figures that its epoch had, to the bit.
     let mut measure = Measure::default();
-    for (number, ids) in feed.validation.in_order(data).iter().enumerate() {
+    for (number, ids) in feed.pools.validation.in_order(data).iter().enumerate() {
         let rows = feed.rows(ids, 0, number)?;
         tch::no_grad(|| measure.add(&vae, config, &rows));
     }
@@ -178,8 +180,7 @@ struct Feed<'a> {
     device: Device,
     normalizer: &'a Normalizer,
     rng: Philox,
-    train: Pools,
-    validation: Pools,
+    pools: Reading,
 }
 
 /// A pool, ready to be trained or measured on.
@@ -193,27 +194,9 @@ struct Rows {
 }
 
 impl Feed<'_> {
-    /// Every epoch's pools: those to train on, then the held-out ones. What is the same in every epoch is read once.
     fn epochs(&self, epochs: std::ops::RangeInclusive<usize>) -> impl Iterator<Item = Result<Rows>> + Send {
-        let mut kept: [Option<Tensor>; 2] = [None, None];
-        let pools = epochs.flat_map(|epoch| {
-            let train = self.train.shuffled(self.data, epoch).into_iter().enumerate();
-            // Held-out noise is drawn as epoch 0's: the same after every epoch, so that validation losses compare.
-            let validation = self.validation.in_order(self.data).into_iter().enumerate();
-            train
-                .map(move |(number, ids)| (0, epoch, number, ids))
-                .chain(validation.map(|(number, ids)| (1, 0, number, ids)))
-        });
-        pools.map(move |(role, epoch, number, ids)| {
-            let x = match &kept[role] {
-                Some(x) => x.shallow_clone(),
-                None => self.whitened(&ids)?,
-            };
-            if [&self.train, &self.validation][role].is_one() {
-                kept[role] = Some(x.shallow_clone());
-            }
-            Ok(self.drawn(x, epoch, number))
-        })
+        let draw = |x, epoch, number| self.drawn(x, epoch, number);
+        self.pools.stream(self.data, epochs, |ids| self.whitened(ids), Tensor::shallow_clone, draw)
     }
 
     fn rows(&self, ids: &[usize], epoch: usize, number: usize) -> Result<Rows> {

@@ -1,0 +1,74 @@
+//! What overrides win, what is refused, and by which name.
+
+use super::*;
+
+fn error(text: &str, overrides: &[&str]) -> String {
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    format!("{:#}", Config::default().overlay("test.toml", text, &overrides).unwrap_err())
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let config = Preset::Paper.config();
+    assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
+}
+
+#[test]
+fn overrides_win_and_leave_the_rest() {
+    let set =
+        ["vae.epochs=3", "controller.squash=tanh", "vae.learning_rate=1", "mdnrnn.optimizer=rmsprop", "mdnrnn.cell=gru"]
+            .map(String::from);
+    let config = Config::default().overlay("x", "[vae]\nlatent = 64\n", &set).unwrap();
+    assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
+    assert_eq!(config.controller.squash, Squash::Tanh);
+    assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, cell: Cell::Gru, ..MdnrnnConfig::default() });
+    assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
+}
+
+/// CartPole pays 1 a step: with Humanoid's 4 taken off, evolution would learn to drop the pole.
+#[test]
+fn another_environment_leaves_its_reward_whole_unless_told() {
+    let offset = |base: &Config, text: &str, set: &[&str]| {
+        let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+        base.overlay("x", text, &set).unwrap().controller.reward_offset
+    };
+    let (humanoid, paper) = (Config::default(), Preset::Paper.config());
+    assert_eq!(offset(&humanoid, "", &["env=CartPole-v1"]), 0.0);
+    assert_eq!(offset(&paper, "env = 'CartPole-v1'", &[]), 0.0);
+    assert_eq!(offset(&humanoid, "", &["env=CartPole-v1", "controller.reward_offset=0.5"]), 0.5);
+    assert_eq!(offset(&humanoid, "env = 'Ant-v5'\n[controller]\nreward_offset = 1", &[]), 1.0);
+    assert_eq!(offset(&paper, "", &["env=Humanoid-v5"]), 5.0);
+    let cart_pole = humanoid.overlay("x", "", &["env=CartPole-v1".into()]).unwrap();
+    assert_eq!(offset(&humanoid, &cart_pole.to_toml(), &["vae.latent=4"]), 0.0, "what was written is read back");
+    assert_eq!(offset(&cart_pole, "", &["env=Humanoid-v5"]), 4.0);
+}
+
+#[test]
+fn a_difference_is_named_unless_its_section_does_not_count() {
+    let mut then = Config { threads: 7, ..Config::default() };
+    let differs = |then: &Config, ignored: &[&str]| Config::default().first_difference(&then.to_toml(), ignored).unwrap();
+    assert_eq!(differs(&then, &[]), None);
+    then.vae.latent = 64;
+    assert_eq!(differs(&then, &["controller"]), Some(("vae.latent".into(), "64".into(), "32".into())));
+    assert_eq!(differs(&then, &["vae"]), None);
+}
+
+#[test]
+fn errors_name_the_key_on_one_line() {
+    for (text, set, part) in [
+        ("[vae]\nlatnet = 3", vec![], "vae.latnet"),
+        ("[vae]\nlatent = \"big\"", vec![], "vae.latent"),
+        ("[vae]\nlatent = 0", vec![], "vae.latent"),
+        ("[vae]\nlatent = -1", vec![], "vae"),
+        ("", vec!["mdnrnn.hiden=3"], "mdnrnn.hiden"),
+        ("", vec!["mdnrnn.hidden"], "key=value"),
+        ("", vec!["controller.squash=relu"], "relu"),
+        ("", vec!["vae.optimizer=sgd"], "sgd"),
+        ("", vec!["mdnrnn.cell=rnn"], "rnn"),
+        ("[vae", vec![], "test.toml"),
+    ] {
+        let error = error(text, &set);
+        assert!(error.contains(part), "{error:?} should name {part:?}");
+        assert!(!error.contains('\n'), "{error:?} should be one line");
+    }
+}
