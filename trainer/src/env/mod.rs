@@ -116,9 +116,12 @@ pub enum AnyEnv {
 pub enum Physics {
     /// The task's own: every reported figure.
     Task,
-    /// The same model under MuJoCo's semi-implicit Euler integrator, whatever the task's: up to three times as fast where that is
-    /// Runge-Kutta's, and another task. To evolve in, never to report from. (CartPole's own integrator is Euler's.)
-    Rehearsal,
+    /// A rehearsal: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report from.
+    /// (CartPole's own integrator is Euler's.)
+    Euler,
+    /// A coarser rehearsal: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
+    /// (CartPole's stays as it is.)
+    Coarse,
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -258,7 +261,7 @@ mod tests {
             rehearsal.step(&action, &mut b);
             let (a, b) = (own.pose().positions, rehearsal.pose().positions);
             let furthest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(furthest > 0.0 && furthest < 0.02, "{id}: {furthest}");
+            assert!(furthest > 0.0 && furthest < 0.05, "{id} {physics:?}: {furthest}");
         }
     }
 
