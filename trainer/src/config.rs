@@ -32,6 +32,8 @@ pub struct Config {
     pub mdnrnn: MdnrnnConfig,
     /// C.
     pub controller: ControllerConfig,
+    /// What a later round adds.
+    pub rounds: RoundsConfig,
 }
 
 /// `collect`: which policy is recorded, and for how long.
@@ -202,6 +204,20 @@ pub struct ControllerConfig {
     pub max_episode_steps: u32,
 }
 
+/// `rounds`: what each round but the first adds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoundsConfig {
+    /// Environment steps of the agent before that are recorded; `collect.exploration` is the noise on its actions.
+    pub steps: u64,
+}
+
+impl Default for RoundsConfig {
+    fn default() -> Self {
+        Self { steps: 30_000 }
+    }
+}
+
 /// How the controller's linear output becomes an action in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -258,6 +274,7 @@ impl Default for Config {
             vae: VaeConfig::default(),
             mdnrnn: MdnrnnConfig::default(),
             controller: ControllerConfig::default(),
+            rounds: RoundsConfig::default(),
         }
     }
 }
@@ -484,6 +501,7 @@ impl Config {
             ("controller.directions", self.controller.directions as f64),
             ("controller.episodes", self.controller.episodes as f64),
             ("controller.sigma", self.controller.sigma),
+            ("rounds.steps", self.rounds.steps as f64),
             ("controller.max_speed", self.controller.max_speed),
         ];
         for (key, value) in positive {

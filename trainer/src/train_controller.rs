@@ -3,6 +3,8 @@
 //!
 //! 1. V and M are packed into a base agent.
 //! 2. The recorded episodes are replayed through it, for the mean and standard deviation of every feature in [z, h].
+//!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
+//!    does ([`teacher`]); else as zeros, which hold still.
 //! 3. PGPE searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
 //!    ([`generation`]), in the task's physics or in cheaper ones (`controller.physics`).
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
@@ -13,6 +15,7 @@
 
 mod generation;
 mod search;
+mod teacher;
 mod whitening;
 
 pub use generation::{Spent, generation};
@@ -32,6 +35,7 @@ use crate::stage::{Clock, Cost};
 use anyhow::Result;
 use dreamstep_runtime::Model;
 use search::{FINGERPRINT, STEPS, Search, fingerprint, read_state};
+use teacher::Teacher;
 
 /// Generations between two looks at the validation episodes, which are also the points that a killed run goes on from.
 const VALIDATE_EVERY: u64 = 10;
@@ -66,7 +70,16 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     };
     let arena = rehearsal.as_ref().unwrap_or(&own);
 
-    let mut search = Search::start(config, run, &dims, force, None, || Whitening::measure(&model, data))?;
+    let mut search = Search::start(config, run, &dims, force, || {
+        let whitening = Whitening::measure(&model, data)?;
+        let Some(teacher) = Teacher::of(run)? else { return Ok((whitening, None, 0)) };
+        let mut spent = 0;
+        let learnt = teacher.teach(&model, &whitening, data, arena, config, |lesson| {
+            spent += lesson.steps;
+            progress.message(format!("learning from {}: mean return {:.0}", run.teacher().display(), lesson.mean_return));
+        })?;
+        Ok((whitening, Some(learnt), spent))
+    })?;
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     let (mut clock, mut logged) = (Clock::start(), search.steps);
@@ -76,11 +89,12 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
             return Err(Interrupted.into());
         }
         let Search { pgpe, whitening, steps, .. } = &mut search;
-        *steps += generation(pgpe, config, *steps, &model, whitening, arena)?.steps;
+        let newest = generation(pgpe, config, *steps, &model, whitening, arena)?;
+        *steps += newest.steps;
         let finished = search.steps >= controller.steps;
         if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &own)?;
-            search.log(run, config, search.steps - logged, &clock)?;
+            search.log(run, config, search.steps - logged, &newest, &clock)?;
             (clock, logged) = (Clock::start(), search.steps);
             search.save(run, config)?;
         }

@@ -247,9 +247,11 @@ mod tests {
     /// A rehearsal is the same task in all but its integrator: the same start, a little another step.
     #[test]
     fn a_rehearsal_starts_the_same_and_moves_a_little_otherwise() {
-        for id in ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"] {
-            let [mut own, mut rehearsal] =
-                [Physics::Task, Physics::Rehearsal].map(|physics| AnyEnv::with(id, physics).unwrap());
+        let rehearsals = [Physics::Euler, Physics::Coarse];
+        for (id, physics) in
+            ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"].into_iter().flat_map(|id| rehearsals.map(|p| (id, p)))
+        {
+            let [mut own, mut rehearsal] = [Physics::Task, physics].map(|physics| AnyEnv::with(id, physics).unwrap());
             assert_eq!(own.spec(), rehearsal.spec());
             let spec = own.spec().clone();
             let (mut a, mut b) = (vec![0.0; spec.obs], vec![0.0; spec.obs]);

@@ -1,9 +1,11 @@
 //! What is an evolution between two generations? The search distribution, the scale that it moves on, the best controller so far: saved
 //! whole, so that a run that was killed goes on to the same bytes.
 
+use super::generation::Spent;
+use super::teacher::Linear;
 use super::whitening::Whitening;
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::Config;
+use crate::config::{Config, RoundsConfig};
 use crate::evolve::pgpe::{Pgpe, Settings};
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
@@ -35,20 +37,19 @@ pub(super) struct Search {
     /// Return of the best controller on the validation episodes.
     pub(super) best: f64,
     /// Its plain weights and biases.
-    best_controller: (Vec<f32>, Vec<f32>),
+    best_controller: Linear,
     latest: f64,
 }
 
 impl Search {
-    /// From the saved state, where there is one of the same configuration; else around `start`, in plain weights and biases, or around
-    /// zero weights: a controller that holds still. `measure` says how features vary on the recorded episodes.
+    /// From the saved state, where there is one of the same configuration. Else from what `begin` makes: how features vary, the plain weights
+    /// and biases to search around (zeros where there are none: a controller that holds still), and the steps that this took.
     pub(super) fn start(
         config: &Config,
         run: &RunDir,
         dims: &Dims,
         force: bool,
-        start: Option<(&[f32], &[f32])>,
-        measure: impl FnOnce() -> Result<Whitening>,
+        begin: impl FnOnce() -> Result<(Whitening, Option<Linear>, u64)>,
     ) -> Result<Self> {
         let settings = settings(config);
         let features = dims.latent + dims.hidden;
@@ -69,11 +70,11 @@ impl Search {
             let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
             return Ok(Self { pgpe, whitening, steps, best, best_controller, latest: best });
         }
-        let whitening = measure()?;
-        let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(weight, bias));
+        let (whitening, start, steps) = begin()?;
+        let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(&weight, &bias));
         let best_controller = whitening.fold(&mean);
         let pgpe = Pgpe::new(settings, mean, config.controller.sigma as f32);
-        Ok(Self { pgpe, whitening, steps: 0, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
+        Ok(Self { pgpe, whitening, steps, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
@@ -94,12 +95,13 @@ impl Search {
         Ok(())
     }
 
-    /// With the `items` steps, and the time, that were taken since the line before.
-    pub(super) fn log(&self, run: &RunDir, config: &Config, items: u64, clock: &Clock) -> Result<()> {
+    /// With the `items` steps, and the time, that were taken since the line before, and what the `newest` generation came to.
+    pub(super) fn log(&self, run: &RunDir, config: &Config, items: u64, newest: &Spent, clock: &Clock) -> Result<()> {
         let sigma = Estimate::of(&self.pgpe.sigma.iter().map(|&s| f64::from(s)).collect::<Vec<_>>()).mean;
         let line = serde_json::json!({
             "stage": "controller", "generation": self.pgpe.generation, "steps": self.steps, "directions": config.controller.directions,
             "validation_return": self.latest, "best_return": self.best, "mean_sigma": sigma, "items": items,
+            "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
             "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(), "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
@@ -156,12 +158,14 @@ pub(super) fn read_state(config: &Config, run: &RunDir) -> Result<Checkpoint> {
     Ok(saved)
 }
 
-/// What a saved state depends on: the configuration but for the budget, and the bytes of V and M.
+/// What a saved state depends on: the configuration but for the budget, and the bytes of V, M and the teacher.
 pub(super) fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
     config.controller.steps = 1;
+    config.rounds = RoundsConfig::default();
     let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();
-    Ok(format!("{settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?))
+    let teacher = if run.teacher().exists() { format!(" {}", digest(&run.teacher())?) } else { String::new() };
+    Ok(format!("{settings:016x} {} {}{teacher}", digest(&run.vae())?, digest(&run.mdnrnn())?))
 }
 
 fn provenance(config: &Config, run: &RunDir, search: &Search) -> Result<BTreeMap<String, String>> {
