@@ -286,11 +286,11 @@ fn train_stages(
                 bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
             };
             let input = StageInput {
-                config: config,
+                config,
                 data: &data,
                 action_mid: &action_mid,
                 action_half: &action_half,
-                run: run,
+                run,
                 device,
                 force,
                 forces_later: force && stage == Stage::All,

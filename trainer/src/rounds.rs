@@ -31,10 +31,13 @@ const SEED: u64 = 1000;
 /// What every round does, in the caller's hands: the commands of the same names.
 pub(crate) struct Stages<'a> {
     /// Records `config.collect.steps` in all, the last part by the agent, where one is given.
-    pub(crate) collect: &'a dyn Fn(&Config, &RunDir, Option<&Path>) -> Result<()>,
+    pub(crate) collect: &'a Stage<'a>,
     /// Trains V, M and C, from the teacher where one is given.
-    pub(crate) train: &'a dyn Fn(&Config, &RunDir, Option<&Path>) -> Result<()>,
+    pub(crate) train: &'a Stage<'a>,
 }
+
+/// A command, on a run, with the agent of the round before.
+type Stage<'a> = dyn Fn(&Config, &RunDir, Option<&Path>) -> Result<()> + 'a;
 
 /// A round, when it is over.
 #[derive(Clone, Debug, Serialize)]
@@ -79,11 +82,21 @@ pub(crate) fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize
             write_atomic(&run.agent(), &bytes)?;
         }
         all.rounds.push(judge(&own, &run, round, episodes)?);
-        write_atomic(&root.root().join("rounds.json"), format!("{}\n", serde_json::to_string_pretty(&all)?).as_bytes())?;
-        write_atomic(&root.root().join("rounds.md"), all.markdown().as_bytes())?;
+        // Rounds that are gone through again say nothing new until they are all there.
+        if all.rounds.len() >= told(root) {
+            write_atomic(&root.root().join("rounds.json"), format!("{}\n", serde_json::to_string_pretty(&all)?).as_bytes())?;
+            write_atomic(&root.root().join("rounds.md"), all.markdown().as_bytes())?;
+        }
         before = Some(run);
     }
     Ok(all)
+}
+
+/// How many rounds `rounds.json` tells of.
+fn told(root: &RunDir) -> usize {
+    let text = std::fs::read_to_string(root.root().join("rounds.json")).unwrap_or_default();
+    let value = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
+    value["rounds"].as_array().map_or(0, Vec::len)
 }
 
 /// Gives `run` the episodes of the round before it, once: the folder's description comes last, and says that they are all there.
