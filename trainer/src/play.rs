@@ -4,6 +4,7 @@
 use crate::env::{AnyEnv, Env};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -121,6 +122,11 @@ impl Player {
             }
             Policy::Random | Policy::Zero => None,
         };
+        // What M remembers and expects is of no consequence to an action that h has no part in; only draws are named by the tick.
+        let advances = |agent: &Agent<'_, '_>| {
+            agent.model().dims().input.has_hidden() || agent.model().settings().acting == Acting::Sampled
+        };
+        let advances = agent.as_ref().is_some_and(advances);
         env.reset(seed, observation);
         action.fill(0.0);
         let start = env.position_x();
@@ -131,7 +137,7 @@ impl Player {
                 (Some(agent), _) => {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
-                    agent.step(single, action).with_context(refused)?;
+                    if advances { agent.step(single, action) } else { agent.act(single, action) }.with_context(refused)?;
                 }
                 (None, Policy::Random) => uniform_action(env, seed, outcome.length, action),
                 (None, _) => {}

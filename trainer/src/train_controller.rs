@@ -1,4 +1,4 @@
-//! `train --stage controller`: which linear map from [z, h] to actions earns the most? Evolved on real episodes (Ha & Schmidhuber
+//! `train --stage controller`: which linear map from [z, h] (or what else `controller.input` names) to actions earns the most? Evolved on real episodes (Ha & Schmidhuber
 //! 2018, C), each stepped by the runtime crate itself: what is trained is what will run.
 //!
 //! 1. V and M are packed into a base agent.
@@ -86,9 +86,10 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     }
     let (weight, bias) = features.fold(&dims, &search.best_mean);
     let mut result = Checkpoint::default();
-    result.insert(names::FC_WEIGHT, &[dims.action, dims.latent + dims.hidden], weight);
+    result.insert(names::FC_WEIGHT, &[dims.action, dims.controller_inputs()], weight);
     result.insert(names::FC_BIAS, &[dims.action], bias);
     result.metadata = provenance(config, run, &search)?;
+    result.set_input(dims.input);
     result.write(&run.controller())?;
     cost(run).append(run, "controller")?;
     Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
@@ -129,18 +130,18 @@ pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// Mean and standard deviation of every feature in [z, h] on the recorded episodes.
+/// Mean and standard deviation of every feature that the controller reads, [z, h] or another input, on the recorded episodes.
 pub struct Whitening {
-    /// `[Z+H]`
+    /// `[Z+H]`, or as wide as the input is.
     pub mean: Vec<f64>,
-    /// `[Z+H]` above 0.
+    /// The same, above 0.
     pub std: Vec<f64>,
 }
 
 impl Whitening {
     /// Replays the episodes of `data` with the actions that were taken.
     fn measure(model: &Model<'_>, data: &Dataset) -> Result<Self> {
-        let n = model.dims().latent + model.dims().hidden;
+        let n = model.dims().controller_inputs();
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory)?;
         let (mut sum, mut squares, mut count) = (vec![0.0; n], vec![0.0; n], 0.0_f64);
@@ -150,7 +151,7 @@ impl Whitening {
             for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
                 // Rows of an array in standard layout are slices.
                 agent.act_in_place(&observation.to_vec())?;
-                for (i, &value) in agent.latent().iter().chain(agent.hidden()).enumerate() {
+                for (i, &value) in agent.controller_input().iter().enumerate() {
                     sum[i] += f64::from(value);
                     squares[i] += f64::from(value) * f64::from(value);
                 }
@@ -165,7 +166,7 @@ impl Whitening {
         Ok(Self { std: variance.map(|v| v.sqrt().max(MIN_FEATURE_STD)).collect(), mean })
     }
 
-    /// From parameters on whitened features (weights `[A, Z+H]`, then biases `[A]`) to plain weights and biases.
+    /// From parameters on whitened features (weights `[A, Z+H]` or of another input, then biases `[A]`) to plain weights and biases.
     fn fold(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let n = self.mean.len();
         let (weights, biases) = parameters.split_at(dims.action * n);
@@ -270,7 +271,7 @@ impl Search {
     /// From the saved state, where there is one of the same configuration; else from zero weights: a controller that holds still.
     fn start(config: &Config, run: &RunDir, dims: &Dims, force: bool) -> Result<Self> {
         let settings = settings(config);
-        let n = dims.action * (dims.latent + dims.hidden + 1);
+        let n = dims.action * (dims.controller_inputs() + 1);
         let path = run.evolution();
         if path.exists() && !force {
             let saved = read_state(config, run)?;
