@@ -17,7 +17,7 @@ use crate::mdn::{HEAD_SLACK, Prediction};
 use crate::model::{Layer, Model};
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Dims, Mixture, padded};
+use dreamstep_core::dims::{Dims, Input, Mixture, padded};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_core::schema::Rnn;
 
@@ -68,6 +68,11 @@ pub struct Start<'a> {
 pub enum DreamError {
     /// The model has no MDN head to dream with.
     NoHead,
+    /// The controller reads observations, of which a dream has none.
+    Input {
+        /// What it reads.
+        found: Input,
+    },
     /// The memory is too small, see [`dreams_memory_len`].
     Memory {
         /// Values needed.
@@ -221,13 +226,16 @@ impl<'m, 'f> Dreams<'m, 'f> {
     /// are does not matter.
     ///
     /// # Errors
-    /// The model has no MDN head, an option is out of its range, or the memory is too small.
+    /// The controller reads observations, the model has no MDN head, an option is out of its range, or the memory is too small.
     pub fn new(
         model: &'m Model<'f>,
         memory: &'m mut [f32],
         count: usize,
         options: DreamOptions,
     ) -> Result<Self, DreamError> {
+        if model.dims().input.has_observation() {
+            return Err(DreamError::Input { found: model.dims().input });
+        }
         let gmm = model.gmm.ok_or(DreamError::NoHead)?;
         let DreamOptions { temperature, ending, .. } = options;
         if !(temperature > 0.0 && temperature.is_finite()) {
@@ -302,10 +310,13 @@ impl<'m, 'f> Dreams<'m, 'f> {
     /// The model's controller acts in every dream that goes on.
     pub fn act(&mut self) {
         let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
+        // In a row of x, [a, z, h], the controller's input begins with z, or is h.
+        let z = if model.dims().input == Input::Hidden { model.dims().latent } else { 0 };
+        let at = model.dims().action + z;
         for from in (0..self.count).step_by(GROUP) {
             let count = GROUP.min(self.count - from);
             let memory = &mut self.memory;
-            let values = memory.x.get(from * sizes.x + model.dims().action..).unwrap_or_default();
+            let values = memory.x.get(from * sizes.x + at..).unwrap_or_default();
             let rows = Rows { values, stride: sizes.x, count };
             dispatch!(isa, affine_tiles(&model.controller, rows, memory.scratch, memory.actions));
             let actions = memory.actions.get_mut(..count * sizes.u).unwrap_or_default();
@@ -569,6 +580,13 @@ impl fmt::Display for DreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NoHead => f.write_str("dreams: expected a model with an MDN head, found none in the file"),
+            Self::Input { found } => {
+                let found = found.name();
+                write!(
+                    f,
+                    "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found {found}"
+                )
+            }
             Self::Memory { expected, found } => {
                 write!(f, "dream memory: expected at least {expected} values, found {found}")
             }

@@ -7,7 +7,7 @@ use crate::env::Physics;
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::dims::{Cell, Input, Mixture};
 use dreamstep_core::schema::Target;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -167,6 +167,10 @@ pub enum LatentSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControllerConfig {
+    /// What the controller reads: `z+h` (V's latent and M's memory), one of them alone (`z`, `h`), the whitened observation (`obs`:
+    /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
+    #[serde(with = "InputName")]
+    pub input: Input,
     /// How the linear output becomes an action in [-1, 1]: `clamp` or `tanh`.
     pub squash: Squash,
     /// Environment steps that evolution may spend (the last generation is finished).
@@ -254,6 +258,22 @@ enum CellName {
     Gru,
 }
 
+/// How TOML spells an [`Input`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Input")]
+enum InputName {
+    #[serde(rename = "z+h")]
+    LatentHidden,
+    #[serde(rename = "z")]
+    Latent,
+    #[serde(rename = "h")]
+    Hidden,
+    #[serde(rename = "obs")]
+    Observation,
+    #[serde(rename = "obs+h")]
+    ObservationHidden,
+}
+
 /// A named starting point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
@@ -337,6 +357,7 @@ impl Default for MdnrnnConfig {
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
+            input: Input::LatentHidden,
             squash: Squash::Clamp,
             steps: 400_000,
             directions: 40,
