@@ -54,6 +54,8 @@ pub enum Stream {
     CollectNoise = 40,
     /// Windows that a replay buffer hands out; the step is the batch.
     ReplaySample = 41,
+    /// Episodes of a bootstrap resample; the step is the resample.
+    Bootstrap = 50,
 }
 
 /// The step that names the draws of tick `tick` of dream `dream`: `dream·2³² + tick`.

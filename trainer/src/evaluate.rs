@@ -1,11 +1,46 @@
-//! `evaluate`: how good is an agent? The mean return of many episodes on fixed seeds, in the unmodified environment, with its
-//! standard error; beside the two policies that any agent has to beat.
+//! `evaluate`: how good is an agent? The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
+//! standard error, and their interquartile mean with its bootstrap interval; beside the two policies that any agent has to beat.
 
 use crate::play::{Arena, Estimate, Outcome, Policy};
 use crate::progress::Progress;
+use crate::stats::{RESAMPLES, interquartile_interval, interquartile_mean};
 use anyhow::Result;
 use dreamstep_runtime::Model;
 use serde::Serialize;
+
+/// What many episodes say of one quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The mean, with its standard error.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Interquartile mean.
+    pub iqm: f64,
+    /// Its 95 % bootstrap interval.
+    pub iqm_interval: [f64; 2],
+}
+
+impl Summary {
+    /// Of the episodes' `values`.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Self {
+        let (iqm, iqm_interval) = (interquartile_mean(values), interquartile_interval(values));
+        Self { estimate: Estimate::of(values), iqm, iqm_interval }
+    }
+
+    /// The mean and its standard error, with so many decimals.
+    #[must_use]
+    pub fn mean_text(&self, digits: usize) -> String {
+        format!("{:.digits$} ± {:.digits$}", self.estimate.mean, self.estimate.standard_error)
+    }
+
+    /// The interquartile mean and its interval, with so many decimals.
+    #[must_use]
+    pub fn iqm_text(&self, digits: usize) -> String {
+        let [low, high] = self.iqm_interval;
+        format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", self.iqm)
+    }
+}
 
 /// A policy's record.
 #[derive(Clone, Debug, Serialize)]
@@ -14,13 +49,23 @@ pub struct Row {
     pub policy: &'static str,
     /// Sum of rewards of an episode.
     #[serde(rename = "return")]
-    pub episode_return: Estimate,
+    pub episode_return: Summary,
     /// Steps.
-    pub length: Estimate,
+    pub length: Summary,
     /// Metres along x.
-    pub distance_m: Estimate,
+    pub distance_m: Summary,
     /// Every episode, in the order of the seeds.
     pub outcomes: Vec<Outcome>,
+}
+
+impl Row {
+    /// Of the episodes that `policy` played.
+    #[must_use]
+    pub fn of(policy: &'static str, outcomes: Vec<Outcome>) -> Self {
+        let summary = |value: fn(&Outcome) -> f64| Summary::of(&outcomes.iter().map(value).collect::<Vec<_>>());
+        let (episode_return, length) = (summary(|o| o.episode_return), summary(|o| o.length as f64));
+        Self { policy, episode_return, length, distance_m: summary(|o| o.distance_m), outcomes }
+    }
 }
 
 /// What `evaluate` reports.
@@ -57,15 +102,7 @@ pub fn evaluate(
     progress.set_total((policies.len() * count) as u64);
     let mut rows = Vec::new();
     for (policy, who) in policies {
-        let outcomes = arena.episodes(who, seed, count, || progress.add(1))?;
-        let estimate = |value: fn(&Outcome) -> f64| Estimate::of(&outcomes.iter().map(value).collect::<Vec<_>>());
-        rows.push(Row {
-            policy,
-            episode_return: estimate(|o| o.episode_return),
-            length: estimate(|o| o.length as f64),
-            distance_m: estimate(|o| o.distance_m),
-            outcomes,
-        });
+        rows.push(Row::of(policy, arena.episodes(who, seed, count, || progress.add(1))?));
     }
     Ok(Report { env: env.to_string(), seed, episodes: count, backend: model.map(|m| m.backend().name()), rows })
 }
@@ -73,17 +110,23 @@ pub fn evaluate(
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let last = self.seed + self.episodes as u64 - 1;
+        writeln!(f, "{}, {} episodes each, reset(seed) for seeds {} to {last}", self.env, self.episodes, self.seed)?;
         writeln!(
             f,
-            "{}, {} episodes each, reset(seed) for seeds {} to {last}, mean ± standard error",
-            self.env, self.episodes, self.seed
+            "IQM: mean of the middle half of the episodes, with its 95 % interval over {RESAMPLES} bootstrap resamples"
         )?;
-        writeln!(f, "{:<8} {:>20} {:>18} {:>18}", "policy", "return", "length (steps)", "distance (m)")?;
+        writeln!(f, "{:<8} {:<14} {:>22} {:>28}", "policy", "", "mean ± standard error", "IQM [95 %]")?;
         for row in &self.rows {
-            let cell =
-                |estimate: &Estimate, digits| format!("{:.digits$} ± {:.digits$}", estimate.mean, estimate.standard_error);
-            let (reward, length, distance) = (cell(&row.episode_return, 1), cell(&row.length, 1), cell(&row.distance_m, 2));
-            writeln!(f, "{:<8} {reward:>20} {length:>18} {distance:>18}", row.policy)?;
+            let quantities = [
+                ("return", &row.episode_return, 1),
+                ("length (steps)", &row.length, 1),
+                ("distance (m)", &row.distance_m, 2),
+            ];
+            for (i, (quantity, summary, digits)) in quantities.into_iter().enumerate() {
+                let policy = if i == 0 { row.policy } else { "" };
+                let (mean, iqm) = (summary.mean_text(digits), summary.iqm_text(digits));
+                writeln!(f, "{policy:<8} {quantity:<14} {mean:>22} {iqm:>28}")?;
+            }
         }
         Ok(())
     }

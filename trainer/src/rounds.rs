@@ -17,8 +17,8 @@ use anyhow::{Context, Result, ensure};
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::config::{CollectPolicy, Config};
 use dreamstep::dataset::Dataset;
-use dreamstep::evaluate::{Report, evaluate};
-use dreamstep::play::{Arena, Estimate};
+use dreamstep::evaluate::{Report, Summary, evaluate};
+use dreamstep::play::Arena;
 use dreamstep::progress::Progress;
 use dreamstep::run_dir::{RunDir, digest, write_atomic};
 use dreamstep::{agent_file, pack, rollouts};
@@ -48,9 +48,9 @@ pub(crate) struct Round {
     /// Steps of the environment that evolution took, in this round.
     evolution_steps: u64,
     #[serde(rename = "return")]
-    episode_return: Estimate,
-    length: Estimate,
-    distance_m: Estimate,
+    episode_return: Summary,
+    length: Summary,
+    distance_m: Summary,
 }
 
 /// All of them.
@@ -160,10 +160,13 @@ fn judge(config: &Config, run: &RunDir, round: u32, episodes: usize) -> Result<R
 
 impl Round {
     fn line(&self) -> String {
-        let Estimate { mean, standard_error } = self.episode_return;
         format!(
-            "return {mean:.1} ± {standard_error:.1}, length {:.1}, distance {:.2} m; {} steps recorded, {} of evolution",
-            self.length.mean, self.distance_m.mean, self.recorded_steps, self.evolution_steps
+            "return {}, length {:.1}, distance {:.2} m; {} steps recorded, {} of evolution",
+            self.episode_return.mean_text(1),
+            self.length.estimate.mean,
+            self.distance_m.estimate.mean,
+            self.recorded_steps,
+            self.evolution_steps
         )
     }
 }
@@ -176,15 +179,14 @@ impl Rounds {
             self.env, self.episodes
         );
         for round in &self.rounds {
-            let cell = |e: &Estimate, digits: usize| format!("{:.digits$} ± {:.digits$}", e.mean, e.standard_error);
             text += &format!(
                 "| {} | {} | {} | {} | {} | {} |\n",
                 round.round,
                 round.recorded_steps,
                 round.evolution_steps,
-                cell(&round.episode_return, 1),
-                cell(&round.length, 1),
-                cell(&round.distance_m, 2)
+                round.episode_return.mean_text(1),
+                round.length.mean_text(1),
+                round.distance_m.mean_text(2)
             );
         }
         text

@@ -4,7 +4,6 @@ use super::mdnrnn::{BlockErrors, MdnrnnFigures, ObservationErrors};
 use super::open_loop::METHODS;
 use super::vae::VaeFigures;
 use super::{Report, gates::Gate};
-use crate::play::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -176,15 +175,15 @@ fn controller(text: &mut String, report: &Report) {
     let last = returns.seed + returns.episodes as u64 - 1;
     let _ = write!(
         text,
-        "\n## C: returns\n\n{} episodes each, reset(seed) for seeds {} to {last}, mean ± standard error.\n\n",
+        "\n## C: returns\n\n{} episodes each, reset(seed) for seeds {} to {last}: mean ± standard error; of the return, the interquartile mean \
+         (IQM) with its 95 % bootstrap interval too.\n\n",
         returns.episodes, returns.seed
     );
-    let cell = |e: &Estimate, digits: usize| format!("{:.digits$} ± {:.digits$}", e.mean, e.standard_error);
-    let rows = returns
-        .rows
-        .iter()
-        .map(|row| vec![row.policy.into(), cell(&row.episode_return, 1), cell(&row.length, 1), cell(&row.distance_m, 2)]);
-    *text += &table(&["policy", "return", "length (steps)", "distance (m)"], rows);
+    let rows = returns.rows.iter().map(|row| {
+        let [length, distance] = [row.length.mean_text(1), row.distance_m.mean_text(2)];
+        vec![row.policy.into(), row.episode_return.mean_text(1), row.episode_return.iqm_text(1), length, distance]
+    });
+    *text += &table(&["policy", "return", "IQM of the return", "length (steps)", "distance (m)"], rows);
 }
 
 fn training(text: &mut String, report: &Report) {

@@ -8,6 +8,7 @@
 //! Sums are taken in `f64`. Memory depends on the number of columns, never on the number of rows: [`Spread`] and [`Moments`] take
 //! rows in chunks of any size, and two of them add up to one. How the rows are cut changes rounding, so equal bits need equal chunks.
 
+mod bootstrap;
 mod linalg;
 mod moments;
 mod normalizer;
@@ -15,6 +16,7 @@ mod pca;
 mod ridge;
 mod scores;
 
+pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean};
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
 pub use pca::Pca;
