@@ -2,6 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dreamstep::ablation::Arm;
 use dreamstep::config::Preset;
 use dreamstep::convert::rollouts_in::Rows;
 use dreamstep::convert::rollouts_out::Form;
@@ -156,7 +157,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Play many episodes on fixed seeds and report the mean return with its standard error
+    /// Play many episodes on fixed seeds and report return, length and distance: means with standard errors, and interquartile means with
+    /// 95 % bootstrap intervals
     Evaluate {
         #[command(flatten)]
         agent: AgentArgs,
@@ -247,6 +249,29 @@ pub(crate) enum Command {
         /// Fail where a gate is missed, or could not be measured
         #[arg(long)]
         check: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure what each part is worth: controllers on other inputs, evolved from RUN's V and M with equal budgets; write RUN/ablation.md
+    ///
+    /// Arms are kept where they are finished and gone on with where they are not, each in RUN/ablation/<arm>. Another method's
+    /// RUN/ablation/<name>/result.json is a row of the table, too (python/ppo_baseline.py writes one).
+    Ablation {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Which; the usual table by default
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Arm::USUAL)]
+        arms: Vec<Arm>,
+        /// Episodes of each
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        episodes: u32,
+        /// Episode i is reset(seed + i)
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Make the arms anew
+        #[arg(long)]
+        force: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -6,6 +6,7 @@
 //! env ─collect→ rollouts ─train_vae→ vae ─train_mdnrnn→ mdnrnn ─train_controller→ controller ─pack→ agent ─evaluate, run
 //! ```
 
+pub mod ablation;
 pub mod agent_file;
 pub mod checkpoint;
 pub mod collect;

@@ -22,7 +22,7 @@ use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
-use dreamstep::{collect, compare, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{ablation, collect, compare, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae};
 use dreamstep_core::pack::{AlignedBytes, action_map};
 use dreamstep_runtime::Precision;
 use std::io::Write;
@@ -71,6 +71,10 @@ fn main() -> ExitCode {
         Command::Render { run, agent, env, policy: actor, seed, steps, size, fps, temperature, panels, out } => {
             let options = render::Options { agent, env, actor, seed, steps, size, fps, temperature, panels, out };
             render_episode(&run, &options)
+        }
+        Command::Ablation { run, arms, episodes, seed, force, json } => {
+            let options = ablation::Options { arms, seed, episodes: episodes as usize, force };
+            ablate_run(&run, &options, json)
         }
         Command::Inspect { file, json } => inspect_file(&file, json),
     };
@@ -447,6 +451,19 @@ fn report_run(args: &RunArgs, episodes: usize, seed: u64, threads: usize, check:
         names.join("; ")
     );
     Ok(())
+}
+
+fn ablate_run(args: &RunArgs, options: &ablation::Options, json: bool) -> Result<()> {
+    check_seeds(options.seed, options.episodes as u64)?;
+    ensure!(args.run.is_dir(), "{}: expected a run's folder, found none", args.run.display());
+    interrupt::listen()?;
+    let (config, run) = args.open()?;
+    let _lock = run.lock()?;
+    let report = ablation::ablate(&config, &run, options).map_err(|error| match error.is::<Interrupted>() {
+        true => error.context("to go on: the same command (without --force)"),
+        false => error,
+    })?;
+    print(&report, json)
 }
 
 fn render_episode(run: &Path, options: &render::Options) -> Result<()> {

@@ -190,12 +190,19 @@ pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedB
 /// # Errors
 /// One line: a part is missing or does not fit.
 pub fn pack(config: &Config, run: &RunDir) -> Result<AlignedBytes> {
+    pack_proved_on(config, run, &run.rollouts())
+}
+
+/// The same, the self-test's observations taken from the first episode in the folder `rollouts`.
+///
+/// # Errors
+/// One line: a part is missing or does not fit.
+pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<AlignedBytes> {
     let ingredients = Ingredients::read_all(run)?;
     let settings = ingredients.settings(config)?;
     let (tensors, (mid, half)) = (ingredients.tensors(), action_range(config, &settings.dims)?);
     let provenance = provenance(config, &ingredients);
-    let first =
-        list(&run.rollouts())?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
+    let first = list(rollouts)?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
     let episode = Episode::read(&first)?;
     ensure!(
         episode.dims() == (settings.dims.obs, settings.dims.action),

@@ -30,16 +30,7 @@ impl TrainedMdnRnn {
     pub fn read(run: &RunDir) -> Result<Self> {
         let file = Checkpoint::read(&run.mdnrnn())?;
         made_from(&file, "vae", &run.vae())?;
-        let shape = MdnRnnShape {
-            action: file.meta(metadata::DIM_ACTION)?,
-            latent: file.meta(metadata::DIM_LATENT)?,
-            hidden: file.meta(metadata::DIM_HIDDEN)?,
-            cell: file.cell()?,
-            mixture: mixture(&file)?,
-            target: target(&file)?,
-            mixtures: file.meta(metadata::DIM_MIXTURES)?,
-            log_sigma_min: file.meta(metadata::GMM_LOG_SIGMA_MIN)?,
-        };
+        let shape = shape(&file)?;
         let latent = shape.latent;
         let vs = nn::VarStore::new(Device::Cpu);
         let model = MdnRnn::new(&vs.root(), shape, Philox::new(0));
@@ -81,6 +72,23 @@ impl TrainedMdnRnn {
     fn read_head(&self, hidden: &Tensor, z: &Tensor) -> Prediction {
         self.model.predict(hidden, z)
     }
+}
+
+/// Sizes and modes that M's checkpoint says.
+///
+/// # Errors
+/// One line naming the file and what is missing or wrong in its metadata.
+pub(crate) fn shape(file: &Checkpoint) -> Result<MdnRnnShape> {
+    Ok(MdnRnnShape {
+        action: file.meta(metadata::DIM_ACTION)?,
+        latent: file.meta(metadata::DIM_LATENT)?,
+        hidden: file.meta(metadata::DIM_HIDDEN)?,
+        cell: file.cell()?,
+        mixture: mixture(file)?,
+        target: target(file)?,
+        mixtures: file.meta(metadata::DIM_MIXTURES)?,
+        log_sigma_min: file.meta(metadata::GMM_LOG_SIGMA_MIN)?,
+    })
 }
 
 /// Lays episodes side by side, longest first: the row of each step, all first steps first; and how many episodes reach each step. An

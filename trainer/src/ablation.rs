@@ -1,0 +1,403 @@
+//! `ablation`: what is each part of the agent worth? From one run's V and M, controllers of different eyes are evolved with the same budget
+//! of real steps, and all play the same episodes, beside two policies that know nothing.
+//!
+//! ```text
+//! RUN/vae, mdnrnn, rollouts             made once, the same for every arm
+//! RUN/ablation/<arm>/                   a run: V, M (trained, or as training begins), config.toml, C, the agent, metrics
+//! RUN/ablation/<arm>/result.json        what it cost and every episode that it played: an arm that has it is finished, and kept
+//! RUN/ablation/<other>/result.json      the same of any other method, by whoever wrote it ([`ArmResult`]): a row of the table
+//! RUN/ablation.json, ablation.md        the table
+//! ```
+//!
+//! An arm that was interrupted goes on where it was, as any evolution does.
+
+mod table;
+
+pub use table::{Report, Row};
+
+use crate::agent_file;
+use crate::checkpoint::{Checkpoint, meta};
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::interrupt;
+use crate::nets;
+use crate::nets::mdnrnn::MdnRnn;
+use crate::pack::{self, Ingredients};
+use crate::play::{Arena, Outcome, Policy};
+use crate::progress::Progress;
+use crate::report::network;
+use crate::run_dir::{RunDir, digest, write_atomic};
+use crate::stage::Cost;
+use crate::train_controller;
+use anyhow::{Context, Result, ensure};
+use dreamstep_core::digest::Digest;
+use dreamstep_core::dims::Input;
+use dreamstep_core::rng::Philox;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tch::{Device, nn};
+
+/// What is compared. (Arms that evolve in dreams have their place after the last of these.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Arm {
+    /// Uniform over the action range.
+    Random,
+    /// The zero action.
+    Zero,
+    /// A linear controller on whitened observations: neither V nor M.
+    #[value(name = "obs")]
+    Observation,
+    /// On V's latent alone.
+    #[value(name = "z")]
+    Latent,
+    /// On M's memory alone.
+    #[value(name = "h")]
+    Hidden,
+    /// On the whitened observation and M's memory.
+    #[value(name = "obs+h")]
+    ObservationHidden,
+    /// On V's latent and the memory of an M that was never trained: what recurrence gives by itself.
+    #[value(name = "z+h-untrained")]
+    Untrained,
+    /// On V's latent and M's memory.
+    #[value(name = "z+h")]
+    Full,
+}
+
+impl Arm {
+    /// Those of the usual table.
+    pub const USUAL: [Self; 6] = [Self::Random, Self::Zero, Self::Observation, Self::Latent, Self::Untrained, Self::Full];
+    const ALL: [Self; 8] = [
+        Self::Random,
+        Self::Zero,
+        Self::Observation,
+        Self::Latent,
+        Self::Hidden,
+        Self::ObservationHidden,
+        Self::Untrained,
+        Self::Full,
+    ];
+
+    /// Its name: of its folder, and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Zero => "zero",
+            Self::Untrained => "z+h-untrained",
+            Self::Observation => Input::Observation.name(),
+            Self::Latent => Input::Latent.name(),
+            Self::Hidden => Input::Hidden.name(),
+            Self::ObservationHidden => Input::ObservationHidden.name(),
+            Self::Full => Input::LatentHidden.name(),
+        }
+    }
+
+    /// What acts, in words.
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Random => "uniform actions",
+            Self::Zero => "the zero action",
+            Self::Observation => "linear on observations",
+            Self::Latent => "V only",
+            Self::Hidden => "M's memory only",
+            Self::ObservationHidden => "observations and M's memory",
+            Self::Untrained => "V and an untrained M",
+            Self::Full => "V and M",
+        }
+    }
+
+    /// What its controller reads; none where nothing is evolved.
+    const fn input(self) -> Option<Input> {
+        match self {
+            Self::Random | Self::Zero => None,
+            Self::Observation => Some(Input::Observation),
+            Self::Latent => Some(Input::Latent),
+            Self::Hidden => Some(Input::Hidden),
+            Self::ObservationHidden => Some(Input::ObservationHidden),
+            Self::Untrained | Self::Full => Some(Input::LatentHidden),
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which arms.
+    pub arms: Vec<Arm>,
+    /// Episode i is `reset(seed + i)`.
+    pub seed: u64,
+    /// Episodes of each.
+    pub episodes: usize,
+    /// Make anew what is there.
+    pub force: bool,
+}
+
+/// One episode.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Played {
+    /// Sum of the unmodified rewards.
+    #[serde(rename = "return")]
+    pub episode_return: f64,
+    /// Steps.
+    pub length: u64,
+}
+
+/// What an arm came to: `result.json`. Other programs may write one, and may say more in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmResult {
+    /// Environment id.
+    pub env: String,
+    /// Episode i is `reset(seed + i)`.
+    pub seed: u64,
+    /// What acts, in words.
+    pub what: String,
+    /// Steps of the environment that learning took, its own validation included; recorded episodes are not.
+    pub real_steps: u64,
+    /// Steps of dreams.
+    pub dream_steps: u64,
+    /// Processor time of learning, all threads; V's and M's training is not in it.
+    pub cpu_hours: f64,
+    /// Configuration, V and M: what a finished arm is known by. Others have none.
+    #[serde(default)]
+    pub made_from: String,
+    /// Every episode, in the order of the seeds.
+    pub outcomes: Vec<Played>,
+}
+
+/// Evolves and judges what is missing of `options.arms`, under `config`, from V, M and the episodes of `run`, which is locked; writes
+/// `ablation.json` and `ablation.md`.
+///
+/// # Errors
+/// One line: V or M is missing, something there is of another configuration (`force` makes it anew) or another protocol, an episode
+/// failed. [`interrupt::Interrupted`], where somebody asked to stop: the same command goes on.
+pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report> {
+    let folder = run.root().join("ablation");
+    let arms: Vec<Job> = Arm::ALL
+        .into_iter()
+        .filter(|arm| options.arms.contains(arm))
+        .map(|arm| Job::new(arm, config, run, &folder))
+        .collect::<Result<_>>()?;
+    // Everything that may refuse comes first.
+    let mut others = other_results(&folder, config, options)?;
+    for arm in &arms {
+        arm.check(options)?;
+    }
+    let data = match arms.iter().any(|job| job.arm.input().is_some()) {
+        true => Some(Dataset::open(&run.rollouts(), config.worker_threads())?),
+        false => None,
+    };
+    let arena = Arena::new(&config.env, config.worker_threads())?;
+    let mut rows = Vec::new();
+    for job in &arms {
+        interrupt::check()?;
+        let result = match job.finished(options)? {
+            Some(result) => result,
+            None => job.make(run, data.as_ref(), &arena, options)?,
+        };
+        rows.push(Row::of(job.arm.name().to_string(), result));
+    }
+    rows.append(&mut others);
+    let steps = data.map(|data| data.entries().iter().map(|episode| episode.steps as u64).sum());
+    let report = Report {
+        env: config.env.clone(),
+        seed: options.seed,
+        episodes: options.episodes,
+        recorded_steps: steps,
+        network_cpu_hours: cpu_hours(run, &["vae", "mdnrnn"]),
+        rows,
+    };
+    write_atomic(&run.root().join("ablation.json"), format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
+    write_atomic(&run.root().join("ablation.md"), report.to_string().as_bytes())?;
+    Ok(report)
+}
+
+/// An arm, and where it is made.
+struct Job {
+    arm: Arm,
+    config: Config,
+    own: RunDir,
+    made_from: String,
+}
+
+impl Job {
+    fn new(arm: Arm, config: &Config, run: &RunDir, folder: &Path) -> Result<Self> {
+        let mut config = config.clone();
+        let mut made_from = String::new();
+        if let Some(input) = arm.input() {
+            config.controller.input = input;
+            Ingredients::read(run)?;
+            // But for the budget: one that was raised is gone on with.
+            let mut settings = config.clone();
+            settings.controller.steps = 1;
+            let settings = Digest::default().update_bytes(settings.provenance().as_bytes()).value();
+            made_from = format!("{settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?);
+        }
+        Ok(Self { arm, config, own: RunDir::new(&folder.join(arm.name())), made_from })
+    }
+
+    fn result(&self) -> PathBuf {
+        result_of(self.own.root())
+    }
+
+    /// That nothing there is of another configuration.
+    fn check(&self, options: &Options) -> Result<()> {
+        if options.force {
+            return Ok(());
+        }
+        if self.result().exists() {
+            let found = read(&self.result())?;
+            ensure!(
+                found.made_from == self.made_from,
+                "{}: expected an arm of this configuration, V and M, found another's; --force makes it anew",
+                self.result().display()
+            );
+        }
+        if self.own.evolution().exists() {
+            train_controller::check(&self.config, &self.own, false)?;
+        }
+        Ok(())
+    }
+
+    /// The result that is there, where it is of this protocol and budget.
+    fn finished(&self, options: &Options) -> Result<Option<ArmResult>> {
+        if options.force || !self.result().exists() {
+            return Ok(None);
+        }
+        let found = read(&self.result())?;
+        let protocol =
+            found.env == self.config.env && found.seed == options.seed && found.outcomes.len() == options.episodes;
+        let budget = self.arm.input().is_none() || found.real_steps >= self.config.controller.steps;
+        Ok(Some(found).filter(|_| protocol && budget))
+    }
+
+    fn make(&self, run: &RunDir, data: Option<&Dataset>, arena: &Arena, options: &Options) -> Result<ArmResult> {
+        let mut result = ArmResult {
+            env: self.config.env.clone(),
+            seed: options.seed,
+            what: self.arm.what().to_string(),
+            real_steps: 0,
+            dream_steps: 0,
+            cpu_hours: 0.0,
+            made_from: self.made_from.clone(),
+            outcomes: Vec::new(),
+        };
+        let bytes = match (self.arm.input(), data) {
+            (Some(_), Some(data)) => {
+                result.real_steps = self.evolve(run, data, options.force)?;
+                result.cpu_hours = cpu_hours(&self.own, &["controller"]);
+                let bytes = pack::pack_proved_on(&self.config, &self.own, &run.rollouts())?;
+                write_atomic(&self.own.agent(), &bytes)?;
+                Some(bytes)
+            }
+            _ => None,
+        };
+        let model = bytes.as_ref().map(|bytes| agent_file::load(&self.own.agent(), bytes, None)).transpose()?;
+        let policy = match (&model, self.arm) {
+            (Some(model), _) => Policy::Agent(model),
+            (None, Arm::Random) => Policy::Random,
+            (None, _) => Policy::Zero,
+        };
+        let bar = Progress::new(self.arm.name(), options.episodes as u64, "episodes");
+        let outcomes = arena.episodes(policy, options.seed, options.episodes, || bar.add(1))?;
+        drop(bar);
+        result.outcomes = outcomes.iter().map(Played::of).collect();
+        let text = format!("{}\n", serde_json::to_string_pretty(&result)?);
+        write_atomic(&self.result(), text.as_bytes())?;
+        Ok(result)
+    }
+
+    /// Evolves C; the steps that it took.
+    fn evolve(&self, run: &RunDir, data: &Dataset, force: bool) -> Result<u64> {
+        if force && self.own.root().exists() {
+            std::fs::remove_dir_all(self.own.root())
+                .with_context(|| format!("{}: cannot remove", self.own.root().display()))?;
+        }
+        let name = |path: PathBuf| -> Result<Vec<u8>> {
+            std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))
+        };
+        put(&self.own.vae(), &name(run.vae())?)?;
+        if self.arm == Arm::Untrained {
+            untrained(&self.config, run)?.write(&self.own.mdnrnn())?;
+        } else {
+            put(&self.own.mdnrnn(), &name(run.mdnrnn())?)?;
+        }
+        write_atomic(&self.own.config(), self.config.to_toml().as_bytes())?;
+        if !train_controller::is_finished(&self.config, &self.own)? {
+            let bar = Progress::new(self.arm.name(), self.config.controller.steps, "steps");
+            train_controller::train(&self.config, &self.own, data, false, &bar)?;
+        }
+        Checkpoint::read(&self.own.controller())?.meta("validation.steps")
+    }
+}
+
+impl Played {
+    const fn of(outcome: &Outcome) -> Self {
+        Self { episode_return: outcome.episode_return, length: outcome.length }
+    }
+}
+
+/// The run's M with the weights that its training began with.
+fn untrained(config: &Config, run: &RunDir) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::read(&run.mdnrnn())?;
+    let vs = nn::VarStore::new(Device::Cpu);
+    let _ = MdnRnn::new(&vs.root(), network::shape(&checkpoint)?, Philox::new(config.seed));
+    checkpoint.tensors = nets::export(&vs)?;
+    // What the trained one measured is not this one's.
+    checkpoint.metadata.retain(|key, _| !key.starts_with(meta::VALIDATION));
+    Ok(checkpoint)
+}
+
+/// Writes what is not there yet.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    match std::fs::read(path) {
+        Ok(found) if found == bytes => Ok(()),
+        _ => write_atomic(path, bytes),
+    }
+}
+
+/// Processor time that the run's log says these stages took, hours.
+fn cpu_hours(run: &RunDir, stages: &[&str]) -> f64 {
+    let text = std::fs::read_to_string(run.metrics()).unwrap_or_default();
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let own = |line: &&Value| line["stage"].as_str().is_some_and(|stage| stages.contains(&stage));
+    Cost::of(lines.iter().filter(own)).cpu_seconds / 3600.0
+}
+
+fn result_of(folder: &Path) -> PathBuf {
+    folder.join("result.json")
+}
+
+fn read(path: &Path) -> Result<ArmResult> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{}: expected an arm's result", path.display()))
+}
+
+/// What others wrote into `folder`, by name; all of the protocol that is asked for.
+fn other_results(folder: &Path, config: &Config, options: &Options) -> Result<Vec<Row>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if Arm::ALL.iter().any(|arm| arm.name() == name) || !result_of(&path).exists() {
+            continue;
+        }
+        let found = read(&result_of(&path))?;
+        ensure!(
+            found.env == config.env && found.seed == options.seed && found.outcomes.len() == options.episodes,
+            "{}: expected {} episodes of {} from seed {} on, found {} of {} from seed {} on",
+            result_of(&path).display(),
+            options.episodes,
+            config.env,
+            options.seed,
+            found.outcomes.len(),
+            found.env,
+            found.seed
+        );
+        rows.push(Row::of(name, found));
+    }
+    rows.sort_by(|a, b| a.arm.cmp(&b.arm));
+    Ok(rows)
+}
