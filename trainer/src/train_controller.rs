@@ -274,11 +274,10 @@ impl Search {
         let path = run.evolution();
         if path.exists() && !force {
             let saved = read_state(config, run)?;
-            let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
-            let generation = saved.meta(GENERATION)?;
-            let pgpe = Pgpe::resume(settings, generation, vector("mean")?, vector("sigma")?, vector("velocity")?);
+            let pgpe = Pgpe::resume(settings, n, saved.meta(GENERATION)?, &saved)?;
             let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
-            return Ok(Self { pgpe, steps, best, best_mean: vector("best_mean")?, latest: best });
+            let best_mean = saved.tensor("best_mean", &[n])?.to_vec();
+            return Ok(Self { pgpe, steps, best, best_mean, latest: best });
         }
         let pgpe = Pgpe::new(settings, vec![0.0; n], config.controller.sigma as f32);
         Ok(Self { best_mean: pgpe.mean.clone(), pgpe, steps: 0, best: f64::NEG_INFINITY, latest: f64::NAN })
