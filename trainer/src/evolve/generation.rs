@@ -5,8 +5,8 @@
 
 use dreamstep_core::rng::{Philox, Stream};
 
-/// Vectors that a generation may have; their names would run into the next generation's.
-pub(super) const MAX_VECTORS: usize = 1 << 20;
+/// Vectors that a generation may have: more, and their names would run into the next generation's.
+pub const MAX_VECTORS: usize = 1 << 20;
 
 /// What `ask` drew. Only the strategy that drew it can read it.
 #[derive(Clone, Debug, PartialEq)]
