@@ -5,7 +5,7 @@
 //! 2. The recorded episodes are replayed through it, for the mean and standard deviation of every feature that C reads.
 //!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
 //!    does ([`teacher`]); else as zeros, which hold still.
-//! 3. PGPE searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
+//! 3. An evolution strategy ([`crate::evolve`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
 //!    ([`generation`]), in the task's physics or in cheaper ones (`controller.physics`).
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
 //!    these means is the result.
@@ -34,7 +34,7 @@ use crate::run_dir::RunDir;
 use crate::stage::{Clock, Cost};
 use anyhow::Result;
 use dreamstep_runtime::Model;
-use search::{FINGERPRINT, STEPS, Search, fingerprint, read_state};
+use search::{FINGERPRINT, STEPS, STOPPED, Search, fingerprint, read_state};
 use teacher::Teacher;
 
 /// Generations between two looks at the validation episodes, which are also the points that a killed run goes on from.
@@ -83,27 +83,27 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     let (mut clock, mut logged) = (Clock::start(), search.steps);
-    while search.steps < controller.steps {
+    while search.steps < controller.steps && search.strategy.stopped().is_none() {
         if interrupt::requested() {
             search.save(run, config)?;
             return Err(Interrupted.into());
         }
-        let Search { pgpe, whitening, steps, .. } = &mut search;
-        let newest = generation(pgpe, config, *steps, &model, whitening, arena)?;
+        let Search { strategy, whitening, steps, .. } = &mut search;
+        let newest = generation(strategy, config, *steps, &model, whitening, arena)?;
         *steps += newest.steps;
-        let finished = search.steps >= controller.steps;
-        if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {
+        let finished = search.steps >= controller.steps || search.strategy.stopped().is_some();
+        if finished || search.strategy.generation().is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &own)?;
             search.log(run, config, search.steps - logged, &newest, &clock)?;
             (clock, logged) = (Clock::start(), search.steps);
             search.save(run, config)?;
         }
         progress.set(search.steps.min(controller.steps));
-        progress.message(format!("generation {}, best mean return {:.0}", search.pgpe.generation, search.best));
+        progress.message(format!("generation {}, best mean return {:.0}", search.strategy.generation(), search.best));
     }
     search.result(run, config)?.write(&run.controller())?;
     cost(run).append(run, "controller")?;
-    Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
+    Ok(Summary { generations: search.strategy.generation(), steps: search.steps, best: search.best })
 }
 
 /// What the log says that evolution took since it last said so in one line.
@@ -126,7 +126,7 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
     }
     let result = Checkpoint::read(&run.controller())?;
     let same = result.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?);
-    Ok(same && result.meta::<u64>(STEPS)? >= config.controller.steps)
+    Ok(same && (result.meta::<u64>(STEPS)? >= config.controller.steps || result.metadata.contains_key(STOPPED)))
 }
 
 /// That [`train`] would find in `run` what it begins with: so that a refusal comes before anything is written.
