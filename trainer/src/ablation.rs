@@ -4,6 +4,7 @@
 //! ```text
 //! RUN/vae, mdnrnn, rollouts             made once, the same for every arm
 //! RUN/ablation/<arm>/                   a run: V, M (trained, or as training begins), config.toml, C, the agent, metrics
+//! RUN/ablation/<arm>/made-from.txt      of which configuration, V and M it is, from before it begins
 //! RUN/ablation/<arm>/result.json        what it cost and every episode that it played: an arm that has it is finished, and kept
 //! RUN/ablation/<other>/result.json      the same of any other method, by whoever wrote it ([`ArmResult`]): a row of the table
 //! RUN/ablation.json, ablation.md        the table
@@ -246,18 +247,20 @@ impl Job {
         if options.force {
             return Ok(());
         }
-        if self.result().exists() {
-            let found = read(&self.result())?;
+        let begun = std::fs::read_to_string(self.begun()).ok();
+        let ended = if self.result().exists() { Some(read(&self.result())?.made_from) } else { None };
+        for found in [begun, ended].into_iter().flatten() {
             ensure!(
-                found.made_from == self.made_from,
+                found == self.made_from,
                 "{}: expected an arm of this configuration, V and M, found another's; --force makes it anew",
-                self.result().display()
+                self.own.root().display()
             );
         }
-        if self.own.evolution().exists() {
-            train_controller::check(&self.config, &self.own, false)?;
-        }
         Ok(())
+    }
+
+    fn begun(&self) -> PathBuf {
+        self.own.root().join("made-from.txt")
     }
 
     /// The result that is there, where it is of this protocol and budget.
@@ -314,14 +317,13 @@ impl Job {
             std::fs::remove_dir_all(self.own.root())
                 .with_context(|| format!("{}: cannot remove", self.own.root().display()))?;
         }
-        let name = |path: PathBuf| -> Result<Vec<u8>> {
-            std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))
-        };
-        put(&self.own.vae(), &name(run.vae())?)?;
+        let bytes_of = |path: PathBuf| std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()));
+        put(&self.begun(), self.made_from.as_bytes())?;
+        put(&self.own.vae(), &bytes_of(run.vae())?)?;
         if self.arm == Arm::Untrained {
             untrained(&self.config, run)?.write(&self.own.mdnrnn())?;
         } else {
-            put(&self.own.mdnrnn(), &name(run.mdnrnn())?)?;
+            put(&self.own.mdnrnn(), &bytes_of(run.mdnrnn())?)?;
         }
         write_atomic(&self.own.config(), self.config.to_toml().as_bytes())?;
         if !train_controller::is_finished(&self.config, &self.own)? {

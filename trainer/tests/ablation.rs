@@ -102,9 +102,14 @@ fn arms_are_what_plain_training_makes() {
     let more = json(at, "ablation --run r --episodes 4 --seed 7 --arms obs --set controller.steps=700 --json");
     assert!(more["rows"][0]["real_steps"].as_u64() >= Some(700), "{more}");
 
-    // Another configuration: nothing is lost.
+    // Another configuration, finished or begun: nothing is lost.
+    for gone in ["z/result.json", "z+h/result.json"] {
+        fs::remove_file(at.join("r/ablation").join(gone)).unwrap();
+    }
     let before = files(&at.join("r/ablation"));
-    refused(at, "ablation --run r --episodes 4 --seed 7 --set controller.sigma=0.5", "--force");
+    for arms in ["obs", "z", "z+h-untrained,z+h"] {
+        refused(at, &format!("ablation --run r --arms {arms} --episodes 4 --seed 7 --set controller.sigma=0.5"), "--force");
+    }
     assert_eq!(files(&at.join("r/ablation")), before);
 
     // Another method's result, of this protocol or not.
