@@ -381,6 +381,16 @@ impl<'m, 'f> Dreams<'m, 'f> {
         Ok(())
     }
 
+    /// Dream `index` is over from now on, whatever M expects of it: its place is free, and it waits for no action.
+    ///
+    /// # Errors
+    /// There is no such dream.
+    pub fn stop(&mut self, index: usize) -> Result<(), DreamError> {
+        self.check_index(index)?;
+        self.set_phase(index, phase::OVER);
+        Ok(())
+    }
+
     /// M takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ fn a_refused_call_changes_no_dream() {
         refused(&|dreams| dreams.start(found, 0, Start { latent: &latent, state: None }), error, &message);
         refused(&|dreams| dreams.set_action(found, &[0.0]), error, &message);
         refused(&|dreams| dreams.set_latent(found, &latent), error, &message);
+        refused(&|dreams| dreams.stop(found), error, &message);
         if let Some(end) = found.checked_add(1) {
             refused(&|dreams| dreams.act_with(1..end, &model), error, &message);
         }

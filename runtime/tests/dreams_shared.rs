@@ -143,3 +143,21 @@ fn a_dream_follows_a_story_that_is_told_elsewhere() {
         listeners.set_latent(1, teller.latent(0)).unwrap();
     }
 }
+
+#[test]
+fn a_dream_that_is_stopped_waits_for_nothing_and_may_begin_anew() {
+    let file = synthetic::agent(&SMALL, 1);
+    let model = Model::load(&file).unwrap();
+    let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 2)];
+    let mut dreams = Dreams::new(&model, &mut memory, 2, options(Ending::Never)).unwrap();
+    (0..2).for_each(|index| start(&mut dreams, &SMALL, index, 4));
+    dreams.step();
+    let digest = dreams.digest(0);
+    dreams.stop(0).unwrap();
+    dreams.act_with(1..2, &model).unwrap();
+    dreams.imagine().unwrap();
+    assert_eq!((dreams.is_over(0), dreams.tick(0), dreams.digest(0), dreams.going_on()), (true, 1, digest, 1));
+    start(&mut dreams, &SMALL, 0, 4);
+    dreams.step();
+    assert_eq!(dreams.digest(0), digest, "the same dream again");
+}

@@ -219,6 +219,7 @@ fn nor_does_dreaming() {
                     let refused = free(&what("act_with, refused"), || dreams.act_with(0..DREAMS + 1, &other));
                     assert_eq!(refused, Err(DreamError::Index { count: DREAMS, found: DREAMS }));
                     assert_eq!(free(&what("set_latent"), || dreams.set_latent(4, &latent)), Ok(()));
+                    assert_eq!(free(&what("stop"), || dreams.stop(5)), Ok(()));
                     assert_eq!(free(&what("set_action"), || dreams.set_action(3, &action)), Ok(()));
                     let refused = free(&what("set_action, refused"), || dreams.set_action(DREAMS, &action));
                     assert_eq!(refused, Err(DreamError::Index { count: DREAMS, found: DREAMS }));

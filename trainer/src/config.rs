@@ -31,6 +31,8 @@ pub struct Config {
     pub mdnrnn: MdnrnnConfig,
     /// C.
     pub controller: ControllerConfig,
+    /// C, where it is evolved in dreams.
+    pub dream: DreamConfig,
 }
 
 /// `collect`: which policy is recorded, and for how long.
@@ -160,10 +162,12 @@ pub enum LatentSource {
     OnTheFly,
 }
 
-/// `train --stage controller`: PGPE with ClipUp on real episodes.
+/// `train --stage controller`: PGPE with ClipUp on real episodes, or in dreams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControllerConfig {
+    /// Where candidates are tried: in the environment, or in dreams of M ([`DreamConfig`]).
+    pub arena: ControllerArena,
     /// How the linear output becomes an action in [-1, 1]: `clamp` or `tanh`.
     pub squash: Squash,
     /// Environment steps that evolution may spend (the last generation is finished).
@@ -188,6 +192,56 @@ pub struct ControllerConfig {
     pub reward_offset: f64,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
+}
+
+/// Where C is evolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControllerArena {
+    /// On episodes of the environment.
+    Real,
+    /// In dreams of M.
+    Dream,
+}
+
+/// `train --stage controller` with `controller.arena = "dream"`: how candidates are judged without the environment
+/// ([`crate::dream`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DreamConfig {
+    /// Generations that evolution may take.
+    pub generations: u64,
+    /// τ of the dreams: above 1 they are wilder than M learnt, below 1 tamer.
+    pub temperature: f64,
+    /// A dream is cut after so many steps: M's errors add up.
+    pub horizon: u32,
+    /// Dreams a candidate, of each M. All candidates of a generation dream the same ones.
+    pub dreams: usize,
+    /// The fraction of dreams that begin in the middle of a recorded episode, with the memory that the episode left; the others begin where
+    /// episodes begin.
+    pub recorded_starts: f64,
+    /// A dream ends where a latent leaves the range that it has in the recorded data by more than this fraction of it: M knows nothing
+    /// there. 0 lets dreams go anywhere.
+    pub bound: f64,
+    /// M's that dream, trained from seeds of their own. Their dreams are a candidate's, but it is the first, the run's M, that remembers
+    /// for it.
+    pub ensemble: usize,
+    /// A candidate's score is the mean over these M's less this times their standard deviation: what only one of them believes in is worth
+    /// less.
+    pub pessimism: f64,
+    /// Generations between two looks at the mean of the search distribution, which are also the points that a killed run goes on from.
+    pub check_every: u64,
+    /// Dreams of such a look, the same each time.
+    pub check_dreams: usize,
+    /// Real episodes of such a look, whose steps are counted; 0 trains in dreams alone.
+    pub check_episodes: usize,
+    /// After so many looks in a row at which the mean did better in dreams and worse in reality, evolution stops; 0 never stops. The best
+    /// in reality is the result.
+    pub patience: u64,
+    /// How many of the best means are played in reality at the end; the best of them is the result. At least 1.
+    pub rerank: usize,
+    /// Real episodes of each, whose steps are counted; 0 believes the dreams.
+    pub rerank_episodes: usize,
 }
 
 /// How the controller's linear output becomes an action in [-1, 1].
@@ -246,6 +300,7 @@ impl Default for Config {
             vae: VaeConfig::default(),
             mdnrnn: MdnrnnConfig::default(),
             controller: ControllerConfig::default(),
+            dream: DreamConfig::default(),
         }
     }
 }
@@ -308,6 +363,7 @@ impl Default for MdnrnnConfig {
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
+            arena: ControllerArena::Real,
             squash: Squash::Clamp,
             steps: 400_000,
             directions: 40,
@@ -319,6 +375,27 @@ impl Default for ControllerConfig {
             momentum: 0.9,
             reward_offset: 4.0,
             max_episode_steps: 0,
+        }
+    }
+}
+
+impl Default for DreamConfig {
+    fn default() -> Self {
+        Self {
+            generations: 200,
+            temperature: 1.0,
+            horizon: 300,
+            dreams: 12,
+            recorded_starts: 0.5,
+            bound: 0.05,
+            ensemble: 1,
+            pessimism: 1.0,
+            check_every: 10,
+            check_dreams: 64,
+            check_episodes: 0,
+            patience: 3,
+            rerank: 1,
+            rerank_episodes: 0,
         }
     }
 }
@@ -457,6 +534,14 @@ impl Config {
             ("controller.episodes", self.controller.episodes as f64),
             ("controller.sigma", self.controller.sigma),
             ("controller.max_speed", self.controller.max_speed),
+            ("dream.generations", self.dream.generations as f64),
+            ("dream.temperature", self.dream.temperature),
+            ("dream.horizon", f64::from(self.dream.horizon)),
+            ("dream.dreams", self.dream.dreams as f64),
+            ("dream.ensemble", self.dream.ensemble as f64),
+            ("dream.check_every", self.dream.check_every as f64),
+            ("dream.check_dreams", self.dream.check_dreams as f64),
+            ("dream.rerank", self.dream.rerank as f64),
         ];
         for (key, value) in positive {
             ensure!(value > 0.0 && value.is_finite(), "{key} = {value}: must be a positive number");
@@ -471,6 +556,8 @@ impl Config {
             ("mdnrnn.terminal_weight", self.mdnrnn.terminal_weight),
             ("controller.sigma_learning_rate", self.controller.sigma_learning_rate),
             ("controller.sigma_max_change", self.controller.sigma_max_change),
+            ("dream.bound", self.dream.bound),
+            ("dream.pessimism", self.dream.pessimism),
         ];
         for (key, value) in not_negative {
             ensure!(value >= 0.0 && value.is_finite(), "{key} = {value}: must be zero or positive");
@@ -479,6 +566,8 @@ impl Config {
         for (key, value) in fractions {
             ensure!((0.0..1.0).contains(&value), "{key} = {value}: must be at least 0 and below 1");
         }
+        let recorded = self.dream.recorded_starts;
+        ensure!((0.0..=1.0).contains(&recorded), "dream.recorded_starts = {recorded}: must be at least 0 and at most 1");
         let [low, high] = self.vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
         ensure!(self.controller.reward_offset.is_finite(), "controller.reward_offset: must be finite");

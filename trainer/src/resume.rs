@@ -69,14 +69,15 @@ impl Network {
     #[must_use]
     pub const fn unread(self) -> &'static [&'static str] {
         match self {
-            Self::Vae => &["controller", "mdnrnn"],
-            Self::Mdnrnn => &["controller"],
+            Self::Vae => &["controller", "dream", "mdnrnn"],
+            Self::Mdnrnn => &["controller", "dream"],
         }
     }
 
     /// What a state depends on besides the code: the values that are read, the episodes, and for M the bytes of V.
     fn fingerprint(self, config: &Config, run: &RunDir, data: &Dataset) -> Result<String> {
-        let mut read = Config { controller: Config::default().controller, ..config.clone() };
+        let Config { controller, dream, .. } = Config::default();
+        let mut read = Config { controller, dream, ..config.clone() };
         if self == Self::Vae {
             read.mdnrnn = MdnrnnConfig::default();
         }

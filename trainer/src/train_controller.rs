@@ -95,7 +95,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
 }
 
 /// What the log says that evolution took since it last said so in one line.
-fn cost(run: &RunDir) -> Cost {
+pub(crate) fn cost(run: &RunDir) -> Cost {
     // A log that somebody removed says nothing.
     let text = std::fs::read_to_string(run.metrics()).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -139,7 +139,7 @@ pub struct Whitening {
 
 impl Whitening {
     /// Replays the episodes of `data` with the actions that were taken.
-    fn measure(model: &Model<'_>, data: &Dataset) -> Result<Self> {
+    pub(crate) fn measure(model: &Model<'_>, data: &Dataset) -> Result<Self> {
         let n = model.dims().latent + model.dims().hidden;
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory)?;
@@ -166,7 +166,7 @@ impl Whitening {
     }
 
     /// From parameters on whitened features (weights `[A, Z+H]`, then biases `[A]`) to plain weights and biases.
-    fn fold(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn fold(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let n = self.mean.len();
         let (weights, biases) = parameters.split_at(dims.action * n);
         let mut weight = Vec::with_capacity(weights.len());
@@ -180,7 +180,7 @@ impl Whitening {
     }
 
     /// `parameters` as the controller that plays, in panels, and its biases.
-    fn panels(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn panels(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (weight, bias) = self.fold(dims, parameters);
         controller_panels(dims, &weight, &bias)
     }
