@@ -3,6 +3,7 @@
 //! Precedence, lowest first: the preset, the run folder's `config.toml`, `--config FILE`, each `--set key=value`. What is in force
 //! is written beside every result. An unknown key or a bad value is an error that names it.
 
+use crate::env::Physics;
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
@@ -190,6 +191,16 @@ pub struct ControllerConfig {
     /// in, evolution learns to stand still first. Taking off more than a task pays would evolve agents that end it: where another
     /// `env` is set and this is not, it is 0.
     pub reward_offset: f64,
+    /// What `reward_offset` becomes, linearly, within the first `reward_offset_steps` environment steps.
+    pub reward_offset_final: f64,
+    /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
+    pub reward_offset_steps: u64,
+    /// Whose physics candidates play in: the `task`'s, or a `rehearsal`'s (the same model under Euler's integrator, up to three times as
+    /// fast). The validation episodes, and every figure, are the task's.
+    pub physics: Physics,
+    /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
+    /// it was measured on the recorded ones.
+    pub online_whitening: bool,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
 }
@@ -374,6 +385,10 @@ impl Default for ControllerConfig {
             max_speed: 0.15,
             momentum: 0.9,
             reward_offset: 4.0,
+            reward_offset_final: 0.0,
+            reward_offset_steps: 0,
+            physics: Physics::Task,
+            online_whitening: true,
             max_episode_steps: 0,
         }
     }
@@ -397,6 +412,18 @@ impl Default for DreamConfig {
             rerank: 1,
             rerank_episodes: 0,
         }
+    }
+}
+
+impl ControllerConfig {
+    /// What is taken off every step's reward after `steps` environment steps of evolution.
+    #[must_use]
+    pub fn reward_offset_at(&self, steps: u64) -> f64 {
+        if self.reward_offset_steps == 0 {
+            return self.reward_offset;
+        }
+        let done = (steps as f64 / self.reward_offset_steps as f64).min(1.0);
+        self.reward_offset + done * (self.reward_offset_final - self.reward_offset)
     }
 }
 
@@ -570,7 +597,11 @@ impl Config {
         ensure!((0.0..=1.0).contains(&recorded), "dream.recorded_starts = {recorded}: must be at least 0 and at most 1");
         let [low, high] = self.vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
-        ensure!(self.controller.reward_offset.is_finite(), "controller.reward_offset: must be finite");
+        for (key, value) in
+            [("reward_offset", self.controller.reward_offset), ("reward_offset_final", self.controller.reward_offset_final)]
+        {
+            ensure!(value.is_finite(), "controller.{key} = {value}: must be finite");
+        }
         ensure!(self.mdnrnn.log_sigma_min.is_finite(), "mdnrnn.log_sigma_min: must be finite");
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! How does a policy do in the real environment? Episodes stepped by the runtime itself (what is trained is what will run), and by
 //! the two baselines that any agent has to beat.
 
-use crate::env::{AnyEnv, Env};
+use crate::env::{AnyEnv, Env, Physics};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -69,7 +69,15 @@ impl Player {
     /// # Errors
     /// The environment cannot be made.
     pub fn new(id: &str) -> Result<Self> {
-        let env = AnyEnv::make(id)?;
+        Self::under(id, Physics::Task)
+    }
+
+    /// In the environment `id` under these `physics`.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn under(id: &str, physics: Physics) -> Result<Self> {
+        let env = AnyEnv::with(id, physics)?;
         let (obs, action) = (env.spec().obs, env.spec().action);
         let (observation, single, action) = (vec![0.0; obs], vec![0.0; obs], vec![0.0; action]);
         Ok(Self { env, observation, single, action, memory: Vec::new() })
@@ -80,7 +88,16 @@ impl Player {
     /// # Errors
     /// The model is of another environment, or the simulation gave a non-finite observation.
     pub fn episode(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Outcome> {
-        self.play(policy, seed, max_steps, |_| (), |_| ())
+        self.play(policy, seed, max_steps, |_| (), |_| (), |_| ())
+    }
+
+    /// As [`Self::episode`], of an agent; what its controller reads, z `[Z]` and h `[H]`, is appended to `features` in every step.
+    ///
+    /// # Errors
+    /// As for [`Self::episode`].
+    pub fn features(&mut self, model: &Model<'_>, seed: u64, max_steps: u32, features: &mut Vec<f32>) -> Result<Outcome> {
+        let feel = |agent: &Agent<'_, '_>| features.extend(agent.latent().iter().chain(agent.hidden()));
+        self.play(Policy::Agent(model), seed, max_steps, |_| (), feel, |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -90,7 +107,7 @@ impl Player {
     pub fn record(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<Vec<f32>>> {
         let mut observations = Vec::new();
         let see = |observation: &[f64]| observations.push(observation.iter().map(|&o| o as f32).collect());
-        self.play(policy, seed, 0, see, |_| ())?;
+        self.play(policy, seed, 0, see, |_| (), |_| ())?;
         Ok(observations)
     }
 
@@ -100,7 +117,7 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn rewards(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<f64>> {
         let mut rewards = Vec::new();
-        self.play(policy, seed, 0, |_| (), |reward| rewards.push(reward))?;
+        self.play(policy, seed, 0, |_| (), |_| (), |reward| rewards.push(reward))?;
         Ok(rewards)
     }
 
@@ -110,6 +127,7 @@ impl Player {
         seed: u64,
         max_steps: u32,
         mut see: impl FnMut(&[f64]),
+        mut feel: impl FnMut(&Agent<'_, '_>),
         mut earn: impl FnMut(f64),
     ) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
@@ -131,7 +149,9 @@ impl Player {
                 (Some(agent), _) => {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
-                    agent.step(single, action).with_context(refused)?;
+                    agent.act(single, action).with_context(refused)?;
+                    feel(agent);
+                    agent.advance().with_context(refused)?;
                 }
                 (None, Policy::Random) => uniform_action(env, seed, outcome.length, action),
                 (None, _) => {}
@@ -187,7 +207,15 @@ impl Arena {
     /// # Errors
     /// The environment cannot be made, or the threads not started.
     pub fn new(id: &str, threads: usize) -> Result<Self> {
-        let players = (0..threads).map(|_| Player::new(id).map(Mutex::new)).collect::<Result<_>>()?;
+        Self::under(id, Physics::Task, threads)
+    }
+
+    /// `threads` workers in the environment `id` under these `physics`.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn under(id: &str, physics: Physics, threads: usize) -> Result<Self> {
+        let players = (0..threads).map(|_| Player::under(id, physics).map(Mutex::new)).collect::<Result<_>>()?;
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
         Ok(Self { pool, players })

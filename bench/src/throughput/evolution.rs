@@ -89,7 +89,7 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
     let model = Model::load(HUMANOID).map_err(|error| anyhow!("the shipped agent: {error}"))?;
     let n = model.dims().latent + model.dims().hidden;
     // Plain weights: what a fold computes does not change with the numbers it is given.
-    let features = Whitening { mean: vec![0.0; n], std: vec![1.0; n] };
+    let features = Whitening::none(n);
     let arenas = threads.iter().map(|&threads| Arena::new(&config.env, threads)).collect::<Result<Vec<_>>>()?;
     let mut all: Vec<Generations> = (0..starts.len() * threads.len()).map(|_| Generations::default()).collect();
     for round in 0..=rounds {
@@ -98,7 +98,7 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
             for ((arena, threads), row) in arenas.iter().zip(threads).zip(rows) {
                 let mut pgpe = search(config, mean.clone());
                 let start = Instant::now();
-                let spent = generation(&mut pgpe, config, &model, &features, arena)?;
+                let spent = generation(&mut pgpe, config, 0, &model, &mut features.clone(), arena)?;
                 let wall_s = start.elapsed().as_secs_f64();
                 let (expected, steps) = first.get_or_insert_with(|| (pgpe.clone(), spent.steps));
                 let same = *steps == spent.steps && *expected == pgpe;

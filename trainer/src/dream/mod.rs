@@ -132,7 +132,7 @@ fn finish(search: &mut Search, place: &Place<'_>, run: &RunDir) -> Result<Summar
         // Of equals the one that dreams prefer.
         chosen = (0..standing.best.len()).rev().max_by(|a, b| real(a).total_cmp(&real(b))).unwrap_or(0);
     }
-    let (weight, bias) = place.features.fold(dims, &search.means[chosen]);
+    let (weight, bias) = place.features.fold(&search.means[chosen]);
     let mut result = Checkpoint::default();
     result.insert(names::FC_WEIGHT, &[dims.action, dims.latent + dims.hidden], weight);
     result.insert(names::FC_BIAS, &[dims.action], bias);

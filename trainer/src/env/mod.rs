@@ -110,6 +110,17 @@ pub enum AnyEnv {
     CartPole(CartPole),
 }
 
+/// Whose physics an environment steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Physics {
+    /// The task's own: every reported figure.
+    Task,
+    /// The same model under MuJoCo's semi-implicit Euler integrator, whatever the task's: up to three times as fast where that is
+    /// Runge-Kutta's, and another task. To evolve in, never to report from. (CartPole's own integrator is Euler's.)
+    Rehearsal,
+}
+
 /// The ids that [`AnyEnv::make`] knows.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
@@ -121,11 +132,19 @@ impl AnyEnv {
     /// # Errors
     /// One line: an unknown id, with the known ones; or a model file that is missing or does not compile.
     pub fn make(id: &str) -> anyhow::Result<Self> {
+        Self::with(id, Physics::Task)
+    }
+
+    /// The environment that Gymnasium calls `id`, under these `physics`.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn with(id: &str, physics: Physics) -> anyhow::Result<Self> {
         if id == cart_pole::ID {
             return Ok(Self::CartPole(CartPole::new()));
         }
         match tasks::TASKS.iter().find(|task| task.id == id) {
-            Some(task) => Ok(Self::Mujoco(Mujoco::new(task)?)),
+            Some(task) => Ok(Self::Mujoco(Mujoco::new(task, physics)?)),
             None => anyhow::bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
         }
     }
@@ -219,6 +238,27 @@ mod tests {
             assert_eq!(first, again, "{id}: the same seed starts the same episode");
             env.reset(4, &mut again);
             assert_ne!(first, again, "{id}: another seed starts another episode");
+        }
+    }
+
+    /// A rehearsal is the same task in all but its integrator: the same start, a little another step.
+    #[test]
+    fn a_rehearsal_starts_the_same_and_moves_a_little_otherwise() {
+        for id in ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"] {
+            let [mut own, mut rehearsal] =
+                [Physics::Task, Physics::Rehearsal].map(|physics| AnyEnv::with(id, physics).unwrap());
+            assert_eq!(own.spec(), rehearsal.spec());
+            let spec = own.spec().clone();
+            let (mut a, mut b) = (vec![0.0; spec.obs], vec![0.0; spec.obs]);
+            own.reset(3, &mut a);
+            rehearsal.reset(3, &mut b);
+            assert_eq!(a, b, "{id}");
+            let action = vec![0.1; spec.action];
+            own.step(&action, &mut a);
+            rehearsal.step(&action, &mut b);
+            let (a, b) = (own.pose().positions, rehearsal.pose().positions);
+            let furthest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(furthest > 0.0 && furthest < 0.02, "{id}: {furthest}");
         }
     }
 

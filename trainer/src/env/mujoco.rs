@@ -4,9 +4,9 @@
 //! The MJCF files are Gymnasium's own (`make setup` installs them); nothing of them is kept here.
 
 use super::numpy_random::NumpyRandom;
-use super::{Env, EnvSpec, Pose, Step};
+use super::{Env, EnvSpec, Physics, Pose, Step};
 use anyhow::{Context, Result, anyhow, ensure};
-use mujoco_rs::wrappers::mj_model::MjtObjBase;
+use mujoco_rs::wrappers::mj_model::{MjtIntegrator, MjtObjBase};
 use mujoco_rs::wrappers::{MjData, MjModel};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -121,8 +121,8 @@ impl Mujoco {
     ///
     /// # Errors
     /// One line: the model file is missing, does not compile or lacks a body.
-    pub(super) fn new(task: &'static Task) -> Result<Self> {
-        let model = compiled(task)?;
+    pub(super) fn new(task: &'static Task, physics: Physics) -> Result<Self> {
+        let model = compiled(task, physics)?;
         let data =
             MjData::try_new(Arc::clone(&model)).map_err(|e| anyhow!("{}: no memory for a simulation: {e}", task.id))?;
         let find = |&name| {
@@ -264,23 +264,26 @@ impl Env for Mujoco {
 }
 
 /// The compiled model of `task`: compiled at its first use in this process, shared after that.
-fn compiled(task: &Task) -> Result<Arc<MjModel>> {
-    static MODELS: Mutex<BTreeMap<&'static str, Arc<MjModel>>> = Mutex::new(BTreeMap::new());
+fn compiled(task: &Task, physics: Physics) -> Result<Arc<MjModel>> {
+    static MODELS: Mutex<BTreeMap<(&'static str, Physics), Arc<MjModel>>> = Mutex::new(BTreeMap::new());
     // The map is whole even if a thread panicked with the lock in its hand: an entry is inserted in one piece.
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(model) = models.get(task.file) {
+    if let Some(model) = models.get(&(task.file, physics)) {
         return Ok(Arc::clone(model));
     }
     let path = model_file(&mjcf_dir()?, task)?;
     // Of HalfCheetah's model MuJoCo says on stderr, and in a `MUJOCO_LOG.TXT` in the current folder, that an attribute in it is
     // deprecated. It means nothing for the task; keeping it quiet would take unsafe code.
     // MuJoCo's errors span lines; ours are one.
-    let model = MjModel::from_xml(&path).map_err(|e| {
+    let mut model = MjModel::from_xml(&path).map_err(|e| {
         let message = e.to_string();
         anyhow!("{}: {}: {}", task.id, path.display(), message.split_whitespace().collect::<Vec<_>>().join(" "))
     })?;
+    if physics == Physics::Rehearsal {
+        model.opt_mut().integrator = MjtIntegrator::mjINT_EULER as i32;
+    }
     let model = Arc::new(model);
-    models.insert(task.file, Arc::clone(&model));
+    models.insert((task.file, physics), Arc::clone(&model));
     Ok(model)
 }
 
@@ -322,7 +325,7 @@ mod tests {
     #[test]
     fn a_missing_body_is_named() {
         static TASK: Task = Task { bodies: &["tail"], ..TASKS[0] };
-        let error = format!("{:#}", Mujoco::new(&TASK).err().unwrap());
+        let error = format!("{:#}", Mujoco::new(&TASK, Physics::Task).err().unwrap());
         assert!(error.contains(TASKS[0].id) && error.contains("`tail`") && error.contains(TASKS[0].file), "{error}");
     }
 
@@ -352,7 +355,7 @@ mod tests {
             ("Walker2d-v5", 2, below(1.0), 1.0),
         ] {
             let task = TASKS.iter().find(|task| task.id == id).unwrap();
-            let mut env = Mujoco::new(task).unwrap();
+            let mut env = Mujoco::new(task, Physics::Task).unwrap();
             let mut is_over = |value: f64| {
                 env.world.data.reset();
                 env.world.data.qpos_mut()[position] = value;
@@ -371,7 +374,7 @@ mod tests {
     fn impact_costs_are_bounded() {
         for id in ["Humanoid-v5", "HumanoidStandup-v5"] {
             let task = TASKS.iter().find(|task| task.id == id).unwrap();
-            let mut env = Mujoco::new(task).unwrap();
+            let mut env = Mujoco::new(task, Physics::Task).unwrap();
             let mut reward = |force: f64| {
                 env.world.data.cfrc_ext_mut()[3][1] = force;
                 (task.judge)(&Moment { world: &env.world, action: &[0.0; 17], velocity_x: 0.0 }).0

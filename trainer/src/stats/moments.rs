@@ -20,6 +20,17 @@ impl Spread {
         Self { count: 0, mean: Array1::zeros(columns), squares: Array1::zeros(columns) }
     }
 
+    /// Of `count` rows with these means and (population) variances `[D]`.
+    ///
+    /// # Panics
+    /// If the two differ in length.
+    #[must_use]
+    pub fn from_parts(count: u64, mean: &[f32], variance: &[f32]) -> Self {
+        assert!(mean.len() == variance.len(), "spread: columns differ");
+        let mean = mean.iter().map(|&mean| f64::from(mean)).collect();
+        Self { count, mean, squares: variance.iter().map(|&variance| f64::from(variance) * count as f64).collect() }
+    }
+
     /// Adds `rows` `[N, D]`.
     ///
     /// # Panics

@@ -1,0 +1,109 @@
+//! What is one generation? Every candidate of the search, folded into the agent that will run, plays the same episodes; their scores
+//! move the search, and what they felt moves the whitening.
+
+use super::whitening::{Whitening, add_rows};
+use crate::config::{Config, ControllerConfig};
+use crate::evolve::pgpe::Pgpe;
+use crate::play::{Arena, Policy};
+use crate::stats::Spread;
+use anyhow::{Result, anyhow};
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::Model;
+use std::time::{Duration, Instant};
+
+/// What a generation took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Environment steps.
+    pub steps: u64,
+    /// Mean return of the candidates' episodes.
+    pub mean_return: f64,
+    /// Mean length of the candidates' episodes, in steps.
+    pub mean_length: f64,
+    /// Drawing the perturbations.
+    pub ask: Duration,
+    /// Making the candidates' weights, all workers added up.
+    pub candidates: Duration,
+    /// Moving the search distribution.
+    pub tell: Duration,
+}
+
+/// What a candidate's episodes came to.
+struct Played {
+    score: f64,
+    episode_return: f64,
+    steps: u64,
+    making: Duration,
+    felt: Option<Spread>,
+}
+
+/// One generation of `pgpe`, which has cost `steps` environment steps so far: every candidate, folded into `model`'s controller, plays
+/// the same episodes in `arena`.
+///
+/// # Errors
+/// An episode failed.
+pub fn generation(
+    pgpe: &mut Pgpe,
+    config: &Config,
+    steps: u64,
+    model: &Model<'_>,
+    whitening: &mut Whitening,
+    arena: &Arena,
+) -> Result<Spent> {
+    let ControllerConfig { directions, episodes, max_episode_steps, online_whitening, .. } = config.controller;
+    let offset = config.controller.reward_offset_at(steps);
+    let (search, number) = (&*pgpe, pgpe.generation);
+    let scale = &*whitening;
+    let start = Instant::now();
+    let generation = search.ask();
+    let ask = start.elapsed();
+    let results = arena.map(2 * directions, |player, index| {
+        let start = Instant::now();
+        let mut parameters = Vec::new();
+        search.candidate(&generation, index, &mut parameters);
+        let (panels, bias) = scale.panels(model.dims(), &parameters);
+        let candidate = model.with_controller(&panels, &bias).map_err(|error| anyhow!("candidate {index}: {error}"))?;
+        let mut played = Played { score: 0.0, episode_return: 0.0, steps: 0, making: start.elapsed(), felt: None };
+        let mut rows = Vec::new();
+        for episode in 0..episodes {
+            let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
+            let outcome = match online_whitening {
+                true => player.features(&candidate, seed, max_episode_steps, &mut rows)?,
+                false => player.episode(Policy::Agent(&candidate), seed, max_episode_steps)?,
+            };
+            played.score += (outcome.episode_return - offset * outcome.length as f64) / episodes as f64;
+            played.episode_return += outcome.episode_return;
+            played.steps += outcome.length;
+        }
+        if online_whitening {
+            let mut felt = Spread::new(scale.mean.len());
+            add_rows(&mut felt, &rows)?;
+            played.felt = Some(felt);
+        }
+        Ok(played)
+    })?;
+    let scores: Vec<f64> = results.iter().map(|played| played.score).collect();
+    // In the candidates' order, whoever played them.
+    let all = results.iter().filter_map(|played| played.felt.as_ref()).fold(None, |all: Option<Spread>, felt| match all {
+        Some(mut all) => {
+            all.merge(felt);
+            Some(all)
+        }
+        None => Some(felt.clone()),
+    });
+    if let Some(felt) = all {
+        whitening.add(&felt);
+    }
+    let start = Instant::now();
+    pgpe.tell(&generation, &scores);
+    let steps: u64 = results.iter().map(|played| played.steps).sum();
+    let played = (results.len() * episodes) as f64;
+    Ok(Spent {
+        steps,
+        mean_return: results.iter().map(|played| played.episode_return).sum::<f64>() / played,
+        mean_length: steps as f64 / played,
+        ask,
+        candidates: results.iter().map(|played| played.making).sum(),
+        tell: start.elapsed(),
+    })
+}

@@ -1,0 +1,170 @@
+//! On which scale does evolution move C's weights? On *whitened* features, where one step size suits all: every feature of [z, h]
+//! minus its mean, over its standard deviation. A candidate is folded back into plain weights before it plays, so the deployed
+//! controller is one linear layer.
+//!
+//! Mean and deviation come from the recorded episodes, and then from every episode that evolution plays (*online*, as ARS V2 has it:
+//! Mania, Guy & Recht 2018, algorithm 2): an agent that begins to walk feels what no random policy felt.
+
+use crate::dataset::Dataset;
+use crate::stats::Spread;
+use anyhow::{Result, ensure};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::pack::controller_panels;
+use dreamstep_runtime::{Agent, Model, memory_len};
+use ndarray::Array2;
+
+/// A feature that varies less than this is whitened as if it varied this much.
+const MIN_STD: f64 = 0.01;
+
+/// Mean and variance of every feature in [z, h]. Kept in single precision, which is all that a scale needs, so that a saved state is the
+/// state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Whitening {
+    /// Rows seen.
+    pub count: u64,
+    /// `[Z+H]`
+    pub mean: Vec<f32>,
+    /// `[Z+H]` of the population.
+    pub variance: Vec<f32>,
+}
+
+impl Whitening {
+    /// Plain features: mean 0, variance 1.
+    #[must_use]
+    pub fn none(features: usize) -> Self {
+        Self { count: 1, mean: vec![0.0; features], variance: vec![1.0; features] }
+    }
+
+    /// Replays the episodes of `data` with the actions that were taken.
+    ///
+    /// # Errors
+    /// An episode cannot be read, or there is none.
+    pub fn measure(model: &Model<'_>, data: &Dataset) -> Result<Self> {
+        let mut memory = vec![0.0; memory_len(model.dims())];
+        let mut agent = Agent::new(model, &mut memory)?;
+        let features = model.dims().latent + model.dims().hidden;
+        let mut spread = Spread::new(features);
+        let mut rows = Vec::new();
+        for id in 0..data.len() {
+            let episode = data.read(id)?;
+            agent.reset();
+            rows.clear();
+            for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+                // Rows of an array in standard layout are slices.
+                agent.act_in_place(&observation.to_vec())?;
+                rows.extend(agent.latent().iter().chain(agent.hidden()));
+                agent.override_action(&action.to_vec())?;
+                agent.advance()?;
+            }
+            add_rows(&mut spread, &rows)?;
+        }
+        ensure!(spread.count() > 0, "recorded episodes: expected at least one step, found none");
+        Ok(Self::of(&spread))
+    }
+
+    fn of(spread: &Spread) -> Self {
+        let single = |values: ndarray::ArrayView1<'_, f64>| values.iter().map(|&value| value as f32).collect();
+        Self { count: spread.count(), mean: single(spread.mean()), variance: single(spread.variance().view()) }
+    }
+
+    /// Takes in the rows that `spread` saw.
+    pub fn add(&mut self, spread: &Spread) {
+        let mut whole = Spread::from_parts(self.count, &self.mean, &self.variance);
+        whole.merge(spread);
+        *self = Self::of(&whole);
+    }
+
+    fn std(&self) -> impl Iterator<Item = f64> + '_ {
+        self.variance.iter().map(|&variance| f64::from(variance).sqrt().max(MIN_STD))
+    }
+
+    /// From parameters on whitened features (weights `[A, Z+H]`, then biases `[A]`) to plain weights and biases.
+    #[must_use]
+    pub fn fold(&self, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let n = self.mean.len();
+        let (weights, biases) = parameters.split_at(parameters.len() / (n + 1) * n);
+        let std: Vec<f64> = self.std().collect();
+        let mut weight = Vec::with_capacity(weights.len());
+        let mut bias = Vec::with_capacity(biases.len());
+        for (row, &b) in weights.chunks_exact(n).zip(biases) {
+            let scaled = || row.iter().zip(&std).map(|(&w, std)| f64::from(w) / std);
+            weight.extend(scaled().map(|w| w as f32));
+            let shift: f64 = scaled().zip(&self.mean).map(|(w, &mean)| w * f64::from(mean)).sum();
+            bias.push((f64::from(b) - shift) as f32);
+        }
+        (weight, bias)
+    }
+
+    /// From plain weights `[A, Z+H]` and biases `[A]` to parameters on whitened features: what [`Self::fold`] undoes.
+    #[must_use]
+    pub fn unfold(&self, weight: &[f32], bias: &[f32]) -> Vec<f32> {
+        let n = self.mean.len();
+        let std: Vec<f64> = self.std().collect();
+        let scaled =
+            weight.chunks_exact(n).flat_map(|row| row.iter().zip(&std).map(|(&w, std)| (f64::from(w) * std) as f32));
+        let shifted = weight.chunks_exact(n).zip(bias).map(|(row, &b)| {
+            let shift: f64 = row.iter().zip(&self.mean).map(|(&w, &mean)| f64::from(w) * f64::from(mean)).sum();
+            (f64::from(b) + shift) as f32
+        });
+        scaled.chain(shifted).collect()
+    }
+
+    /// `parameters` as the controller that plays, in panels, and its biases.
+    #[must_use]
+    pub fn panels(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (weight, bias) = self.fold(parameters);
+        controller_panels(dims, &weight, &bias)
+    }
+}
+
+/// Adds features, row after row, to `spread`.
+pub(super) fn add_rows(spread: &mut Spread, rows: &[f32]) -> Result<()> {
+    let columns = spread.mean().len();
+    spread.add(Array2::from_shape_vec((rows.len() / columns, columns), rows.to_vec())?.view());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Whitening {
+        Whitening { count: 10, mean: vec![1.0, -2.0, 0.5], variance: vec![4.0, 0.25, 0.0] }
+    }
+
+    #[test]
+    fn folded_weights_answer_plain_features_as_parameters_answer_whitened_ones() {
+        let whitening = some();
+        let parameters = [0.5, -1.0, 0.01, 2.0, 0.25, -0.02, 0.1, -0.3];
+        let (weight, bias) = whitening.fold(&parameters);
+        let plain = [3.0_f32, -1.0, 0.51];
+        let std = [2.0, 0.5, MIN_STD as f32];
+        for row in 0..2 {
+            let whitened: f32 =
+                (0..3).map(|i| parameters[3 * row + i] * (plain[i] - whitening.mean[i]) / std[i]).sum::<f32>()
+                    + parameters[6 + row];
+            let answer: f32 = (0..3).map(|i| weight[3 * row + i] * plain[i]).sum::<f32>() + bias[row];
+            assert!((whitened - answer).abs() < 1e-5, "{whitened} {answer}");
+        }
+        for (back, was) in whitening.unfold(&weight, &bias).iter().zip(parameters) {
+            assert!((back - was).abs() < 1e-6, "{back} {was}");
+        }
+    }
+
+    #[test]
+    fn rows_seen_later_count_as_much_as_rows_seen_first() {
+        let rows: Vec<f32> = (0..60).map(|i| ((i * 37) % 23) as f32 / 7.0).collect();
+        let spread = |rows: &[f32]| {
+            let mut spread = Spread::new(3);
+            add_rows(&mut spread, rows).unwrap();
+            spread
+        };
+        let mut parts = Whitening::of(&spread(&rows[..15]));
+        parts.add(&spread(&rows[15..48]));
+        parts.add(&spread(&rows[48..]));
+        let whole = Whitening::of(&spread(&rows));
+        assert_eq!(parts.count, 20);
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close(&parts.mean, &whole.mean) && close(&parts.variance, &whole.variance), "{parts:?} {whole:?}");
+    }
+}
