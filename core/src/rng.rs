@@ -36,6 +36,8 @@ pub enum Stream {
     Terminal = 11,
     /// Gaussian noise of the latent that acts, where the agent samples it; the step is the tick.
     ActingLatent = 12,
+    /// Seeds of the episodes that a controller learns from a teacher in; the step is the lesson.
+    Lesson = 13,
     /// Weights of agents made for tests; the step names the tensor.
     SyntheticWeights = 30,
     /// Observations made for tests; the step is the tick.

@@ -58,11 +58,11 @@ pub mod meta {
 
 /// A row-major tensor.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Array {
+pub struct Array<T = f32> {
     /// Sizes, slowest axis first.
     pub shape: Vec<usize>,
     /// `shape`'s product many values.
-    pub data: Vec<f32>,
+    pub data: Vec<T>,
 }
 
 /// Tensors by name, and metadata. Plain data.
@@ -72,6 +72,8 @@ pub struct Checkpoint {
     pub origin: String,
     /// Tensors, widened to f32.
     pub tensors: BTreeMap<String, Array>,
+    /// Tensors of a state that needs all of f64; a network has none.
+    pub doubles: BTreeMap<String, Array<f64>>,
     /// `__metadata__`.
     pub metadata: BTreeMap<String, String>,
 }
@@ -87,42 +89,74 @@ impl Checkpoint {
         Self::from_bytes(&origin, &bytes)
     }
 
+    /// Reads a saved state, which may hold F64 tensors beside; these are kept as they are.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_state(path: &Path) -> Result<Self> {
+        let origin = path.display().to_string();
+        let bytes = std::fs::read(path).with_context(|| format!("{origin}: cannot read the state"))?;
+        Self::parse(&origin, &bytes, true)
+    }
+
     /// Reads the bytes of a file called `origin`.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn from_bytes(origin: &str, bytes: &[u8]) -> Result<Self> {
+        Self::parse(origin, bytes, false)
+    }
+
+    fn parse(origin: &str, bytes: &[u8], with_doubles: bool) -> Result<Self> {
         let broken = |e| anyhow!("{origin}: not a safetensors file: {e}");
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-        let mut tensors = BTreeMap::new();
+        let (mut tensors, mut doubles) = (BTreeMap::new(), BTreeMap::new());
         for (name, view) in file.iter() {
+            let shape = view.shape().to_vec();
+            let not_finite =
+                |at, value: f64| anyhow!("{origin}: tensor {name}: expected finite values, found {value} at index {at}");
+            if with_doubles && view.dtype() == Dtype::F64 {
+                let data: Vec<f64> = view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+                if let Some(at) = data.iter().position(|v| !v.is_finite()) {
+                    return Err(not_finite(at, data[at]));
+                }
+                doubles.insert(name.to_owned(), Array { shape, data });
+                continue;
+            }
             let data = widen(view.dtype(), view.data()).ok_or_else(|| {
                 anyhow!("{origin}: tensor {name}: expected dtype F32, F16 or BF16, found {}", view.dtype())
             })?;
             if let Some(at) = data.iter().position(|v| !v.is_finite()) {
-                return Err(anyhow!("{origin}: tensor {name}: expected finite values, found {} at index {at}", data[at]));
+                return Err(not_finite(at, f64::from(data[at])));
             }
-            tensors.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data });
+            tensors.insert(name.to_owned(), Array { shape, data });
         }
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        Ok(Self { origin: origin.to_owned(), tensors, metadata })
+        Ok(Self { origin: origin.to_owned(), tensors, doubles, metadata })
     }
 
     /// The file's bytes. Equal content gives equal bytes.
     ///
     /// # Errors
-    /// A tensor's shape does not fit its data.
+    /// A tensor's shape does not fit its data, or a name stands for two tensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        for (name, Array { shape, data }) in &self.tensors {
-            ensure!(
-                shape.iter().product::<usize>() == data.len(),
-                "tensor {name}: expected {shape:?} values, found {} values",
-                data.len()
-            );
+        let singles = self.tensors.iter().map(|(name, array)| (name, &array.shape, array.data.len()));
+        let doubles = self.doubles.iter().map(|(name, array)| (name, &array.shape, array.data.len()));
+        for (name, shape, len) in singles.chain(doubles) {
+            ensure!(shape.iter().product::<usize>() == len, "tensor {name}: expected {shape:?} values, found {len} values");
         }
-        let tensors: Vec<_> =
-            self.tensors.iter().map(|(name, array)| Entry::f32(name, array.shape.clone(), &array.data)).collect();
+        let twice = self.doubles.keys().find(|name| self.tensors.contains_key(*name));
+        ensure!(twice.is_none(), "tensor {}: expected one of this name, found an F32 and an F64", twice.map_or("", |n| n));
+        // The wider ones first, so that every value lies on a multiple of its size.
+        let doubles = self.doubles.iter().map(|(name, array)| Entry {
+            name,
+            dtype: "F64",
+            shape: array.shape.clone(),
+            data: array.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        });
+        let singles = self.tensors.iter().map(|(name, array)| Entry::f32(name, array.shape.clone(), &array.data));
+        let tensors: Vec<_> = doubles.chain(singles).collect();
         let bytes = safetensors_bytes(&tensors, &self.metadata);
         // Our own writer keeps the metadata in order, which the crate's does not; the crate is its judge.
         SafeTensors::deserialize(&bytes).map_err(|e| anyhow!("checkpoint does not read back: {e}"))?;
@@ -143,9 +177,19 @@ impl Checkpoint {
     /// # Errors
     /// One line naming the file, the tensor, and the shape expected and found.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
-        let array = self
-            .tensors
-            .get(name)
+        self.of_shape(self.tensors.get(name), name, shape)
+    }
+
+    /// The data of the F64 tensor `name`, which must have `shape`.
+    ///
+    /// # Errors
+    /// As [`Self::tensor`].
+    pub fn tensor_f64(&self, name: &str, shape: &[usize]) -> Result<&[f64]> {
+        self.of_shape(self.doubles.get(name), name, shape)
+    }
+
+    fn of_shape<'a, T>(&self, array: Option<&'a Array<T>>, name: &str, shape: &[usize]) -> Result<&'a [T]> {
+        let array = array
             .ok_or_else(|| anyhow!("{}: tensor {name}: expected shape {shape:?}, found no such tensor", self.origin))?;
         ensure!(array.shape == shape, "{}: tensor {name}: expected shape {shape:?}, found {:?}", self.origin, array.shape);
         Ok(&array.data)
@@ -174,6 +218,11 @@ impl Checkpoint {
     /// Adds a tensor.
     pub fn insert(&mut self, name: &str, shape: &[usize], data: Vec<f32>) {
         self.tensors.insert(name.to_owned(), Array { shape: shape.to_vec(), data });
+    }
+
+    /// Adds an F64 tensor, which [`Self::read_state`] reads back.
+    pub fn insert_f64(&mut self, name: &str, shape: &[usize], data: Vec<f64>) {
+        self.doubles.insert(name.to_owned(), Array { shape: shape.to_vec(), data });
     }
 
     /// Adds metadata: what `value` displays, which for a float is the shortest text that reads back as the same bits.
@@ -255,6 +304,31 @@ mod tests {
         let bytes: Vec<u8> = [1.0_f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
         let error = Checkpoint::from_bytes("n.safetensors", &raw(Dtype::F32, vec![2], &bytes)).unwrap_err().to_string();
         assert_eq!(error, "n.safetensors: tensor w: expected finite values, found NaN at index 1");
+    }
+
+    #[test]
+    fn a_state_keeps_every_bit_of_its_doubles_and_a_network_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        let mut written = sample();
+        let values = vec![0.1, -0.0, f64::MIN_POSITIVE, 1e300, 1.0 + f64::EPSILON, 5e-324];
+        written.insert_f64("covariance", &[3, 2], values.clone());
+        written.write(&path).unwrap();
+        let read = Checkpoint::read_state(&path).unwrap();
+        assert_eq!((&read.tensors, &read.doubles), (&written.tensors, &written.doubles));
+        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(read.tensor_f64("covariance", &[3, 2]).unwrap()), bits(&values));
+        assert_eq!(read.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+        let error = read.tensor_f64("covariance", &[2, 3]).unwrap_err().to_string();
+        assert!(error.ends_with("state.safetensors: tensor covariance: expected shape [2, 3], found [3, 2]"), "{error}");
+        let error = Checkpoint::read(&path).unwrap_err().to_string();
+        assert!(error.ends_with("tensor covariance: expected dtype F32, F16 or BF16, found F64"), "{error}");
+        let bytes = f64::INFINITY.to_le_bytes();
+        let error = Checkpoint::parse("s", &raw(Dtype::F64, vec![1], &bytes), true).unwrap_err().to_string();
+        assert_eq!(error, "s: tensor w: expected finite values, found inf at index 0");
+        written.insert("covariance", &[1], vec![1.0]);
+        let error = written.to_bytes().unwrap_err().to_string();
+        assert_eq!(error, "tensor covariance: expected one of this name, found an F32 and an F64");
     }
 
     #[test]

@@ -106,6 +106,26 @@ pub(crate) enum Command {
         /// Train anew where a result exists, or a training was interrupted
         #[arg(long)]
         force: bool,
+        /// Let C begin as what this packed agent does, of whatever V and M; it is copied into RUN
+        #[arg(long, value_name = "FILE")]
+        teacher: Option<PathBuf>,
+        /// Where V and M are trained: cpu, cuda (the first NVIDIA GPU) or cuda:N
+        #[arg(long, default_value = "cpu", value_parser = device::parse)]
+        device: tch::Device,
+    },
+    /// Record, train, record again with the agent that came of it, train again …: each round a run of its own, RUN/round-1, RUN/round-2, …
+    ///
+    /// Round 1 records `collect.steps` as `collect.policy` says. Each later round has the episodes of the round before and adds
+    /// `rounds.steps` of its agent's, fits V and M again, and evolves C from what that agent does. An interrupted one goes on where it was.
+    Rounds {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Rounds in all; more than last time add to what is there
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rounds: u32,
+        /// Episodes that judge each round's agent, reset(1000) and on
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        episodes: u32,
         /// Where V and M are trained: cpu, cuda (the first NVIDIA GPU) or cuda:N
         #[arg(long, default_value = "cpu", value_parser = device::parse)]
         device: tch::Device,

@@ -4,6 +4,7 @@
 //! is written beside every result. An unknown key or a bad value is an error that names it.
 
 use crate::env::Physics;
+use crate::evolve::generation::MAX_VECTORS;
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
 use anyhow::{Context, Result, bail, ensure};
@@ -34,6 +35,8 @@ pub struct Config {
     pub controller: ControllerConfig,
     /// C, where it is evolved in dreams.
     pub dream: DreamConfig,
+    /// What a later round adds.
+    pub rounds: RoundsConfig,
 }
 
 /// `collect`: which policy is recorded, and for how long.
@@ -163,7 +166,7 @@ pub enum LatentSource {
     OnTheFly,
 }
 
-/// `train --stage controller`: PGPE with ClipUp on real episodes, or in dreams.
+/// `train --stage controller`: an evolution strategy on real episodes, or in dreams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControllerConfig {
@@ -173,12 +176,24 @@ pub struct ControllerConfig {
     pub squash: Squash,
     /// Environment steps that evolution may spend (the last generation is finished).
     pub steps: u64,
-    /// Antithetic directions in a generation (two episodes each).
+    /// Which strategy searches.
+    pub strategy: StrategyName,
+    /// Antithetic directions in a generation (two candidates each): `pgpe`, `ars`, `openai-es`.
     pub directions: usize,
+    /// `ars`: how many directions, the best, make the step; 0 takes all.
+    pub top_directions: usize,
+    /// `cma-es`, `sep-cma-es`: candidates in a generation; 0 is 4 + ⌊3 ln n⌋ for n parameters.
+    pub population: usize,
+    /// `cma-es`, `sep-cma-es`: how often a search that has come to its end starts anew with twice the population, before evolution ends.
+    pub restarts: u32,
     /// Episodes averaged per candidate.
     pub episodes: usize,
-    /// Initial standard deviation of the search distribution, in units of whitened features.
+    /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
     pub sigma: f64,
+    /// `ars`, `openai-es`: the step size α.
+    pub learning_rate: f64,
+    /// `openai-es`: pull towards zero.
+    pub weight_decay: f64,
     /// PGPE's learning rate of sigma.
     pub sigma_learning_rate: f64,
     /// Sigma changes by at most this fraction in a generation.
@@ -195,8 +210,9 @@ pub struct ControllerConfig {
     pub reward_offset_final: f64,
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
-    /// Whose physics candidates play in: the `task`'s, or a `rehearsal`'s (the same model under Euler's integrator, up to three times as
-    /// fast). The validation episodes, and every figure, are the task's.
+    /// Whose physics candidates play in: the `task`'s, or those of a rehearsal: `euler` (the same model under Euler's integrator) or
+    /// `coarse` (and in longer substeps). Humanoid's are three and ten times as fast as its own. The validation episodes, and every figure,
+    /// are the task's.
     pub physics: Physics,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
@@ -253,6 +269,37 @@ pub struct DreamConfig {
     pub rerank: usize,
     /// Real episodes of each, whose steps are counted; 0 believes the dreams.
     pub rerank_episodes: usize,
+}
+
+/// `rounds`: what each round but the first adds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoundsConfig {
+    /// Environment steps of the agent before that are recorded; `collect.exploration` is the noise on its actions.
+    pub steps: u64,
+}
+
+impl Default for RoundsConfig {
+    fn default() -> Self {
+        Self { steps: 30_000 }
+    }
+}
+
+/// Which evolution strategy searches: [`crate::evolve`] says what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// Parameter-exploring policy gradients with ClipUp.
+    Pgpe,
+    /// CMA-ES with the whole covariance matrix: a few hundred parameters at most, since every decomposition is O(n³).
+    CmaEs,
+    /// CMA-ES with a diagonal covariance.
+    SepCmaEs,
+    /// Augmented random search, V2-t.
+    Ars,
+    /// OpenAI-ES.
+    #[serde(rename = "openai-es")]
+    OpenAiEs,
 }
 
 /// How the controller's linear output becomes an action in [-1, 1].
@@ -312,6 +359,7 @@ impl Default for Config {
             mdnrnn: MdnrnnConfig::default(),
             controller: ControllerConfig::default(),
             dream: DreamConfig::default(),
+            rounds: RoundsConfig::default(),
         }
     }
 }
@@ -377,9 +425,15 @@ impl Default for ControllerConfig {
             arena: ControllerArena::Real,
             squash: Squash::Clamp,
             steps: 400_000,
+            strategy: StrategyName::Pgpe,
             directions: 40,
+            top_directions: 0,
+            population: 0,
+            restarts: 3,
             episodes: 1,
             sigma: 0.02,
+            learning_rate: 0.02,
+            weight_decay: 0.005,
             sigma_learning_rate: 0.1,
             sigma_max_change: 0.2,
             max_speed: 0.15,
@@ -416,6 +470,27 @@ impl Default for DreamConfig {
 }
 
 impl ControllerConfig {
+    /// Checks what the strategy needs.
+    fn validate(&self) -> Result<()> {
+        let Self { directions, top_directions, population, restarts, .. } = *self;
+        ensure!(
+            top_directions <= directions,
+            "controller.top_directions = {top_directions}: must be at most controller.directions = {directions}"
+        );
+        ensure!(
+            population == 0 || population >= 4,
+            "controller.population = {population}: must be 0 (4 + 3 ln n candidates) or at least 4"
+        );
+        ensure!(restarts <= 12, "controller.restarts = {restarts}: must be at most 12, as each doubles the population");
+        for (key, vectors) in [("directions", directions), ("population", population.saturating_mul(1 << restarts))] {
+            ensure!(
+                vectors <= MAX_VECTORS,
+                "controller.{key}: must come to at most {MAX_VECTORS} a generation, found {vectors}"
+            );
+        }
+        Ok(())
+    }
+
     /// What is taken off every step's reward after `steps` environment steps of evolution.
     #[must_use]
     pub fn reward_offset_at(&self, steps: u64) -> f64 {
@@ -560,6 +635,8 @@ impl Config {
             ("controller.directions", self.controller.directions as f64),
             ("controller.episodes", self.controller.episodes as f64),
             ("controller.sigma", self.controller.sigma),
+            ("controller.learning_rate", self.controller.learning_rate),
+            ("rounds.steps", self.rounds.steps as f64),
             ("controller.max_speed", self.controller.max_speed),
             ("dream.generations", self.dream.generations as f64),
             ("dream.temperature", self.dream.temperature),
@@ -581,6 +658,7 @@ impl Config {
             ("vae.min_std", self.vae.min_std),
             ("mdnrnn.reward_weight", self.mdnrnn.reward_weight),
             ("mdnrnn.terminal_weight", self.mdnrnn.terminal_weight),
+            ("controller.weight_decay", self.controller.weight_decay),
             ("controller.sigma_learning_rate", self.controller.sigma_learning_rate),
             ("controller.sigma_max_change", self.controller.sigma_max_change),
             ("dream.bound", self.dream.bound),
@@ -595,6 +673,7 @@ impl Config {
         }
         let recorded = self.dream.recorded_starts;
         ensure!((0.0..=1.0).contains(&recorded), "dream.recorded_starts = {recorded}: must be at least 0 and at most 1");
+        self.controller.validate()?;
         let [low, high] = self.vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
         for (key, value) in

@@ -1,6 +1,7 @@
 //! The command line of dreamstep: each stage a subcommand. `dreamstep help` lists them.
 
 mod cli;
+mod rounds;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
@@ -12,7 +13,7 @@ use dreamstep::convert::rollouts_in;
 use dreamstep::convert::rollouts_out::{self, Form};
 use dreamstep::convert::weights;
 use dreamstep::dataset::Dataset;
-use dreamstep::env::{AnyEnv, Env};
+use dreamstep::env::{AnyEnv, Env, EnvSpec};
 use dreamstep::evaluate::evaluate;
 use dreamstep::interrupt::{self, Interrupted};
 use dreamstep::nets::device;
@@ -22,7 +23,7 @@ use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
 use dreamstep::{collect, compare, dream, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae};
-use dreamstep_core::pack::action_map;
+use dreamstep_core::pack::{AlignedBytes, action_map};
 use dreamstep_runtime::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,9 +44,18 @@ fn main() -> ExitCode {
             let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
             import_weights(&run, &file, &weights::Options { actions, input, sigma, log_sigma_min, obs_clip, force })
         }
-        Command::Train { run, stage, force, device } => {
+        Command::Train { run, stage, force, teacher, device } => {
             let command = format!("train --stage {}", stage.name());
-            resumable(&run.run, &command, || train_stages(&run, stage, force, device))
+            resumable(&run.run, &command, || {
+                device::prepare(device)?;
+                let (config, run) = run.open()?;
+                train_stages(&config, &run, stage, force, teacher.as_deref(), device)
+            })
+        }
+        Command::Rounds { run, rounds, episodes, device } => {
+            resumable(&run.run, &format!("rounds --rounds {rounds}"), || {
+                play_rounds(&run, rounds, episodes as usize, device)
+            })
         }
         Command::Pack { run, agent, precision, out, episodes, seed, threads, json } => {
             let comparison = Comparison { episodes: episodes as usize, seed, threads, json };
@@ -130,19 +140,23 @@ fn collect_stage(args: &RunArgs, append: bool, agent: Option<&Path>) -> Result<(
     if agent.is_some() {
         config.collect.policy = CollectPolicy::Agent;
     }
+    collect_into(&config, &run, append, agent)
+}
+
+fn collect_into(config: &Config, run: &RunDir, append: bool, agent: Option<&Path>) -> Result<()> {
     let request = collect::Request { append, agent };
     if !run.root().exists() {
         // So that a refusal makes no folder.
-        collect::plan(&config, run.root(), &request)?;
+        collect::plan(config, run.root(), &request)?;
     }
     let _lock = run.lock()?;
-    let plan = collect::plan(&config, run.root(), &request)?;
+    let plan = collect::plan(config, run.root(), &request)?;
     // The claim first: what the run asked for before says whether the part that it adds to is complete.
     plan.claim()?;
-    put_on_record(&config, &run)?;
+    put_on_record(config, run)?;
     let clock = Clock::start();
     let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
-    Cost { steps: summary.steps, seconds: clock.seconds(), cpu_seconds: clock.cpu_seconds() }.append(&run, "collect")?;
+    Cost { steps: summary.steps, seconds: clock.seconds(), cpu_seconds: clock.cpu_seconds() }.append(run, "collect")?;
     println!(
         "collect: {} episodes, {} steps, mean return {:.1}, mean length {:.1} -> {}",
         summary.episodes,
@@ -178,9 +192,30 @@ fn import_weights(args: &RunArgs, file: &Path, options: &weights::Options) -> Re
     Ok(())
 }
 
-fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) -> Result<()> {
+/// The rounds of the run in `args`.
+fn play_rounds(args: &RunArgs, count: u32, episodes: usize, device: tch::Device) -> Result<()> {
     device::prepare(device)?;
-    let (config, run) = args.open()?;
+    let (config, root) = args.open()?;
+    // Everything that may refuse comes first: an unknown environment, a value out of its range.
+    AnyEnv::make(&config.env)?;
+    let _lock = root.lock()?;
+    put_on_record(&config, &root)?;
+    let stages = rounds::Stages {
+        collect: &|config, run, agent| collect_into(config, run, agent.is_some(), agent),
+        train: &|config, run, teacher| train_stages(config, run, Stage::All, false, teacher, device),
+    };
+    rounds::rounds(&config, &root, count, episodes, &stages)?;
+    Ok(())
+}
+
+fn train_stages(
+    config: &Config,
+    run: &RunDir,
+    stage: Stage,
+    force: bool,
+    teacher: Option<&Path>,
+    device: tch::Device,
+) -> Result<()> {
     let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let spec = AnyEnv::make(&config.env)?.spec().clone();
@@ -202,19 +237,20 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) 
         run.rollouts().display(),
         config.collect.steps
     );
+    let teacher = teacher.map(|path| read_teacher(path, run, &spec, force)).transpose()?.flatten();
     let wants = |one| stage == one || stage == Stage::All;
     let under_way = |network, anew: bool| match anew {
         true => Ok(None),
-        false => resume::under_way(network, &config, &run, &data),
+        false => resume::under_way(network, config, run, &data),
     };
     let vae_under_way = if wants(Stage::Vae) { under_way(Network::Vae, force)? } else { None };
-    let makes_vae = makes(Network::Vae, &run.vae(), wants(Stage::Vae), &config, force, vae_under_way.is_some())?;
+    let makes_vae = makes(Network::Vae, &run.vae(), wants(Stage::Vae), config, force, vae_under_way.is_some())?;
     // What `--force` was for: the command that goes on has to do it.
     let force_mdnrnn = force || vae_under_way.is_some_and(|training| training.forces_later);
     let goes_on = wants(Stage::Mdnrnn) && !makes_vae && run.vae().exists();
     let mdnrnn_under_way = if goes_on { under_way(Network::Mdnrnn, force_mdnrnn)? } else { None };
     let makes_mdnrnn =
-        makes(Network::Mdnrnn, &run.mdnrnn(), wants(Stage::Mdnrnn), &config, force_mdnrnn, mdnrnn_under_way.is_some())?;
+        makes(Network::Mdnrnn, &run.mdnrnn(), wants(Stage::Mdnrnn), config, force_mdnrnn, mdnrnn_under_way.is_some())?;
     let force_controller = force_mdnrnn || mdnrnn_under_way.is_some_and(|training| training.forces_later);
     if makes_mdnrnn && !makes_vae {
         pack::expect(&run.vae(), "vae")?;
@@ -226,18 +262,21 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) 
     // A budget raised since last time is gone on with.
     let in_dreams = config.controller.arena == ControllerArena::Dream;
     let finished = if in_dreams { dream::is_finished } else { train_controller::is_finished };
-    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(&config, &run)?);
+    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(config, run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;
     if makes_controller && networks_stay {
         let check = if in_dreams { dream::check } else { train_controller::check };
-        check(&config, &run, force_controller)?;
+        check(config, run, force_controller)?;
     }
     for (network, training) in [(Network::Vae, vae_under_way), (Network::Mdnrnn, mdnrnn_under_way)] {
         if let Some(training) = training {
             println!("{}: goes on after epoch {}", run.training(network.name()).display(), training.epoch);
         }
     }
-    put_on_record(&config, &run)?;
+    put_on_record(config, run)?;
+    if let Some(bytes) = teacher {
+        write_atomic(&run.teacher(), &bytes)?;
+    }
     let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
     let networks =
         |network: Network, epochs: usize, done: usize, force: bool, train: &dyn Fn(&StageInput<'_>) -> Result<String>| {
@@ -249,11 +288,11 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) 
                 bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
             };
             let input = StageInput {
-                config: &config,
+                config,
                 data: &data,
                 action_mid: &action_mid,
                 action_half: &action_half,
-                run: &run,
+                run,
                 device,
                 force,
                 forces_later: force && stage == Stage::All,
@@ -278,12 +317,12 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) 
     }
     if makes_controller && in_dreams {
         let bar = Progress::new("controller", config.dream.generations, "generations");
-        let summary = dream::train(&config, &run, &data, force_controller, &bar)?;
+        let summary = dream::train(config, run, &data, force_controller, &bar)?;
         drop(bar);
         println!("controller: {summary}");
     } else if makes_controller {
         let bar = Progress::new("controller", config.controller.steps, "steps");
-        let summary = train_controller::train(&config, &run, &data, force_controller, &bar)?;
+        let summary = train_controller::train(config, run, &data, force_controller, &bar)?;
         drop(bar);
         println!(
             "controller: {} generations, {} steps, return on the validation episodes {:.1}",
@@ -291,6 +330,35 @@ fn train_stages(args: &RunArgs, stage: Stage, force: bool, device: tch::Device) 
         );
     }
     Ok(())
+}
+
+/// The bytes of the agent at `path`, where they are not the run's teacher yet.
+fn read_teacher(path: &Path, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
+    let bytes = agent_file::read(path)?;
+    let found = agent_file::load(path, &bytes, None)?;
+    let found = (found.dims().obs, found.dims().action);
+    ensure!(
+        found == (spec.obs, spec.action),
+        "{}: expected an agent for {}, with observations of {} and actions of {}, found {} and {}",
+        path.display(),
+        spec.id,
+        spec.obs,
+        spec.action,
+        found.0,
+        found.1
+    );
+    let there = if run.teacher().exists() { Some(agent_file::read(&run.teacher())?) } else { None };
+    if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
+        return Ok(None);
+    }
+    let began = run.evolution().exists() || run.controller().exists();
+    ensure!(
+        force || !began,
+        "{}: expected a controller that begins as {}, found one that began otherwise; --force starts anew",
+        run.root().display(),
+        path.display()
+    );
+    Ok(Some(bytes))
 }
 
 /// Whether a network has to be trained: it is wanted, and its result is not there yet, or is `force`d anew, or its training is under

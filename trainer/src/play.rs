@@ -2,11 +2,12 @@
 //! the two baselines that any agent has to beat.
 
 use crate::env::{AnyEnv, Env, Physics};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
 use serde::Serialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 /// What one episode came to.
@@ -86,9 +87,10 @@ impl Player {
     /// Plays one episode from `reset(seed)`; it is cut after `max_steps` where that is not 0.
     ///
     /// # Errors
-    /// The model is of another environment, or the simulation gave a non-finite observation.
+    /// The model is of another environment, or the simulation gave a non-finite observation, or panicked: the line names the episode's
+    /// seed.
     pub fn episode(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Outcome> {
-        self.play(policy, seed, max_steps, |_| (), |_| (), |_| ())
+        self.play(policy, seed, max_steps, |_| (), |_| ())
     }
 
     /// As [`Self::episode`], of an agent; what its controller reads, z `[Z]` and h `[H]`, is appended to `features` in every step.
@@ -96,8 +98,18 @@ impl Player {
     /// # Errors
     /// As for [`Self::episode`].
     pub fn features(&mut self, model: &Model<'_>, seed: u64, max_steps: u32, features: &mut Vec<f32>) -> Result<Outcome> {
-        let feel = |agent: &Agent<'_, '_>| features.extend(agent.latent().iter().chain(agent.hidden()));
-        self.play(Policy::Agent(model), seed, max_steps, |_| (), feel, |_| ())
+        let feel = |tick: &Tick<'_>| {
+            features.extend(tick.agent.into_iter().flat_map(|agent| agent.latent().iter().chain(agent.hidden())));
+        };
+        self.play(Policy::Agent(model), seed, max_steps, feel, |_| ())
+    }
+
+    /// As [`Self::episode`]; every observation `[O]` and the action `[A]` that answered it are appended to `story`.
+    ///
+    /// # Errors
+    /// As for [`Self::episode`].
+    pub fn story(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32, story: &mut Story) -> Result<Outcome> {
+        self.play(policy, seed, max_steps, |tick| story.push((tick.single(), tick.action.to_vec())), |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -106,8 +118,7 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn record(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<Vec<f32>>> {
         let mut observations = Vec::new();
-        let see = |observation: &[f64]| observations.push(observation.iter().map(|&o| o as f32).collect());
-        self.play(policy, seed, 0, see, |_| (), |_| ())?;
+        self.play(policy, seed, 0, |tick| observations.push(tick.single()), |_| ())?;
         Ok(observations)
     }
 
@@ -117,17 +128,35 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn rewards(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<f64>> {
         let mut rewards = Vec::new();
-        self.play(policy, seed, 0, |_| (), |_| (), |reward| rewards.push(reward))?;
+        self.play(policy, seed, 0, |_| (), |reward| rewards.push(reward))?;
         Ok(rewards)
     }
 
+    /// [`Self::advance`], a panic in it told as an error: a worker that dies silently would leave nobody who knows of which episode.
     fn play(
         &mut self,
         policy: Policy<'_>,
         seed: u64,
         max_steps: u32,
-        mut see: impl FnMut(&[f64]),
-        mut feel: impl FnMut(&Agent<'_, '_>),
+        watch: impl FnMut(&Tick<'_>),
+        earn: impl FnMut(f64),
+    ) -> Result<Outcome> {
+        let id = self.env.spec().id;
+        // What a panic left half-done is not used again: the error ends the run.
+        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, max_steps, watch, earn)));
+        played.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+            bail!("{id}: seed {seed}: the episode's worker died: {text}")
+        })
+    }
+
+    fn advance(
+        &mut self,
+        policy: Policy<'_>,
+        seed: u64,
+        max_steps: u32,
+        mut watch: impl FnMut(&Tick<'_>),
         mut earn: impl FnMut(f64),
     ) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
@@ -144,17 +173,18 @@ impl Player {
         let start = env.position_x();
         let mut outcome = Outcome::default();
         loop {
-            see(observation);
+            let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
             match (&mut agent, policy) {
                 (Some(agent), _) => {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
-                    let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
                     agent.act(single, action).with_context(refused)?;
-                    feel(agent);
-                    agent.advance().with_context(refused)?;
                 }
                 (None, Policy::Random) => uniform_action(env, seed, outcome.length, action),
                 (None, _) => {}
+            }
+            watch(&Tick { observation, action, agent: agent.as_ref() });
+            if let Some(agent) = &mut agent {
+                agent.advance().with_context(refused)?;
             }
             let step = env.step(action, observation);
             earn(step.reward);
@@ -166,6 +196,26 @@ impl Player {
                 return Ok(outcome);
             }
         }
+    }
+}
+
+/// Observations and the actions that answered them.
+pub type Story = Vec<(Vec<f32>, Vec<f32>)>;
+
+/// A step, when its action is known and has not been done.
+struct Tick<'a> {
+    /// `[O]`
+    observation: &'a [f64],
+    /// `[A]` in the environment's units.
+    action: &'a [f32],
+    /// Who acts, before it remembers.
+    agent: Option<&'a Agent<'a, 'a>>,
+}
+
+impl Tick<'_> {
+    /// The observation as an agent sees it.
+    fn single(&self) -> Vec<f32> {
+        self.observation.iter().map(|&o| o as f32).collect()
     }
 }
 

@@ -77,6 +77,12 @@ impl RunDir {
         self.root.join("evolution.safetensors")
     }
 
+    /// The packed agent that C begins as, where it does not begin at zero: see [`crate::train_controller`].
+    #[must_use]
+    pub fn teacher(&self) -> PathBuf {
+        self.root.join("teacher.safetensors")
+    }
+
     /// The state of a training of `network` that is under way.
     #[must_use]
     pub fn training(&self, network: &str) -> PathBuf {

@@ -3,7 +3,9 @@
 //!
 //! 1. V and M are packed into a base agent.
 //! 2. The recorded episodes are replayed through it, for the mean and standard deviation of every feature in [z, h].
-//! 3. PGPE searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
+//!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
+//!    does ([`teacher`]); else as zeros, which hold still.
+//! 3. An evolution strategy ([`crate::evolve`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
 //!    ([`generation`]), in the task's physics or in cheaper ones (`controller.physics`).
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
 //!    these means is the result.
@@ -13,6 +15,7 @@
 
 mod generation;
 mod search;
+mod teacher;
 mod whitening;
 
 pub use generation::{Spent, generation};
@@ -31,7 +34,8 @@ use crate::run_dir::RunDir;
 use crate::stage::{Clock, Cost};
 use anyhow::Result;
 use dreamstep_runtime::Model;
-use search::{FINGERPRINT, STEPS, Search, fingerprint, read_state};
+use search::{FINGERPRINT, STEPS, STOPPED, Search, fingerprint, read_state};
+use teacher::Teacher;
 
 /// Generations between two looks at the validation episodes, which are also the points that a killed run goes on from.
 const VALIDATE_EVERY: u64 = 10;
@@ -66,30 +70,40 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     };
     let arena = rehearsal.as_ref().unwrap_or(&own);
 
-    let mut search = Search::start(config, run, &dims, force, None, || Whitening::measure(&model, data))?;
+    let mut search = Search::start(config, run, &dims, force, || {
+        let whitening = Whitening::measure(&model, data)?;
+        let Some(teacher) = Teacher::of(run)? else { return Ok((whitening, None, 0)) };
+        let mut spent = 0;
+        let learnt = teacher.teach(&model, &whitening, data, arena, config, |lesson| {
+            spent += lesson.steps;
+            progress.message(format!("learning from {}: mean return {:.0}", run.teacher().display(), lesson.mean_return));
+        })?;
+        Ok((whitening, Some(learnt), spent))
+    })?;
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     let (mut clock, mut logged) = (Clock::start(), search.steps);
-    while search.steps < controller.steps {
+    while search.steps < controller.steps && search.strategy.stopped().is_none() {
         if interrupt::requested() {
             search.save(run, config)?;
             return Err(Interrupted.into());
         }
-        let Search { pgpe, whitening, steps, .. } = &mut search;
-        *steps += generation(pgpe, config, *steps, &model, whitening, arena)?.steps;
-        let finished = search.steps >= controller.steps;
-        if finished || search.pgpe.generation.is_multiple_of(VALIDATE_EVERY) {
+        let Search { strategy, whitening, steps, .. } = &mut search;
+        let newest = generation(strategy, config, *steps, &model, whitening, arena)?;
+        *steps += newest.steps;
+        let finished = search.steps >= controller.steps || search.strategy.stopped().is_some();
+        if finished || search.strategy.generation().is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &own)?;
-            search.log(run, config, search.steps - logged, &clock)?;
+            search.log(run, config, search.steps - logged, &newest, &clock)?;
             (clock, logged) = (Clock::start(), search.steps);
             search.save(run, config)?;
         }
         progress.set(search.steps.min(controller.steps));
-        progress.message(format!("generation {}, best mean return {:.0}", search.pgpe.generation, search.best));
+        progress.message(format!("generation {}, best mean return {:.0}", search.strategy.generation(), search.best));
     }
     search.result(run, config)?.write(&run.controller())?;
     cost(run).append(run, "controller")?;
-    Ok(Summary { generations: search.pgpe.generation, steps: search.steps, best: search.best })
+    Ok(Summary { generations: search.strategy.generation(), steps: search.steps, best: search.best })
 }
 
 /// What the log says that evolution took since it last said so in one line.
@@ -112,7 +126,7 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
     }
     let result = Checkpoint::read(&run.controller())?;
     let same = result.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?);
-    Ok(same && result.meta::<u64>(STEPS)? >= config.controller.steps)
+    Ok(same && (result.meta::<u64>(STEPS)? >= config.controller.steps || result.metadata.contains_key(STOPPED)))
 }
 
 /// That [`train`] would find in `run` what it begins with: so that a refusal comes before anything is written.

@@ -10,7 +10,7 @@ use crate::report::{Cell, Table};
 use crate::timing::{Samples, quantile};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep::config::{Config, Preset};
-use dreamstep::evolve::pgpe::Pgpe;
+use dreamstep::evolve::Strategy;
 use dreamstep::play::Arena;
 use dreamstep::train_controller::{Spent, Whitening, generation, settings};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
@@ -22,9 +22,9 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::time::Instant;
 
-/// PGPE around `mean`, as `config` says.
-fn search(config: &Config, mean: Vec<f32>) -> Pgpe {
-    Pgpe::new(settings(config), mean, config.controller.sigma as f32)
+/// The strategy that `config` asks for, around `mean`.
+fn search(config: &Config, mean: Vec<f32>) -> Strategy {
+    Strategy::new(settings(config), mean)
 }
 
 /// Generations of one start on one number of threads.
@@ -94,14 +94,14 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
     let mut all: Vec<Generations> = (0..starts.len() * threads.len()).map(|_| Generations::default()).collect();
     for round in 0..=rounds {
         for ((name, mean), rows) in starts.iter().zip(all.chunks_mut(threads.len())) {
-            let mut first: Option<(Pgpe, u64)> = None;
+            let mut first: Option<(Strategy, u64)> = None;
             for ((arena, threads), row) in arenas.iter().zip(threads).zip(rows) {
-                let mut pgpe = search(config, mean.clone());
+                let mut strategy = search(config, mean.clone());
                 let start = Instant::now();
-                let spent = generation(&mut pgpe, config, 0, &model, &mut features.clone(), arena)?;
+                let spent = generation(&mut strategy, config, 0, &model, &mut features.clone(), arena)?;
                 let wall_s = start.elapsed().as_secs_f64();
-                let (expected, steps) = first.get_or_insert_with(|| (pgpe.clone(), spent.steps));
-                let same = *steps == spent.steps && *expected == pgpe;
+                let (expected, steps) = first.get_or_insert_with(|| (strategy.clone(), spent.steps));
+                let same = *steps == spent.steps && *expected == strategy;
                 ensure!(same, "{name}: {threads} threads came to another search distribution or number of steps than one");
                 if round > 0 {
                     row.wall_s.push(wall_s);

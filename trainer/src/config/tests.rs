@@ -25,6 +25,17 @@ fn overrides_win_and_leave_the_rest() {
     assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
 }
 
+#[test]
+fn every_strategy_has_a_name_that_reads_back() {
+    use StrategyName::{Ars, CmaEs, OpenAiEs, Pgpe, SepCmaEs};
+    let names = [("pgpe", Pgpe), ("cma-es", CmaEs), ("sep-cma-es", SepCmaEs), ("ars", Ars), ("openai-es", OpenAiEs)];
+    for (name, strategy) in names {
+        let config = Config::default().overlay("x", "", &[format!("controller.strategy={name}")]).unwrap();
+        assert_eq!(config.controller.strategy, strategy);
+        assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
+    }
+}
+
 /// CartPole pays 1 a step: with Humanoid's 4 taken off, evolution would learn to drop the pole.
 #[test]
 fn another_environment_leaves_its_reward_whole_unless_told() {
@@ -63,6 +74,14 @@ fn errors_name_the_key_on_one_line() {
         ("", vec!["mdnrnn.hiden=3"], "mdnrnn.hiden"),
         ("", vec!["mdnrnn.hidden"], "key=value"),
         ("", vec!["controller.squash=relu"], "relu"),
+        ("", vec!["controller.strategy=cmaes"], "cmaes"),
+        ("", vec!["controller.top_directions=41"], "controller.top_directions = 41"),
+        ("", vec!["controller.population=3"], "controller.population = 3"),
+        ("", vec!["controller.restarts=13"], "controller.restarts = 13"),
+        ("", vec!["controller.population=1000", "controller.restarts=11"], "controller.population"),
+        ("", vec!["controller.directions=2000000"], "controller.directions"),
+        ("", vec!["controller.learning_rate=0"], "controller.learning_rate"),
+        ("", vec!["controller.weight_decay=-1"], "controller.weight_decay"),
         ("", vec!["vae.optimizer=sgd"], "sgd"),
         ("", vec!["mdnrnn.cell=rnn"], "rnn"),
         ("[vae", vec![], "test.toml"),

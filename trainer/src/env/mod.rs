@@ -116,9 +116,12 @@ pub enum AnyEnv {
 pub enum Physics {
     /// The task's own: every reported figure.
     Task,
-    /// The same model under MuJoCo's semi-implicit Euler integrator, whatever the task's: up to three times as fast where that is
-    /// Runge-Kutta's, and another task. To evolve in, never to report from. (CartPole's own integrator is Euler's.)
-    Rehearsal,
+    /// A rehearsal: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report from.
+    /// (CartPole's own integrator is Euler's.)
+    Euler,
+    /// A coarser rehearsal: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
+    /// (CartPole's stays as it is.)
+    Coarse,
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -244,9 +247,11 @@ mod tests {
     /// A rehearsal is the same task in all but its integrator: the same start, a little another step.
     #[test]
     fn a_rehearsal_starts_the_same_and_moves_a_little_otherwise() {
-        for id in ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"] {
-            let [mut own, mut rehearsal] =
-                [Physics::Task, Physics::Rehearsal].map(|physics| AnyEnv::with(id, physics).unwrap());
+        let rehearsals = [Physics::Euler, Physics::Coarse];
+        for (id, physics) in
+            ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"].into_iter().flat_map(|id| rehearsals.map(|p| (id, p)))
+        {
+            let [mut own, mut rehearsal] = [Physics::Task, physics].map(|physics| AnyEnv::with(id, physics).unwrap());
             assert_eq!(own.spec(), rehearsal.spec());
             let spec = own.spec().clone();
             let (mut a, mut b) = (vec![0.0; spec.obs], vec![0.0; spec.obs]);
@@ -258,7 +263,7 @@ mod tests {
             rehearsal.step(&action, &mut b);
             let (a, b) = (own.pose().positions, rehearsal.pose().positions);
             let furthest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(furthest > 0.0 && furthest < 0.02, "{id}: {furthest}");
+            assert!(furthest > 0.0 && furthest < 0.05, "{id} {physics:?}: {furthest}");
         }
     }
 

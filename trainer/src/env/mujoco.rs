@@ -80,6 +80,9 @@ impl View {
     }
 }
 
+/// Sweeps of the contact solver in [`Physics::Coarse`].
+const COARSE_ITERATIONS: i32 = 20;
+
 /// A simulator.
 pub(super) struct World {
     pub(super) data: MjData<Arc<MjModel>>,
@@ -111,6 +114,8 @@ pub struct Mujoco {
     task: &'static Task,
     world: World,
     spec: EnvSpec,
+    /// Simulator steps in one environment step.
+    frame_skip: u32,
     elapsed: u32,
     /// Keeps its memory from one observation to the next.
     observation: Vec<f64>,
@@ -132,6 +137,7 @@ impl Mujoco {
         let world = World { data, bodies: task.bodies.iter().map(find).collect::<Result<_>>()? };
         let mut observation = Vec::new();
         (task.observe)(&world, &mut observation);
+        let frame_skip = frame_skip(task, physics);
         let range = model.actuator_ctrlrange();
         let spec = EnvSpec {
             id: task.id,
@@ -139,12 +145,12 @@ impl Mujoco {
             action: range.len(),
             action_low: range.iter().map(|&[low, _]| low as f32).collect(),
             action_high: range.iter().map(|&[_, high]| high as f32).collect(),
-            dt_s: model.opt().timestep * f64::from(task.frame_skip),
+            dt_s: model.opt().timestep * f64::from(frame_skip),
             time_limit: task.time_limit,
             blocks: task.blocks,
             healthy_bonus: task.healthy_bonus,
         };
-        Ok(Self { task, world, spec, elapsed: 0, observation })
+        Ok(Self { task, world, spec, frame_skip, elapsed: 0, observation })
     }
 
     /// The model, as it is simulated.
@@ -222,7 +228,7 @@ impl Mujoco {
         for (control, &a) in data.ctrl_mut().iter_mut().zip(action) {
             *control = f64::from(a);
         }
-        for _ in 0..self.task.frame_skip {
+        for _ in 0..self.frame_skip {
             data.step();
         }
         // A step leaves the bodies' external forces (cfrc_ext) uncomputed: without this they stay zero.
@@ -279,8 +285,16 @@ fn compiled(task: &Task, physics: Physics) -> Result<Arc<MjModel>> {
         let message = e.to_string();
         anyhow!("{}: {}: {}", task.id, path.display(), message.split_whitespace().collect::<Vec<_>>().join(" "))
     })?;
-    if physics == Physics::Rehearsal {
-        model.opt_mut().integrator = MjtIntegrator::mjINT_EULER as i32;
+    let skip = frame_skip(task, physics);
+    let options = model.opt_mut();
+    match physics {
+        Physics::Task => {}
+        Physics::Euler => options.integrator = MjtIntegrator::mjINT_EULER as i32,
+        Physics::Coarse => {
+            options.integrator = MjtIntegrator::mjINT_EULER as i32;
+            options.timestep *= f64::from(task.frame_skip) / f64::from(skip);
+            options.iterations = options.iterations.min(COARSE_ITERATIONS);
+        }
     }
     let model = Arc::new(model);
     models.insert((task.file, physics), Arc::clone(&model));
@@ -293,6 +307,14 @@ fn mjcf_dir() -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| option_env!("DREAMSTEP_MJCF_DIR").map(PathBuf::from))
         .context("DREAMSTEP_MJCF_DIR is not set: expected the folder of Gymnasium's MJCF models; run `make setup`")
+}
+
+/// Simulator steps in one environment step.
+const fn frame_skip(task: &Task, physics: Physics) -> u32 {
+    match physics {
+        Physics::Task | Physics::Euler => task.frame_skip,
+        Physics::Coarse => (task.frame_skip * 2).div_ceil(5),
+    }
 }
 
 fn model_file(dir: &Path, task: &Task) -> Result<PathBuf> {

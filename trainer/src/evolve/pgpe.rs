@@ -4,8 +4,12 @@
 //!
 //! The search distribution is a Gaussian with one standard deviation per parameter. A generation draws `directions`
 //! perturbations ε ~ N(0, σ²) and tries μ + ε and μ − ε for each.
+//!
+//! A score that is not finite ranks last. Scores that are all the same move nothing.
 
-use dreamstep_core::rng::{Philox, Stream};
+use super::generation::{Generation, centred_ranks, finite_or_worst, norm};
+use crate::checkpoint::Checkpoint;
+use anyhow::Result;
 
 /// What does not change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,13 +45,6 @@ pub struct Pgpe {
 /// ClipUp's step as a fraction of its maximum speed. The authors' guideline is one half; this is a little bolder.
 const STEP_OF_MAX_SPEED: f32 = 0.75;
 
-/// One generation's perturbations.
-#[derive(Clone, Debug)]
-pub struct Generation {
-    /// ε `[directions][n]`
-    epsilon: Vec<Vec<f32>>,
-}
-
 impl Pgpe {
     /// A search around `mean` `[n]` with standard deviation `sigma`.
     #[must_use]
@@ -56,27 +53,36 @@ impl Pgpe {
         Self { settings, generation: 0, mean, sigma: vec![sigma; n], velocity: vec![0.0; n] }
     }
 
-    /// Goes on from a saved state.
-    ///
-    /// # Panics
-    /// If the vectors differ in length.
-    #[must_use]
-    pub fn resume(settings: Settings, generation: u64, mean: Vec<f32>, sigma: Vec<f32>, velocity: Vec<f32>) -> Self {
-        assert!(mean.len() == sigma.len() && mean.len() == velocity.len(), "PGPE: vectors of one length");
-        Self { settings, generation, mean, sigma, velocity }
+    pub(super) fn mean_sigma(&self) -> f64 {
+        self.sigma.iter().map(|&sigma| f64::from(sigma)).sum::<f64>() / self.sigma.len() as f64
     }
 
-    /// Draws this generation's perturbations. Asking twice draws the same.
+    pub(super) fn save(&self, to: &mut Checkpoint) {
+        for (name, values) in [("mean", &self.mean), ("sigma", &self.sigma), ("velocity", &self.velocity)] {
+            to.insert(name, &[values.len()], values.clone());
+        }
+    }
+
+    /// Goes on from a saved state.
+    ///
+    /// # Errors
+    /// One line: a tensor is missing or has another shape.
+    pub fn resume(settings: Settings, n: usize, generation: u64, saved: &Checkpoint) -> Result<Self> {
+        let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
+        Ok(Self { settings, generation, mean: vector("mean")?, sigma: vector("sigma")?, velocity: vector("velocity")? })
+    }
+
+    /// Draws this generation's perturbations ε. Asking twice draws the same.
     #[must_use]
     pub fn ask(&self) -> Generation {
-        let rng = Philox::new(self.settings.seed);
-        let draw = |direction: usize| {
-            let mut epsilon = vec![0.0; self.mean.len()];
-            rng.fill_normal(Stream::Evolution, self.generation << 20 | direction as u64, &mut epsilon);
-            epsilon.iter_mut().zip(&self.sigma).for_each(|(e, sigma)| *e *= sigma);
-            epsilon
-        };
-        Generation { epsilon: (0..self.settings.directions).map(draw).collect() }
+        let scale = |epsilon: &mut [f32]| epsilon.iter_mut().zip(&self.sigma).for_each(|(e, sigma)| *e *= sigma);
+        Generation::draw(self.settings.seed, self.generation, self.settings.directions, self.mean.len(), scale)
+    }
+
+    /// Candidates in a generation.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        2 * self.settings.directions
     }
 
     /// Candidate `2i` is μ + ε\[i\], candidate `2i + 1` is μ − ε\[i\].
@@ -84,22 +90,20 @@ impl Pgpe {
     /// # Panics
     /// If there is no such candidate.
     pub fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
-        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
-        out.clear();
-        out.extend(self.mean.iter().zip(&generation.epsilon[index / 2]).map(|(mean, epsilon)| mean + sign * epsilon));
+        generation.mirrored(&self.mean, index, out);
     }
 
     /// Moves the distribution towards what scored well. `scores` `[2·directions]`, higher is better, in the candidates' order.
     ///
     /// # Panics
-    /// If the number of scores is not that of the candidates.
+    /// If the number of scores is not that of the candidates, or they are of another generation.
     pub fn tell(&mut self, generation: &Generation, scores: &[f64]) {
-        assert_eq!(scores.len(), 2 * generation.epsilon.len(), "PGPE: one score per candidate");
-        let utilities = centred_ranks(scores);
-        let pairs = generation.epsilon.len() as f32;
+        generation.check(self.generation, self.candidates(), scores);
+        let utilities = centred_ranks(&finite_or_worst(scores));
+        let pairs = generation.draws.len() as f32;
         let n = self.mean.len();
         let (mut mean_gradient, mut sigma_gradient) = (vec![0.0_f32; n], vec![0.0_f32; n]);
-        for (epsilon, utility) in generation.epsilon.iter().zip(utilities.chunks_exact(2)) {
+        for (epsilon, utility) in generation.draws.iter().zip(utilities.chunks_exact(2)) {
             // Sehnke et al. 2010, symmetric sampling, with a baseline of 0: the mean of centred ranks.
             let difference = (utility[0] - utility[1]) / 2.0;
             let average = (utility[0] + utility[1]) / 2.0;
@@ -137,32 +141,10 @@ impl Pgpe {
     }
 }
 
-/// Ranks spread evenly over [-½, ½]; ties share the mean of their ranks, so that equal scores pull nowhere.
-fn centred_ranks(scores: &[f64]) -> Vec<f32> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    let mut ranks = vec![0.0; scores.len()];
-    let top = (scores.len() - 1).max(1) as f32;
-    for run in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
-        let first = ranks_before(&order, run);
-        let rank = first as f32 + (run.len() - 1) as f32 / 2.0;
-        run.iter().for_each(|&i| ranks[i] = rank / top - 0.5);
-    }
-    ranks
-}
-
-/// How many entries of `order` stand before its sub-slice `run`.
-fn ranks_before(order: &[usize], run: &[usize]) -> usize {
-    order.iter().position(|&i| i == run[0]).unwrap_or(0)
-}
-
-fn norm(values: &[f32]) -> f32 {
-    values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dreamstep_core::digest::Digest;
 
     const SETTINGS: Settings =
         Settings { seed: 3, directions: 20, sigma_learning_rate: 0.1, sigma_max_change: 0.2, max_speed: 0.2, momentum: 0.9 };
@@ -193,19 +175,12 @@ mod tests {
         assert!(end.sigma.iter().sum::<f32>() / 20.0 < 0.15, "sigma: {:?}", end.sigma);
     }
 
+    /// Bits of a state saved before the other strategies were written: it goes on the same.
     #[test]
-    fn a_saved_state_goes_on_as_if_never_stopped() {
-        let whole = run(Pgpe::new(SETTINGS, vec![1.0; 10], 0.1), 20);
-        let half = run(Pgpe::new(SETTINGS, vec![1.0; 10], 0.1), 11);
-        let resumed = Pgpe::resume(SETTINGS, half.generation, half.mean, half.sigma, half.velocity);
-        assert_eq!(run(resumed, 9), whole);
-    }
-
-    #[test]
-    fn ranks_are_centred_and_ties_are_equal() {
-        assert_eq!(centred_ranks(&[10.0, -5.0, 3.0]), [0.5, -0.5, 0.0]);
-        assert_eq!(centred_ranks(&[1.0, 1.0, 1.0, 1.0]), [0.0; 4]);
-        assert_eq!(centred_ranks(&[2.0, 1.0, 2.0]), [0.25, -0.5, 0.25]);
+    fn its_bits_are_those_of_old() {
+        let Pgpe { mean, sigma, velocity, .. } = run(Pgpe::new(SETTINGS, vec![1.0; 10], 0.1), 20);
+        let digest = Digest::default().update(&mean).update(&sigma).update(&velocity);
+        assert_eq!(digest.value(), 0xeabd_7e06_8a9b_b090);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::whitening::{Whitening, add_rows};
 use crate::config::{Config, ControllerConfig};
-use crate::evolve::pgpe::Pgpe;
+use crate::evolve::Strategy;
 use crate::play::{Arena, Policy};
 use crate::stats::Spread;
 use anyhow::{Result, anyhow};
@@ -37,27 +37,27 @@ struct Played {
     felt: Option<Spread>,
 }
 
-/// One generation of `pgpe`, which has cost `steps` environment steps so far: every candidate, folded into `model`'s controller, plays
+/// One generation of `strategy`, which has cost `steps` environment steps so far: every candidate, folded into `model`'s controller, plays
 /// the same episodes in `arena`.
 ///
 /// # Errors
 /// An episode failed.
 pub fn generation(
-    pgpe: &mut Pgpe,
+    strategy: &mut Strategy,
     config: &Config,
     steps: u64,
     model: &Model<'_>,
     whitening: &mut Whitening,
     arena: &Arena,
 ) -> Result<Spent> {
-    let ControllerConfig { directions, episodes, max_episode_steps, online_whitening, .. } = config.controller;
+    let ControllerConfig { episodes, max_episode_steps, online_whitening, .. } = config.controller;
     let offset = config.controller.reward_offset_at(steps);
-    let (search, number) = (&*pgpe, pgpe.generation);
+    let (search, number) = (&*strategy, strategy.generation());
     let scale = &*whitening;
     let start = Instant::now();
     let generation = search.ask();
     let ask = start.elapsed();
-    let results = arena.map(2 * directions, |player, index| {
+    let results = arena.map(search.candidates(), |player, index| {
         let start = Instant::now();
         let mut parameters = Vec::new();
         search.candidate(&generation, index, &mut parameters);
@@ -95,7 +95,7 @@ pub fn generation(
         whitening.add(&felt);
     }
     let start = Instant::now();
-    pgpe.tell(&generation, &scores);
+    strategy.tell(&generation, &scores);
     let steps: u64 = results.iter().map(|played| played.steps).sum();
     let played = (results.len() * episodes) as f64;
     Ok(Spent {

@@ -1,10 +1,12 @@
 //! What is an evolution between two generations? The search distribution, the scale that it moves on, the best controller so far: saved
 //! whole, so that a run that was killed goes on to the same bytes.
 
+use super::generation::Spent;
+use super::teacher::Linear;
 use super::whitening::Whitening;
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::Config;
-use crate::evolve::pgpe::{Pgpe, Settings};
+use crate::config::{Config, RoundsConfig, StrategyName};
+use crate::evolve::{self, GENERATION, Strategy};
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
 use crate::stage::{Clock, append_metrics};
@@ -21,34 +23,34 @@ const VALIDATION_EPISODES: usize = 16;
 
 /// Metadata of the result and of the saved state.
 pub(super) const FINGERPRINT: &str = "fingerprint";
-const GENERATION: &str = "validation.generation";
 pub(super) const STEPS: &str = "validation.steps";
 const BEST: &str = "validation.return";
+/// Why evolution ended before its budget, where it did.
+pub(super) const STOPPED: &str = "validation.stopped";
 const FEATURES: &str = "whitening.count";
 
 /// Evolution between two generations.
 pub(super) struct Search {
-    pub(super) pgpe: Pgpe,
+    pub(super) strategy: Strategy,
     pub(super) whitening: Whitening,
     /// Environment steps spent, validation's included.
     pub(super) steps: u64,
     /// Return of the best controller on the validation episodes.
     pub(super) best: f64,
     /// Its plain weights and biases.
-    best_controller: (Vec<f32>, Vec<f32>),
+    best_controller: Linear,
     latest: f64,
 }
 
 impl Search {
-    /// From the saved state, where there is one of the same configuration; else around `start`, in plain weights and biases, or around
-    /// zero weights: a controller that holds still. `measure` says how features vary on the recorded episodes.
+    /// From the saved state, where there is one of the same configuration. Else from what `begin` makes: how features vary, the plain weights
+    /// and biases to search around (zeros where there are none: a controller that holds still), and the steps that this took.
     pub(super) fn start(
         config: &Config,
         run: &RunDir,
         dims: &Dims,
         force: bool,
-        start: Option<(&[f32], &[f32])>,
-        measure: impl FnOnce() -> Result<Whitening>,
+        begin: impl FnOnce() -> Result<(Whitening, Option<Linear>, u64)>,
     ) -> Result<Self> {
         let settings = settings(config);
         let features = dims.latent + dims.hidden;
@@ -57,8 +59,7 @@ impl Search {
         if path.exists() && !force {
             let saved = read_state(config, run)?;
             let vector = |name, len| saved.tensor(name, &[len]).map(<[f32]>::to_vec);
-            let generation = saved.meta(GENERATION)?;
-            let pgpe = Pgpe::resume(settings, generation, vector("mean", n)?, vector("sigma", n)?, vector("velocity", n)?);
+            let strategy = Strategy::resume(settings, n, &saved)?;
             let whitening = Whitening {
                 count: saved.meta(FEATURES)?,
                 mean: vector("whitening.mean", features)?,
@@ -67,18 +68,18 @@ impl Search {
             let weight = saved.tensor(names::FC_WEIGHT, &[dims.action, features])?.to_vec();
             let best_controller = (weight, vector(names::FC_BIAS, dims.action)?);
             let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
-            return Ok(Self { pgpe, whitening, steps, best, best_controller, latest: best });
+            return Ok(Self { strategy, whitening, steps, best, best_controller, latest: best });
         }
-        let whitening = measure()?;
-        let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(weight, bias));
+        let (whitening, start, steps) = begin()?;
+        let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(&weight, &bias));
         let best_controller = whitening.fold(&mean);
-        let pgpe = Pgpe::new(settings, mean, config.controller.sigma as f32);
-        Ok(Self { pgpe, whitening, steps: 0, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
+        let strategy = Strategy::new(settings, mean);
+        Ok(Self { strategy, whitening, steps, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
     pub(super) fn validate(&mut self, config: &Config, model: &Model<'_>, arena: &Arena) -> Result<()> {
-        let (panels, bias) = self.whitening.panels(model.dims(), &self.pgpe.mean);
+        let (panels, bias) = self.whitening.panels(model.dims(), &self.strategy.mean());
         let candidate = model.with_controller(&panels, &bias).map_err(|error| anyhow!("mean: {error}"))?;
         let outcomes = arena.map(VALIDATION_EPISODES, |player, i| {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, u64::MAX, i as u32);
@@ -89,17 +90,18 @@ impl Search {
         self.latest = Estimate::of(&returns).mean;
         if self.latest > self.best {
             self.best = self.latest;
-            self.best_controller = self.whitening.fold(&self.pgpe.mean);
+            self.best_controller = self.whitening.fold(&self.strategy.mean());
         }
         Ok(())
     }
 
-    /// With the `items` steps, and the time, that were taken since the line before.
-    pub(super) fn log(&self, run: &RunDir, config: &Config, items: u64, clock: &Clock) -> Result<()> {
-        let sigma = Estimate::of(&self.pgpe.sigma.iter().map(|&s| f64::from(s)).collect::<Vec<_>>()).mean;
+    /// With the `items` steps, and the time, that were taken since the line before, and what the `newest` generation came to.
+    pub(super) fn log(&self, run: &RunDir, config: &Config, items: u64, newest: &Spent, clock: &Clock) -> Result<()> {
         let line = serde_json::json!({
-            "stage": "controller", "generation": self.pgpe.generation, "steps": self.steps, "directions": config.controller.directions,
-            "validation_return": self.latest, "best_return": self.best, "mean_sigma": sigma, "items": items,
+            "stage": "controller", "generation": self.strategy.generation(), "steps": self.steps, "directions": config.controller.directions,
+            "strategy": config.controller.strategy, "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(),
+            "validation_return": self.latest, "best_return": self.best, "mean_sigma": self.strategy.mean_sigma(), "items": items,
+            "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
             "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(), "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
@@ -107,13 +109,9 @@ impl Search {
 
     pub(super) fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
         let mut state = self.result(run, config)?;
-        for (name, values) in [
-            ("mean", &self.pgpe.mean),
-            ("sigma", &self.pgpe.sigma),
-            ("velocity", &self.pgpe.velocity),
-            ("whitening.mean", &self.whitening.mean),
-            ("whitening.variance", &self.whitening.variance),
-        ] {
+        self.strategy.save(&mut state);
+        let Whitening { mean, variance, .. } = &self.whitening;
+        for (name, values) in [("whitening.mean", mean), ("whitening.variance", variance)] {
             state.insert(name, &[values.len()], values.clone());
         }
         state.set_meta(FEATURES, self.whitening.count);
@@ -133,21 +131,43 @@ impl Search {
 
 /// The search that `config` asks for.
 #[must_use]
-pub fn settings(config: &Config) -> Settings {
+pub fn settings(config: &Config) -> evolve::Settings {
     let c = &config.controller;
-    Settings {
-        seed: config.seed,
-        directions: c.directions,
-        sigma_learning_rate: c.sigma_learning_rate as f32,
-        sigma_max_change: c.sigma_max_change as f32,
-        max_speed: c.max_speed as f32,
-        momentum: c.momentum as f32,
+    let cma = evolve::cma::Settings { seed: config.seed, population: c.population, sigma: c.sigma, restarts: c.restarts };
+    match c.strategy {
+        StrategyName::Pgpe => {
+            let settings = evolve::pgpe::Settings {
+                seed: config.seed,
+                directions: c.directions,
+                sigma_learning_rate: c.sigma_learning_rate as f32,
+                sigma_max_change: c.sigma_max_change as f32,
+                max_speed: c.max_speed as f32,
+                momentum: c.momentum as f32,
+            };
+            evolve::Settings::Pgpe(settings, c.sigma as f32)
+        }
+        StrategyName::CmaEs => evolve::Settings::CmaEs(cma),
+        StrategyName::SepCmaEs => evolve::Settings::SepCmaEs(cma),
+        StrategyName::Ars => evolve::Settings::Ars(evolve::ars::Settings {
+            seed: config.seed,
+            directions: c.directions,
+            top_directions: c.top_directions,
+            learning_rate: c.learning_rate,
+            sigma: c.sigma,
+        }),
+        StrategyName::OpenAiEs => evolve::Settings::OpenAiEs(evolve::openai::Settings {
+            seed: config.seed,
+            directions: c.directions,
+            learning_rate: c.learning_rate,
+            sigma: c.sigma,
+            weight_decay: c.weight_decay,
+        }),
     }
 }
 
 /// The saved state, which must be of this configuration, V and M.
 pub(super) fn read_state(config: &Config, run: &RunDir) -> Result<Checkpoint> {
-    let saved = Checkpoint::read(&run.evolution())?;
+    let saved = Checkpoint::read_state(&run.evolution())?;
     ensure!(
         saved.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?),
         "{}: expected the state of an evolution with this configuration, V and M, found another's; --force starts anew",
@@ -156,12 +176,14 @@ pub(super) fn read_state(config: &Config, run: &RunDir) -> Result<Checkpoint> {
     Ok(saved)
 }
 
-/// What a saved state depends on: the configuration but for the budget, and the bytes of V and M.
+/// What a saved state depends on: the configuration but for the budget, and the bytes of V, M and the teacher.
 pub(super) fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
     config.controller.steps = 1;
+    config.rounds = RoundsConfig::default();
     let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();
-    Ok(format!("{settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?))
+    let teacher = if run.teacher().exists() { format!(" {}", digest(&run.teacher())?) } else { String::new() };
+    Ok(format!("{settings:016x} {} {}{teacher}", digest(&run.vae())?, digest(&run.mdnrnn())?))
 }
 
 fn provenance(config: &Config, run: &RunDir, search: &Search) -> Result<BTreeMap<String, String>> {
@@ -172,7 +194,7 @@ fn provenance(config: &Config, run: &RunDir, search: &Search) -> Result<BTreeMap
         (meta::VERSION, env!("CARGO_PKG_VERSION").to_string()),
         (meta::CONFIG, config.provenance()),
         (metadata::ENV, config.env.clone()),
-        (GENERATION, search.pgpe.generation.to_string()),
+        (GENERATION, search.strategy.generation().to_string()),
         (STEPS, search.steps.to_string()),
         (BEST, search.best.to_string()),
     ];
@@ -180,5 +202,8 @@ fn provenance(config: &Config, run: &RunDir, search: &Search) -> Result<BTreeMap
     map.insert(format!("{}vae", meta::UPSTREAM), digest(&run.vae())?);
     map.insert(format!("{}mdnrnn", meta::UPSTREAM), digest(&run.mdnrnn())?);
     map.insert(FINGERPRINT.to_string(), fingerprint(config, run)?);
+    if let Some(stop) = search.strategy.stopped() {
+        map.insert(STOPPED.to_string(), stop.name().to_string());
+    }
     Ok(map)
 }

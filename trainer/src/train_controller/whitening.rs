@@ -78,6 +78,12 @@ impl Whitening {
         self.variance.iter().map(|&variance| f64::from(variance).sqrt().max(MIN_STD))
     }
 
+    /// Plain features, whitened.
+    pub fn whiten(&self, features: impl Iterator<Item = f32>) -> impl Iterator<Item = f32> {
+        let scaled = features.zip(&self.mean).zip(self.std());
+        scaled.map(|((feature, &mean), std)| ((f64::from(feature) - f64::from(mean)) / std) as f32)
+    }
+
     /// From parameters on whitened features (weights `[A, Z+H]`, then biases `[A]`) to plain weights and biases.
     #[must_use]
     pub fn fold(&self, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {

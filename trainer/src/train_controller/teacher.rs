@@ -1,0 +1,171 @@
+//! How does C survive new eyes and a new memory? V and M that were fitted again speak of other [z, h], so the weights of the controller
+//! before mean nothing to them. What carries over is what it did: C begins as the linear map from the new [z, h] that answers as that
+//! *teacher* answered, by ridge regression on the recorded episodes, and then on episodes that the pupil itself plays while the teacher
+//! says what it would have done (DAgger: Ross, Gordon & Bagnell 2011, algorithm 3.1).
+
+use super::whitening::Whitening;
+use crate::agent_file;
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::play::{Arena, Policy, Story};
+use crate::run_dir::RunDir;
+use crate::stats::{Moments, Ridge};
+use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::pack::{AlignedBytes, controller_panels, unpack};
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::{Agent, Model, memory_len};
+use ndarray::Array2;
+
+/// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
+const RECORDED_STEPS: usize = 200_000;
+/// Times that the pupil plays and learns from what the teacher would have done.
+const LESSONS: u32 = 4;
+/// Episodes of a lesson.
+const EPISODES: usize = 64;
+/// Ridge, per row, on whitened features.
+const RIDGE: f64 = 1e-4;
+/// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
+const MOST: f64 = 3.0;
+
+/// A controller before its squashing, as plain weights and biases.
+pub(super) type Linear = (Vec<f32>, Vec<f32>);
+
+/// The agent whose controller is carried over.
+pub(super) struct Teacher {
+    bytes: AlignedBytes,
+    /// `[A, Z'+H']` of its own z and h.
+    weight: Vec<f32>,
+    /// `[A]`
+    bias: Vec<f32>,
+}
+
+/// What a lesson cost and came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lesson {
+    pub(super) steps: u64,
+    /// Mean return of the pupil.
+    pub(super) mean_return: f64,
+}
+
+impl Teacher {
+    /// The run's, where it has one.
+    pub(super) fn of(run: &RunDir) -> Result<Option<Self>> {
+        let path = run.teacher();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = agent_file::read(&path)?;
+        let parts = unpack(&bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+        let tensor = |name: &str| {
+            let found = parts.tensors.get(name).with_context(|| format!("{}: tensor {name}: not found", path.display()))?;
+            Ok::<_, anyhow::Error>(found.1.clone())
+        };
+        let (weight, bias) = (tensor(names::FC_WEIGHT)?, tensor(names::FC_BIAS)?);
+        Ok(Some(Self { bytes, weight, bias }))
+    }
+
+    fn model(&self) -> Result<Model<'_>> {
+        Model::load(&self.bytes).map_err(|error| anyhow!("teacher: {error}"))
+    }
+
+    /// The weights and biases on `pupil`'s [z, h] that answer as this teacher does. `told` hears of every lesson.
+    ///
+    /// # Errors
+    /// The two are of different environments, an episode cannot be read or failed, or the data leave the regression open.
+    pub(super) fn teach(
+        &self,
+        pupil: &Model<'_>,
+        whitening: &Whitening,
+        data: &Dataset,
+        arena: &Arena,
+        config: &Config,
+        mut told: impl FnMut(Lesson),
+    ) -> Result<Linear> {
+        let model = self.model()?;
+        let (mine, theirs) = (model.dims(), pupil.dims());
+        ensure!(
+            (mine.obs, mine.action) == (theirs.obs, theirs.action),
+            "teacher: expected observations of {} and actions of {}, found {} and {}",
+            theirs.obs,
+            theirs.action,
+            mine.obs,
+            mine.action
+        );
+        let features = theirs.latent + theirs.hidden;
+        let mut moments = Moments::new(features + theirs.action);
+        let mut rows = 0;
+        for id in (0..data.len()).rev() {
+            let episode = data.read(id)?;
+            let observed = episode.observations.rows().into_iter().map(|row| row.to_vec());
+            let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
+            let answers = self.answers(&model, pupil, whitening, observed.zip(acted))?;
+            moments.add(answers.view());
+            rows += answers.nrows();
+            if rows >= RECORDED_STEPS {
+                break;
+            }
+        }
+        let mut controller = fit(&moments, features, whitening)?;
+        for lesson in 0..LESSONS {
+            let (panels, bias) = controller_panels(theirs, &controller.0, &controller.1);
+            let acting = pupil.with_controller(&panels, &bias).map_err(|error| anyhow!("pupil: {error}"))?;
+            let played = arena.map(EPISODES, |player, i| {
+                let seed = Philox::new(config.seed).bits(Stream::Lesson, u64::from(lesson), i as u32);
+                let mut story = Story::new();
+                let outcome = player.story(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut story)?;
+                let answers = self.answers(&self.model()?, pupil, whitening, story.into_iter())?;
+                Ok((outcome, answers))
+            })?;
+            played.iter().for_each(|(_, answers)| moments.add(answers.view()));
+            let sum: f64 = played.iter().map(|(outcome, _)| outcome.episode_return).sum();
+            let steps = played.iter().map(|(outcome, _)| outcome.length).sum();
+            told(Lesson { steps, mean_return: sum / EPISODES as f64 });
+            controller = fit(&moments, features, whitening)?;
+        }
+        Ok(controller)
+    }
+
+    /// Of every step of an episode that somebody played: what the pupil's controller would read, whitened, and what the teacher would have
+    /// answered. `[T, Z+H+A]`
+    fn answers(
+        &self,
+        model: &Model<'_>,
+        pupil: &Model<'_>,
+        whitening: &Whitening,
+        story: impl Iterator<Item = (Vec<f32>, Vec<f32>)>,
+    ) -> Result<Array2<f32>> {
+        let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(pupil.dims())]);
+        let (mut teacher, mut pupil) = (Agent::new(model, &mut mine)?, Agent::new(pupil, &mut theirs)?);
+        let features = model.dims().latent + model.dims().hidden;
+        let mut rows = Vec::new();
+        let mut count = 0;
+        for (observation, action) in story {
+            for agent in [&mut teacher, &mut pupil] {
+                agent.act_in_place(&observation)?;
+            }
+            rows.extend(whitening.whiten(pupil.latent().iter().chain(pupil.hidden()).copied()));
+            for (weights, &bias) in self.weight.chunks_exact(features).zip(&self.bias) {
+                let read = teacher.latent().iter().chain(teacher.hidden());
+                let answer =
+                    weights.iter().zip(read).map(|(&w, &f)| f64::from(w) * f64::from(f)).sum::<f64>() + f64::from(bias);
+                rows.push(answer.clamp(-MOST, MOST) as f32);
+            }
+            count += 1;
+            // Both remember what was done, whoever did it.
+            for agent in [&mut teacher, &mut pupil] {
+                agent.override_action(&action)?;
+                agent.advance()?;
+            }
+        }
+        Ok(Array2::from_shape_vec((count, rows.len() / count.max(1)), rows)?)
+    }
+}
+
+/// The regression of the last columns of `moments` on its first `features`, as plain weights and biases.
+fn fit(moments: &Moments, features: usize, whitening: &Whitening) -> Result<Linear> {
+    let ridge = Ridge::from_moments(moments, features, RIDGE * moments.count() as f64)?;
+    let weights = ridge.weight.t().iter().map(|&w| w as f32).collect::<Vec<_>>(); // [A, Z+H]
+    let parameters: Vec<f32> = weights.into_iter().chain(ridge.bias.iter().map(|&b| b as f32)).collect();
+    Ok(whitening.fold(&parameters))
+}
