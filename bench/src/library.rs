@@ -21,7 +21,8 @@ struct CDims {
     mixtures: u32,
     mixture: i32,
     encoder: [u32; 2],
-    cell: i32, // read by builds that know it
+    cell: i32,  // read by builds that know it
+    input: i32, // the same
 }
 
 /// `dreamstep_dream_options`.
@@ -170,6 +171,7 @@ impl<'l> Subject<'l> {
             mixture: i32::from(d.mixture == dreamstep_runtime::Mixture::PerDimension),
             encoder: d.encoder.map(|n| n as u32),
             cell: i32::from(d.cell == dreamstep_runtime::Cell::Gru),
+            input: 0, // z+h, which every build runs
         };
         // SAFETY: takes nothing.
         let sizes_in_bytes = unsafe { [(f.model_size)(), (f.agent_size)(), (f.dreams_size)()] };

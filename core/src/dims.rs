@@ -73,6 +73,50 @@ impl Cell {
     }
 }
 
+/// What the controller reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// `[z, h]`: the latent vector and what M remembers (Ha & Schmidhuber 2018, equation 1).
+    LatentHidden,
+    /// `z` alone: V without M.
+    Latent,
+    /// `h` alone: what M remembers of the steps before, not the newest observation.
+    Hidden,
+    /// `x` alone: the whitened and clipped observation that the encoder sees. Neither V nor M.
+    Observation,
+    /// `[x, h]`: M without V's bottleneck on the newest observation.
+    ObservationHidden,
+}
+
+impl Input {
+    /// All of them, the paper's first.
+    pub const ALL: [Self; 5] = [Self::LatentHidden, Self::Latent, Self::Hidden, Self::Observation, Self::ObservationHidden];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LatentHidden => "z+h",
+            Self::Latent => "z",
+            Self::Hidden => "h",
+            Self::Observation => "obs",
+            Self::ObservationHidden => "obs+h",
+        }
+    }
+
+    /// Whether an observation is part of it. A dream has none.
+    #[must_use]
+    pub const fn has_observation(self) -> bool {
+        matches!(self, Self::Observation | Self::ObservationHidden)
+    }
+
+    /// Whether h is part of it, so that an agent that acts must advance.
+    #[must_use]
+    pub const fn has_hidden(self) -> bool {
+        matches!(self, Self::LatentHidden | Self::Hidden | Self::ObservationHidden)
+    }
+}
+
 /// The sizes of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dims {
@@ -92,6 +136,8 @@ pub struct Dims {
     pub encoder: [usize; 2],
     /// What remembers.
     pub cell: Cell,
+    /// What the controller reads.
+    pub input: Input,
 }
 
 impl Dims {
@@ -105,6 +151,7 @@ impl Dims {
         mixture: Mixture::Joint,
         encoder: [256, 128],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     };
 
     /// Mixture logits: `[K]` of a joint mixture, `[K,Z]` of one per dimension.
@@ -148,15 +195,27 @@ impl Dims {
         self.action + self.latent + self.hidden
     }
 
+    /// Inputs of the controller.
+    #[must_use]
+    pub const fn controller_inputs(&self) -> usize {
+        match self.input {
+            Input::LatentHidden => self.latent + self.hidden,
+            Input::Latent => self.latent,
+            Input::Hidden => self.hidden,
+            Input::Observation => self.obs,
+            Input::ObservationHidden => self.obs + self.hidden,
+        }
+    }
+
     /// Weights (biases left out) that one `act` + `advance` reads with the mean latent.
     #[must_use]
     pub const fn step_weights(&self) -> usize {
         let [e1, e2] = self.encoder;
-        self.obs * e1
-            + e1 * e2
-            + e2 * self.latent
-            + self.cell.gates() * self.hidden * self.rnn_inputs()
-            + self.action * (self.latent + self.hidden)
+        let controller = self.action * self.controller_inputs();
+        if let Input::Observation = self.input {
+            return controller; // neither V nor M runs
+        }
+        self.obs * e1 + e1 * e2 + e2 * self.latent + self.cell.gates() * self.hidden * self.rnn_inputs() + controller
     }
 }
 

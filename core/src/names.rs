@@ -29,7 +29,7 @@ pub mod checkpoint {
     pub const GMM_WEIGHT: &str = "gmm_linear.weight";
     /// `[(2Z+1)K+2]`.
     pub const GMM_BIAS: &str = "gmm_linear.bias";
-    /// `[A, Z+H]`, input `[z, h]`.
+    /// `[A, Z+H]`, input `[z, h]`; other inputs (see [`crate::dims::Input`]) are as wide as they are.
     pub const FC_WEIGHT: &str = "fc.weight";
     /// `[A]`.
     pub const FC_BIAS: &str = "fc.bias";
@@ -85,7 +85,7 @@ pub mod packed {
     pub const RNN_HH: LayerNames = layer!("rnn.hh");
     /// The MDN head, H → means, log-sigmas, logits, reward, terminal logit.
     pub const GMM: LayerNames = layer!("gmm_linear");
-    /// The controller, `[z, h]` → A.
+    /// The controller, `[z, h]` (or another [`crate::dims::Input`]) → A.
     pub const FC: LayerNames = layer!("fc");
     /// `[A]` (padded) middle of the action range, in the environment's units.
     pub const ACTION_MID: &str = "action.mid";
@@ -144,6 +144,9 @@ pub mod metadata {
     pub const REWARD_OFFSET: &str = "reward.offset";
     /// Digest of h, c and the MDN head's outputs (where the file has the head) after the self-test, 16 hexadecimal digits.
     pub const SELFTEST_DIGEST: &str = "selftest.digest";
+    /// What the controller reads: `z+h`, `z`, `h`, `obs` or `obs+h`. A file without this key reads `z+h`, and is written without it, as
+    /// for [`RNN_CELL`].
+    pub const CONTROLLER_INPUT: &str = "controller.input";
     /// Environment id.
     pub const ENV: &str = "env";
 }

@@ -225,10 +225,11 @@ pub fn action_map(low: &[f32], high: &[f32]) -> (Vec<f32>, Vec<f32>) {
     low.iter().zip(high).map(|(&low, &high)| (0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low)).unzip()
 }
 
-/// Controller weights `[A, Z+H]` and biases `[A]` as f32 panels and padded biases, for [`Panels::dense`]`(A, Z+H)`.
+/// Controller weights `[A, I]`, I = [`Dims::controller_inputs`] (`Z+H` for `[z, h]`), and biases `[A]` as f32 panels and padded biases,
+/// for [`Panels::dense`]`(A, I)`.
 #[must_use]
 pub fn controller_panels(dims: &Dims, weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let panels = Panels::dense(dims.action, dims.latent + dims.hidden);
+    let panels = Panels::dense(dims.action, dims.controller_inputs());
     let arrange = Arrangement { panels, precision: Precision::F32, row: &panels.dense_row(dims.action) };
     (arrange.weights(weight, 0.0), arrange.outputs(bias, 0.0))
 }
@@ -313,7 +314,7 @@ fn rows<'a>(tensors: &'a Tensors, dims: &Dims, names: LayerNames) -> Result<Rows
             let (weight, bias) = if mean { (mean_w, mean_b) } else { (log_var_w, log_var_b) };
             Ok(Rows { weight: weight.into(), bias: bias.into() })
         }
-        packed::FC => dense(checkpoint::FC_WEIGHT, checkpoint::FC_BIAS, a, z + h),
+        packed::FC => dense(checkpoint::FC_WEIGHT, checkpoint::FC_BIAS, a, dims.controller_inputs()),
         packed::RNN => {
             let w_ih = get(checkpoint::RNN_WEIGHT_IH, &[4 * h, a + z])?;
             let w_hh = get(checkpoint::RNN_WEIGHT_HH, &[4 * h, h])?;

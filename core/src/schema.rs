@@ -1,6 +1,6 @@
 //! Which tensors and settings make an agent? What the packer writes and the runtime's loader demands, stated once.
 
-use crate::dims::{Cell, Dims, MAX_DIM, Mixture, padded};
+use crate::dims::{Cell, Dims, Input, MAX_DIM, Mixture, padded};
 use crate::error::LoadError;
 use crate::layout::Panels;
 use crate::names::packed::LayerNames;
@@ -184,7 +184,7 @@ pub struct Layers {
     pub encoder_mean: LayerSpec,
     /// The encoder's log-variance, E2 → Z; optional.
     pub encoder_log_var: LayerSpec,
-    /// The controller, `[z, h]` → A.
+    /// The controller, `[z, h]` (or another [`Input`]) → A.
     pub controller: LayerSpec,
     /// The memory.
     pub rnn: Rnn<LayerSpec>,
@@ -213,7 +213,7 @@ pub fn layers(dims: &Dims) -> Layers {
         encoder_2: needed(packed::ENCODER_2, Panels::dense(e2, e1)),
         encoder_mean: needed(packed::ENCODER_MEAN, Panels::dense(dims.latent, e2)),
         encoder_log_var: optional(packed::ENCODER_LOG_VAR, Panels::dense(dims.latent, e2)),
-        controller: needed(packed::FC, Panels::dense(dims.action, dims.latent + dims.hidden)),
+        controller: needed(packed::FC, Panels::dense(dims.action, dims.controller_inputs())),
         rnn: match dims.cell {
             Cell::Lstm => Rnn::Lstm(needed(packed::RNN, Panels::lstm(dims.hidden, dims.rnn_inputs()))),
             Cell::Gru => Rnn::Gru {
@@ -235,6 +235,13 @@ const SQUASHES: [(&str, Squash); 2] = [("clamp", Squash::Clamp), ("tanh", Squash
 const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
 const TARGETS: [(&str, Target); 2] = [(Target::Next.name(), Target::Next), (Target::Delta.name(), Target::Delta)];
 const CELLS: [(&str, Cell); 2] = [(Cell::Lstm.name(), Cell::Lstm), (Cell::Gru.name(), Cell::Gru)];
+const INPUTS: [(&str, Input); 5] = [
+    (Input::LatentHidden.name(), Input::LatentHidden),
+    (Input::Latent.name(), Input::Latent),
+    (Input::Hidden.name(), Input::Hidden),
+    (Input::Observation.name(), Input::Observation),
+    (Input::ObservationHidden.name(), Input::ObservationHidden),
+];
 const MIXTURES: [(&str, Mixture); 2] =
     [(Mixture::Joint.name(), Mixture::Joint), (Mixture::PerDimension.name(), Mixture::PerDimension)];
 
@@ -266,6 +273,10 @@ impl Settings {
             cell: match file.metadata(key::RNN_CELL) {
                 None => Cell::Lstm,
                 Some(_) => one_of(file, key::RNN_CELL, "lstm or gru", &CELLS)?,
+            },
+            input: match file.metadata(key::CONTROLLER_INPUT) {
+                None => Input::LatentHidden,
+                Some(_) => one_of(file, key::CONTROLLER_INPUT, "z+h, z, h, obs or obs+h", &INPUTS)?,
             },
         };
         if !dims.mdn_outputs_fit() {
@@ -323,8 +334,10 @@ impl Settings {
             (key::GMM_LOG_SIGMA_MIN, self.log_sigma_min.to_string()),
             (key::REWARD_OFFSET, self.reward_offset.to_string()),
         ];
-        // See the key.
+        // See the keys.
         entries.extend(Some((key::RNN_CELL, dims.cell.name().to_string())).filter(|_| dims.cell != Cell::Lstm));
+        let input = (key::CONTROLLER_INPUT, dims.input.name().to_string());
+        entries.extend(Some(input).filter(|_| dims.input != Input::LatentHidden));
         entries.extend(self.selftest_digest.map(|digest| (key::SELFTEST_DIGEST, format!("{digest:016x}"))));
         entries
     }

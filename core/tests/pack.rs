@@ -2,7 +2,7 @@
 //! walks a packed tensor from its first byte to its last and says what must stand there, padding included; it rounds by
 //! arithmetic in binary64, not by moving bits.
 
-use dreamstep_core::dims::{Cell, Dims, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, controller_panels, pack, unpack};
@@ -21,6 +21,7 @@ const ODD: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 4],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 /// Panels of every width, several to a layer, and no size a multiple of any group.
 const MIDDLE: Dims = Dims {
@@ -32,6 +33,7 @@ const MIDDLE: Dims = Dims {
     mixture: Mixture::PerDimension,
     encoder: [101, 50],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// The same with a GRU: gates that end in the middle of a block, of a panel, and with it.
@@ -61,6 +63,13 @@ fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
         Mixture::PerDimension => 3 * z * dims.mixtures + 2,
     };
     let gates = if dims.cell == Cell::Gru { 3 * h } else { 4 * h };
+    let inputs = match dims.input {
+        Input::LatentHidden => z + h,
+        Input::Latent => z,
+        Input::Hidden => h,
+        Input::Observation => o,
+        Input::ObservationHidden => o + h,
+    };
     let shapes: [(&str, &[usize]); 16] = [
         ("normalizer.mean", &[o]),
         ("normalizer.inv_std", &[o]),
@@ -76,7 +85,7 @@ fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
         ("rnn.bias_hh_l0", &[gates]),
         ("gmm_linear.weight", &[head, h]),
         ("gmm_linear.bias", &[head]),
-        ("fc.weight", &[a, z + h]),
+        ("fc.weight", &[a, inputs]),
         ("fc.bias", &[a]),
     ];
     let rng = Philox::new(seed);
@@ -204,7 +213,7 @@ fn stored_in(name: &str, precision: Precision) -> Precision {
 
 #[test]
 fn every_weight_stands_at_its_place_in_every_precision() {
-    let all = [ODD, MIDDLE].into_iter().chain(GRU);
+    let all = [ODD, MIDDLE, Dims { input: Input::ObservationHidden, ..MIDDLE }].into_iter().chain(GRU);
     for (dims, precision) in all.flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
         let tensors = checkpoint(&dims, 1);
         let bytes = packed(&tensors, settings(dims, precision)).unwrap();
@@ -577,10 +586,34 @@ fn settings_come_back_from_a_file() {
         let bytes = packed(&tensors, written).unwrap();
         assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
     }
-    for dims in [Dims { mixture: Mixture::PerDimension, ..ODD }, GRU[0]] {
+    let inputs = Input::ALL.map(|input| Dims { input, ..ODD });
+    for dims in [Dims { mixture: Mixture::PerDimension, ..ODD }, GRU[0]].into_iter().chain(inputs) {
         let written = settings(dims, Precision::F32);
         let bytes = packed(&checkpoint(&dims, 1), written).unwrap();
         assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
+    }
+}
+
+/// The same of what the controller reads.
+#[test]
+fn a_file_without_an_input_reads_z_and_h() {
+    let key = "controller.input";
+    for input in Input::ALL {
+        let dims = Dims { input, ..ODD };
+        let bytes = packed(&checkpoint(&dims, 1), settings(dims, Precision::F32)).unwrap();
+        let said = File::parse(&bytes).unwrap().metadata(key).map(str::to_string);
+        assert_eq!(said.as_deref(), Some(input.name()).filter(|_| input != Input::LatentHidden));
+        // Taken apart, it is the same agent.
+        let agent = unpack(&bytes).unwrap();
+        assert_eq!(
+            (agent.settings.dims, agent.tensors["fc.weight"].clone()),
+            (dims, checkpoint(&dims, 1)["fc.weight"].clone())
+        );
+        // A controller of another width does not go with it.
+        let other = Dims { input: if input == Input::Latent { Input::Hidden } else { Input::Latent }, ..ODD };
+        let error = packed(&checkpoint(&other, 1), settings(dims, Precision::F32)).unwrap_err();
+        let (expected, found) = (dims.controller_inputs(), other.controller_inputs());
+        assert_eq!(error, format!("tensor `fc.weight`: expected shape [1, {expected}], found [1, {found}]"));
     }
 }
 

@@ -1,15 +1,15 @@
 //! Which sound agents do the targets start from? Sizes of one panel, several and padded ones, in every precision, with
-//! either memory and mixture, acting on the latent's mean or on a draw. Each is built once.
+//! either memory and mixture, every input of the controller, acting on the latent's mean or on a draw. Each is built once.
 
 use crate::common::agent_with_selftest;
 use crate::pieces::Pieces;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Cell, Dims, Mixture, Model, Precision, state_len};
+use dreamstep_runtime::{Agent, Backend, Cell, Dims, Input, Mixture, Model, Precision, state_len};
 use std::sync::OnceLock;
 
-const DIMS: [Dims; 6] = [
+const DIMS: [Dims; 10] = [
     Dims {
         obs: 3,
         action: 1,
@@ -19,6 +19,7 @@ const DIMS: [Dims; 6] = [
         mixture: Mixture::Joint,
         encoder: [2, 2],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     },
     Dims {
         obs: 5,
@@ -29,6 +30,7 @@ const DIMS: [Dims; 6] = [
         mixture: Mixture::Joint,
         encoder: [9, 4],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     },
     Dims {
         obs: 17,
@@ -39,6 +41,7 @@ const DIMS: [Dims; 6] = [
         mixture: Mixture::Joint,
         encoder: [65, 33],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     },
     Dims {
         obs: 6,
@@ -49,8 +52,19 @@ const DIMS: [Dims; 6] = [
         mixture: Mixture::PerDimension,
         encoder: [17, 5],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     },
-    Dims { obs: 3, action: 1, latent: 2, hidden: 2, mixtures: 1, mixture: Mixture::Joint, encoder: [2, 2], cell: Cell::Gru },
+    Dims {
+        obs: 3,
+        action: 1,
+        latent: 2,
+        hidden: 2,
+        mixtures: 1,
+        mixture: Mixture::Joint,
+        encoder: [2, 2],
+        cell: Cell::Gru,
+        input: Input::LatentHidden,
+    },
     Dims {
         obs: 5,
         action: 2,
@@ -60,11 +74,29 @@ const DIMS: [Dims; 6] = [
         mixture: Mixture::Joint,
         encoder: [9, 4],
         cell: Cell::Gru,
+        input: Input::LatentHidden,
     },
+    Dims { input: Input::Latent, ..SMALL },
+    Dims { input: Input::Hidden, ..SMALL },
+    Dims { input: Input::Observation, ..SMALL },
+    Dims { input: Input::ObservationHidden, ..SMALL },
 ];
 
+/// For controllers that read something else than `[z, h]`.
+const SMALL: Dims = Dims {
+    obs: 5,
+    action: 2,
+    latent: 3,
+    hidden: 7,
+    mixtures: 2,
+    mixture: Mixture::Joint,
+    encoder: [9, 4],
+    cell: Cell::Lstm,
+    input: Input::Latent,
+};
+
 /// Which of [`DIMS`], and how. Of each sizes at least two: agents are swapped, and take over each other's states.
-const AGENTS: [(usize, Precision, Acting); 16] = [
+const AGENTS: [(usize, Precision, Acting); 24] = [
     (0, Precision::F32, Acting::Mean),
     (1, Precision::F32, Acting::Mean),
     (2, Precision::F32, Acting::Mean),
@@ -81,6 +113,14 @@ const AGENTS: [(usize, Precision, Acting); 16] = [
     (5, Precision::F32, Acting::Sampled),
     (4, Precision::I8, Acting::Mean),
     (5, Precision::I8, Acting::Sampled),
+    (6, Precision::F32, Acting::Mean),
+    (6, Precision::I8, Acting::Sampled),
+    (7, Precision::F32, Acting::Sampled),
+    (7, Precision::I8, Acting::Mean),
+    (8, Precision::F32, Acting::Mean),
+    (8, Precision::Bf16, Acting::Mean),
+    (9, Precision::F32, Acting::Sampled),
+    (9, Precision::F16, Acting::Mean),
 ];
 
 /// Packed agents with self-test vectors, taken apart.

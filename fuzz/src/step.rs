@@ -173,7 +173,11 @@ fn dream(agents: &mut [Agent<'_, '_>; 2], script: &mut Script<'_>, latent: usize
     let (rng, draw) = (Philox::new(u64::from(script.byte())), u64::from(script.byte()));
     let length = if script.byte() == 255 { script.below(40) } else { latent };
     let dreams = agents.each_mut().map(|agent| {
-        let prediction = agent.predict().expect("a head");
+        let has_mdn = agent.model().has_mdn();
+        let Some(prediction) = agent.predict() else {
+            assert!(!has_mdn, "a head, yet no prediction");
+            return Vec::new();
+        };
         let (mut sampled, mut expected) = (vec![0.0; length], vec![0.0; length]);
         prediction.sample_latent(temperature, rng, draw, &mut sampled);
         prediction.expected_latent(&mut expected);
@@ -214,7 +218,7 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
         Ending::Threshold(threshold) => threshold > 0.0 && threshold <= 1.0,
         Ending::Sampled | Ending::Never => true,
     };
-    let allowed = temperature > 0.0 && temperature.is_finite() && in_range;
+    let allowed = temperature > 0.0 && temperature.is_finite() && in_range && !dims.input.has_observation();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, count)]);
     let [first, second] = &mut memory;
     let batches = [(&models[0], first), (&models[1], second)];

@@ -5,7 +5,14 @@
 //!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance(): after the command is out
 //! ```
 //!
-//! Where M is a GRU, the last line is `gru([a,z], h) → h'`, and c is empty.
+//! Where M is a GRU, the last line is `gru([a,z], h) → h'`, and c is empty. A controller may read less than `(z,h)`, or x in place of
+//! z: see [`Input`]. One that reads x alone needs neither V nor M, and neither runs:
+//!
+//! ```text
+//! obs [O] ─normalise→ x [O] ─controller(x)→ action [A]                           ← act(); advance() counts the tick
+//! ```
+//!
+//! z, h and c of such an agent are 0 for ever, and it expects nothing ([`Agent::predict`]).
 
 #[cfg(feature = "parts")]
 mod parts;
@@ -19,7 +26,7 @@ use crate::mdn::{HEAD_SLACK, Prediction};
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Cell, Dims, padded};
+use dreamstep_core::dims::{Cell, Dims, Input, padded};
 use dreamstep_core::layout::Panels;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Rnn};
@@ -47,6 +54,7 @@ struct Work<'m> {
     obs: &'m mut [f32],    // [O] the observation, then whitened, padded
     e1: &'m mut [f32],     // [E1] padded
     e2: &'m mut [f32],     // [E2] padded
+    input: &'m mut [f32],  // [O+H] what a controller of both reads, padded; empty with any other
     log_var: &'m mut [f32], // [Z] padded
     noise: &'m mut [f32],  // [Z] padded
     gates: &'m mut [f32],  // [H/16, 4, 16]; a GRU's [3, H], over inputs,
@@ -129,11 +137,15 @@ pub const fn memory_len(dims: &Dims) -> usize {
 }
 
 /// Lengths of [`Work`]'s slices, in its order.
-const fn lengths(dims: &Dims) -> [usize; 16] {
+const fn lengths(dims: &Dims) -> [usize; 17] {
     let [e1, e2] = dims.encoder;
     let (z, a, h) = (outputs(dims.latent), outputs(dims.action), padded(dims.hidden));
     let [gates, gates_h] = gates(dims);
-    let inputs = widest([dims.obs, e1, e2, dims.rnn_inputs()]);
+    let inputs = widest([dims.obs, e1, e2, dims.rnn_inputs(), dims.controller_inputs()]);
+    let input = match dims.input {
+        Input::ObservationHidden => padded(dims.controller_inputs()),
+        _ => 0, // it lies in one piece already
+    };
     [
         padded(dims.rnn_inputs()),
         padded(dims.cell_state()),
@@ -143,6 +155,7 @@ const fn lengths(dims: &Dims) -> [usize; 16] {
         padded(dims.obs),
         outputs(e1),
         outputs(e2),
+        input,
         z,
         z,
         gates,
@@ -178,6 +191,19 @@ pub(crate) const fn widest<const N: usize>(inputs: [usize; N]) -> usize {
     widest
 }
 
+/// What the controller reads, where it lies; what follows it there is of no consequence. (A macro: it borrows one part of the work.)
+macro_rules! reads {
+    ($dims:expr, $work:expr) => {
+        match $dims.input {
+            Input::LatentHidden => $work.x.get($dims.action..).unwrap_or_default(),
+            Input::Latent => &$work.z[..],
+            Input::Hidden => $work.x.get($dims.action + $dims.latent..).unwrap_or_default(),
+            Input::Observation => &$work.obs[..],
+            Input::ObservationHidden => &$work.input[..],
+        }
+    };
+}
+
 impl<'m, 'f> Agent<'m, 'f> {
     /// An agent at the start of an episode. `memory` holds at least [`memory_len`] values; what they are does not matter.
     ///
@@ -196,7 +222,8 @@ impl<'m, 'f> Agent<'m, 'f> {
             rest = after;
             Ok(slice)
         };
-        let [x, c, z, u, action, obs, e1, e2, log_var, noise, gates, gates_h, h_next, head, saved, scratch] = lengths(dims);
+        let [x, c, z, u, action, obs, e1, e2, input, log_var, noise, gates, gates_h, h_next, head, saved, scratch] =
+            lengths(dims);
         let work = Work {
             x: cut(x)?,
             c: cut(c)?,
@@ -206,6 +233,7 @@ impl<'m, 'f> Agent<'m, 'f> {
             obs: cut(obs)?,
             e1: cut(e1)?,
             e2: cut(e2)?,
+            input: cut(input)?,
             log_var: cut(log_var)?,
             noise: cut(noise)?,
             gates: cut(gates)?,
@@ -219,7 +247,8 @@ impl<'m, 'f> Agent<'m, 'f> {
     }
 
     /// From an observation `[O]` to an action `[A]`, in the environment's units. The recurrent state is read, not changed: until
-    /// [`Self::advance`], acting again answers another observation from the same state.
+    /// [`Self::advance`], acting again answers another observation from the same state. A controller that does not read h
+    /// ([`Input::has_hidden`]) acts the same without any [`Self::advance`], the mean latent taken.
     ///
     /// # Errors
     /// Wrong lengths or a non-finite observation; nothing has changed then.
@@ -249,7 +278,10 @@ impl<'m, 'f> Agent<'m, 'f> {
             return Err(StepError::NonFinite { index, found });
         }
         copy(observation, self.work.obs);
-        self.encode();
+        self.whiten();
+        if dims.input != Input::Observation {
+            self.encode();
+        }
         self.control();
         self.acted = true;
         Ok(self.work.action.get(..dims.action).unwrap_or_default())
@@ -275,13 +307,19 @@ impl<'m, 'f> Agent<'m, 'f> {
         Ok(())
     }
 
-    /// Observation → latent: whitening, then the encoder's three layers. Ha & Schmidhuber (2018), V.
+    /// Observation → x: whitened and clipped, in `work.obs` `[O]`.
+    #[inline]
+    fn whiten(&mut self) {
+        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        dispatch!(isa, whiten(model, work.obs));
+    }
+
+    /// x → latent: the encoder's three layers. Ha & Schmidhuber (2018), V.
     ///
-    /// Reads `work.obs` `[O]`, writes `work.z` `[Z]`.
+    /// Reads `work.obs` `[O]`, which stays, and writes `work.z` `[Z]`.
     #[inline]
     fn encode(&mut self) {
         let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        dispatch!(isa, whiten(model, work.obs));
         dispatch!(isa, affine(&model.encoder_0, work.obs, work.scratch, work.e1)); // [E1]
         dispatch!(isa, relu(work.e1));
         dispatch!(isa, affine(&model.encoder_2, work.e1, work.scratch, work.e2)); // [E2]
@@ -295,18 +333,44 @@ impl<'m, 'f> Agent<'m, 'f> {
         dispatch!(isa, no_nan(work.z));
     }
 
-    /// `[z, h]` → action: the linear controller, its squashing, and the affine map to the environment's units. Ha & Schmidhuber
-    /// (2018), equation 1.
+    /// `[z, h]`, or another [`Input`], → action: the linear controller, its squashing, and the affine map to the environment's units.
+    /// Ha & Schmidhuber (2018), equation 1.
     ///
-    /// Reads `work.z` and h, writes `work.u` (in [-1, 1]) and `work.action` (in the action range), both `[A]`.
+    /// Reads of `work.z`, h and `work.obs` (x) what the controller does, writes `work.u` (in [-1, 1]) and `work.action` (in the action
+    /// range), both `[A]`.
     #[inline]
     fn control(&mut self) {
+        self.gather();
+        self.sum_control();
         let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        let (a, z) = (model.dims().action, model.dims().latent);
-        copy(work.z.get(..z).unwrap_or_default(), work.x.get_mut(a..).unwrap_or_default());
-        dispatch!(isa, affine(&model.controller, work.x.get(a..).unwrap_or_default(), work.scratch, work.u)); // [A]
         dispatch!(isa, squash(model.settings.squash, work.u));
         dispatch!(isa, actuate(model, work.u, work.action));
+    }
+
+    /// Brings together what the controller reads, where it does not lie in one piece.
+    #[inline]
+    fn gather(&mut self) {
+        let (dims, work) = (self.model.dims(), &mut self.work);
+        match dims.input {
+            Input::LatentHidden => {
+                let z = work.z.get(..dims.latent).unwrap_or_default();
+                copy(z, work.x.get_mut(dims.action..).unwrap_or_default()); // beside h, which lives there
+            }
+            Input::ObservationHidden => {
+                let (x, h) = work.input.split_at_mut_checked(dims.obs).unwrap_or_default();
+                copy(work.obs, x);
+                copy(work.x.get(dims.action + dims.latent..).unwrap_or_default(), h);
+            }
+            Input::Latent | Input::Hidden | Input::Observation => {}
+        }
+    }
+
+    /// What the controller reads → `work.u`: its layer.
+    #[inline]
+    fn sum_control(&mut self) {
+        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        let input = reads!(model.dims(), work);
+        dispatch!(isa, affine(&model.controller, input, work.scratch, work.u)); // [A]
     }
 
     /// `([a, z], h, c)` → `(h', c')`: the memory, an LSTM, or a GRU, which has no c.
@@ -351,10 +415,10 @@ impl<'m, 'f> Agent<'m, 'f> {
         copy(work.h_next, h);
     }
 
-    /// h → the MDN head's outputs; false where the file has no head.
+    /// h → the MDN head's outputs; false where the file has no head, or M does not run.
     fn head(&mut self) -> bool {
         let (isa, work) = (self.model.isa, &mut self.work);
-        let Some(gmm) = self.model.gmm.as_ref() else { return false };
+        let Some(gmm) = self.model.gmm.as_ref().filter(|_| self.model.has_mdn()) else { return false };
         let at = self.model.dims().action + self.model.dims().latent;
         dispatch!(isa, affine(gmm, work.x.get(at..).unwrap_or_default(), work.scratch, work.head));
         dispatch!(isa, no_nan(work.head));
@@ -387,7 +451,8 @@ impl<'m, 'f> Agent<'m, 'f> {
         Ok(())
     }
 
-    /// Takes the newest observation and action into the recurrent state. Call it when the command is out.
+    /// Takes the newest observation and action into the recurrent state, which an agent of [`Input::Observation`] does not have. Call it
+    /// when the command is out.
     ///
     /// # Errors
     /// There was no [`Self::act`] since the last `advance` or `reset`.
@@ -396,7 +461,9 @@ impl<'m, 'f> Agent<'m, 'f> {
         if !self.acted {
             return Err(StepError::AdvanceBeforeAct);
         }
-        self.remember();
+        if self.model.dims().input != Input::Observation {
+            self.remember();
+        }
         self.tick = self.tick.wrapping_add(1);
         self.acted = false;
         Ok(())
@@ -467,7 +534,7 @@ impl<'m, 'f> Agent<'m, 'f> {
     }
 
     /// What the model expects after the newest [`Self::advance`]: the mixture over the next latent vector, the reward, the end.
-    /// None where the file has no MDN head.
+    /// None where the file has no MDN head, or the controller reads observations alone, so that M does not run.
     pub fn predict(&mut self) -> Option<Prediction<'_>> {
         if !self.head() {
             return None;
@@ -481,8 +548,8 @@ impl<'m, 'f> Agent<'m, 'f> {
         Digest::default().update(self.hidden()).update(self.cell()).value()
     }
 
-    /// Digest of everything that the model computes from the present state: h and an LSTM's c, and the MDN head's outputs where the
-    /// file has the head. What the self-test compares.
+    /// Digest of everything that the model computes from the present state: h and an LSTM's c, and the MDN head's outputs where
+    /// [`Self::predict`] answers. What the self-test compares.
     pub fn proof_digest(&mut self) -> u64 {
         let head = self.head();
         let state = Digest::default().update(self.hidden()).update(self.cell());
@@ -516,6 +583,14 @@ impl<'m, 'f> Agent<'m, 'f> {
     #[must_use]
     pub fn unit_action(&self) -> &[f32] {
         self.work.u.get(..self.model.dims().action).unwrap_or_default()
+    }
+
+    /// What the controller read in the newest [`Self::act`], in the order of its weights' columns (see [`Input`]), where
+    /// [`Self::advance`] has not come yet.
+    #[must_use]
+    pub fn controller_input(&self) -> &[f32] {
+        let dims = self.model.dims();
+        reads!(dims, self.work).get(..dims.controller_inputs()).unwrap_or_default()
     }
 
     /// Takes over a state: h, c, z and action are read from `values` in this order.

@@ -18,9 +18,9 @@ use crate::model::{Layer, Model};
 use core::fmt;
 use core::ops::Range;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Dims, Mixture, padded};
+use dreamstep_core::dims::{Dims, Input, Mixture, padded};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
-use dreamstep_core::schema::{Rnn, Squash};
+use dreamstep_core::schema::Rnn;
 
 /// Dreams that are stepped together: enough to spread the reading of the weights thin, few enough for their state to stay in the
 /// cache.
@@ -69,6 +69,11 @@ pub struct Start<'a> {
 pub enum DreamError {
     /// The model has no MDN head to dream with.
     NoHead,
+    /// The controller reads observations, of which a dream has none.
+    Input {
+        /// What it reads.
+        found: Input,
+    },
     /// The memory is too small, see [`dreams_memory_len`].
     Memory {
         /// Values needed.
@@ -222,13 +227,16 @@ impl<'m, 'f> Dreams<'m, 'f> {
     /// are does not matter.
     ///
     /// # Errors
-    /// The model has no MDN head, an option is out of its range, or the memory is too small.
+    /// The controller reads observations, the model has no MDN head, an option is out of its range, or the memory is too small.
     pub fn new(
         model: &'m Model<'f>,
         memory: &'m mut [f32],
         count: usize,
         options: DreamOptions,
     ) -> Result<Self, DreamError> {
+        if model.dims().input.has_observation() {
+            return Err(DreamError::Input { found: model.dims().input });
+        }
         let gmm = model.gmm.ok_or(DreamError::NoHead)?;
         let DreamOptions { temperature, ending, .. } = options;
         if !(temperature > 0.0 && temperature.is_finite()) {
@@ -302,8 +310,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
 
     /// The model's controller acts in every dream that goes on.
     pub fn act(&mut self) {
-        let (controller, squash) = (self.model.controller, self.model.settings.squash);
-        self.act_in(0..self.count, &controller, squash);
+        self.act_in(0..self.count, self.model);
     }
 
     /// The controller of `other` acts in those dreams of `range` that go on, as [`Self::act`] would let the model's own: the dreams'
@@ -312,33 +319,39 @@ impl<'m, 'f> Dreams<'m, 'f> {
     /// in a batch of a model with that controller.
     ///
     /// # Errors
-    /// There is no such dream, or the controller is of another size; nothing has changed then.
+    /// There is no such dream, the controller reads observations, or a size is another; nothing has changed then.
     pub fn act_with(&mut self, range: Range<usize>, other: &Model<'_>) -> Result<(), DreamError> {
         if range.is_empty() {
             return Ok(());
         }
         self.check_index(range.end - 1)?;
-        let (dims, found) = (self.model.dims(), other.dims());
+        let (dims, found, found_input) = (self.model.dims(), other.dims(), other.dims().input);
         let sizes =
             [("latent", dims.latent, found.latent), ("h", dims.hidden, found.hidden), ("action", dims.action, found.action)];
         if let Some((what, expected, found)) = sizes.into_iter().find(|(_, expected, found)| expected != found) {
             return Err(DreamError::Length { what, expected, found });
         }
-        self.act_in(range, &other.controller, other.settings.squash);
+        if found_input.has_observation() {
+            return Err(DreamError::Input { found: found_input });
+        }
+        self.act_in(range, other);
         Ok(())
     }
 
-    /// `controller` acts in those dreams of `range`, all of which there are, that go on.
-    fn act_in(&mut self, range: Range<usize>, controller: &Layer<'_>, squash: Squash) {
-        let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
+    /// The controller of `acting` acts in those dreams of `range`, all of which there are, that go on.
+    fn act_in(&mut self, range: Range<usize>, acting: &Model<'_>) {
+        let (dims, isa, sizes) = (self.model.dims(), self.model.isa, self.sizes);
+        // In a row of x, [a, z, h], the controller's input begins with z, or is h.
+        let z = if acting.dims().input == Input::Hidden { dims.latent } else { 0 };
+        let at = dims.action + z;
         for from in range.clone().step_by(GROUP) {
             let count = GROUP.min(range.end - from);
             let memory = &mut self.memory;
-            let values = memory.x.get(from * sizes.x + model.dims().action..).unwrap_or_default();
+            let values = memory.x.get(from * sizes.x + at..).unwrap_or_default();
             let rows = Rows { values, stride: sizes.x, count };
-            dispatch!(isa, affine_tiles(controller, rows, memory.scratch, memory.actions));
+            dispatch!(isa, affine_tiles(&acting.controller, rows, memory.scratch, memory.actions));
             let actions = memory.actions.get_mut(..count * sizes.u).unwrap_or_default();
-            dispatch!(isa, squash(squash, actions));
+            dispatch!(isa, squash(acting.settings.squash, actions));
             for index in 0..count {
                 if self.status(from + index)[0] != phase::OVER {
                     let action = row(self.memory.actions, index, sizes.u);
@@ -636,6 +649,13 @@ impl fmt::Display for DreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NoHead => f.write_str("dreams: expected a model with an MDN head, found none in the file"),
+            Self::Input { found } => {
+                let found = found.name();
+                write!(
+                    f,
+                    "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found {found}"
+                )
+            }
             Self::Memory { expected, found } => {
                 write!(f, "dream memory: expected at least {expected} values, found {found}")
             }

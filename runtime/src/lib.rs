@@ -61,7 +61,7 @@ mod state;
 pub use agent::Part;
 pub use agent::{Agent, MemoryError, StepError, SwapError, memory_len};
 pub use dreams::{DreamError, DreamOptions, Dreams, Ending, Start, dreams_memory_len};
-pub use dreamstep_core::dims::{Cell, Dims, Mixture};
+pub use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
 pub use dreamstep_core::error::{LoadError, ReadError};
 pub use dreamstep_core::precision::Precision;
 pub use kernels::Backend;

@@ -6,7 +6,7 @@ use crate::kernels::{Backend, Isa};
 use bytemuck::AnyBitPattern;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Dims, Input};
 use dreamstep_core::error::LoadError;
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::packed;
@@ -215,7 +215,7 @@ impl<'f> Model<'f> {
         Ok(model)
     }
 
-    /// The same agent with another linear controller: f32 panels of `[z, h]` → A and padded biases (see
+    /// The same agent with another linear controller: f32 panels of `[z, h]` (or what else it reads) → A and padded biases (see
     /// [`dreamstep_core::layout`]), whatever the precision of the rest. Evolution tries candidates this way. The self-test vectors,
     /// which no longer hold, are left out.
     ///
@@ -266,10 +266,10 @@ impl<'f> Model<'f> {
         self.fingerprint
     }
 
-    /// Whether the MDN head is in the file, so that [`Agent::predict`] answers.
+    /// Whether the MDN head is in the file and M runs (it does not for [`Input::Observation`]), so that [`Agent::predict`] answers.
     #[must_use]
     pub const fn has_mdn(&self) -> bool {
-        self.gmm.is_some()
+        self.gmm.is_some() && !matches!(self.settings.dims.input, Input::Observation)
     }
 
     /// Replays the file's self-test vectors: every action and the final state must be the packer's, bit for bit.

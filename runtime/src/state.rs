@@ -8,7 +8,7 @@
 //! | 8 | seed of the latents that act, where they are sampled |
 //! | 8 | tick: how often the agent advanced since its reset |
 //! | 4 | 1 between `act` and `advance`, else 0 |
-//! | 4 | what remembers: 0 an LSTM, 1 a GRU |
+//! | 4 | what remembers: 0 an LSTM, 1 a GRU; and 2 × what the controller reads: 0 z+h, 1 z, 2 h, 3 obs, 4 obs+h |
 //! | 4 × (H + H + Z + A) | h, c (not a GRU's), z, action in [-1, 1]; binary32 |
 //! | 8 | FNV-1a digest of all before |
 //!
@@ -18,7 +18,7 @@ use crate::agent::Agent;
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Cell, Dims};
+use dreamstep_core::dims::{Cell, Dims, Input};
 
 const MAGIC: [u8; 8] = *b"DSSTATE1";
 const HEADER: usize = 8 + 8 + 4 * 4 + 8 + 8 + 4 + 4;
@@ -73,6 +73,13 @@ pub enum StateError {
         /// The state's.
         found: Cell,
     },
+    /// An agent whose controller reads something else.
+    Input {
+        /// This model's.
+        expected: Input,
+        /// The state's.
+        found: Input,
+    },
     /// A state of another model, where one of the same model was asked for.
     OtherModel {
         /// This model's fingerprint.
@@ -97,7 +104,7 @@ struct Header {
     seed: u64,
     tick: u64,
     acted: u32,
-    cell: u32,
+    kind: u32,
 }
 
 impl Header {
@@ -109,14 +116,14 @@ impl Header {
         let (&seed, rest) = rest.split_first_chunk()?;
         let (&tick, rest) = rest.split_first_chunk()?;
         let (&acted, rest) = rest.split_first_chunk()?;
-        let (&cell, _) = rest.split_first_chunk()?;
+        let (&kind, _) = rest.split_first_chunk()?;
         Some(Self {
             fingerprint: u64::from_le_bytes(fingerprint),
             dims: [o, a, z, h].map(u32::from_le_bytes),
             seed: u64::from_le_bytes(seed),
             tick: u64::from_le_bytes(tick),
             acted: u32::from_le_bytes(acted),
-            cell: u32::from_le_bytes(cell),
+            kind: u32::from_le_bytes(kind),
         })
     }
 
@@ -129,7 +136,7 @@ impl Header {
             .chain(self.seed.to_le_bytes())
             .chain(self.tick.to_le_bytes())
             .chain(self.acted.to_le_bytes())
-            .chain(self.cell.to_le_bytes())
+            .chain(self.kind.to_le_bytes())
     }
 }
 
@@ -140,12 +147,25 @@ fn sizes(dims: &Dims) -> [u32; 4] {
     [dims.obs, dims.action, dims.latent, dims.hidden].map(|n| n as u32)
 }
 
-/// What remembers, as a number that stays.
-const fn code(cell: Cell) -> u32 {
-    match cell {
+/// What remembers, and what the controller reads, as a number that stays.
+const fn code(dims: &Dims) -> u32 {
+    let cell = match dims.cell {
         Cell::Lstm => 0,
         Cell::Gru => 1,
-    }
+    };
+    let input = match dims.input {
+        Input::LatentHidden => 0,
+        Input::Latent => 1,
+        Input::Hidden => 2,
+        Input::Observation => 3,
+        Input::ObservationHidden => 4,
+    };
+    2 * input + cell
+}
+
+/// What the controller reads in a state of this `kind`; none where that is another memory's, or no state's.
+fn reads(dims: &Dims, kind: u32) -> Option<Input> {
+    Input::ALL.into_iter().find(|&input| code(&Dims { input, ..*dims }) == kind)
 }
 
 impl Model<'_> {
@@ -171,7 +191,7 @@ impl Model<'_> {
         // One of the other memory's, which has that one's length; anything else is a damaged one.
         let others = |&cell: &Cell| {
             let dims = Dims { cell, ..*self.dims() };
-            dims != *self.dims() && header.cell == code(cell) && bytes.len() == state_len(&dims)
+            dims != *self.dims() && reads(&dims, header.kind).is_some() && bytes.len() == state_len(&dims)
         };
         if let Some(found) = Cell::ALL.into_iter().find(others) {
             return Err(StateError::Cell { expected: self.dims().cell, found });
@@ -186,8 +206,12 @@ impl Model<'_> {
         if header.acted > 1 {
             return Err(StateError::Value { at: HEADER - 8, expected: "0 or 1" });
         }
-        if header.cell != code(self.dims().cell) {
-            return Err(StateError::Value { at: HEADER - 4, expected: "0 (an LSTM) or 1 (a GRU), this model's" });
+        match reads(self.dims(), header.kind) {
+            Some(input) if input == self.dims().input => {}
+            Some(found) => return Err(StateError::Input { expected: self.dims().input, found }),
+            None => {
+                return Err(StateError::Value { at: HEADER - 4, expected: "this model's memory and a controller's input" });
+            }
         }
         if let Some(index) = values(body).position(|value| !value.is_finite()) {
             return Err(StateError::Value { at: HEADER + 4 * index, expected: "a finite number" });
@@ -220,7 +244,7 @@ impl Agent<'_, '_> {
             seed: self.seed(),
             tick: self.tick(),
             acted: u32::from(self.has_acted()),
-            cell: code(dims.cell),
+            kind: code(dims),
         };
         let numbers = self.hidden().iter().chain(self.cell()).chain(self.latent()).chain(self.unit_action());
         let bytes = header.bytes().chain(numbers.flat_map(|value| value.to_le_bytes()));
@@ -269,6 +293,9 @@ impl fmt::Display for StateError {
             Self::Dims { axis, expected, found } => write!(f, "state: expected {axis} size {expected}, found {found}"),
             Self::Cell { expected, found } => {
                 write!(f, "state: expected one of a model with memory {}, found {}", expected.name(), found.name())
+            }
+            Self::Input { expected, found } => {
+                write!(f, "state: expected one of a controller that reads {}, found {}", expected.name(), found.name())
             }
             Self::OtherModel { expected, found } => {
                 write!(f, "state: expected one of model {expected:016x}, found one of model {found:016x}")

@@ -8,7 +8,7 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Precision, Start, dreams_memory_len, memory_len,
+    Agent, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Precision, Start, dreams_memory_len, memory_len,
 };
 
 const ODD: Dims = Dims {
@@ -20,6 +20,7 @@ const ODD: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 4],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 /// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
 const LONG: Dims = Dims {
@@ -31,6 +32,7 @@ const LONG: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [67, 21],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 const fn gru(dims: Dims) -> Dims {
@@ -55,11 +57,23 @@ fn cases() -> [(Settings, u64); 8] {
     ]
 }
 
+/// Every other input of the controller, with small sizes and with large ones, with either memory.
+fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
+    let case = |input, dims: Dims, squash, acting| {
+        let settings = synthetic::settings(&Dims { input, ..dims });
+        (Settings { squash, acting, ..settings }, 40)
+    };
+    Input::ALL.into_iter().filter(|&input| input != Input::LatentHidden).flat_map(move |input| {
+        [case(input, gru(ODD), Squash::Clamp, Acting::Sampled), case(input, LONG, Squash::Tanh, Acting::Mean)]
+    })
+}
+
 /// What an error may come to, relative to values above 1. With floats, a hundred roundings of binary32. With 8-bit weights, also the
 /// rounding of inputs: half of a level of a vector whose largest value is the clip, 10, and two and a half times that where the errors
 /// of several add up.
 fn tolerance(precision: Precision, dims: &Dims) -> f64 {
     let widest = dims.obs.max(dims.encoder[0]).max(dims.action + dims.latent + dims.hidden);
+    let widest = widest.max(dims.controller_inputs());
     let levels = f64::min(32_767.0, 2_147_483_648.0 / (512.0 * (widest as f64 / 4.0).ceil()));
     if precision == Precision::I8 { 12.5 / levels } else { 1e-5 }
 }
@@ -169,11 +183,16 @@ impl Oracle {
         }
     }
 
-    /// The latent that acts; `seed` and `tick` name its noise.
-    fn encode(&self, observation: &[f32], seed: u64, tick: u64) -> Vec<f64> {
+    /// The whitened observation.
+    fn whiten(&self, observation: &[f32]) -> Vec<f64> {
         let clip = f64::from(self.settings.obs_clip);
         let whiten = |(i, &o): (usize, &f32)| ((f64::from(o) - self.mean[i]) * self.inv_std[i]).clamp(-clip, clip);
-        let mut x: Vec<f64> = observation.iter().enumerate().map(whiten).collect();
+        observation.iter().enumerate().map(whiten).collect()
+    }
+
+    /// The latent that acts; `seed` and `tick` name its noise.
+    fn encode(&self, x: &[f64], seed: u64, tick: u64) -> Vec<f64> {
+        let mut x = x.to_vec();
         for layer in &self.encoder[..2] {
             x = layer.of(&x).into_iter().map(|v| v.max(0.0)).collect();
         }
@@ -187,9 +206,16 @@ impl Oracle {
         z
     }
 
-    /// From a latent to an action in [-1, 1].
-    fn control(&self, z: &[f64]) -> Vec<f64> {
-        let u = self.controller.of(&[z, &self.h].concat());
+    /// From a whitened observation and its latent to an action in [-1, 1].
+    fn control(&self, x: &[f64], z: &[f64]) -> Vec<f64> {
+        let input = match self.settings.dims.input {
+            Input::LatentHidden => [z, &self.h].concat(),
+            Input::Latent => z.to_vec(),
+            Input::Hidden => self.h.clone(),
+            Input::Observation => x.to_vec(),
+            Input::ObservationHidden => [x, &self.h].concat(),
+        };
+        let u = self.controller.of(&input);
         u.into_iter().map(|v| if self.settings.squash == Squash::Tanh { v.tanh() } else { v.clamp(-1.0, 1.0) }).collect()
     }
 
@@ -318,14 +344,16 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
     let mut agent = Agent::new(&model, &mut memory).unwrap();
     agent.set_seed(SEED);
     let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), Settings { precision: oracle, ..settings });
+    let runs = dims.input != Input::Observation; // V and M
     let mut action = vec![0.0; dims.action];
     let mut errors = [0.0_f64; 5];
     for t in 0..steps {
         let observation = synthetic::observation(&dims, 4, t);
         agent.step(&observation, &mut action).unwrap();
-        let z = oracle.encode(&observation, SEED, t);
-        let u = oracle.control(&z);
-        let head = oracle.remember(&u, &z);
+        let x = oracle.whiten(&observation);
+        let z = if runs { oracle.encode(&x, SEED, t) } else { vec![0.0; dims.latent] };
+        let u = oracle.control(&x, &z);
+        let head = if runs { oracle.remember(&u, &z) } else { Vec::new() };
         let expected = oracle.mixture(&head, &z);
 
         let in_units: Vec<f64> = u.iter().map(|u| 0.4 * u).collect();
@@ -336,7 +364,11 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
             worst(agent.cell(), &oracle.c),
             0.0,
         ];
-        let prediction = agent.predict().unwrap();
+        let Some(prediction) = agent.predict() else {
+            assert!(!runs, "M expects something");
+            errors.iter_mut().zip(now).for_each(|(worst, now)| *worst = worst.max(now));
+            continue;
+        };
         let mut mixture = |found: f32, expected: f64| now[4] = now[4].max(error(found, expected));
         mixture(prediction.reward(), expected.reward());
         mixture(prediction.terminal_probability(), expected.terminal());
@@ -358,7 +390,7 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
 
 #[test]
 fn follows_the_formulas_over_an_episode() {
-    for (settings, steps) in cases() {
+    for (settings, steps) in cases().into_iter().chain(other_inputs()) {
         for precision in Precision::ALL {
             let errors = episode(Settings { precision, ..settings }, precision, steps);
             assert!(
@@ -385,11 +417,47 @@ fn tells_one_precision_from_another() {
     }
 }
 
+/// The negative control of the inputs: all of one width, they are told apart all the same.
+#[test]
+fn tells_one_input_from_another() {
+    let dims = Dims { obs: 7, latent: 7, ..ODD };
+    let action = |own, oracle| {
+        let settings = |input| synthetic::settings(&Dims { input, ..dims });
+        let file = synthetic::agent_with(&settings(own), 3);
+        let model = Model::load(&file).unwrap();
+        let mut memory = vec![0.0; memory_len(model.dims())];
+        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut oracle = Oracle::new(&synthetic::tensors(&Dims { input: own, ..dims }, 3), settings(oracle));
+        let mut worst_of_all = 0.0_f64;
+        for t in 0..5 {
+            let observation = synthetic::observation(&dims, 4, t);
+            agent.step(&observation, &mut [0.0]).unwrap();
+            let x = oracle.whiten(&observation);
+            let z = oracle.encode(&x, 0, t);
+            let u = oracle.control(&x, &z);
+            worst_of_all = worst_of_all.max(worst(agent.unit_action(), &u));
+            oracle.remember(&u, &z);
+        }
+        worst_of_all
+    };
+    let width = |input: Input| Dims { input, ..dims }.controller_inputs();
+    let mut told = 0;
+    for (own, other) in Input::ALL.into_iter().flat_map(|own| Input::ALL.map(|other| (own, other))) {
+        if width(own) == width(other) {
+            assert_eq!(action(own, other) < 1e-5, own == other, "{own:?} by an oracle of {other:?}");
+            told += usize::from(own != other);
+        }
+    }
+    assert_eq!(told, 2 + 6, "z+h and obs+h; z, h and obs");
+}
+
 #[test]
 fn dreams_follow_the_formulas_tick_by_tick() {
     const DREAMS: usize = 9;
     let (mut compared, mut skipped) = (0, 0);
-    for ((settings, _), temperature) in cases().into_iter().zip([1.0, 0.7, 1.3, 1.0, 2.0, 1.3, 1.0, 0.7]) {
+    let inputs = other_inputs().filter(|(settings, _)| !settings.dims.input.has_observation());
+    let temperatures = [1.0, 0.7, 1.3, 1.0, 2.0, 1.3, 1.0, 0.7].into_iter().cycle();
+    for ((settings, _), temperature) in cases().into_iter().chain(inputs).zip(temperatures) {
         for precision in Precision::ALL {
             let settings = Settings { precision, ..settings };
             let (dims, tolerance) = (settings.dims, tolerance(precision, &settings.dims));
@@ -415,7 +483,7 @@ fn dreams_follow_the_formulas_tick_by_tick() {
                     let what = format!("dream {index} at tick {tick}, {settings:?}");
                     let step = u64::from(numbers[index]) * (1 << 32) + u64::from(tick);
                     (oracle.h, oracle.c) = (h, c);
-                    let u = oracle.control(&z);
+                    let u = oracle.control(&[], &z);
                     let head = oracle.remember(&u, &z);
                     let expected = oracle.mixture(&head, &z);
                     let errors = [

@@ -7,7 +7,7 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, MemoryError, Mixture, Model, Precision, StepError, SwapError, memory_len, state_len,
+    Agent, Backend, Cell, Dims, Input, MemoryError, Mixture, Model, Precision, StepError, SwapError, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
@@ -20,6 +20,7 @@ const DIMS: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 17],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// Steps of an episode.
@@ -603,6 +604,7 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
             Dims { mixture: Mixture::PerDimension, ..own },
             Dims { encoder: [e1 + 1, e2], ..own },
             Dims { encoder: [e1, e2 + 1], ..own },
+            Dims { input: Input::Latent, ..own },
         ];
         let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
         let models = files.each_ref().map(|file| Model::load(file).unwrap());

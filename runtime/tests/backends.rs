@@ -9,7 +9,7 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, LoadError, Mixture, Model, Precision, Start,
+    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Input, LoadError, Mixture, Model, Precision, Start,
     dreams_memory_len, memory_len,
 };
 
@@ -22,6 +22,7 @@ const ODD: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 4],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 const MIDDLE: Dims = Dims {
     obs: 65,
@@ -32,6 +33,7 @@ const MIDDLE: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [100, 50],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 /// More inputs than 8-bit weights leave all of 16 bits to ([`dreamstep_core::precision::levels`]); no two of its layers end alike.
 const LONG: Dims = Dims {
@@ -43,6 +45,7 @@ const LONG: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [33, 21],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// Dreams in a batch: whole tiles of every back end and a rest.
@@ -69,7 +72,10 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
         let digest = agent.digest();
         trace.extend([digest as u32, (digest >> 32) as u32]);
         trace.extend(bits(&action).chain(bits(agent.latent())).chain(bits(agent.hidden())));
-        let prediction = agent.predict().unwrap();
+        let Some(prediction) = agent.predict() else {
+            assert_eq!(dims.input, Input::Observation);
+            continue;
+        };
         prediction.sample_latent(1.15, Philox::new(seed), t, &mut z);
         trace.extend(bits(&z));
         prediction.expected_latent(&mut z);
@@ -112,7 +118,8 @@ fn compare(what: &str, file: &[u8], steps: u64) -> usize {
     let trace = |backend: Backend| {
         let model = Model::load_with(file, backend).unwrap();
         assert_eq!(model.backend(), backend, "the back end that was asked for is the one that runs");
-        (episode(&model, 2, steps), dreams(&model, 2, steps.min(8)))
+        let dreamless = model.dims().input.has_observation();
+        (episode(&model, 2, steps), if dreamless { Vec::new() } else { dreams(&model, 2, steps.min(8)) })
     };
     let expected = trace(Backend::Portable);
     let mut compared = 0;
@@ -163,6 +170,16 @@ fn every_back_end_gives_the_bits_of_the_portable_one() {
 }
 
 #[test]
+fn whatever_the_controller_reads() {
+    for (dims, steps) in with_either_memory([(ODD, 60), (MIDDLE, 20)]) {
+        for (input, precision) in Input::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
+            let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&Dims { input, ..dims }) };
+            compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 3), steps);
+        }
+    }
+}
+
+#[test]
 fn nor_do_they_part_over_a_long_episode() {
     for (dims, steps) in with_either_memory([(ODD, 300), (MIDDLE, 300), (Dims::HUMANOID, 1000)]) {
         for precision in Precision::ALL {
@@ -202,6 +219,8 @@ fn with_weights(file: &[u8], mut weight: impl FnMut(&str, &mut [u8])) -> Aligned
 fn whatever_the_weights_bits() {
     const SEED: u64 = 21;
     let sizes = with_either_memory([(ODD, 12), (MIDDLE, 12), (LONG, 12)]);
+    let inputs = Input::ALL.map(|input| (Dims { input, ..MIDDLE }, 12));
+    let sizes = sizes.chain(inputs);
     for (dims, steps, precision) in sizes.flat_map(|(dims, steps)| Precision::ALL.map(|p| (dims, steps, p))) {
         let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&dims) };
         let file = synthetic::agent_with(&settings, 1);

@@ -9,7 +9,7 @@ use dreamstep_core::rng::{Philox, dream_step};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Precision, Start, dreams_memory_len,
+    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Precision, Start, dreams_memory_len,
     memory_len, state_len,
 };
 
@@ -23,6 +23,7 @@ const DIMS: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 17],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// Ticks that a dream is followed for.

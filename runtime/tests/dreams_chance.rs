@@ -10,7 +10,7 @@ use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Start, dreams_memory_len};
+use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Start, dreams_memory_len};
 use std::collections::BTreeMap;
 
 /// Terminal probabilities and digests of dreams that never end.
@@ -117,7 +117,17 @@ const SIGMAS: [[f64; 2]; 3] = [[0.5, 0.25], [1.0, 0.5], [0.125, 2.0]];
 const LOGITS: [[f64; 2]; 3] = [[0.0, 1.0], [1.0, -1.0], [-0.5, 0.25]];
 
 fn three(mixture: Mixture, target: Target) -> AlignedBytes {
-    let dims = Dims { obs: 4, action: 1, latent: 2, hidden: 5, mixtures: 3, mixture, encoder: [4, 4], cell: Cell::Lstm };
+    let dims = Dims {
+        obs: 4,
+        action: 1,
+        latent: 2,
+        hidden: 5,
+        mixtures: 3,
+        mixture,
+        encoder: [4, 4],
+        cell: Cell::Lstm,
+        input: Input::LatentHidden,
+    };
     let flat = |table: &[[f64; 2]; 3]| table.as_flattened().iter().map(|&v| v as f32).collect::<Vec<_>>();
     let logits = match mixture {
         Mixture::Joint => LOGITS.map(|[logit, _]| logit as f32).to_vec(),
@@ -208,6 +218,7 @@ fn temperature_divides_the_logits_and_its_root_multiplies_sigma() {
         mixture: Mixture::Joint,
         encoder: [4, 4],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     };
     let file = constant(&synthetic::settings(&dims), &[1.5, -0.5, 0.0, 1.0, 0.0, 0.25, -30.0]);
     let (cool, hot) = (samples(&file, 1.0, 300, [0.0; 2]), samples(&file, 4.0, 300, [0.0; 2]));

@@ -7,7 +7,7 @@ use dreaming::{SMALL, options, start};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Dims, DreamError, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len};
+use dreamstep_runtime::{Dims, DreamError, DreamOptions, Dreams, Ending, Input, Model, Start, dreams_memory_len};
 use std::collections::BTreeMap;
 
 #[test]
@@ -42,6 +42,21 @@ fn what_cannot_be_dreamt_is_refused() {
     }
     for threshold in [1.0, 0.5, f32::from_bits(1)] {
         assert_eq!(refused(3, need, options(Ending::Threshold(threshold))), Ok(3));
+    }
+    for input in Input::ALL {
+        let file = synthetic::agent(&Dims { input, ..SMALL }, 1);
+        let model = Model::load(&file).unwrap();
+        let result = Dreams::new(&model, &mut vec![0.0; need], 3, DreamOptions::default()).map(|dreams| dreams.count());
+        if matches!(input.name(), "obs" | "obs+h") {
+            let error = result.unwrap_err();
+            let message = "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found ";
+            assert_eq!(
+                (error, error.to_string()),
+                (DreamError::Input { found: input }, format!("{message}{}", input.name()))
+            );
+        } else {
+            assert_eq!(result, Ok(3));
+        }
     }
     let mut tensors = synthetic::tensors(&SMALL, 1);
     tensors.remove(checkpoint::GMM_WEIGHT);

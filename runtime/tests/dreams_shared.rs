@@ -9,7 +9,7 @@ use dreamstep_core::layout::Panels;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Backend, Cell, Dims, Dreams, Ending, Mixture, Model, Precision, dreams_memory_len};
+use dreamstep_runtime::{Backend, Cell, Dims, Dreams, Ending, Input, Mixture, Model, Precision, dreams_memory_len};
 
 /// Actions that fill more than a panel, and rows that end in the middle of everything.
 const DIMS: Dims = Dims {
@@ -21,13 +21,14 @@ const DIMS: Dims = Dims {
     mixture: Mixture::PerDimension,
     encoder: [9, 17],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 const TICKS: usize = 9;
 
 /// Panels and biases of some candidates.
 fn candidates(dims: &Dims, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
-    let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+    let shape = Panels::dense(dims.action, dims.controller_inputs());
     let draw = |name: usize, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(4).fill_normal(Stream::SyntheticWeights, name as u64, &mut values);
@@ -38,7 +39,13 @@ fn candidates(dims: &Dims, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
 }
 
 fn settings() -> impl Iterator<Item = Settings> {
-    let modes = [(DIMS, Squash::Tanh), (SMALL, Squash::Clamp), (Dims { cell: Cell::Gru, ..DIMS }, Squash::Clamp)];
+    let modes = [
+        (DIMS, Squash::Tanh),
+        (SMALL, Squash::Clamp),
+        (Dims { cell: Cell::Gru, ..DIMS }, Squash::Clamp),
+        (Dims { input: Input::Hidden, ..DIMS }, Squash::Clamp),
+        (Dims { input: Input::Latent, ..DIMS }, Squash::Tanh),
+    ];
     modes.into_iter().flat_map(|(dims, squash)| {
         Precision::ALL.map(|precision| Settings { precision, squash, target: Target::Delta, ..synthetic::settings(&dims) })
     })

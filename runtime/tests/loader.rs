@@ -13,9 +13,10 @@ use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
 use dreamstep_core::pack::{AlignedBytes, Entry, controller_panels, safetensors_bytes};
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::{Settings, Squash};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Cell, Dims, DreamOptions, Dreams, LoadError, Model, Precision, SelfTestError, Start, dreams_memory_len,
+    Agent, Cell, Dims, DreamOptions, Dreams, Input, LoadError, Model, Precision, SelfTestError, Start, dreams_memory_len,
     memory_len,
 };
 use pieces::Pieces;
@@ -272,6 +273,72 @@ fn a_grus_tensors() {
         file.set(key::DIM_ACTION, "3");
         file.tensor("fc.panels").reshape(&[1, 10, 16]);
     });
+}
+
+#[test]
+fn inputs_are_not_mixed() {
+    let key = key::CONTROLLER_INPUT;
+    let of = |input, precision| {
+        let dims = Dims { input, ..DIMS };
+        Pieces::of(&agent_with_selftest(
+            &Settings { precision, squash: Squash::Tanh, ..synthetic::settings(&dims) },
+            &synthetic::tensors(&dims, 1),
+        ))
+    };
+    let message = |pieces: &Pieces| pieces.load(|model| model.map(|_| ()).map_err(|error| error.to_string()));
+    let width = |input| match input {
+        Input::LatentHidden => 10, // z 3, h 7, x 5
+        Input::Latent => 3,
+        Input::Hidden => 7,
+        Input::Observation => 5,
+        Input::ObservationHidden => 12,
+    };
+    for (own, said) in Input::ALL.into_iter().flat_map(|own| Input::ALL.map(|said| (own, said))) {
+        let mut pieces = of(own, Precision::F32);
+        assert_eq!(pieces.tensor("fc.panels").shape, [1, width(own), 16]);
+        assert_eq!(pieces.metadata.get(key).map(String::as_str), Some(own.name()).filter(|name| *name != "z+h"));
+        pieces.metadata.insert(key.to_string(), said.name().to_string());
+        if own == said {
+            pieces.load(|model| {
+                let model = model.unwrap();
+                assert_eq!(*model.dims(), Dims { input: own, ..DIMS });
+                assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
+            });
+        } else {
+            let (said, own) = (width(said), width(own));
+            let expected = format!("tensor `fc.panels`: expected shape [1, {said}, 16], found [1, {own}, 16]");
+            assert_eq!(message(&pieces), Err(expected));
+        }
+        for unknown in ["z,h", "Z", "", "obs+z"] {
+            pieces.metadata.insert(key.to_string(), unknown.to_string());
+            let expected = format!("metadata `{key}`: expected z+h, z, h, obs or obs+h, found `{unknown}`");
+            assert_eq!(message(&pieces), Err(expected));
+        }
+    }
+    for (input, precision) in Input::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
+        // What the controller reads is part of what the self-test proves, and every weight of it.
+        let proof =
+            |pieces: &Pieces| pieces.load(|model| model.map(|m| m.self_test(&mut vec![0.0; memory_len(m.dims())])).unwrap());
+        let mut pieces = of(input, precision);
+        assert_eq!(proof(&pieces), Ok(()), "{input:?}, {precision:?}");
+        for weight in 0..width(input) {
+            let mut other = pieces.clone();
+            let data = &mut other.tensor("fc.panels").data;
+            // The first output's, in a panel of sixteen; bf16 has its inputs in pairs.
+            let (bytes, at) = match precision {
+                Precision::F32 => (4, weight * 16),
+                Precision::F16 | Precision::I8 => (2, weight * 16),
+                Precision::Bf16 => (2, weight / 2 * 32 + weight % 2),
+            };
+            data[at * bytes + bytes - 1] ^= 0x80;
+            let found = proof(&other);
+            assert!(matches!(found, Err(SelfTestError::Action { .. })), "{input:?}, {precision:?}, {weight}: {found:?}");
+        }
+        pieces.tensor("encoder.0.bias").data[2] ^= 1; // V has a say where it runs, and is checked where it does not
+        assert_eq!(proof(&pieces).is_ok(), input == Input::Observation);
+        pieces.remove("encoder.0.bias");
+        assert_eq!(message(&pieces), Err("tensor `encoder.0.bias`: expected, not found".to_string()));
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamError, DreamOptions, Dreams, Ending, Fit, LoadError, Mixture, Model, Precision,
+    Agent, Backend, Cell, Dims, DreamError, DreamOptions, Dreams, Ending, Fit, Input, LoadError, Mixture, Model, Precision,
     SelfTestError, Start, StateError, StepError, SwapError, dreams_memory_len, memory_len, state_len,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -79,7 +79,7 @@ fn free<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Small and large sizes, every precision, both memories, both ways of mixing and of acting.
+/// Small and large sizes, every precision, both memories, both ways of mixing and of acting, every input.
 fn files() -> Vec<(Settings, AlignedBytes)> {
     let odd = Dims {
         obs: 5,
@@ -90,15 +90,18 @@ fn files() -> Vec<(Settings, AlignedBytes)> {
         mixture: Mixture::Joint,
         encoder: [9, 4],
         cell: Cell::Lstm,
+        input: Input::LatentHidden,
     };
     let per_dimension = Dims { mixture: Mixture::PerDimension, ..odd };
     let [gru, humanoid] = [Dims { cell: Cell::Gru, ..odd }, Dims::HUMANOID];
     let cases = [(odd, Acting::Mean), (per_dimension, Acting::Sampled), (gru, Acting::Sampled), (humanoid, Acting::Mean)];
+    let inputs = Input::ALL.map(|input| (Dims { input, ..odd }, Acting::Sampled));
+    let cases = cases.into_iter().chain(inputs);
     let file = |(dims, acting): (Dims, Acting), precision| {
         let settings = Settings { precision, acting, ..synthetic::settings(&dims) };
         (settings, AlignedBytes::new(&agent_with_selftest(&settings, &synthetic::tensors(&dims, 1))))
     };
-    cases.into_iter().flat_map(|case| Precision::ALL.map(|precision| file(case, precision))).collect()
+    cases.flat_map(|case| Precision::ALL.map(|precision| file(case, precision))).collect()
 }
 
 fn back_ends() -> impl Iterator<Item = Backend> {
@@ -109,7 +112,7 @@ fn back_ends() -> impl Iterator<Item = Backend> {
 fn nothing_the_loop_calls_allocates() {
     for (settings, file) in files() {
         let dims = settings.dims;
-        let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+        let shape = Panels::dense(dims.action, dims.controller_inputs());
         let (panels, bias) = (vec![0.25; shape.len(Precision::F32)], vec![0.5; shape.outputs()]);
         let mut memory = vec![0.0; memory_len(&dims)];
         let observations: Vec<_> = (0..20).map(|t| synthetic::observation(&dims, 3, t)).collect();
@@ -136,7 +139,7 @@ fn nothing_the_loop_calls_allocates() {
                 assert_eq!(free(&what("step"), || agent.step(observation, &mut action)), Ok(()));
                 assert_eq!(free(&what("swap back"), || agent.swap(&model)), Ok(()));
                 free(&what("predict, sample_latent"), || {
-                    let prediction = agent.predict().unwrap();
+                    let Some(prediction) = agent.predict() else { return };
                     prediction.sample_latent(1.1, Philox::new(4), t as u64, &mut z);
                     prediction.expected_latent(&mut z);
                     black_box((prediction.reward(), prediction.terminal_probability()));
@@ -165,7 +168,7 @@ fn nor_does_saving_and_loading_a_state() {
         let dims = settings.dims;
         let (mut memory, mut state) = (vec![0.0; memory_len(&dims)], vec![0; state_len(&dims)]);
         let mut action = vec![0.0; dims.action];
-        let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+        let shape = Panels::dense(dims.action, dims.controller_inputs());
         let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
@@ -197,11 +200,18 @@ fn nor_does_dreaming() {
         let (latent, zeros, action) = (vec![0.5; dims.latent], vec![0.0; dims.hidden], vec![0.1; dims.action]);
         let state = (zeros.as_slice(), &zeros[..dims.cell_state()]);
         let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
-        let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+        let shape = Panels::dense(dims.action, dims.controller_inputs());
         let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
+            if dims.input.has_observation() {
+                let refused = free(&what("new, refused"), || {
+                    Dreams::new(&model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+                });
+                assert_eq!(refused, Err(DreamError::Input { found: dims.input }));
+                continue;
+            }
             let other = model.with_controller(&panels, &bias).unwrap();
             for ending in [Ending::Sampled, Ending::Threshold(0.9), Ending::Never] {
                 let options = DreamOptions { seed: 1, temperature: 1.2, ending };

@@ -5,7 +5,9 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Cell, Dims, Fit, Mixture, Model, Precision, StateError, memory_len, state_len};
+use dreamstep_runtime::{
+    Agent, Backend, Cell, Dims, Fit, Input, Mixture, Model, Precision, StateError, memory_len, state_len,
+};
 
 const DIMS: Dims = Dims {
     obs: 21,
@@ -16,6 +18,7 @@ const DIMS: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 17],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// The same with a GRU, which has no c.
@@ -410,8 +413,9 @@ fn a_forged_state_is_no_more_than_an_agent_can_hold() {
         (48, 2_u32, "0 or 1"),
         (48, u32::MAX, "0 or 1"),
         (48, 1 << 24, "0 or 1"),
-        (52, 1, "0 (an LSTM) or 1 (a GRU), this model's"),
-        (52, 1 << 31, "0 (an LSTM) or 1 (a GRU), this model's"),
+        (52, 1, "this model's memory and a controller's input"),
+        (52, 11, "this model's memory and a controller's input"),
+        (52, 1 << 31, "this model's memory and a controller's input"),
     ] {
         let error = refused(&mut agent, &forged(&state, at, &value.to_le_bytes()), &format!("{value} at {at}"));
         assert_eq!(error, StateError::Value { at, expected });

@@ -6,7 +6,7 @@
 
 use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::{Cell, Input};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{Entry, safetensors_bytes};
 use safetensors::{Dtype, SafeTensors};
@@ -213,6 +213,25 @@ impl Checkpoint {
         let Some(found) = self.metadata.get(metadata::RNN_CELL) else { return Ok(Cell::Lstm) };
         let known = Cell::ALL.into_iter().find(|cell| cell.name() == found);
         known.with_context(|| format!("{}: {}: expected lstm or gru, found {found}", self.origin, metadata::RNN_CELL))
+    }
+
+    /// What C reads; a checkpoint that does not say reads z and h.
+    ///
+    /// # Errors
+    /// One line naming the file, the key, and what was found.
+    pub fn input(&self) -> Result<Input> {
+        let Some(found) = self.metadata.get(metadata::CONTROLLER_INPUT) else { return Ok(Input::LatentHidden) };
+        let known = Input::ALL.into_iter().find(|input| input.name() == found);
+        let expected =
+            || format!("{}: {}: expected z+h, z, h, obs or obs+h, found {found}", self.origin, metadata::CONTROLLER_INPUT);
+        known.with_context(expected)
+    }
+
+    /// Says what C reads; the usual goes without saying.
+    pub fn set_input(&mut self, input: Input) {
+        if input != Input::LatentHidden {
+            self.set_meta(metadata::CONTROLLER_INPUT, input.name());
+        }
     }
 
     /// Adds a tensor.

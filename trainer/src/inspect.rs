@@ -2,7 +2,7 @@
 //! computes what the packer's did.
 
 use anyhow::{Context, Result, anyhow};
-use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::{Cell, Input};
 use dreamstep_core::names::{checkpoint, metadata};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
@@ -35,6 +35,8 @@ pub struct Report {
     pub kind: &'static str,
     /// What M remembers with, `lstm` or `gru`; none where there is no M in the file.
     pub cell: Option<String>,
+    /// What the controller reads: `z+h`, `z`, `h`, `obs` or `obs+h`; none where there is no C in the file.
+    pub input: Option<String>,
     /// Packed agents: bytes of memory that one agent works in.
     pub memory_bytes: Option<usize>,
     /// Packed agents: the self-test's answer by back end.
@@ -63,7 +65,8 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         file: path.display().to_string(),
         bytes: bytes.len(),
         kind: "checkpoint",
-        cell: file.tensor(checkpoint::RNN_WEIGHT_HH).map(|_| said(&file)),
+        cell: file.tensor(checkpoint::RNN_WEIGHT_HH).map(|_| said(&file, metadata::RNN_CELL, Cell::Lstm.name())),
+        input: file.tensor(checkpoint::FC_WEIGHT).map(|_| reads(&file)),
         memory_bytes: None,
         self_test: BTreeMap::new(),
         self_test_passed: None,
@@ -74,7 +77,8 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         return Ok(report);
     }
     report.kind = "packed agent";
-    report.cell = Some(said(&file));
+    report.cell = Some(said(&file, metadata::RNN_CELL, Cell::Lstm.name()));
+    report.input = Some(reads(&file));
     for backend in Backend::ALL {
         let verdict = match Model::load_with(bytes, backend) {
             Ok(model) => {
@@ -94,9 +98,14 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
     Ok(report)
 }
 
-/// What a file with M says that it remembers with; one that says nothing has an LSTM.
-fn said(file: &File<'_>) -> String {
-    unescape(file.metadata(metadata::RNN_CELL).unwrap_or(Cell::Lstm.name()))
+/// What a file says under `key`; one that says nothing has the `usual`.
+fn said(file: &File<'_>, key: &str, usual: &str) -> String {
+    unescape(file.metadata(key).unwrap_or(usual))
+}
+
+/// What the controller of a file with C reads.
+fn reads(file: &File<'_>) -> String {
+    said(file, metadata::CONTROLLER_INPUT, Input::LatentHidden.name())
 }
 
 /// Resolves JSON's escapes, which the reader leaves as they stand.
@@ -109,6 +118,9 @@ impl std::fmt::Display for Report {
         writeln!(f, "{}: {}, {} bytes", self.file, self.kind, self.bytes)?;
         if let Some(cell) = &self.cell {
             writeln!(f, "M's memory: {cell}")?;
+        }
+        if let Some(input) = &self.input {
+            writeln!(f, "controller reads: {input}")?;
         }
         if let Some(memory) = self.memory_bytes {
             writeln!(f, "working memory of one agent: {memory} bytes")?;

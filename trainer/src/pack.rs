@@ -60,7 +60,7 @@ impl Ingredients {
     }
 
     /// Sizes, from the tensors' shapes.
-    fn dims(&self) -> Result<Dims> {
+    fn dims(&self, config: &Config) -> Result<Dims> {
         let shape = |checkpoint: &Checkpoint, name: &str, rank: usize| -> Result<Vec<usize>> {
             let array =
                 checkpoint.tensors.get(name).ok_or_else(|| anyhow!("{}: tensor {name}: not found", checkpoint.origin))?;
@@ -87,12 +87,14 @@ impl Ingredients {
         );
         let mixtures = self.mdnrnn.meta(key::DIM_MIXTURES)?;
         let (mixture, cell) = (mixture(&self.mdnrnn)?, self.mdnrnn.cell()?);
-        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?], cell })
+        // A C that is there says what it reads; one that is to be evolved reads what the configuration says.
+        let input = self.controller.as_ref().map_or(Ok(config.controller.input), Checkpoint::input)?;
+        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?], cell, input })
     }
 
     fn settings(&self, config: &Config) -> Result<Settings> {
         Ok(Settings {
-            dims: self.dims()?,
+            dims: self.dims(config)?,
             precision: Precision::F32,
             obs_clip: self.vae.meta(key::OBS_CLIP)?,
             acting: Acting::Mean,
@@ -172,7 +174,7 @@ pub(crate) fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result
 pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedBytes> {
     let settings = ingredients.settings(config)?;
     let dims = &settings.dims;
-    let n = dims.latent + dims.hidden;
+    let n = dims.controller_inputs();
     let mut tensors = ingredients.tensors();
     tensors.insert(names::FC_WEIGHT.into(), (vec![dims.action, n], vec![0.0; dims.action * n]));
     tensors.insert(names::FC_BIAS.into(), (vec![dims.action], vec![0.0; dims.action]));

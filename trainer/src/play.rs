@@ -4,6 +4,7 @@
 use crate::env::{AnyEnv, Env, Physics};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -93,14 +94,12 @@ impl Player {
         self.play(policy, seed, max_steps, |_| (), |_| ())
     }
 
-    /// As [`Self::episode`], of an agent; what its controller reads, z `[Z]` and h `[H]`, is appended to `features` in every step.
+    /// As [`Self::episode`], of an agent; what its controller reads (z `[Z]` and h `[H]`, or another input) is appended to `features` in every step.
     ///
     /// # Errors
     /// As for [`Self::episode`].
     pub fn features(&mut self, model: &Model<'_>, seed: u64, max_steps: u32, features: &mut Vec<f32>) -> Result<Outcome> {
-        let feel = |tick: &Tick<'_>| {
-            features.extend(tick.agent.into_iter().flat_map(|agent| agent.latent().iter().chain(agent.hidden())));
-        };
+        let feel = |tick: &Tick<'_>| features.extend(tick.agent.into_iter().flat_map(Agent::controller_input));
         self.play(Policy::Agent(model), seed, max_steps, feel, |_| ())
     }
 
@@ -168,6 +167,11 @@ impl Player {
             }
             Policy::Random | Policy::Zero => None,
         };
+        // What M remembers and expects is of no consequence to an action that h has no part in; only draws are named by the tick.
+        let advances = |agent: &Agent<'_, '_>| {
+            agent.model().dims().input.has_hidden() || agent.model().settings().acting == Acting::Sampled
+        };
+        let advances = agent.as_ref().is_some_and(advances);
         env.reset(seed, observation);
         action.fill(0.0);
         let start = env.position_x();
@@ -183,7 +187,7 @@ impl Player {
                 (None, _) => {}
             }
             watch(&Tick { observation, action, agent: agent.as_ref() });
-            if let Some(agent) = &mut agent {
+            if let (Some(agent), true) = (&mut agent, advances) {
                 agent.advance().with_context(refused)?;
             }
             let step = env.step(action, observation);

@@ -15,7 +15,7 @@ use dreamstep::nets::{export, matrix, normals, to_vec};
 use dreamstep::pack;
 use dreamstep::rollouts::{Episode, file_name};
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::{Cell, Dims};
+use dreamstep_core::dims::{Cell, Dims, Input};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};
@@ -48,7 +48,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(cell: Cell, seed: u64) -> Self {
+    fn new(cell: Cell, input: Input, seed: u64) -> Self {
         tch::set_num_threads(1);
         let rng = Philox::new(seed);
         let (o, a, z, h) = (DIMS.obs, DIMS.action, DIMS.latent, DIMS.hidden);
@@ -96,7 +96,11 @@ impl Fixture {
         mdnrnn.set_meta(key::REWARD_OFFSET, REWARD_OFFSET);
 
         let mut controller = Checkpoint::default();
-        controller.insert(names::FC_WEIGHT, &[a, z + h], draw(3, a * (z + h)).iter().map(|n| 0.1 * n).collect());
+        let dims = Dims { cell, input, ..DIMS };
+        let inputs = dims.controller_inputs();
+        let scale = if input == Input::Hidden { 0.8 } else { 0.1 }; // h alone is quiet
+        controller.insert(names::FC_WEIGHT, &[a, inputs], draw(3, a * inputs).iter().map(|n| scale * n).collect());
+        controller.set_input(input);
         controller.insert(names::FC_BIAS, &[a], draw(4, a).iter().map(|n| 0.1 * n).collect());
 
         let observations: Vec<Vec<f32>> = (0..STEPS)
@@ -119,7 +123,7 @@ impl Fixture {
         };
         recorded.write(&run.rollouts().join(file_name(0))).unwrap();
         let packed = pack::pack(&Config::default(), &run).unwrap();
-        Self { dims: Dims { cell, ..DIMS }, _folder: folder, run, packed, observations }
+        Self { dims, _folder: folder, run, packed, observations }
     }
 
     /// What the runtime computes.
@@ -139,7 +143,11 @@ impl Fixture {
                 ("h", wide(agent.hidden())),
                 ("c", wide(agent.cell())),
             ]);
-            let head = agent.predict().unwrap();
+            let Some(head) = agent.predict() else {
+                assert_eq!(self.dims.input, Input::Observation);
+                step.retain(|&name, _| name == "action");
+                return step;
+            };
             let grid = || (0..DIMS.mixtures).flat_map(|k| (0..DIMS.latent).map(move |i| (k, i)));
             step.insert("means", grid().map(|(k, i)| f64::from(head.mean(k, i))).collect());
             // The runtime's interface has σ, π and a probability; their logarithms and log-odds are what the head computed.
@@ -180,7 +188,7 @@ impl Fixture {
         m.load(self.run.mdnrnn()).unwrap();
         tch::no_grad(|| spoil(&m));
         let mut c = nn::VarStore::new(Device::Cpu);
-        let fc = nn::linear(c.root() / "fc", z + h, a, Default::default());
+        let fc = nn::linear(c.root() / "fc", self.dims.controller_inputs() as i64, a, Default::default());
         c.load(self.run.controller()).unwrap();
 
         let wide = |t: &Tensor| to_vec(t).unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
@@ -188,11 +196,22 @@ impl Fixture {
         let mut state = [zeros(), zeros()]; // h, c [1, H]; a GRU's c is of no use
         let step = |observation: &Vec<f32>| {
             let x = (matrix(observation, DIMS.obs, Device::Cpu) - &normalizer[0]) * &normalizer[1];
-            let latent = encoder.forward(&x.clamp(-CLIP, CLIP)).narrow(1, 0, z); // [1, Z]
-            let unit = fc.forward(&Tensor::cat(&[&latent, &state[0]], 1)).clamp(-1.0, 1.0); // [1, A]
+            let x = x.clamp(-CLIP, CLIP); // [1, O]
+            let latent = encoder.forward(&x).narrow(1, 0, z); // [1, Z]
+            let parts: &[&Tensor] = match self.dims.input {
+                Input::LatentHidden => &[&latent, &state[0]],
+                Input::Latent => &[&latent],
+                Input::Hidden => &[&state[0]],
+                Input::Observation => &[&x],
+                Input::ObservationHidden => &[&x, &state[0]],
+            };
+            let unit = fc.forward(&Tensor::cat(parts, 1)).clamp(-1.0, 1.0); // [1, A]
             state = rnn.step(&Tensor::cat(&[&unit, &latent], 1), &state);
             let out = head.forward(&state[0]).squeeze_dim(0); // [(2Z+1)K+2]
             let reward = out.get((2 * z + 1) * k) + f64::from(REWARD_OFFSET);
+            if self.dims.input == Input::Observation {
+                return Step::from([("action", wide(&(unit * ACTION_HALF)))]);
+            }
             Step::from([
                 ("action", wide(&(unit * ACTION_HALF))),
                 ("z", wide(&latent)),
@@ -261,10 +280,13 @@ fn longest(errors: &[(f64, &'static str, usize)]) -> f64 {
 
 #[test]
 fn the_runtime_computes_what_libtorch_computes() {
-    for (cell, seed) in [(Cell::Lstm, 1), (Cell::Lstm, 2), (Cell::Gru, 1), (Cell::Gru, 2)] {
-        let fixture = Fixture::new(cell, seed);
+    let paper = [(Cell::Lstm, 1), (Cell::Lstm, 2), (Cell::Gru, 1), (Cell::Gru, 2)];
+    let paper = paper.map(|(cell, seed)| (cell, Input::LatentHidden, seed));
+    let others = Input::ALL.into_iter().filter(|&input| input != Input::LatentHidden).map(|input| (Cell::Lstm, input, 1));
+    for (cell, input, seed) in paper.into_iter().chain(others) {
+        let fixture = Fixture::new(cell, input, seed);
         let expected = fixture.libtorch(|_| ());
-        assert_alive(cell, seed, &expected);
+        assert_alive(cell, input, seed, &expected);
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let found = fixture.runtime(backend);
             let errors = errors(&found, &expected);
@@ -273,12 +295,12 @@ fn the_runtime_computes_what_libtorch_computes() {
                 let (found, expected) = (found[t][name][i], expected[t][name][i]);
                 assert!(
                     error <= allowed,
-                    "{cell:?}, seed {seed}, {}, step {t}: {name}[{i}]: libtorch {expected}, runtime {found}: {error:.1e} > {allowed:.0e}",
+                    "{cell:?}, {input:?}, seed {seed}, {}, step {t}: {name}[{i}]: libtorch {expected}, runtime {found}: {error:.1e} > {allowed:.0e}",
                     backend.name()
                 );
             }
             println!(
-                "{cell:?}, seed {seed}, {}: {:?} in the first step, {:.1e} in {STEPS}",
+                "{cell:?}, {input:?}, seed {seed}, {}: {:?} in the first step, {:.1e} in {STEPS}",
                 backend.name(),
                 errors[0],
                 longest(&errors)
@@ -288,13 +310,16 @@ fn the_runtime_computes_what_libtorch_computes() {
 }
 
 /// That the comparison is about something: nothing is stuck at zero, at a bound or at its first value.
-fn assert_alive(cell: Cell, seed: u64, steps: &[Step]) {
+fn assert_alive(cell: Cell, input: Input, seed: u64, steps: &[Step]) {
     let share = |name: &str, of: &dyn Fn(f64) -> bool| {
         let all: Vec<f64> = steps.iter().flat_map(|step| step[name].clone()).collect();
         all.iter().filter(|&&v| of(v)).count() as f64 / all.len() as f64
     };
     let saturated = share("action", &|a| a.abs() > 0.9999 * ACTION_HALF);
     assert!((0.02..0.7).contains(&saturated), "seed {seed}: {saturated} of the actions are at a bound");
+    if input == Input::Observation {
+        return; // the action is all there is
+    }
     let floored = share("log-sigmas", &|s| s <= f64::from(LOG_SIGMA_MIN) + 1e-9);
     assert!((0.02..0.7).contains(&floored), "seed {seed}: {floored} of the log-sigmas are at the floor");
     let (first, last) = (&steps[0], &steps[STEPS - 1]);
@@ -315,7 +340,7 @@ fn the_measure_sees_small_mistakes() {
 }
 
 fn mistakes(cell: Cell) {
-    let fixture = Fixture::new(cell, 3);
+    let fixture = Fixture::new(cell, Input::LatentHidden, 3);
     let found = fixture.runtime(Backend::Portable);
     let h = DIMS.hidden as i64;
     let variable = |vs: &nn::VarStore, name: &str| vs.variables()[name].shallow_clone();

@@ -14,7 +14,7 @@ class Dims(ctypes.Structure):
     """dreamstep_dims"""
 
     _fields_ = [(name, c_uint32) for name in ("obs", "action", "latent", "hidden", "mixtures")]
-    _fields_ += [("mixture", c_int32), ("encoder", c_uint32 * 2), ("cell", c_int32)]
+    _fields_ += [("mixture", c_int32), ("encoder", c_uint32 * 2), ("cell", c_int32), ("input", c_int32)]
 
 
 class Info(ctypes.Structure):

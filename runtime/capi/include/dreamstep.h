@@ -190,6 +190,10 @@ enum dreamstep_status
    * A state of another model.
    */
   DREAMSTEP_STATUS_OTHER_MODEL = 19,
+  /**
+   * The controller reads observations: of which a dream has none; and where it reads them alone, nothing is predicted.
+   */
+  DREAMSTEP_STATUS_INPUT = 20,
 };
 #ifndef __cplusplus
 typedef int32_t dreamstep_status;
@@ -267,6 +271,39 @@ typedef int32_t dreamstep_cell_kind;
 #endif // __cplusplus
 
 /**
+ * What the controller reads.
+ */
+enum dreamstep_input
+#ifdef __cplusplus
+  : int32_t
+#endif // __cplusplus
+ {
+  /**
+   * The latent vector and h.
+   */
+  DREAMSTEP_INPUT_LATENT_HIDDEN = 0,
+  /**
+   * The latent vector alone.
+   */
+  DREAMSTEP_INPUT_LATENT = 1,
+  /**
+   * h alone.
+   */
+  DREAMSTEP_INPUT_HIDDEN = 2,
+  /**
+   * The whitened observation alone: neither V nor M runs.
+   */
+  DREAMSTEP_INPUT_OBSERVATION = 3,
+  /**
+   * The whitened observation and h.
+   */
+  DREAMSTEP_INPUT_OBSERVATION_HIDDEN = 4,
+};
+#ifndef __cplusplus
+typedef int32_t dreamstep_input;
+#endif // __cplusplus
+
+/**
  * When a dream ends.
  */
 enum dreamstep_ending
@@ -327,6 +364,10 @@ typedef struct dreamstep_dims {
    * What remembers: a `dreamstep_cell_kind`.
    */
   int32_t cell;
+  /**
+   * What the controller reads: a `dreamstep_input`.
+   */
+  int32_t input;
 } dreamstep_dims;
 
 /**
@@ -753,7 +794,7 @@ dreamstep_status dreamstep_unit_action(const struct dreamstep_agent *agent,
 
 /**
  * The reward and the probability of the end that the model expects after the newest advance. Runs the MDN head. Refused
- * where the file has none. Either pointer may be NULL.
+ * where the file has none, or the controller reads observations alone. Either pointer may be NULL.
  *
  * # Safety
  * `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. What is written

@@ -5,7 +5,7 @@ use crate::pointers::{check, copy, held, held_mut, input_and_output, make, put, 
 use crate::types::{dreamstep_agent, dreamstep_agent_info, dreamstep_model, dreamstep_status};
 use core::ffi::c_char;
 use dreamstep_core::rng::Philox;
-use dreamstep_runtime::{Agent, DreamError, Fit};
+use dreamstep_runtime::{Agent, DreamError, Fit, Input, Prediction};
 
 /// Makes an agent at the start of an episode, which works in `memory`: at least `dreamstep_memory_len` floats, whatever they
 /// hold. Where the call fails, `agent` holds none.
@@ -316,7 +316,7 @@ pub unsafe extern "C" fn dreamstep_unit_action(
 }
 
 /// The reward and the probability of the end that the model expects after the newest advance. Runs the MDN head. Refused
-/// where the file has none. Either pointer may be NULL.
+/// where the file has none, or the controller reads observations alone. Either pointer may be NULL.
 ///
 /// # Safety
 /// `agent` is writable and used by nothing else meanwhile; its model and its memory are as it was made with. What is written
@@ -332,7 +332,7 @@ pub unsafe extern "C" fn dreamstep_predict(
     // SAFETY: what these calls ask for is this function's precondition.
     unsafe {
         answer(message, message_len, || {
-            let prediction = held_mut(agent)?.predict().ok_or(Error::NoHead)?;
+            let prediction = predict(held_mut(agent)?)?;
             put_if_wanted("reward", reward, prediction.reward())?;
             put_if_wanted("terminal probability", terminal_probability, prediction.terminal_probability())
         })
@@ -358,7 +358,7 @@ pub unsafe extern "C" fn dreamstep_expected_latent(
         answer(message, message_len, || {
             let agent = held_mut(agent)?;
             let z = latent_of(agent, values, len)?;
-            agent.predict().ok_or(Error::NoHead)?.expected_latent(z);
+            predict(agent)?.expected_latent(z);
             Ok(())
         })
     }
@@ -390,10 +390,16 @@ pub unsafe extern "C" fn dreamstep_sample_latent(
             }
             let agent = held_mut(agent)?;
             let z = latent_of(agent, values, len)?;
-            agent.predict().ok_or(Error::NoHead)?.sample_latent(temperature, Philox::new(seed), step, z);
+            predict(agent)?.sample_latent(temperature, Philox::new(seed), step, z);
             Ok(())
         })
     }
+}
+
+/// What the model expects.
+fn predict<'a>(agent: &'a mut Agent<'_, '_>) -> Result<Prediction<'a>, Error<'static>> {
+    let reactive = agent.model().dims().input == Input::Observation;
+    agent.predict().ok_or(if reactive { Error::Reactive } else { Error::NoHead })
 }
 
 /// The caller's latent vector, of the agent's length.

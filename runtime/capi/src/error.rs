@@ -56,6 +56,8 @@ pub(crate) enum Error<'a> {
     },
     /// A prediction of a model without the MDN head.
     NoHead,
+    /// M, which would predict, does not run: the controller reads observations alone.
+    Reactive,
     Load(LoadError<'a>),
     SelfTest(SelfTestError),
     Memory(MemoryError),
@@ -103,6 +105,7 @@ impl Error<'_> {
             Self::Length { .. } => status::Length,
             Self::NoSuchKey { .. } => status::NoSuchKey,
             Self::NoHead => status::NoHead,
+            Self::Reactive => status::Input,
             Self::Load(error) => match error {
                 LoadError::Read(_) => status::File,
                 LoadError::Misaligned { .. } => status::Misaligned,
@@ -126,12 +129,13 @@ impl Error<'_> {
             },
             Self::State(error) => match error {
                 StateError::Length { .. } => status::Length,
-                StateError::Dims { .. } | StateError::Cell { .. } => status::Dims,
+                StateError::Dims { .. } | StateError::Cell { .. } | StateError::Input { .. } => status::Dims,
                 StateError::OtherModel { .. } => status::OtherModel,
                 StateError::NotAState | StateError::Damaged { .. } | StateError::Value { .. } => status::State,
             },
             Self::Dream(error) => match error {
                 DreamError::NoHead => status::NoHead,
+                DreamError::Input { .. } => status::Input,
                 DreamError::Memory { .. } => status::Memory,
                 DreamError::Temperature { .. } | DreamError::Threshold { .. } | DreamError::Index { .. } => status::Argument,
                 DreamError::Length { .. } => status::Length,
@@ -156,6 +160,9 @@ impl fmt::Display for Error<'_> {
             Self::HalfState => f.write_str("h and c: expected both or neither (a GRU has no c), found one"),
             Self::NoSuchKey { key } => write!(f, "metadata `{}`: expected, not found", key.escape_debug()),
             Self::NoHead => f.write_str("prediction: expected a model with an MDN head, found none in the file"),
+            Self::Reactive => {
+                f.write_str("prediction: expected a controller that needs M, found one that reads observations alone")
+            }
             Self::Load(error) => error.fmt(f),
             Self::SelfTest(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),

@@ -4,7 +4,7 @@
 #![allow(non_camel_case_types)] // the names that C sees
 
 use crate::pointers::Tagged;
-use dreamstep_core::dims::{Cell, Dims, MAX_DIM, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Input, MAX_DIM, Mixture};
 use dreamstep_core::precision::Precision;
 use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model};
 
@@ -68,6 +68,8 @@ pub enum dreamstep_status {
     State = 18,
     /// A state of another model.
     OtherModel = 19,
+    /// The controller reads observations: of which a dream has none; and where it reads them alone, nothing is predicted.
+    Input = 20,
 }
 
 /// An implementation of the layers. All give the same bits.
@@ -151,6 +153,22 @@ pub enum dreamstep_cell_kind {
     Gru = 1,
 }
 
+/// What the controller reads.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum dreamstep_input {
+    /// The latent vector and h.
+    LatentHidden = 0,
+    /// The latent vector alone.
+    Latent = 1,
+    /// h alone.
+    Hidden = 2,
+    /// The whitened observation alone: neither V nor M runs.
+    Observation = 3,
+    /// The whitened observation and h.
+    ObservationHidden = 4,
+}
+
 /// When a dream ends.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +201,8 @@ pub struct dreamstep_dims {
     pub encoder: [u32; 2],
     /// What remembers: a `dreamstep_cell_kind`.
     pub cell: i32,
+    /// What the controller reads: a `dreamstep_input`.
+    pub input: i32,
 }
 
 impl dreamstep_dims {
@@ -203,6 +223,13 @@ impl dreamstep_dims {
                 Cell::Lstm => dreamstep_cell_kind::Lstm,
                 Cell::Gru => dreamstep_cell_kind::Gru,
             } as i32,
+            input: match dims.input {
+                Input::LatentHidden => dreamstep_input::LatentHidden,
+                Input::Latent => dreamstep_input::Latent,
+                Input::Hidden => dreamstep_input::Hidden,
+                Input::Observation => dreamstep_input::Observation,
+                Input::ObservationHidden => dreamstep_input::ObservationHidden,
+            } as i32,
         }
     }
 
@@ -219,6 +246,14 @@ impl dreamstep_dims {
             1 => Cell::Gru,
             _ => return None,
         };
+        let input = match self.input {
+            0 => Input::LatentHidden,
+            1 => Input::Latent,
+            2 => Input::Hidden,
+            3 => Input::Observation,
+            4 => Input::ObservationHidden,
+            _ => return None,
+        };
         let [e1, e2] = self.encoder;
         let dims = Dims {
             obs: size(self.obs)?,
@@ -229,6 +264,7 @@ impl dreamstep_dims {
             mixture,
             encoder: [size(e1)?, size(e2)?],
             cell,
+            input,
         };
         dims.mdn_outputs_fit().then_some(dims)
     }

@@ -8,7 +8,7 @@ use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::Philox;
 use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Model, Start, dreams_memory_len, memory_len,
+    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Start, dreams_memory_len, memory_len,
 };
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
@@ -24,6 +24,7 @@ const DIMS: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 17],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 const GRU: Dims = Dims { cell: Cell::Gru, ..DIMS };
 const OTHER: Dims = Dims { obs: 22, mixture: Mixture::PerDimension, ..DIMS };
@@ -38,6 +39,7 @@ fn dims(dims: &Dims) -> dreamstep_dims {
         mixture: i32::from(dims.mixture == Mixture::PerDimension),
         encoder: dims.encoder.map(|n| n as u32),
         cell: i32::from(dims.cell == Cell::Gru),
+        input: Input::ALL.into_iter().zip([0, 1, 2, 3, 4]).find(|(input, _)| *input == dims.input).unwrap().1,
     }
 }
 
@@ -165,6 +167,7 @@ fn the_numbers_stay() {
         status::Dims,
         status::State,
         status::OtherModel,
+        status::Input,
     ];
     for (number, status) in statuses.into_iter().enumerate() {
         assert_eq!(status as usize, number);
@@ -209,6 +212,8 @@ fn sizes_are_rusts_and_those_that_no_file_can_have_are_zero() {
             dreamstep_dims { mixture: 2, ..good },
             dreamstep_dims { cell: 2, ..good },
             dreamstep_dims { cell: -1, ..good },
+            dreamstep_dims { input: 5, ..good },
+            dreamstep_dims { input: -1, ..good },
             dreamstep_dims { encoder: [9, u32::MAX], ..good },
             dreamstep_dims { mixtures: 65_536, latent: 9, ..good },
         ] {
@@ -742,4 +747,44 @@ fn a_model_without_the_head_predicts_and_dreams_nothing() {
     assert_eq!(call!(dreamstep_model_get_info(&*model, info.as_mut_ptr())), ok());
     // SAFETY: filled where the status is 0.
     assert!(!unsafe { info.assume_init() }.has_mdn);
+}
+
+#[test]
+fn a_controller_on_observations_predicts_and_dreams_nothing() {
+    for input in Input::ALL {
+        let dims = Dims { input, ..DIMS };
+        let file = synthetic::agent(&dims, 1);
+        let (model, mut agent, mut dreams) = (loaded(&file), unmade::<dreamstep_agent>(), unmade::<dreamstep_dreams>());
+        let of_c = self::dims(&dims);
+        // SAFETY: `of_c` is readable.
+        assert_eq!(unsafe { dreamstep_memory_len(&of_c) }, memory_len(&dims));
+        let mut memory = vec![0.0; dreams_memory_len(&dims, 1).max(memory_len(&dims))];
+        let (at, len) = (memory.as_mut_ptr(), memory.len());
+        let mut info = MaybeUninit::<dreamstep_model_info>::uninit();
+        assert_eq!(call!(dreamstep_model_get_info(&*model, info.as_mut_ptr())), ok());
+        // SAFETY: filled where the status is 0.
+        let info = unsafe { info.assume_init() };
+        assert_eq!((info.dims, info.has_mdn), (of_c, input != Input::Observation));
+
+        assert_eq!(call!(dreamstep_agent_new(&mut *agent, &*model, at, len)), ok());
+        let (observation, mut action, mut expected) = (synthetic::observation(&dims, 1, 0), [0.0; 3], [0.0; 3]);
+        let (mut reward, mut z) = (0.0, [0.0; 5]);
+        assert_eq!(call!(dreamstep_act(&mut *agent, observation.as_ptr(), 21, action.as_mut_ptr(), 3)), ok());
+        assert_eq!(call!(dreamstep_advance(&mut *agent)), ok());
+        with_rust(&file, |agent| agent.step(&observation, &mut expected).unwrap());
+        assert_eq!(action, expected);
+        let none = refused(
+            status::Input,
+            "prediction: expected a controller that needs M, found one that reads observations alone",
+        );
+        let none = if input == Input::Observation { none } else { ok() };
+        assert_eq!(call!(dreamstep_predict(&mut *agent, &mut reward, null_mut())), none);
+        assert_eq!(call!(dreamstep_expected_latent(&mut *agent, z.as_mut_ptr(), 5)), none);
+        assert_eq!(call!(dreamstep_sample_latent(&mut *agent, 1.0, 0, 0, z.as_mut_ptr(), 5)), none);
+
+        let message = "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found ";
+        let none = refused(status::Input, format!("{message}{}", input.name()));
+        let none = if matches!(input, Input::Observation | Input::ObservationHidden) { none } else { ok() };
+        assert_eq!(call!(dreamstep_dreams_new(&mut *dreams, &*model, at, len, 1, null())), none);
+    }
 }

@@ -11,6 +11,8 @@
 //! | `100-samples` | a sampled next latent after each of 100 further steps |
 //! | `dream` | where a dream of 1,000 ticks ended |
 //! | `dreams-1`, `dreams-7`, `dreams-64` | where each dream of a batch stood after 20 ticks |
+//! | `100-actions` (agents `reads-…`) | the actions of 100 steps, and the recurrent state after them |
+//! | `7-dreams` (of them, those that dream) | where each of seven dreams stood after 20 ticks |
 //! | `16-steps` (agent `shipped`) | the shipped Humanoid agent's recurrent state after 16 steps |
 //!
 //! Observations are Philox draws, so nothing but the agents is stored. `make cross` runs the suite on every target that can be
@@ -21,7 +23,7 @@
 #![forbid(unsafe_code)]
 
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Cell, Dims, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
 use dreamstep_core::maths;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len, memory_len};
@@ -82,7 +84,11 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
     functions(&mut |check, digest| emit("maths", "f32", check, digest));
     for file in FILES {
         let model = Model::load_with(file.bytes, backend).expect("the suite's agents are valid");
-        agent(&model, memory, &mut |check, digest| emit(file.agent, file.precision, check, digest));
+        let mut emit = |check: &str, digest| emit(file.agent, file.precision, check, digest);
+        match file.dims.input {
+            Input::LatentHidden => agent(&model, memory, &mut emit),
+            _ => reader(&model, memory, &mut emit),
+        }
     }
     #[cfg(feature = "humanoid")]
     for (precision, bytes) in [("f32", dreamstep_fixtures::HUMANOID), ("i8", SHIPPED_I8)] {
@@ -198,4 +204,34 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
         let all = (0..count).fold(Digest::default(), |all, i| all.update_bytes(&dreams.digest(i).to_le_bytes()));
         emit(name, all.value());
     }
+}
+
+/// The checks of an agent whose controller reads something else than `[z, h]`.
+fn reader(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
+    let dims = *model.dims();
+    let (observation, memory) = memory.split_at_mut(dims.obs);
+    let (action, memory) = memory.split_at_mut(dims.action);
+    let mut agent = Agent::new(model, &mut *memory).expect("MEMORY is enough");
+    let mut digest = Digest::default();
+    for t in 0..100 {
+        observe(t, observation);
+        agent.step(observation, action).expect("the observation is valid");
+        digest = digest.update(action);
+    }
+    emit("100-actions", digest.update_bytes(&agent.proof_digest().to_le_bytes()).value());
+    if dims.input.has_observation() {
+        return;
+    }
+    let (z, memory) = memory.split_at_mut(dims.latent);
+    z.fill(0.5);
+    let options = DreamOptions { seed: 7, temperature: 1.15, ending: Ending::Never };
+    let mut dreams = Dreams::new(model, memory, 7, options).expect("MEMORY is enough");
+    for index in 0..7 {
+        dreams.start(index, index as u32, Start { latent: z, state: None }).expect("the latent is finite");
+    }
+    for _ in 0..20 {
+        dreams.step();
+    }
+    let all = (0..7).fold(Digest::default(), |all, i| all.update_bytes(&dreams.digest(i).to_le_bytes()));
+    emit("7-dreams", all.value());
 }

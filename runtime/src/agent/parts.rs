@@ -17,7 +17,7 @@ pub enum Part {
     Encoder2,
     /// The encoder's last layer, `[Z, E2]`.
     EncoderMean,
-    /// The controller, `[A, Z+H]`.
+    /// The controller, `[A, Z+H]` (or of another input).
     Controller,
     /// Its squashing, `[A]`.
     Squash,
@@ -81,16 +81,13 @@ impl Agent<'_, '_> {
     /// until [`Agent::reset`].
     pub fn run(&mut self, part: Part) {
         let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        let a = model.dims().action;
         match part {
             Part::Whiten => dispatch!(isa, whiten(model, work.obs)),
             Part::Encoder0 => dispatch!(isa, affine(&model.encoder_0, work.obs, work.scratch, work.e1)),
             Part::Relu => dispatch!(isa, relu(work.e1)),
             Part::Encoder2 => dispatch!(isa, affine(&model.encoder_2, work.e1, work.scratch, work.e2)),
             Part::EncoderMean => dispatch!(isa, affine(&model.encoder_mean, work.e2, work.scratch, work.z)),
-            Part::Controller => {
-                dispatch!(isa, affine(&model.controller, work.x.get(a..).unwrap_or_default(), work.scratch, work.u));
-            }
+            Part::Controller => self.sum_control(),
             Part::Squash => dispatch!(isa, squash(model.settings.squash, work.u)),
             Part::Actuate => dispatch!(isa, actuate(model, work.u, work.action)),
             Part::Gates => self.sum_gates(),

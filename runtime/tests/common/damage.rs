@@ -5,7 +5,7 @@ use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, Dims, LoadError, Mixture, Model, Precision};
+use dreamstep_runtime::{Cell, Dims, Input, LoadError, Mixture, Model, Precision};
 
 pub(crate) const DIMS: Dims = Dims {
     obs: 5,
@@ -16,6 +16,7 @@ pub(crate) const DIMS: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 4],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// A packed agent of [`DIMS`] with either memory and self-test vectors, as bytes.

@@ -1,7 +1,7 @@
 //! What the programs that test dreams have in common: how a dream begins.
 
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Mixture, Start};
+use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Start};
 
 pub(crate) const SMALL: Dims = Dims {
     obs: 5,
@@ -12,6 +12,7 @@ pub(crate) const SMALL: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [9, 4],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 pub(crate) const SEED: u64 = 0x0bad_5eed_0000_0007;

@@ -10,7 +10,7 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::{MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, Dims, Mixture, Model, Precision, memory_len};
+use dreamstep_runtime::{Cell, Dims, Input, Mixture, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
 const DIMS: Dims = Dims {
@@ -22,6 +22,7 @@ const DIMS: Dims = Dims {
     mixture: Mixture::Joint,
     encoder: [2, 2],
     cell: Cell::Lstm,
+    input: Input::LatentHidden,
 };
 
 /// Every file, by name without its ending: `sound` loads and passes its self-test, all others must be refused.

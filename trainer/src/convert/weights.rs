@@ -17,7 +17,7 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::pack::{Ingredients, base_agent};
 use crate::run_dir::{RunDir, digest, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::dims::{Cell, Dims, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::action_map;
 use dreamstep_core::schema::Target;
@@ -443,6 +443,7 @@ impl Import<'_> {
         }
         part.put(names::FC_WEIGHT, &[a, inputs], weight);
         part.put(names::FC_BIAS, &[a], bias);
+        part.checkpoint.set_input(self.config.controller.input);
         part.finish()
     }
 
@@ -473,7 +474,15 @@ impl Import<'_> {
             if let Some(controller) = controller {
                 let hidden: usize = ingredients.mdnrnn.meta(metadata::DIM_HIDDEN).unwrap_or(hidden);
                 let latent: usize = ingredients.mdnrnn.meta(metadata::DIM_LATENT).unwrap_or(latent);
-                controller.tensor(names::FC_WEIGHT, &[self.spec.action, latent + hidden])?;
+                let (obs, action, input) = (self.spec.obs, self.spec.action, controller.input()?);
+                let dims = Dims { obs, action, latent, hidden, input, ..Dims::HUMANOID };
+                let inputs = dims.controller_inputs();
+                controller.tensor(names::FC_WEIGHT, &[action, inputs]).with_context(|| {
+                    format!(
+                        "a controller that reads {} has {inputs} inputs here (--set controller.input=… says what it reads)",
+                        input.name()
+                    )
+                })?;
             }
         }
         Ok(())

@@ -100,7 +100,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
         }
         search.generation(&place)?;
         let generation = search.standing.generation;
-        if generation >= dream.generations || generation.is_multiple_of(dream.check_every) {
+        if search.standing.is_over(dream) || generation.is_multiple_of(dream.check_every) {
             search.look(&place)?;
             search.log(run, search.standing.dream_steps - logged, &clock)?;
             (clock, logged) = (Clock::start(), search.standing.dream_steps);
@@ -134,7 +134,7 @@ fn finish(search: &mut Search, place: &Place<'_>, run: &RunDir) -> Result<Summar
     }
     let (weight, bias) = place.features.fold(&search.means[chosen]);
     let mut result = Checkpoint::default();
-    result.insert(names::FC_WEIGHT, &[dims.action, dims.latent + dims.hidden], weight);
+    result.insert(names::FC_WEIGHT, &[dims.action, dims.controller_inputs()], weight);
     result.insert(names::FC_BIAS, &[dims.action], bias);
     result.metadata = search::provenance(config, run, &standing)?;
     result.write(&run.controller())?;

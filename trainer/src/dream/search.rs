@@ -3,8 +3,8 @@
 
 use super::arena::DreamArena;
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::{Config, DreamConfig};
-use crate::evolve::pgpe::Pgpe;
+use crate::config::{Config, DreamConfig, RoundsConfig};
+use crate::evolve::Strategy;
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
 use crate::stage::{Clock, append_metrics};
@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 /// Metadata of the result and of the saved state.
 pub(super) const FINGERPRINT: &str = "fingerprint";
 pub(super) const PROGRESS: &str = "dream.progress";
+/// Steps of the environment that evolution took: under the key that evolution on real episodes has.
+const STEPS: &str = "validation.steps";
 /// Names the real episodes of looks and of the last choice, among all that evolution resets.
 const LOOKS: u64 = u64::MAX - 1;
 
@@ -57,6 +59,8 @@ pub struct Standing {
     pub drifting: u64,
     /// The best looks, best first: whose means are kept.
     pub best: Vec<Look>,
+    /// Why the strategy has nothing left to try, where it has not.
+    pub stopped: Option<String>,
 }
 
 impl Standing {
@@ -77,7 +81,7 @@ impl Standing {
     /// Whether evolution has come to its end.
     #[must_use]
     pub fn is_over(&self, config: &DreamConfig) -> bool {
-        self.generation >= config.generations || self.has_drifted(config)
+        self.generation >= config.generations || self.stopped.is_some() || self.has_drifted(config)
     }
 
     /// Whether dreams and reality have drifted apart for too long.
@@ -89,7 +93,7 @@ impl Standing {
 
 /// Evolution between two generations.
 pub struct Search {
-    pgpe: Pgpe,
+    strategy: Strategy,
     /// What was spent, and how it went.
     pub standing: Standing,
     /// The means of `standing.best`.
@@ -132,17 +136,17 @@ impl Search {
     /// The saved state cannot be read, or is of another configuration, V or M.
     pub fn start(config: &Config, run: &RunDir, dims: &Dims, force: bool) -> Result<Self> {
         let settings = settings(config);
-        let n = dims.action * (dims.latent + dims.hidden + 1);
+        let n = dims.action * (dims.controller_inputs() + 1);
         if !run.evolution().exists() || force {
-            let pgpe = Pgpe::new(settings, vec![0.0; n], config.controller.sigma as f32);
-            return Ok(Self { pgpe, standing: Standing::default(), means: Vec::new() });
+            let strategy = Strategy::new(settings, vec![0.0; n]);
+            return Ok(Self { strategy, standing: Standing::default(), means: Vec::new() });
         }
         let saved = read(config, run)?;
         let standing: Standing = standing(&saved)?;
-        let vector = |name: &str| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
-        let means = (0..standing.best.len()).map(|i| vector(&format!("best.{i}"))).collect::<Result<_>>()?;
-        let pgpe = Pgpe::resume(settings, standing.generation, vector("mean")?, vector("sigma")?, vector("velocity")?);
-        Ok(Self { pgpe, standing, means })
+        let mean = |i| saved.tensor(&format!("best.{i}"), &[n]).map(<[f32]>::to_vec);
+        let means = (0..standing.best.len()).map(mean).collect::<Result<_>>()?;
+        let strategy = Strategy::resume(settings, n, &saved)?;
+        Ok(Self { strategy, standing, means })
     }
 
     /// One generation: every candidate dreams the same dreams, which no other generation has.
@@ -151,22 +155,23 @@ impl Search {
     /// A candidate cannot be made, or the model not dream.
     pub fn generation(&mut self, place: &Place<'_>) -> Result<()> {
         let Place { config, model, features, dreams, .. } = place;
-        let asked = self.pgpe.ask();
+        let asked = self.strategy.ask();
         let mut parameters = Vec::new();
         let mut make = |index| {
-            self.pgpe.candidate(&asked, index, &mut parameters);
+            self.strategy.candidate(&asked, index, &mut parameters);
             features.panels(model.dims(), &parameters)
         };
-        let made: Vec<_> = (0..2 * config.controller.directions).map(&mut make).collect();
+        let made: Vec<_> = (0..self.strategy.candidates()).map(&mut make).collect();
         let mut candidates: Vec<Model<'_>> = Vec::with_capacity(made.len());
         for (index, (panels, bias)) in made.iter().enumerate() {
             candidates.push(model.with_controller(panels, bias).map_err(|error| anyhow!("candidate {index}: {error}"))?);
         }
         let first = self.standing.generation.wrapping_mul(config.dream.dreams as u64) as u32;
         let scores = dreams.score(&candidates, first, config.dream.dreams)?;
-        self.pgpe.tell(&asked, &scores.iter().map(|score| score.value).collect::<Vec<_>>());
+        self.strategy.tell(&asked, &scores.iter().map(|score| score.value).collect::<Vec<_>>());
         self.standing.dream_steps += scores.iter().map(|score| score.steps).sum::<u64>();
-        self.standing.generation += 1;
+        self.standing.generation = self.strategy.generation();
+        self.standing.stopped = self.strategy.stopped().map(|stop| stop.name().to_string());
         Ok(())
     }
 
@@ -176,7 +181,8 @@ impl Search {
     /// As [`Self::generation`]'s, or an episode failed.
     pub fn look(&mut self, place: &Place<'_>) -> Result<()> {
         let config = &place.config.dream;
-        let (panels, bias) = place.features.panels(place.model.dims(), &self.pgpe.mean);
+        let parameters = self.strategy.mean();
+        let (panels, bias) = place.features.panels(place.model.dims(), &parameters);
         let mean = place.model.with_controller(&panels, &bias).map_err(|error| anyhow!("mean: {error}"))?;
         let first = u32::MAX - config.check_dreams as u32;
         let score = place.dreams.score(&[mean], first, config.check_dreams)?[0];
@@ -184,14 +190,14 @@ impl Search {
         let real = match config.check_episodes {
             0 => None,
             episodes => {
-                let (steps, mean) = place.play(&self.pgpe.mean, episodes)?;
+                let (steps, mean) = place.play(&parameters, episodes)?;
                 self.standing.real_steps += steps;
                 Some(mean)
             }
         };
         let look = Look { generation: self.standing.generation, dream: score.value, real };
         if let Some(at) = self.standing.look(look, config.rerank) {
-            self.means.insert(at, self.pgpe.mean.clone());
+            self.means.insert(at, parameters);
             self.means.truncate(config.rerank);
         }
         Ok(())
@@ -202,14 +208,13 @@ impl Search {
     /// # Errors
     /// The log cannot be written.
     pub fn log(&self, run: &RunDir, items: u64, clock: &Clock) -> Result<()> {
-        let sigma = Estimate::of(&self.pgpe.sigma.iter().map(|&s| f64::from(s)).collect::<Vec<_>>()).mean;
-        let Standing { generation, dream_steps, real_steps, latest, drifting, best } = &self.standing;
+        let Standing { generation, dream_steps, real_steps, latest, drifting, best, .. } = &self.standing;
         let best = best.first();
         let line = serde_json::json!({
             "stage": "controller", "arena": "dream", "generation": generation, "dream_steps": dream_steps, "real_steps": real_steps,
             "dream_score": latest.map(|look| look.dream), "real_return": latest.and_then(|look| look.real),
             "best_dream_score": best.map(|look| look.dream), "best_real_return": best.and_then(|look| look.real), "drifting": drifting,
-            "mean_sigma": sigma, "items": items, "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(),
+            "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(), "mean_sigma": self.strategy.mean_sigma(), "items": items, "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(),
             "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
@@ -219,14 +224,11 @@ impl Search {
     /// The state cannot be written.
     pub fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
         let mut state = Checkpoint::default();
-        let n = self.pgpe.mean.len();
-        for (name, values) in [("mean", &self.pgpe.mean), ("sigma", &self.pgpe.sigma), ("velocity", &self.pgpe.velocity)] {
-            state.insert(name, &[n], values.clone());
-        }
+        self.strategy.save(&mut state);
         for (i, mean) in self.means.iter().enumerate() {
-            state.insert(&format!("best.{i}"), &[n], mean.clone());
+            state.insert(&format!("best.{i}"), &[mean.len()], mean.clone());
         }
-        state.metadata = provenance(config, run, &self.standing)?;
+        state.metadata.extend(provenance(config, run, &self.standing)?);
         state.write(&run.evolution())
     }
 }
@@ -236,7 +238,7 @@ impl Search {
 /// # Errors
 /// It cannot be read, or is another's.
 pub(super) fn read(config: &Config, run: &RunDir) -> Result<Checkpoint> {
-    let saved = Checkpoint::read(&run.evolution())?;
+    let saved = Checkpoint::read_state(&run.evolution())?;
     ensure!(
         saved.metadata.get(FINGERPRINT) == Some(&fingerprint(config, run)?),
         "{}: expected the state of an evolution in dreams with this configuration, V and M, found another's; --force starts anew",
@@ -254,7 +256,7 @@ pub(super) fn standing(file: &Checkpoint) -> Result<Standing> {
 /// What a saved state depends on: the configuration but for the budget, and the bytes of V and M.
 pub(super) fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
-    (config.controller.steps, config.dream.generations) = (1, 1);
+    (config.controller.steps, config.dream.generations, config.rounds) = (1, 1, RoundsConfig::default());
     let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();
     Ok(format!("dream {settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?))
 }
@@ -268,6 +270,7 @@ pub(super) fn provenance(config: &Config, run: &RunDir, standing: &Standing) -> 
         (meta::CONFIG, config.provenance()),
         (metadata::ENV, config.env.clone()),
         (PROGRESS, serde_json::to_string(standing)?),
+        (STEPS, standing.real_steps.to_string()),
         (FINGERPRINT, fingerprint(config, run)?),
     ];
     let mut map: BTreeMap<String, String> = entries.map(|(key, value)| (key.to_string(), value)).into();

@@ -103,7 +103,7 @@ impl Small {
 /// Panels and biases of candidates of very different skill.
 fn controllers(model: &Model<'_>, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
     let dims = model.dims();
-    let shape = Panels::dense(dims.action, dims.latent + dims.hidden);
+    let shape = Panels::dense(dims.action, dims.controller_inputs());
     let draw = |name: usize, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(3).fill_normal(Stream::Evolution, name as u64, &mut values);

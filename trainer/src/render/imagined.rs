@@ -90,7 +90,7 @@ impl Dream {
     /// Dreams for as long as `episode` took, from its first observation as `model` sees it. Ends are drawn with M's probability.
     ///
     /// # Errors
-    /// The model has no M, or a temperature that is not above 0; or its V is not `codec`'s, so that nobody can say what it dreams of.
+    /// The model has no M, its controller reads observations, or a temperature that is not above 0; or its V is not `codec`'s, so that nobody can say what it dreams of.
     pub fn of(
         episode: &Episode,
         model: &Model<'_>,
@@ -99,6 +99,8 @@ impl Dream {
         options: DreamOptions,
     ) -> Result<Self> {
         let dims = model.dims();
+        let mut memory = vec![0.0; dreams_memory_len(dims, 1)];
+        let mut dreams = Dreams::new(model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
         let first: Vec<f32> = episode.observations[0].iter().map(|&o| o as f32).collect();
         let mut memory = vec![0.0; memory_len(dims)];
         let mut agent = Agent::new(model, &mut memory)?;
@@ -107,8 +109,6 @@ impl Dream {
         let known = codec.encode(&episode.observations[..1])?.remove(0);
         ensure!(is_same_v(&latent, &known), "its V is another than the run's, whose decoder would draw the dream");
 
-        let mut memory = vec![0.0; dreams_memory_len(dims, 1)];
-        let mut dreams = Dreams::new(model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
         dreams.start(0, 0, Start { latent: &latent, state: None }).map_err(|error| anyhow!("{error}"))?;
         let mut dream = Self { latents: vec![latent.clone()], returns: vec![0.0], ended: false };
         let mut earned = 0.0;

@@ -27,6 +27,7 @@ use crate::play::Policy;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use dreamstep_core::dims::Input;
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
@@ -271,7 +272,10 @@ fn imagine(
             Some(model) => Dream::of(episode, model, &codec, dreamer, how),
             // Nobody's controller is needed: V and M suffice.
             None => pack::expect(&run.mdnrnn(), "mdnrnn").and_then(|()| {
-                let bytes = pack::base_agent(&Ingredients::read(run)?, config)?;
+                // Whose controller reads no observations, of which a dream has none: it does not act.
+                let mut config = config.clone();
+                config.controller.input = Input::LatentHidden;
+                let bytes = pack::base_agent(&Ingredients::read(run)?, &config)?;
                 Dream::of(episode, &agent_file::load(&run.mdnrnn(), &bytes, None)?, &codec, dreamer, how)
             }),
         };

@@ -53,7 +53,7 @@ impl Search {
         begin: impl FnOnce() -> Result<(Whitening, Option<Linear>, u64)>,
     ) -> Result<Self> {
         let settings = settings(config);
-        let features = dims.latent + dims.hidden;
+        let features = dims.controller_inputs();
         let n = dims.action * (features + 1);
         let path = run.evolution();
         if path.exists() && !force {
@@ -125,6 +125,7 @@ impl Search {
         result.insert(names::FC_WEIGHT, &[bias.len(), weight.len() / bias.len()], weight.clone());
         result.insert(names::FC_BIAS, &[bias.len()], bias.clone());
         result.metadata = provenance(config, run, self)?;
+        result.set_input(config.controller.input);
         Ok(result)
     }
 }

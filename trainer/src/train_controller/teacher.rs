@@ -34,7 +34,7 @@ pub(super) type Linear = (Vec<f32>, Vec<f32>);
 /// The agent whose controller is carried over.
 pub(super) struct Teacher {
     bytes: AlignedBytes,
-    /// `[A, Z'+H']` of its own z and h.
+    /// `[A, I']` of its own input.
     weight: Vec<f32>,
     /// `[A]`
     bias: Vec<f32>,
@@ -69,7 +69,7 @@ impl Teacher {
         Model::load(&self.bytes).map_err(|error| anyhow!("teacher: {error}"))
     }
 
-    /// The weights and biases on `pupil`'s [z, h] that answer as this teacher does. `told` hears of every lesson.
+    /// The weights and biases on `pupil`'s input (`[z, h]`, `I = Z+H` of them, or another) that answer as this teacher does. `told` hears of every lesson.
     ///
     /// # Errors
     /// The two are of different environments, an episode cannot be read or failed, or the data leave the regression open.
@@ -92,7 +92,7 @@ impl Teacher {
             mine.obs,
             mine.action
         );
-        let features = theirs.latent + theirs.hidden;
+        let features = theirs.controller_inputs();
         let mut moments = Moments::new(features + theirs.action);
         let mut rows = 0;
         for id in (0..data.len()).rev() {
@@ -127,7 +127,7 @@ impl Teacher {
     }
 
     /// Of every step of an episode that somebody played: what the pupil's controller would read, whitened, and what the teacher would have
-    /// answered. `[T, Z+H+A]`
+    /// answered. `[T, I+A]`
     fn answers(
         &self,
         model: &Model<'_>,
@@ -137,16 +137,16 @@ impl Teacher {
     ) -> Result<Array2<f32>> {
         let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(pupil.dims())]);
         let (mut teacher, mut pupil) = (Agent::new(model, &mut mine)?, Agent::new(pupil, &mut theirs)?);
-        let features = model.dims().latent + model.dims().hidden;
+        let features = model.dims().controller_inputs();
         let mut rows = Vec::new();
         let mut count = 0;
         for (observation, action) in story {
             for agent in [&mut teacher, &mut pupil] {
                 agent.act_in_place(&observation)?;
             }
-            rows.extend(whitening.whiten(pupil.latent().iter().chain(pupil.hidden()).copied()));
+            rows.extend(whitening.whiten(pupil.controller_input().iter().copied()));
             for (weights, &bias) in self.weight.chunks_exact(features).zip(&self.bias) {
-                let read = teacher.latent().iter().chain(teacher.hidden());
+                let read = teacher.controller_input().iter();
                 let answer =
                     weights.iter().zip(read).map(|(&w, &f)| f64::from(w) * f64::from(f)).sum::<f64>() + f64::from(bias);
                 rows.push(answer.clamp(-MOST, MOST) as f32);
@@ -165,7 +165,7 @@ impl Teacher {
 /// The regression of the last columns of `moments` on its first `features`, as plain weights and biases.
 fn fit(moments: &Moments, features: usize, whitening: &Whitening) -> Result<Linear> {
     let ridge = Ridge::from_moments(moments, features, RIDGE * moments.count() as f64)?;
-    let weights = ridge.weight.t().iter().map(|&w| w as f32).collect::<Vec<_>>(); // [A, Z+H]
+    let weights = ridge.weight.t().iter().map(|&w| w as f32).collect::<Vec<_>>(); // [A, I]
     let parameters: Vec<f32> = weights.into_iter().chain(ridge.bias.iter().map(|&b| b as f32)).collect();
     Ok(whitening.fold(&parameters))
 }

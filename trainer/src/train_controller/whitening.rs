@@ -16,15 +16,15 @@ use ndarray::Array2;
 /// A feature that varies less than this is whitened as if it varied this much.
 const MIN_STD: f64 = 0.01;
 
-/// Mean and variance of every feature in [z, h]. Kept in single precision, which is all that a scale needs, so that a saved state is the
+/// Mean and variance of every feature that the controller reads, [z, h] or another input. Kept in single precision, which is all that a scale needs, so that a saved state is the
 /// state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Whitening {
     /// Rows seen.
     pub count: u64,
-    /// `[Z+H]`
+    /// `[Z+H]`, or as wide as the input is.
     pub mean: Vec<f32>,
-    /// `[Z+H]` of the population.
+    /// The same, of the population.
     pub variance: Vec<f32>,
 }
 
@@ -42,8 +42,7 @@ impl Whitening {
     pub fn measure(model: &Model<'_>, data: &Dataset) -> Result<Self> {
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory)?;
-        let features = model.dims().latent + model.dims().hidden;
-        let mut spread = Spread::new(features);
+        let mut spread = Spread::new(model.dims().controller_inputs());
         let mut rows = Vec::new();
         for id in 0..data.len() {
             let episode = data.read(id)?;
@@ -52,7 +51,7 @@ impl Whitening {
             for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
                 // Rows of an array in standard layout are slices.
                 agent.act_in_place(&observation.to_vec())?;
-                rows.extend(agent.latent().iter().chain(agent.hidden()));
+                rows.extend(agent.controller_input());
                 agent.override_action(&action.to_vec())?;
                 agent.advance()?;
             }
