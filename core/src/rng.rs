@@ -50,6 +50,12 @@ pub enum Stream {
     LatentNoise = 22,
     /// What `report` samples: latents, and what an open loop is fed; the step names the batch.
     Report = 23,
+    /// Which recorded latent a dream of evolution begins at; the step is the dream's number.
+    DreamStart = 50,
+    /// Gaussian noise of that latent; the step is the dream's number.
+    DreamStartLatent = 51,
+    /// Which recorded steps dreams may begin at.
+    DreamPlaces = 52,
     /// Gaussian noise of actions during collection; the step is `episode·2³² + tick`.
     CollectNoise = 40,
     /// Windows that a replay buffer hands out; the step is the batch.

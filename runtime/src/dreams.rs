@@ -16,6 +16,7 @@ use crate::matvec::{Rows, tiles_scratch_len};
 use crate::mdn::{HEAD_SLACK, Prediction};
 use crate::model::{Layer, Model};
 use core::fmt;
+use core::ops::Range;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, Input, Mixture, padded};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
@@ -309,18 +310,48 @@ impl<'m, 'f> Dreams<'m, 'f> {
 
     /// The model's controller acts in every dream that goes on.
     pub fn act(&mut self) {
-        let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
+        self.act_in(0..self.count, self.model);
+    }
+
+    /// The controller of `other` acts in those dreams of `range` that go on, as [`Self::act`] would let the model's own: the dreams'
+    /// memory and what they expect stay the model's. So one batch tries many controllers of one V and M
+    /// ([`Model::with_controller`]), and the memory's weights are read once for all of them. A dream gives the bits that it gives alone
+    /// in a batch of a model with that controller.
+    ///
+    /// # Errors
+    /// There is no such dream, the controller reads observations, or a size is another; nothing has changed then.
+    pub fn act_with(&mut self, range: Range<usize>, other: &Model<'_>) -> Result<(), DreamError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.check_index(range.end - 1)?;
+        let (dims, found, found_input) = (self.model.dims(), other.dims(), other.dims().input);
+        let sizes =
+            [("latent", dims.latent, found.latent), ("h", dims.hidden, found.hidden), ("action", dims.action, found.action)];
+        if let Some((what, expected, found)) = sizes.into_iter().find(|(_, expected, found)| expected != found) {
+            return Err(DreamError::Length { what, expected, found });
+        }
+        if found_input.has_observation() {
+            return Err(DreamError::Input { found: found_input });
+        }
+        self.act_in(range, other);
+        Ok(())
+    }
+
+    /// The controller of `acting` acts in those dreams of `range`, all of which there are, that go on.
+    fn act_in(&mut self, range: Range<usize>, acting: &Model<'_>) {
+        let (dims, isa, sizes) = (self.model.dims(), self.model.isa, self.sizes);
         // In a row of x, [a, z, h], the controller's input begins with z, or is h.
-        let z = if model.dims().input == Input::Hidden { model.dims().latent } else { 0 };
-        let at = model.dims().action + z;
-        for from in (0..self.count).step_by(GROUP) {
-            let count = GROUP.min(self.count - from);
+        let z = if acting.dims().input == Input::Hidden { dims.latent } else { 0 };
+        let at = dims.action + z;
+        for from in range.clone().step_by(GROUP) {
+            let count = GROUP.min(range.end - from);
             let memory = &mut self.memory;
             let values = memory.x.get(from * sizes.x + at..).unwrap_or_default();
             let rows = Rows { values, stride: sizes.x, count };
-            dispatch!(isa, affine_tiles(&model.controller, rows, memory.scratch, memory.actions));
+            dispatch!(isa, affine_tiles(&acting.controller, rows, memory.scratch, memory.actions));
             let actions = memory.actions.get_mut(..count * sizes.u).unwrap_or_default();
-            dispatch!(isa, squash(model.settings.squash, actions));
+            dispatch!(isa, squash(acting.settings.squash, actions));
             for index in 0..count {
                 if self.status(from + index)[0] != phase::OVER {
                     let action = row(self.memory.actions, index, sizes.u);
@@ -346,6 +377,33 @@ impl<'m, 'f> Dreams<'m, 'f> {
         Ok(())
     }
 
+    /// Dream `index`, where that goes on, stands at `latent` `[Z]` from now on, whatever M sampled: what another model, or an environment,
+    /// says came next. With its own memory the dream follows a story that is told elsewhere.
+    ///
+    /// # Errors
+    /// There is no such dream, or the slice has another length or a non-finite value; nothing has changed then.
+    pub fn set_latent(&mut self, index: usize, latent: &[f32]) -> Result<(), DreamError> {
+        let dims = self.model.dims();
+        self.check_index(index)?;
+        check("latent", latent, dims.latent)?;
+        if self.status(index)[0] != phase::OVER {
+            copy(latent, row_mut(self.memory.z, index, self.sizes.z));
+            let x = row_mut(self.memory.x, index, self.sizes.x);
+            copy(latent, x.get_mut(dims.action..).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Dream `index` is over from now on, whatever M expects of it: its place is free, and it waits for no action.
+    ///
+    /// # Errors
+    /// There is no such dream.
+    pub fn stop(&mut self, index: usize) -> Result<(), DreamError> {
+        self.check_index(index)?;
+        self.set_phase(index, phase::OVER);
+        Ok(())
+    }
+
     /// M takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent.
     ///
     /// # Errors
@@ -356,8 +414,19 @@ impl<'m, 'f> Dreams<'m, 'f> {
         }
         let (a, sizes) = (self.model.dims().action, self.sizes);
         for from in (0..self.count).step_by(GROUP) {
-            let count = GROUP.min(self.count - from);
-            for index in from..from + count {
+            // Dreams that are over at either end of a group cost nothing; those between others are computed and dropped.
+            let mut range = from..self.count.min(from + GROUP);
+            while range.end > range.start && self.is_over(range.end - 1) {
+                range.end -= 1;
+            }
+            while range.end > range.start && self.is_over(range.start) {
+                range.start += 1;
+            }
+            let (from, count) = (range.start, range.len());
+            if count == 0 {
+                continue;
+            }
+            for index in range {
                 let action = row(self.memory.u, index, sizes.u).get(..a).unwrap_or_default();
                 copy(action, row_mut(self.memory.x, index, sizes.x));
             }

@@ -101,6 +101,24 @@ fn a_refused_call_changes_no_dream() {
         let (error, message) = (DreamError::Index { count: 3, found }, format!("dream {found}: expected one of 3"));
         refused(&|dreams| dreams.start(found, 0, Start { latent: &latent, state: None }), error, &message);
         refused(&|dreams| dreams.set_action(found, &[0.0]), error, &message);
+        refused(&|dreams| dreams.set_latent(found, &latent), error, &message);
+        refused(&|dreams| dreams.stop(found), error, &message);
+        if let Some(end) = found.checked_add(1) {
+            refused(&|dreams| dreams.act_with(1..end, &model), error, &message);
+        }
+    }
+    for (dims, what, expected, found) in [
+        (Dims { latent: 4, ..SMALL }, "latent", 3, 4),
+        (Dims { hidden: 8, ..SMALL }, "h", 7, 8),
+        (Dims { action: 2, ..SMALL }, "action", 1, 2),
+    ] {
+        let file = synthetic::agent(&dims, 1);
+        let other = Model::load(&file).unwrap();
+        let (error, message) = (
+            DreamError::Length { what, expected, found },
+            format!("dream {what}: expected {expected} values, found {found}"),
+        );
+        refused(&|dreams| dreams.act_with(0..3, &other), error, &message);
     }
     for found in [0, 1, 2, 4, 16] {
         let message = |what: &str, expected: usize| format!("dream {what}: expected {expected} values, found {found}");
@@ -108,6 +126,7 @@ fn a_refused_call_changes_no_dream() {
         let other = vec![0.5; found];
         let begin = Start { latent: &other, state: None };
         refused(&|dreams| dreams.start(2, 9, begin), error("latent", 3), &message("latent", 3));
+        refused(&|dreams| dreams.set_latent(2, &other), error("latent", 3), &message("latent", 3));
         let begin = Start { latent: &latent, state: Some((&other, &h)) };
         refused(&|dreams| dreams.start(2, 9, begin), error("h", 7), &message("h", 7));
         let begin = Start { latent: &latent, state: Some((&h, &other)) };
@@ -126,6 +145,7 @@ fn a_refused_call_changes_no_dream() {
         let error = |what| DreamError::NonFinite { what, index };
         let (z, state) = (broken(3), broken(7));
         refused(&|dreams| dreams.start(2, 9, Start { latent: &z, state: None }), error("latent"), &message("latent"));
+        refused(&|dreams| dreams.set_latent(2, &z), error("latent"), &message("latent"));
         let begin = Start { latent: &latent, state: Some((&state, &h)) };
         refused(&|dreams| dreams.start(2, 9, begin), error("h"), &message("h"));
         let begin = Start { latent: &latent, state: Some((&h, &state)) };

@@ -200,6 +200,8 @@ fn nor_does_dreaming() {
         let (latent, zeros, action) = (vec![0.5; dims.latent], vec![0.0; dims.hidden], vec![0.1; dims.action]);
         let state = (zeros.as_slice(), &zeros[..dims.cell_state()]);
         let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
+        let shape = Panels::dense(dims.action, dims.controller_inputs());
+        let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
@@ -210,6 +212,7 @@ fn nor_does_dreaming() {
                 assert_eq!(refused, Err(DreamError::Input { found: dims.input }));
                 continue;
             }
+            let other = model.with_controller(&panels, &bias).unwrap();
             for ending in [Ending::Sampled, Ending::Threshold(0.9), Ending::Never] {
                 let options = DreamOptions { seed: 1, temperature: 1.2, ending };
                 let mut dreams = free(&what("new"), || Dreams::new(&model, &mut memory, DREAMS, options)).unwrap();
@@ -222,6 +225,11 @@ fn nor_does_dreaming() {
                 assert_eq!(waits, Err(DreamError::NoAction { index: 0 }));
                 for _ in 0..6 {
                     free(&what("act"), || dreams.act());
+                    assert_eq!(free(&what("act_with"), || dreams.act_with(2..DREAMS, &other)), Ok(()));
+                    let refused = free(&what("act_with, refused"), || dreams.act_with(0..DREAMS + 1, &other));
+                    assert_eq!(refused, Err(DreamError::Index { count: DREAMS, found: DREAMS }));
+                    assert_eq!(free(&what("set_latent"), || dreams.set_latent(4, &latent)), Ok(()));
+                    assert_eq!(free(&what("stop"), || dreams.stop(5)), Ok(()));
                     assert_eq!(free(&what("set_action"), || dreams.set_action(3, &action)), Ok(()));
                     let refused = free(&what("set_action, refused"), || dreams.set_action(DREAMS, &action));
                     assert_eq!(refused, Err(DreamError::Index { count: DREAMS, found: DREAMS }));

@@ -14,6 +14,7 @@ pub mod compare;
 pub mod config;
 pub mod convert;
 pub mod dataset;
+pub mod dream;
 pub mod env;
 pub mod evaluate;
 pub mod evolve;

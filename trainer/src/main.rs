@@ -8,7 +8,7 @@ use clap::Parser;
 use cli::{AgentArgs, Cli, Command, RunArgs, Stage};
 use dreamstep::agent_file;
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::{CollectPolicy, Config};
+use dreamstep::config::{CollectPolicy, Config, ControllerArena};
 use dreamstep::convert::rollouts_in;
 use dreamstep::convert::rollouts_out::{self, Form};
 use dreamstep::convert::weights;
@@ -22,7 +22,9 @@ use dreamstep::progress::Progress;
 use dreamstep::resume::{self, Network, UnderWay};
 use dreamstep::run_dir::{RunDir, write_atomic};
 use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
-use dreamstep::{ablation, collect, compare, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae};
+use dreamstep::{
+    ablation, collect, compare, dream, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae,
+};
 use dreamstep_core::pack::{AlignedBytes, action_map};
 use dreamstep_runtime::Precision;
 use std::io::Write;
@@ -264,11 +266,13 @@ fn train_stages(
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
-    let is_finished =
-        || Ok::<_, anyhow::Error>(networks_stay && !force_controller && train_controller::is_finished(config, run)?);
+    let in_dreams = config.controller.arena == ControllerArena::Dream;
+    let finished = if in_dreams { dream::is_finished } else { train_controller::is_finished };
+    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(config, run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;
     if makes_controller && networks_stay {
-        train_controller::check(config, run, force_controller)?;
+        let check = if in_dreams { dream::check } else { train_controller::check };
+        check(config, run, force_controller)?;
     }
     for (network, training) in [(Network::Vae, vae_under_way), (Network::Mdnrnn, mdnrnn_under_way)] {
         if let Some(training) = training {
@@ -317,7 +321,12 @@ fn train_stages(
     if wants(Stage::Controller) && !makes_controller {
         println!("{}: kept (--force evolves it anew)", run.controller().display());
     }
-    if makes_controller {
+    if makes_controller && in_dreams {
+        let bar = Progress::new("controller", config.dream.generations, "generations");
+        let summary = dream::train(config, run, &data, force_controller, &bar)?;
+        drop(bar);
+        println!("controller: {summary}");
+    } else if makes_controller {
         let bar = Progress::new("controller", config.controller.steps, "steps");
         let summary = train_controller::train(config, run, &data, force_controller, &bar)?;
         drop(bar);

@@ -69,15 +69,15 @@ impl Network {
     #[must_use]
     pub const fn unread(self) -> &'static [&'static str] {
         match self {
-            Self::Vae => &["controller", "mdnrnn", "rounds"],
-            Self::Mdnrnn => &["controller", "rounds"],
+            Self::Vae => &["controller", "dream", "mdnrnn", "rounds"],
+            Self::Mdnrnn => &["controller", "dream", "rounds"],
         }
     }
 
     /// What a state depends on besides the code: the values that are read, the episodes, and for M the bytes of V.
     fn fingerprint(self, config: &Config, run: &RunDir, data: &Dataset) -> Result<String> {
-        let Config { controller, rounds, .. } = Config::default();
-        let mut read = Config { controller, rounds, ..config.clone() };
+        let Config { controller, dream, rounds, .. } = Config::default();
+        let mut read = Config { controller, dream, rounds, ..config.clone() };
         if self == Self::Vae {
             read.mdnrnn = MdnrnnConfig::default();
         }

@@ -107,7 +107,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
 }
 
 /// What the log says that evolution took since it last said so in one line.
-fn cost(run: &RunDir) -> Cost {
+pub(crate) fn cost(run: &RunDir) -> Cost {
     // A log that somebody removed says nothing.
     let text = std::fs::read_to_string(run.metrics()).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
