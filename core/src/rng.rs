@@ -61,7 +61,7 @@ pub enum Stream {
     /// Windows that a replay buffer hands out; the step is the batch.
     ReplaySample = 41,
     /// Episodes of a bootstrap resample; the step is the resample.
-    Bootstrap = 50,
+    Bootstrap = 60,
 }
 
 /// The step that names the draws of tick `tick` of dream `dream`: `dream·2³² + tick`.

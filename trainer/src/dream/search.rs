@@ -116,6 +116,9 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Steps and mean return of the mean `parameters` over `episodes` real episodes.
+    ///
+    /// # Errors
+    /// An episode failed.
     pub fn play(&self, parameters: &[f32], episodes: usize) -> Result<(u64, f64)> {
         let arena = self.real.ok_or_else(|| anyhow!("expected an environment to play in, found none"))?;
         let (panels, bias) = self.features.panels(self.model.dims(), parameters);
