@@ -1,7 +1,7 @@
 //! How noisy are the scores, and how many episodes should a candidate play? The uncertainty measurement of UH-CMA-ES (Hansen,
 //! Niederberger, Guzzella, Koumoutsakos, *A method for handling uncertainty in evolutionary optimization with an application to feedback
-//! control of combustion*, IEEE Transactions on Evolutionary Computation 13(1), 2009, algorithm 4): a few candidates of a generation
-//! are scored a second time, and what that changes in the ranks is held against what chance would be allowed to change.
+//! control of combustion*, IEEE Transactions on Evolutionary Computation 13(1), 2009): a few candidates of a generation are scored a
+//! second time, and what that changes in the ranks is held against what chance would be allowed to change.
 //!
 //! ```text
 //! let again = noise.choose(&scores);          // whom to score again
@@ -128,8 +128,7 @@ impl Noise {
     }
 }
 
-/// How far candidate `i`'s two ranks among `both` (λ first scores, then λ second) lie apart, less what is tolerated (algorithm 4, lines
-/// 5 to 7).
+/// How far candidate `i`'s two ranks among `both` (λ first scores, then λ second) lie apart, less what is tolerated.
 fn excess(both: &[f64], i: usize) -> f64 {
     let lambda = both.len() / 2;
     // Ties stand in their order; a score that did not change is not noise: its two ranks are taken for neighbours.
