@@ -151,7 +151,12 @@ fn the_controllers_stage_runs_on_every_strategy() {
         let train = |steps: u64, force: &str| {
             let set =
                 format!("--set controller.strategy={strategy} --set controller.steps={steps} --set controller.directions=4");
-            dreamstep(at, &format!("train --run r --stage controller {set} --set controller.sigma=0.3 {force}"))
+            dreamstep(
+                at,
+                &format!(
+                    "train --run r --stage controller {set} --set controller.sigma=0.3 --set controller.restarts=10 {force}"
+                ),
+            )
         };
         let state = || Checkpoint::read_state(&at.join("r/evolution.safetensors")).unwrap();
         train(1500, "--force").unwrap_or_else(|error| panic!("{strategy}: {error}"));
