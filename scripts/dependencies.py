@@ -29,7 +29,7 @@ OPTIONAL = {
     },
 }
 # Only the trainer may name these, tests included; others as optional ones above.
-TRAINER_ONLY = {"tch", "torch-sys", "mujoco-rs", "toml", "indicatif", "rayon", "ndarray"}
+TRAINER_ONLY = {"tch", "torch-sys", "mujoco-rs", "toml", "indicatif", "rayon", "ndarray", "nalgebra"}
 
 
 def main() -> int:

@@ -88,7 +88,7 @@ fn everything_is_measured_and_told() {
 
     let optimiser = table(&result, "The optimiser's own time");
     let no_cma = not_measured(optimiser, "pycma");
-    check(optimiser, 2, |row, _| no_cma && row["optimiser"] == "pycma, diagonal");
+    check(optimiser, 3, |row, column| no_cma && (row["optimiser"] == "pycma, diagonal" || column == "time to pycma"));
 
     let dreams = table(&result, "Ticks of dreams");
     check(dreams, rows(dreams).len(), |_, _| false);

@@ -9,7 +9,7 @@ use super::{Options, Turn, take_turns, thread_s};
 use crate::report::{Cell, Table};
 use crate::timing::{Samples, quantile};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep::config::{Config, Preset};
+use dreamstep::config::{Config, Preset, StrategyName};
 use dreamstep::evolve::Strategy;
 use dreamstep::play::Arena;
 use dreamstep::train_controller::{Spent, Whitening, generation, settings};
@@ -78,7 +78,7 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
     let table = generation_table(&config, &starts, &threads, &measured, rounds, cores);
     // One worker's time for an episode of the shipped controller.
     let episode_s = measured[threads.len()].episode_s(1, episodes);
-    let populations = options.common.effort(vec![80, 400], vec![12]);
+    let populations = options.common.effort(vec![30, 80, 400], vec![12]);
     let optimisers = optimiser_table(&config, &starts[1].1, &populations, episode_s, options.common.effort(15, 1))?;
     Ok(vec![table, optimisers])
 }
@@ -167,7 +167,21 @@ struct Seconds {
     seconds: f64,
 }
 
-/// The optimiser alone, against pycma's.
+/// One generation of `strategy`, whatever its candidates are worth. Seconds of this thread.
+fn ask_and_tell(strategy: &mut Strategy, candidate: &mut Vec<f32>) -> f64 {
+    let population = strategy.candidates();
+    let scores: Vec<f64> = (0..population).map(|i| ((i * 7919) % population) as f64).collect();
+    let start = thread_s();
+    let generation = strategy.ask();
+    for index in 0..population {
+        strategy.candidate(&generation, index, candidate);
+        std::hint::black_box(&mut *candidate);
+    }
+    strategy.tell(&generation, &scores);
+    thread_s() - start
+}
+
+/// The optimisers alone, against pycma's.
 fn optimiser_table(config: &Config, mean: &[f32], populations: &[usize], episode_s: f64, rounds: usize) -> Result<Table> {
     let columns = [
         "optimiser",
@@ -176,6 +190,7 @@ fn optimiser_table(config: &Config, mean: &[f32], populations: &[usize], episode
         "ask + tell ms, p50",
         "ms, min",
         "time to PGPE",
+        "time to pycma",
         "share of a generation, %",
     ];
     let mut table = Table::new("The optimiser's own time in a generation, one thread", &columns);
@@ -184,20 +199,16 @@ fn optimiser_table(config: &Config, mean: &[f32], populations: &[usize], episode
     for &population in populations {
         let mut config = config.clone();
         config.controller.directions = population / 2;
+        config.controller.population = population;
         let mut pgpe = search(&config, mean.to_vec());
-        let scores: Vec<f64> = (0..population).map(|i| ((i * 7919) % population) as f64).collect();
-        let mut candidate = Vec::new();
+        config.controller.strategy = StrategyName::SepCmaEs;
+        let mut separable = search(&config, mean.to_vec());
+        let (mut one, mut other) = (Vec::new(), Vec::new());
         let child;
-        let mut turns: Vec<Turn<'_>> = vec![Box::new(|| {
-            let start = thread_s();
-            let generation = pgpe.ask();
-            for index in 0..population {
-                pgpe.candidate(&generation, index, &mut candidate);
-                std::hint::black_box(&mut candidate);
-            }
-            pgpe.tell(&generation, &scores);
-            Ok((thread_s() - start) * 1e6)
-        })];
+        let mut turns: Vec<Turn<'_>> = vec![
+            Box::new(|| Ok(ask_and_tell(&mut pgpe, &mut one) * 1e6)),
+            Box::new(|| Ok(ask_and_tell(&mut separable, &mut other) * 1e6)),
+        ];
         let arguments = [mean.len().to_string(), population.to_string(), config.controller.sigma.to_string()];
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         match python.start("cma_peer.py", &arguments)? {
@@ -209,9 +220,14 @@ fn optimiser_table(config: &Config, mean: &[f32], populations: &[usize], episode
             Started::Missing(what) => peer = Err(what),
         }
         let times = take_turns(&mut turns, rounds)?;
-        for (name, time) in ["PGPE", "pycma, diagonal"].into_iter().zip(times.iter().map(Some).chain([None])) {
+        let names = ["PGPE", "sep-CMA-ES", "pycma, diagonal"];
+        for (name, time) in names.into_iter().zip(times.iter().map(Some).chain([None])) {
             let number =
                 |of: &dyn Fn(&Samples) -> f64, decimals| time.map_or(Cell::Missing, |t| Cell::Number(of(t), decimals));
+            let to_pycma = match (time, times.get(2)) {
+                (Some(time), Some(pycma)) => Cell::Number(time.ratio_to(pycma), 2),
+                _ => Cell::Missing,
+            };
             table.row([
                 name.into(),
                 mean.len().into(),
@@ -219,6 +235,7 @@ fn optimiser_table(config: &Config, mean: &[f32], populations: &[usize], episode
                 number(&|t| t.p50() / 1e3, 2),
                 number(&|t| t.min() / 1e3, 2),
                 number(&|t| t.ratio_to(&times[0]), 2),
+                to_pycma,
                 number(&|t| 100.0 * t.p50() / (t.p50() + 1e6 * episode_s * population as f64), 2),
             ]);
         }

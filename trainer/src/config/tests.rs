@@ -91,3 +91,25 @@ fn errors_name_the_key_on_one_line() {
         assert!(!error.contains('\n'), "{error:?} should be one line");
     }
 }
+
+/// The configurations that figures are reported from are read by the code that is there now.
+#[test]
+fn every_committed_configuration_is_one() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let mut read = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let config = Config::default().overlay_file(&file.unwrap().path(), &[]).unwrap();
+        assert!(crate::env::ids().any(|id| id == config.env), "{}", config.env);
+        read += 1;
+    }
+    assert!(read >= 3, "{read}");
+}
+
+#[test]
+fn the_bonus_comes_back_as_the_schedule_says() {
+    let mut config = Config::default().controller;
+    (config.reward_offset, config.reward_offset_final, config.reward_offset_steps) = (5.0, 1.0, 100);
+    assert_eq!([0, 25, 100, 1000].map(|steps| config.reward_offset_at(steps)), [5.0, 4.0, 1.0, 1.0]);
+    config.reward_offset_steps = 0;
+    assert_eq!(config.reward_offset_at(1000), 5.0);
+}

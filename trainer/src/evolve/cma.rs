@@ -197,7 +197,7 @@ impl<C: Covariance> Cma<C> {
         self.restarts
     }
 
-    /// Why the search is over: its last run has stopped, and no restart is left. It may be told more, but will hardly find more.
+    /// Why the search is over: its last run has stopped, and no restart is left. Whatever it is told from then on moves nothing.
     #[must_use]
     pub fn stopped(&self) -> Option<Stop> {
         self.stopped
@@ -210,6 +210,9 @@ impl<C: Covariance> Cma<C> {
     pub fn tell(&mut self, generation: &Generation, scores: &[f64]) {
         generation.check(self.generation, self.candidates(), scores);
         self.generation += 1;
+        if self.stopped.is_some() {
+            return;
+        }
         let scores = finite_or_worst(scores);
         if all_equal(&scores) {
             self.history.all_equal();

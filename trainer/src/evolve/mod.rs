@@ -6,6 +6,7 @@
 pub mod ars;
 pub mod cma;
 pub mod generation;
+pub mod noise;
 pub mod openai;
 pub mod pgpe;
 

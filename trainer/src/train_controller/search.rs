@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 /// Validation episodes.
 const VALIDATION_EPISODES: usize = 16;
 
+/// Parameters that a whole covariance matrix is bearable for: a decomposition of more takes minutes.
+const MAX_FULL: usize = 2000;
+
 /// Metadata of the result and of the saved state.
 pub(super) const FINGERPRINT: &str = "fingerprint";
 pub(super) const STEPS: &str = "validation.steps";
@@ -55,6 +58,10 @@ impl Search {
         let settings = settings(config);
         let features = dims.controller_inputs();
         let n = dims.action * (features + 1);
+        ensure!(
+            config.controller.strategy != StrategyName::CmaEs || n <= MAX_FULL,
+            "controller.strategy = \"cma-es\": expected at most {MAX_FULL} parameters, found {n}; sep-cma-es is for so many"
+        );
         let path = run.evolution();
         if path.exists() && !force {
             let saved = read_state(config, run)?;

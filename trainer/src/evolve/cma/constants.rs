@@ -58,16 +58,16 @@ impl Constants {
         let parents = weights.iter().filter(|&&w| w > 0.0).count();
         let (positive, negative) = weights.split_at_mut(parents);
         let sum = |w: &[f64]| w.iter().sum::<f64>();
-        // (51): Σ² / Σw²
+        // μ_eff and μ_eff⁻: (Σw)² / Σw²
         let effective = |w: &[f64]| sum(w).powi(2) / w.iter().map(|w| w * w).sum::<f64>();
         let (mu_eff, mu_eff_minus) = (effective(positive), effective(negative));
         let Rates { c_c, c_1, c_mu, negative_limit } = rates(dimension, lambda, mu_eff);
-        // (50), (52) and (53)
+        // (50) to (53)
         let alpha = (1.0 + c_1 / c_mu).min(1.0 + 2.0 * mu_eff_minus / (mu_eff + 2.0)).min(negative_limit);
         let (positive_sum, negative_sum) = (sum(positive), sum(negative));
         positive.iter_mut().for_each(|w| *w /= positive_sum);
         negative.iter_mut().for_each(|w| *w *= -alpha / negative_sum);
-        // (55) and (56)
+        // (55); c_σ as pycma has it, with 3 in place of 5, and at most ½
         let c_sigma = (mu_eff + 2.0) / (dimension + mu_eff + 3.0).max(2.0 * (mu_eff + 2.0));
         let d_sigma = 1.0 + 2.0 * (((mu_eff - 1.0) / (dimension + 1.0)).sqrt() - 1.0).max(0.0) + c_sigma;
         Self { weights, parents, mu_eff, c_sigma, d_sigma, c_c, c_1, c_mu }

@@ -25,7 +25,7 @@ impl Covariance for Diagonal {
     fn constants(n: usize, population: usize) -> Constants {
         Constants::new(n, population, |n, lambda, mu_eff| {
             let Rates { c_c, c_1, c_mu, .. } = full::rates(n, lambda, mu_eff);
-            // Ros & Hansen's equation 4.
+            // Ros & Hansen's factor.
             let c_1 = c_1 * (n + 2.0) / 3.0;
             Rates { c_c, c_1, c_mu: (c_mu * (n + 2.0) / 3.0).min(1.0 - c_1), negative_limit: f64::INFINITY }
         })

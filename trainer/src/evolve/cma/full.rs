@@ -22,7 +22,7 @@ pub struct Full {
 /// An eigenvalue is at least this fraction of the greatest: what rounding leaves of a smaller one may be negative.
 const MIN_EIGENVALUE: f64 = 1e-15;
 
-/// (57) to (59), and c_1 as pycma has it for small populations; (54).
+/// (56) to (58), c_1 as pycma has it for small populations, and the limit (52).
 pub(super) fn rates(n: f64, lambda: f64, mu_eff: f64) -> Rates {
     let c_c = (4.0 + mu_eff / n) / (n + 4.0 + 2.0 * mu_eff / n);
     let c_1 = (lambda / 6.0).min(1.0) * 2.0 / ((n + 1.3).powi(2) + mu_eff);

@@ -274,3 +274,6 @@ fn median(values: &[f64]) -> f64 {
     let n = sorted.len();
     (sorted[n / 2] + sorted[(n - 1) / 2]) / 2.0
 }
+
+#[cfg(test)]
+mod tests;

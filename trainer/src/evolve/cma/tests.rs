@@ -78,6 +78,10 @@ fn each_restart_doubles_the_population_and_starts_where_the_first_did() {
     assert_eq!(runs, [(6, 12), (12, 24)]);
     assert_eq!((es.restarts(), es.candidates()), (2, 24));
     assert!(sphere(&es.mean()) > -1e-8, "the last run came to the goal: {:?}", es.mean());
+    let over = es.clone();
+    tell(&mut es, sphere);
+    assert_eq!(Cma { generation: over.generation, ..es.clone() }, over, "what is over stays as it is");
+    assert_eq!(es.generation, over.generation + 1);
 }
 
 /// A state between two restarts, and one that has stopped, come back whole.
