@@ -4,9 +4,9 @@
 //! 1. V and M are packed into a base agent.
 //! 2. The recorded episodes are replayed through it, for the mean and standard deviation of every feature that C reads.
 //!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
-//!    does ([`teacher`]); else as zeros, which hold still.
+//!    does (`teacher`); else as zeros, which hold still.
 //! 3. An evolution strategy ([`crate::evolve`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
-//!    ([`generation`]), in the task's physics or in cheaper ones (`controller.physics`).
+//!    ([`generation()`]), in the task's physics or in cheaper ones (`controller.physics`).
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
 //!    these means is the result.
 //!

@@ -5,7 +5,7 @@ use super::generation::Spent;
 use super::teacher::Linear;
 use super::whitening::Whitening;
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::{Config, RoundsConfig, StrategyName};
+use crate::config::{Config, DreamConfig, RoundsConfig, StrategyName};
 use crate::evolve::{self, GENERATION, Strategy};
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
@@ -188,7 +188,7 @@ pub(super) fn read_state(config: &Config, run: &RunDir) -> Result<Checkpoint> {
 pub(super) fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
     config.controller.steps = 1;
-    config.rounds = RoundsConfig::default();
+    (config.rounds, config.dream) = (RoundsConfig::default(), DreamConfig::default());
     let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();
     let teacher = if run.teacher().exists() { format!(" {}", digest(&run.teacher())?) } else { String::new() };
     Ok(format!("{settings:016x} {} {}{teacher}", digest(&run.vae())?, digest(&run.mdnrnn())?))
