@@ -33,8 +33,11 @@ fn goldens() -> Pycma {
     serde_json::from_str(include_str!("pycma_evaluations.json")).expect("pycma_evaluations.json")
 }
 
-/// The test functions as pycma has them, to be made small.
-fn function(name: &str, n: usize) -> Box<dyn Fn(&[f32]) -> f64> {
+/// What is to be made small.
+type Function = Box<dyn Fn(&[f32]) -> f64>;
+
+/// The test functions as pycma has them.
+fn function(name: &str, n: usize) -> Function {
     let square = |v: f32| f64::from(v) * f64::from(v);
     match name {
         "sphere" => Box::new(move |x| x.iter().map(|&v| square(v)).sum()),
