@@ -10,7 +10,7 @@ help:
 	@echo "make peers     only the same step in other libraries, checked and briefly timed"
 	@echo "make regress BASE=commit [NEW=commit]   is the runtime slower than it was?"
 	@echo "make fuzz      every fuzzer for SECONDS_EACH=600 seconds (nightly toolchain)"
-	@echo "make fixtures  make the shipped agent anew (fixtures/data)"
+	@echo "make fixtures  make the shipped agents anew (fixtures/data)"
 	@echo "make setup     only install the pinned native libraries into third_party/"
 
 setup:

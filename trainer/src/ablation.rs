@@ -20,6 +20,7 @@ use crate::agent_file;
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, ControllerArena};
 use crate::dataset::Dataset;
+use crate::dream;
 use crate::interrupt;
 use crate::nets;
 use crate::nets::mdnrnn::MdnRnn;
@@ -39,7 +40,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tch::{Device, nn};
 
-/// What is compared. (Arms that evolve in dreams have their place after the last of these.)
+/// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Arm {
     /// Uniform over the action range.
@@ -64,12 +65,27 @@ pub enum Arm {
     /// On V's latent and M's memory.
     #[value(name = "z+h")]
     Full,
+    /// The same, evolved in dreams of M (`[dream]` of the configuration).
+    Dream,
+    /// The same, evolved on real episodes from where the arm `dream` ended.
+    #[value(name = "dream+real")]
+    DreamThenReal,
 }
 
 impl Arm {
     /// Those of the usual table.
-    pub const USUAL: [Self; 6] = [Self::Random, Self::Zero, Self::Observation, Self::Latent, Self::Untrained, Self::Full];
-    const ALL: [Self; 8] = [
+    pub const USUAL: [Self; 8] = [
+        Self::Random,
+        Self::Zero,
+        Self::Observation,
+        Self::Latent,
+        Self::Untrained,
+        Self::Full,
+        Self::Dream,
+        Self::DreamThenReal,
+    ];
+    /// In the order of the table; what an arm begins with comes before it.
+    const ALL: [Self; 10] = [
         Self::Random,
         Self::Zero,
         Self::Observation,
@@ -78,6 +94,8 @@ impl Arm {
         Self::ObservationHidden,
         Self::Untrained,
         Self::Full,
+        Self::Dream,
+        Self::DreamThenReal,
     ];
 
     /// Its name: of its folder, and on the command line.
@@ -87,6 +105,8 @@ impl Arm {
             Self::Random => "random",
             Self::Zero => "zero",
             Self::Untrained => "z+h-untrained",
+            Self::Dream => "dream",
+            Self::DreamThenReal => "dream+real",
             Self::Observation => Input::Observation.name(),
             Self::Latent => Input::Latent.name(),
             Self::Hidden => Input::Hidden.name(),
@@ -106,6 +126,8 @@ impl Arm {
             Self::ObservationHidden => "observations and M's memory",
             Self::Untrained => "V and an untrained M",
             Self::Full => "V and M",
+            Self::Dream => "V and M, in dreams",
+            Self::DreamThenReal => "V and M, in dreams, then in reality",
         }
     }
 
@@ -117,7 +139,7 @@ impl Arm {
             Self::Latent => Some(Input::Latent),
             Self::Hidden => Some(Input::Hidden),
             Self::ObservationHidden => Some(Input::ObservationHidden),
-            Self::Untrained | Self::Full => Some(Input::LatentHidden),
+            Self::Untrained | Self::Full | Self::Dream | Self::DreamThenReal => Some(Input::LatentHidden),
         }
     }
 }
@@ -185,6 +207,13 @@ pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report
     for arm in &arms {
         arm.check(options)?;
     }
+    let dreams = arms.iter().any(|job| job.arm == Arm::Dream) || result_of(&folder.join(Arm::Dream.name())).exists();
+    ensure!(
+        dreams || arms.iter().all(|job| job.arm != Arm::DreamThenReal),
+        "ablation: the arm {} begins where the arm {} ends: expected both among --arms",
+        Arm::DreamThenReal.name(),
+        Arm::Dream.name()
+    );
     let data = match arms.iter().any(|job| job.arm.input().is_some()) {
         true => Some(Dataset::open(&run.rollouts(), config.worker_threads())?),
         false => None,
@@ -228,11 +257,14 @@ impl Job {
         let mut made_from = String::new();
         if let Some(input) = arm.input() {
             config.controller.input = input;
-            config.controller.arena = ControllerArena::Real;
+            config.controller.arena = if arm == Arm::Dream { ControllerArena::Dream } else { ControllerArena::Real };
             Ingredients::read(run)?;
-            // But for the budget: one that was raised is gone on with.
+            // But for the budget: one that was raised is gone on with. Of no arm but those that dream does it matter how.
             let mut settings = config.clone();
             settings.controller.steps = 1;
+            if !matches!(arm, Arm::Dream | Arm::DreamThenReal) {
+                settings.dream = Config::default().dream;
+            }
             let settings = Digest::default().update_bytes(settings.provenance().as_bytes()).value();
             made_from = format!("{settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?);
         }
@@ -272,7 +304,8 @@ impl Job {
         let found = read(&self.result())?;
         let protocol =
             found.env == self.config.env && found.seed == options.seed && found.outcomes.len() == options.episodes;
-        let budget = self.arm.input().is_none() || found.real_steps >= self.config.controller.steps;
+        let budgeted = self.arm.input().is_some() && self.arm != Arm::Dream;
+        let budget = !budgeted || found.real_steps >= self.config.controller.steps;
         Ok(Some(found).filter(|_| protocol && budget))
     }
 
@@ -289,8 +322,14 @@ impl Job {
         };
         let bytes = match (self.arm.input(), data) {
             (Some(_), Some(data)) => {
-                result.real_steps = self.evolve(run, data, options.force)?;
+                (result.real_steps, result.dream_steps) = self.evolve(run, data, options.force)?;
                 result.cpu_hours = cpu_hours(&self.own, &["controller"]);
+                if self.arm == Arm::DreamThenReal {
+                    let before = read(&result_of(&self.beside(Arm::Dream)))?;
+                    result.real_steps += before.real_steps;
+                    result.dream_steps += before.dream_steps;
+                    result.cpu_hours += before.cpu_hours;
+                }
                 let bytes = pack::pack_proved_on(&self.config, &self.own, &run.rollouts())?;
                 write_atomic(&self.own.agent(), &bytes)?;
                 Some(bytes)
@@ -312,8 +351,13 @@ impl Job {
         Ok(result)
     }
 
-    /// Evolves C; the steps that it took.
-    fn evolve(&self, run: &RunDir, data: &Dataset, force: bool) -> Result<u64> {
+    /// The folder of another arm.
+    fn beside(&self, arm: Arm) -> PathBuf {
+        self.own.root().with_file_name(arm.name())
+    }
+
+    /// Evolves C; the real and the dreamt steps that it took.
+    fn evolve(&self, run: &RunDir, data: &Dataset, force: bool) -> Result<(u64, u64)> {
         if force && self.own.root().exists() {
             std::fs::remove_dir_all(self.own.root())
                 .with_context(|| format!("{}: cannot remove", self.own.root().display()))?;
@@ -327,11 +371,22 @@ impl Job {
             put(&self.own.mdnrnn(), &bytes_of(run.mdnrnn())?)?;
         }
         write_atomic(&self.own.config(), self.config.to_toml().as_bytes())?;
+        if self.arm == Arm::Dream {
+            if !dream::is_finished(&self.config, &self.own)? {
+                let bar = Progress::new(self.arm.name(), self.config.dream.generations, "generations");
+                dream::train(&self.config, &self.own, data, false, &bar)?;
+            }
+            let standing = dream::search::standing(&Checkpoint::read(&self.own.controller())?)?;
+            return Ok((standing.real_steps, standing.dream_steps));
+        }
+        if self.arm == Arm::DreamThenReal {
+            put(&self.own.teacher(), &bytes_of(RunDir::new(&self.beside(Arm::Dream)).agent())?)?;
+        }
         if !train_controller::is_finished(&self.config, &self.own)? {
             let bar = Progress::new(self.arm.name(), self.config.controller.steps, "steps");
             train_controller::train(&self.config, &self.own, data, false, &bar)?;
         }
-        Checkpoint::read(&self.own.controller())?.meta("validation.steps")
+        Ok((Checkpoint::read(&self.own.controller())?.meta("validation.steps")?, 0))
     }
 }
 

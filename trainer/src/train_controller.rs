@@ -73,6 +73,9 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     let mut search = Search::start(config, run, &dims, force, || {
         let whitening = Whitening::measure(&model, data)?;
         let Some(teacher) = Teacher::of(run)? else { return Ok((whitening, None, 0)) };
+        if let Some(controller) = teacher.hand_over(&base)? {
+            return Ok((whitening, Some(controller), 0));
+        }
         let mut spent = 0;
         let learnt = teacher.teach(&model, &whitening, data, arena, config, |lesson| {
             spent += lesson.steps;

@@ -251,7 +251,7 @@ pub(super) fn read(config: &Config, run: &RunDir) -> Result<Checkpoint> {
 }
 
 /// What `file` says of how evolution went.
-pub(super) fn standing(file: &Checkpoint) -> Result<Standing> {
+pub(crate) fn standing(file: &Checkpoint) -> Result<Standing> {
     let text: String = file.meta(PROGRESS)?;
     serde_json::from_str(&text).map_err(|error| anyhow!("{}: {PROGRESS}: {error}", file.origin))
 }

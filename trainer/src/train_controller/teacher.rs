@@ -12,7 +12,7 @@ use crate::run_dir::RunDir;
 use crate::stats::{Moments, Ridge};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::checkpoint as names;
-use dreamstep_core::pack::{AlignedBytes, controller_panels, unpack};
+use dreamstep_core::pack::{AlignedBytes, Tensors, controller_panels, unpack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use ndarray::Array2;
@@ -34,11 +34,15 @@ pub(super) type Linear = (Vec<f32>, Vec<f32>);
 /// The agent whose controller is carried over.
 pub(super) struct Teacher {
     bytes: AlignedBytes,
+    tensors: Tensors,
     /// `[A, I']` of its own input.
     weight: Vec<f32>,
     /// `[A]`
     bias: Vec<f32>,
 }
+
+/// Names of C's tensors in a packed agent that was taken apart.
+const OWN: [&str; 2] = [names::FC_WEIGHT, names::FC_BIAS];
 
 /// What a lesson cost and came to.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +66,22 @@ impl Teacher {
             Ok::<_, anyhow::Error>(found.1.clone())
         };
         let (weight, bias) = (tensor(names::FC_WEIGHT)?, tensor(names::FC_BIAS)?);
-        Ok(Some(Self { bytes, weight, bias }))
+        Ok(Some(Self { weight, bias, tensors: parts.tensors, bytes }))
+    }
+
+    /// Its weights and biases, where the pupil (`base`, packed) has its very V, M and input: then there is nothing to learn.
+    pub(super) fn hand_over(&self, base: &[u8]) -> Result<Option<Linear>> {
+        let pupil = unpack(base).map_err(|error| anyhow!("base agent: {error}"))?;
+        let others = |tensors: &Tensors| -> Vec<_> {
+            tensors
+                .iter()
+                .filter(|(name, _)| !OWN.contains(&name.as_str()))
+                .map(|(name, array)| (name.clone(), array.clone()))
+                .collect()
+        };
+        let shape = |tensors: &Tensors| tensors.get(names::FC_WEIGHT).map(|(shape, _)| shape.clone());
+        let same = shape(&self.tensors) == shape(&pupil.tensors) && others(&self.tensors) == others(&pupil.tensors);
+        Ok(same.then(|| (self.weight.clone(), self.bias.clone())))
     }
 
     fn model(&self) -> Result<Model<'_>> {
