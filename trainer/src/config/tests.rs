@@ -1,6 +1,8 @@
 //! What overrides win, what is refused, and by which name.
 
 use super::*;
+use crate::nets::optim::Rule;
+use dreamstep_core::dims::Cell;
 
 fn error(text: &str, overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();

@@ -1,0 +1,182 @@
+//! `[controller]`: what evolution searches for, how, and where candidates are tried.
+
+use crate::env::Physics;
+use crate::evolve::generation::MAX_VECTORS;
+use anyhow::{Result, ensure};
+use dreamstep_core::dims::Input;
+use serde::{Deserialize, Serialize};
+
+/// `train --stage controller`: an evolution strategy on real episodes, or in dreams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControllerConfig {
+    /// Where candidates are tried: in the environment, or in dreams of M ([`DreamConfig`]).
+    pub arena: ControllerArena,
+    /// What the controller reads: `z+h` (V's latent and M's memory), one of them alone (`z`, `h`), the whitened observation (`obs`:
+    /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
+    #[serde(with = "InputName")]
+    pub input: Input,
+    /// How the linear output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    pub squash: Squash,
+    /// Environment steps that evolution may spend (the last generation is finished).
+    pub steps: u64,
+    /// Which strategy searches.
+    pub strategy: StrategyName,
+    /// Antithetic directions in a generation (two candidates each): `pgpe`, `ars`, `openai-es`.
+    pub directions: usize,
+    /// `ars`: how many directions, the best, make the step; 0 takes all.
+    pub top_directions: usize,
+    /// `cma-es`, `sep-cma-es`: candidates in a generation; 0 is 4 + ⌊3 ln n⌋ for n parameters.
+    pub population: usize,
+    /// `cma-es`, `sep-cma-es`: how often a search that has come to its end starts anew with twice the population, before evolution ends.
+    pub restarts: u32,
+    /// Episodes averaged per candidate.
+    pub episodes: usize,
+    /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
+    pub sigma: f64,
+    /// `ars`, `openai-es`: the step size α.
+    pub learning_rate: f64,
+    /// `openai-es`: pull towards zero.
+    pub weight_decay: f64,
+    /// PGPE's learning rate of sigma.
+    pub sigma_learning_rate: f64,
+    /// Sigma changes by at most this fraction in a generation.
+    pub sigma_max_change: f64,
+    /// ClipUp's bound on the length of a step.
+    pub max_speed: f64,
+    /// ClipUp's momentum.
+    pub momentum: f64,
+    /// Taken off every step's reward while evolving (never while evaluating): with Humanoid's whole healthy bonus of 5 left
+    /// in, evolution learns to stand still first. Taking off more than a task pays would evolve agents that end it: where another
+    /// `env` is set and this is not, it is 0.
+    pub reward_offset: f64,
+    /// What `reward_offset` becomes, linearly, within the first `reward_offset_steps` environment steps.
+    pub reward_offset_final: f64,
+    /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
+    pub reward_offset_steps: u64,
+    /// Whose physics candidates play in: the `task`'s, or those of a rehearsal: `euler` (the same model under Euler's integrator) or
+    /// `coarse` (and in longer substeps). Humanoid's are three and ten times as fast as its own. The validation episodes, and every figure,
+    /// are the task's.
+    pub physics: Physics,
+    /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
+    /// it was measured on the recorded ones.
+    pub online_whitening: bool,
+    /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
+    pub max_episode_steps: u32,
+}
+
+/// Which evolution strategy searches: [`crate::evolve`] says what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// Parameter-exploring policy gradients with ClipUp.
+    Pgpe,
+    /// CMA-ES with the whole covariance matrix: a few hundred parameters at most, since every decomposition is O(n³).
+    CmaEs,
+    /// CMA-ES with a diagonal covariance.
+    SepCmaEs,
+    /// Augmented random search, V2-t.
+    Ars,
+    /// OpenAI-ES.
+    #[serde(rename = "openai-es")]
+    OpenAiEs,
+}
+
+/// How the controller's linear output becomes an action in [-1, 1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Squash {
+    /// `min(max(u, -1), 1)`.
+    Clamp,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+/// How TOML spells an [`Input`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Input")]
+enum InputName {
+    #[serde(rename = "z+h")]
+    LatentHidden,
+    #[serde(rename = "z")]
+    Latent,
+    #[serde(rename = "h")]
+    Hidden,
+    #[serde(rename = "obs")]
+    Observation,
+    #[serde(rename = "obs+h")]
+    ObservationHidden,
+}
+
+/// Where C is evolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControllerArena {
+    /// On episodes of the environment.
+    Real,
+    /// In dreams of M.
+    Dream,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            arena: ControllerArena::Real,
+            input: Input::LatentHidden,
+            squash: Squash::Clamp,
+            steps: 400_000,
+            strategy: StrategyName::Pgpe,
+            directions: 40,
+            top_directions: 0,
+            population: 0,
+            restarts: 3,
+            episodes: 1,
+            sigma: 0.02,
+            learning_rate: 0.02,
+            weight_decay: 0.005,
+            sigma_learning_rate: 0.1,
+            sigma_max_change: 0.2,
+            max_speed: 0.15,
+            momentum: 0.9,
+            reward_offset: 4.0,
+            reward_offset_final: 0.0,
+            reward_offset_steps: 0,
+            physics: Physics::Task,
+            online_whitening: true,
+            max_episode_steps: 0,
+        }
+    }
+}
+
+impl ControllerConfig {
+    /// Checks what the strategy needs.
+    pub(super) fn validate(&self) -> Result<()> {
+        let Self { directions, top_directions, population, restarts, .. } = *self;
+        ensure!(
+            top_directions <= directions,
+            "controller.top_directions = {top_directions}: must be at most controller.directions = {directions}"
+        );
+        ensure!(
+            population == 0 || population >= 4,
+            "controller.population = {population}: must be 0 (4 + 3 ln n candidates) or at least 4"
+        );
+        ensure!(restarts <= 12, "controller.restarts = {restarts}: must be at most 12, as each doubles the population");
+        for (key, vectors) in [("directions", directions), ("population", population.saturating_mul(1 << restarts))] {
+            ensure!(
+                vectors <= MAX_VECTORS,
+                "controller.{key}: must come to at most {MAX_VECTORS} a generation, found {vectors}"
+            );
+        }
+        Ok(())
+    }
+
+    /// What is taken off every step's reward after `steps` environment steps of evolution.
+    #[must_use]
+    pub fn reward_offset_at(&self, steps: u64) -> f64 {
+        if self.reward_offset_steps == 0 {
+            return self.reward_offset;
+        }
+        let done = (steps as f64 / self.reward_offset_steps as f64).min(1.0);
+        self.reward_offset + done * (self.reward_offset_final - self.reward_offset)
+    }
+}

@@ -1,0 +1,78 @@
+//! `[dream]` and `[rounds]`: how candidates are judged without the environment, and what a later round of training adds.
+
+use serde::{Deserialize, Serialize};
+
+/// `train --stage controller` with `controller.arena = "dream"`: how candidates are judged without the environment
+/// ([`crate::dream`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DreamConfig {
+    /// Generations that evolution may take.
+    pub generations: u64,
+    /// τ of the dreams: above 1 they are wilder than M learnt, below 1 tamer.
+    pub temperature: f64,
+    /// A dream is cut after so many steps: M's errors add up.
+    pub horizon: u32,
+    /// Dreams a candidate, of each M. All candidates of a generation dream the same ones.
+    pub dreams: usize,
+    /// The fraction of dreams that begin in the middle of a recorded episode, with the memory that the episode left; the others begin where
+    /// episodes begin.
+    pub recorded_starts: f64,
+    /// A dream ends where a latent leaves the range that it has in the recorded data by more than this fraction of it: M knows nothing
+    /// there. 0 lets dreams go anywhere.
+    pub bound: f64,
+    /// M's that dream, trained from seeds of their own. Their dreams are a candidate's, but it is the first, the run's M, that remembers
+    /// for it.
+    pub ensemble: usize,
+    /// A candidate's score is the mean over these M's less this times their standard deviation: what only one of them believes in is worth
+    /// less.
+    pub pessimism: f64,
+    /// Generations between two looks at the mean of the search distribution, which are also the points that a killed run goes on from.
+    pub check_every: u64,
+    /// Dreams of such a look, the same each time.
+    pub check_dreams: usize,
+    /// Real episodes of such a look, whose steps are counted; 0 trains in dreams alone.
+    pub check_episodes: usize,
+    /// After so many looks in a row at which the mean did better in dreams and worse in reality, evolution stops; 0 never stops. The best
+    /// in reality is the result.
+    pub patience: u64,
+    /// How many of the best means are played in reality at the end; the best of them is the result. At least 1.
+    pub rerank: usize,
+    /// Real episodes of each, whose steps are counted; 0 believes the dreams.
+    pub rerank_episodes: usize,
+}
+
+impl Default for DreamConfig {
+    fn default() -> Self {
+        Self {
+            generations: 200,
+            temperature: 1.0,
+            horizon: 300,
+            dreams: 12,
+            recorded_starts: 0.5,
+            bound: 0.05,
+            ensemble: 1,
+            pessimism: 1.0,
+            check_every: 10,
+            check_dreams: 64,
+            check_episodes: 0,
+            patience: 3,
+            rerank: 1,
+            rerank_episodes: 0,
+        }
+    }
+}
+
+/// `rounds`: what each round but the first adds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoundsConfig {
+    /// Environment steps of the agent before that are recorded; `collect.exploration` is the noise on its actions.
+    pub steps: u64,
+}
+
+impl Default for RoundsConfig {
+    fn default() -> Self {
+        Self { steps: 30_000 }
+    }
+}
