@@ -132,7 +132,7 @@ emulate() { with_tools timeout 900 "qemu-system-$1" -nographic -semihosting-conf
 
 # Runs a target and holds what it prints to the table: every line of the target's agents, on each back end, and no other.
 check() {
-  local target=$1 agents="maths small smooth gated" start=$SECONDS
+  local target=$1 agents="maths small smooth gated reads-z reads-h reads-obs reads-obs+h" start=$SECONDS
   case $target in
     host | aarch64 | wasm*) agents+=" humanoid shipped" ;;
     cortex*) agents+=" shipped" ;;

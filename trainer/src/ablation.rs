@@ -18,7 +18,7 @@ pub use table::{Report, Row};
 
 use crate::agent_file;
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::Config;
+use crate::config::{Config, ControllerArena};
 use crate::dataset::Dataset;
 use crate::interrupt;
 use crate::nets;
@@ -228,6 +228,7 @@ impl Job {
         let mut made_from = String::new();
         if let Some(input) = arm.input() {
             config.controller.input = input;
+            config.controller.arena = ControllerArena::Real;
             Ingredients::read(run)?;
             // But for the budget: one that was raised is gone on with.
             let mut settings = config.clone();

@@ -3,7 +3,7 @@
     evaluate_reference.py REPORT
 
 Interquartile mean: scipy.stats.trim_mean(x, 0.25). Interval: numpy's percentiles of 2000 resamples, whose indices are Philox4x32-10's words
-(Salmon et al. 2011; Random123), key 0, counter [i // 4, resample, 0, 50], word i % 4, its upper part of n.
+(Salmon et al. 2011; Random123), key 0, counter [i // 4, resample, 0, 60], word i % 4, its upper part of n.
 """
 
 import json
@@ -25,7 +25,7 @@ def philox4x32_10(counter, key):
     return c
 
 
-def resamples(n, count=2000, stream=50):
+def resamples(n, count=2000, stream=60):
     block, draw = np.meshgrid(np.arange(-(-n // 4)), np.arange(count))
     zeros = np.zeros_like(block)
     words = np.stack(philox4x32_10([block, draw, zeros, zeros + stream], [0, 0]), axis=-1).reshape(count, -1)[:, :n]

@@ -33,8 +33,11 @@ fn goldens() -> Pycma {
     serde_json::from_str(include_str!("pycma_evaluations.json")).expect("pycma_evaluations.json")
 }
 
-/// The test functions as pycma has them, to be made small.
-fn function(name: &str, n: usize) -> Box<dyn Fn(&[f32]) -> f64> {
+/// What is to be made small.
+type Function = Box<dyn Fn(&[f32]) -> f64>;
+
+/// The test functions as pycma has them.
+fn function(name: &str, n: usize) -> Function {
     let square = |v: f32| f64::from(v) * f64::from(v);
     match name {
         "sphere" => Box::new(move |x| x.iter().map(|&v| square(v)).sum()),
@@ -151,7 +154,12 @@ fn the_controllers_stage_runs_on_every_strategy() {
         let train = |steps: u64, force: &str| {
             let set =
                 format!("--set controller.strategy={strategy} --set controller.steps={steps} --set controller.directions=4");
-            dreamstep(at, &format!("train --run r --stage controller {set} --set controller.sigma=0.3 {force}"))
+            dreamstep(
+                at,
+                &format!(
+                    "train --run r --stage controller {set} --set controller.sigma=0.3 --set controller.restarts=10 {force}"
+                ),
+            )
         };
         let state = || Checkpoint::read_state(&at.join("r/evolution.safetensors")).unwrap();
         train(1500, "--force").unwrap_or_else(|error| panic!("{strategy}: {error}"));

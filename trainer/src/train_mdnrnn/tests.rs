@@ -243,7 +243,7 @@ fn mixed_precision_learns() {
 /// A mixture for each dimension, of the change of the latent, and a weight for the rare class, which must not stay in the logit.
 #[test]
 fn every_option_of_the_head_learns_the_same_world() {
-    let data = world(200);
+    let data = world(400);
     let (mut ends, mut steps) = (0_u32, 0);
     for id in 0..data.len() {
         ends += data.read(id).unwrap().terminals.iter().filter(|&&end| end).count() as u32;
