@@ -56,6 +56,8 @@ pub enum Stream {
     DreamStartLatent = 51,
     /// Which recorded steps dreams may begin at.
     DreamPlaces = 52,
+    /// Perturbations of the controllers that dreams and reality both rank; the step is `draw·2³² + controller`.
+    Correlation = 53,
     /// Gaussian noise of actions during collection; the step is `episode·2³² + tick`.
     CollectNoise = 40,
     /// Windows that a replay buffer hands out; the step is the batch.

@@ -276,6 +276,29 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and awake; write
+    /// RUN/correlation.md
+    ///
+    /// A controller dreams `dream.check_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
+    Correlate {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Of the dreams: above 1 they are wilder than M learnt, below 1 tamer
+        #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.5, 1.0, 1.15, 1.3], value_parser = temperature)]
+        temperatures: Vec<f64>,
+        /// Real episodes of each controller
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+        episodes: u32,
+        /// Episode i is reset(seed + i)
+        #[arg(long, default_value_t = 1000)]
+        seed: u64,
+        /// Perturbations of each kind: 13 + 39 N controllers
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        draws: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what is in a packed agent or a checkpoint, and replay its self-test on every back end
     Inspect {
         /// The file
@@ -321,6 +344,12 @@ pub(crate) enum Stage {
     Mdnrnn,
     Controller,
     All,
+}
+
+/// A positive number.
+fn temperature(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|t: &f64| *t > 0.0 && t.is_finite());
+    found.ok_or_else(|| "expected a number above 0".into())
 }
 
 /// Accepts the names of `all`, and nothing else.

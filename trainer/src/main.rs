@@ -13,6 +13,7 @@ use dreamstep::convert::rollouts_in;
 use dreamstep::convert::rollouts_out::{self, Form};
 use dreamstep::convert::weights;
 use dreamstep::dataset::Dataset;
+use dreamstep::dream::correlation;
 use dreamstep::env::{AnyEnv, Env, EnvSpec};
 use dreamstep::evaluate::evaluate;
 use dreamstep::interrupt::{self, Interrupted};
@@ -77,6 +78,10 @@ fn main() -> ExitCode {
         Command::Ablation { run, arms, episodes, seed, force, json } => {
             let options = ablation::Options { arms, seed, episodes: episodes as usize, force };
             ablate_run(&run, &options, json)
+        }
+        Command::Correlate { run, temperatures, episodes, seed, draws, json } => {
+            let options = correlation::Options { temperatures, episodes: episodes as usize, seed, draws };
+            correlate_run(&run, &options, json)
         }
         Command::Inspect { file, json } => inspect_file(&file, json),
     };
@@ -472,6 +477,22 @@ fn ablate_run(args: &RunArgs, options: &ablation::Options, json: bool) -> Result
         true => error.context("to go on: the same command (without --force)"),
         false => error,
     })?;
+    print(&report, json)
+}
+
+fn correlate_run(args: &RunArgs, options: &correlation::Options, json: bool) -> Result<()> {
+    check_seeds(options.seed, options.episodes as u64)?;
+    ensure!(args.run.is_dir(), "{}: expected a run's folder, found none", args.run.display());
+    interrupt::listen()?;
+    let (config, run) = args.open()?;
+    let _lock = run.lock()?;
+    let progress = Progress::new("correlate", 0, "episodes and dreams");
+    let report =
+        correlation::correlate(&config, &run, options, &progress).map_err(|error| match error.is::<Interrupted>() {
+            true => error.context("nothing was written"),
+            false => error,
+        })?;
+    drop(progress);
     print(&report, json)
 }
 

@@ -129,6 +129,70 @@ fn a_run_that_was_killed_or_stopped_ends_in_the_same_bytes() {
     succeed(&format!("pack --run {} --episodes 0", whole.display()));
 }
 
+/// 52 controllers in dreams and awake: the files agree with each other, threads change no byte, and C's arena makes no difference.
+#[test]
+fn how_well_dreams_rank_is_measured_for_any_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = prepared(folder.path());
+    let correlate = |more: &str| {
+        let quick =
+            "--temperatures 0.1,0.5 --episodes 2 --set dream.check_dreams=20 --set dream.bound=0 --set dream.ensemble=1";
+        format!("correlate --run {} {quick}{more}", run.display())
+    };
+    let without = dreamstep(&correlate("")).output().unwrap();
+    assert!(!without.status.success() && String::from_utf8_lossy(&without.stderr).contains("train --stage controller"));
+
+    succeed(&format!("{} --set controller.arena=real --set controller.steps=200", train(&run)));
+    let json = succeed(&correlate(" --json --set threads=1"));
+    let figure = run.join("figures/correlation.svg");
+    let written =
+        || [run.join("correlation.json"), run.join("correlation.md"), figure.clone()].map(|file| fs::read(file).unwrap());
+    let first = written();
+    assert_eq!(json.as_bytes(), first[0]);
+    let text = succeed(&correlate(" --set threads=3"));
+    assert!(written() == first, "threads change nothing");
+    assert!(String::from_utf8_lossy(&first[1]).starts_with(&text) && text.contains("| 0.5 | "), "{text}");
+
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let controllers = report["controllers"].as_array().unwrap();
+    assert_eq!(controllers.len(), 52);
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for (at, row) in rows.iter().enumerate() {
+        let numbers: Vec<[f64; 2]> = controllers
+            .iter()
+            .map(|c| [c["dream_scores"][at].as_f64().unwrap(), c["real_return"].as_f64().unwrap()])
+            .collect();
+        let rho = row["spearman"].as_f64().unwrap();
+        assert!((rho - by_hand(&numbers)).abs() < 1e-9, "{rho} {}", by_hand(&numbers));
+        let interval: Vec<f64> = row["interval"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        assert!(-1.0 <= interval[0] && interval[0] < rho && rho < interval[1] && interval[1] <= 1.0, "{row}");
+    }
+    assert_ne!(rows[0]["dream_score"], rows[1]["dream_score"], "the temperature is the dreams'");
+    let returns = controllers.iter().flat_map(|c| c["returns"].as_array().unwrap()).map(|v| v.as_f64().unwrap());
+    assert_eq!(returns.sum::<f64>(), report["real_steps"].as_f64().unwrap(), "a step of CartPole earns 1");
+    assert_eq!(fs::read_to_string(figure).unwrap().matches("<circle").count(), 2 * 52 + 4, "a point each, and the legend's");
+}
+
+/// Spearman's ρ: of each value the share of others below it, and half of its equals.
+fn by_hand(pairs: &[[f64; 2]]) -> f64 {
+    let place = |side: usize, own: f64| -> f64 {
+        let sign = |other: f64| {
+            if other < own {
+                1.0
+            } else if other > own {
+                -1.0
+            } else {
+                0.0
+            }
+        };
+        pairs.iter().map(|pair| sign(pair[side])).sum()
+    };
+    let places: Vec<[f64; 2]> = pairs.iter().map(|pair| [place(0, pair[0]), place(1, pair[1])]).collect();
+    let product = |i: usize, j: usize| places.iter().map(|p| p[i] * p[j]).sum::<f64>();
+    product(0, 1) / (product(0, 0) * product(1, 1)).sqrt()
+}
+
 #[test]
 fn what_cannot_be_dreamt_is_one_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,6 +11,7 @@
 //! Real steps and dreamt ones are counted apart. As everywhere, draws are named, so neither the number of threads nor a kill changes a byte.
 
 pub mod arena;
+pub mod correlation;
 pub mod ensemble;
 pub mod recorded;
 pub mod search;

@@ -1,4 +1,4 @@
-//! How is a picture drawn? Panels of lines, or groups of bars, as SVG text: the same numbers give the same bytes, and no font of this
+//! How is a picture drawn? Panels of lines or points, or groups of bars, as SVG text: the same numbers give the same bytes, and no font of this
 //! machine is asked.
 
 use anyhow::{Result, anyhow, ensure};
@@ -25,28 +25,44 @@ const COLOURS: [RGBColor; 6] = [
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
+/// What is drawn of a line's points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    /// A line through them.
+    Line,
+    /// Dashes instead of a line.
+    Dashes,
+    /// The points themselves.
+    Dots,
+}
+
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Style {
+pub(crate) struct Style {
     /// Which colour.
     pub colour: usize,
-    /// Dashes instead of a line.
-    pub dashed: bool,
+    /// What is drawn.
+    pub stroke: Stroke,
 }
 
 /// A plain line.
-pub(super) const fn solid(colour: usize) -> Style {
-    Style { colour, dashed: false }
+pub(crate) const fn solid(colour: usize) -> Style {
+    Style { colour, stroke: Stroke::Line }
 }
 
 /// A dashed line.
-pub(super) const fn dashed(colour: usize) -> Style {
-    Style { colour, dashed: true }
+pub(crate) const fn dashed(colour: usize) -> Style {
+    Style { colour, stroke: Stroke::Dashes }
+}
+
+/// Points that no line joins.
+pub(crate) const fn dots(colour: usize) -> Style {
+    Style { colour, stroke: Stroke::Dots }
 }
 
 /// Points joined by a line.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// `(x, y)`; what is not finite, or not positive on a logarithmic axis, is left out.
     pub points: Vec<(f64, f64)>,
     /// Its look, by which the legend knows it.
@@ -55,7 +71,7 @@ pub(super) struct Line {
 
 /// One pair of axes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Panel {
+pub(crate) struct Panel {
     /// Above it.
     pub title: String,
     /// Below its x axis.
@@ -76,7 +92,7 @@ pub(super) struct Panel {
 ///
 /// # Errors
 /// There is nothing to draw, or plotters refuses.
-pub(super) fn panels(title: &str, legend: &[(&str, Style)], panels: &[Panel], columns: usize) -> Result<String> {
+pub(crate) fn panels(title: &str, legend: &[(&str, Style)], panels: &[Panel], columns: usize) -> Result<String> {
     ensure!(!panels.is_empty(), "figure `{title}`: expected panels, found none");
     let rows = panels.len().div_ceil(columns);
     let (width, height) = if panels.len() == 1 { (820, 460) } else { (560, 300) };
@@ -93,7 +109,7 @@ pub(super) fn panels(title: &str, legend: &[(&str, Style)], panels: &[Panel], co
 ///
 /// # Errors
 /// There is nothing to draw, or plotters refuses.
-pub(super) fn bars(title: &str, y: &str, legend: &[(&str, usize)], groups: &[(String, Vec<Option<f64>>)]) -> Result<String> {
+pub(crate) fn bars(title: &str, y: &str, legend: &[(&str, usize)], groups: &[(String, Vec<Option<f64>>)]) -> Result<String> {
     ensure!(!groups.is_empty(), "figure `{title}`: expected bars, found none");
     let names: Vec<_> = legend.iter().map(|&(name, colour)| (name, solid(colour))).collect();
     let greatest = groups.iter().flat_map(|group| group.1.iter().flatten()).fold(0.0_f64, |a, &b| a.max(b));
@@ -143,9 +159,16 @@ fn picture(
             heading.draw(&Text::new(title.to_string(), (16, 12), (FONT, 20)))?;
             let mut x = 16;
             for (name, style) in legend {
-                let parts = if style.dashed { vec![(0, 8), (12, 20), (24, 32)] } else { vec![(0, 32)] };
+                let parts = match style.stroke {
+                    Stroke::Line => vec![(0, 32)],
+                    Stroke::Dashes => vec![(0, 8), (12, 20), (24, 32)],
+                    Stroke::Dots => vec![],
+                };
+                if style.stroke == Stroke::Dots {
+                    heading.draw(&dot((x + 26, 56), *style))?;
+                }
                 for (from, to) in parts {
-                    heading.draw(&PathElement::new([(x + from, 56), (x + to, 56)], stroke(*style)))?;
+                    heading.draw(&PathElement::new([(x + from, 56), (x + to, 56)], pen(*style)))?;
                 }
                 heading.draw(&Text::new((*name).to_string(), (x + 40, 48), (FONT, 15)))?;
                 x += 70 + 8 * name.chars().count() as i32;
@@ -158,14 +181,20 @@ fn picture(
     Ok(text)
 }
 
-fn stroke(style: Style) -> ShapeStyle {
+fn pen(style: Style) -> ShapeStyle {
     COLOURS[style.colour].stroke_width(2)
+}
+
+fn dot<P>(at: P, style: Style) -> Circle<P, i32> {
+    Circle::new(at, 3, COLOURS[style.colour].filled())
 }
 
 fn draw_panel(area: &Area<'_>, panel: &Panel) -> Drawn {
     let shown = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && !(panel.log_y && y <= 0.0);
     let points = || panel.lines.iter().flat_map(|line| &line.points).filter(|point| shown(point));
-    let x_range = range(points().map(|point| point.0), 0.0);
+    // A line may end at the edge; half a point may not.
+    let margin = if panel.lines.iter().any(|line| line.style.stroke == Stroke::Dots) { 0.04 } else { 0.0 };
+    let x_range = range(points().map(|point| point.0), margin);
     let y_range = range(points().map(|point| point.1), 0.05);
     let y_range = y_range.start..panel.y_max.map_or(y_range.end, |max| max.min(y_range.end));
     let mut builder = ChartBuilder::on(area);
@@ -202,10 +231,10 @@ fn fill<Y: Ranged<ValueType = f64> + ValueFormatter<f64>>(
     }
     for line in &panel.lines {
         let points: Vec<_> = line.points.iter().copied().filter(|point| shown(point) && point.1 <= top).collect();
-        match (line.style.dashed, &points[..]) {
-            (_, &[point]) => drop(chart.draw_series([Circle::new(point, 3, COLOURS[line.style.colour].filled())])?),
-            (true, _) => drop(chart.draw_series(DashedLineSeries::new(points, 6, 4, stroke(line.style)))?),
-            (false, _) => drop(chart.draw_series(LineSeries::new(points, stroke(line.style)))?),
+        match (line.style.stroke, &points[..]) {
+            (Stroke::Dots, _) | (_, [_]) => drop(chart.draw_series(points.into_iter().map(|at| dot(at, line.style)))?),
+            (Stroke::Dashes, _) => drop(chart.draw_series(DashedLineSeries::new(points, 6, 4, pen(line.style)))?),
+            (Stroke::Line, _) => drop(chart.draw_series(LineSeries::new(points, pen(line.style)))?),
         }
     }
     Ok(())
@@ -258,6 +287,15 @@ mod tests {
         assert!(!svg.contains("NaN"));
         let svg = bars("Blocks", "error", &[("V", 0)], &[("qpos".into(), vec![Some(0.25)]), ("dead".into(), vec![None])]);
         assert!(svg.unwrap().contains("0.250"));
+    }
+
+    #[test]
+    fn points_are_drawn_one_by_one_inside_the_axes() {
+        let lines = vec![Line { points: vec![(0.0, 1.0), (10.0, 3.0), (5.0, f64::NAN)], style: dots(2) }];
+        let svg = panels("Cloud", &[], &[Panel { lines, ..Panel::default() }], 1).unwrap();
+        let circles: Vec<&str> = svg.lines().filter(|line| line.contains("<circle")).collect();
+        assert_eq!(circles.len(), 2, "{svg}");
+        assert!(!svg.contains(r##"stroke="#009E73" stroke-width="2""##), "no line joins them: {svg}");
     }
 
     #[test]

@@ -23,19 +23,29 @@ pub fn interquartile_mean(values: &[f64]) -> f64 {
 #[must_use]
 pub fn interquartile_interval(values: &[f64]) -> [f64; 2] {
     let mut resample = vec![0.0; values.len()];
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|draw| {
-            for (slot, index) in resample.iter_mut().zip(indices(draw, values.len())) {
-                *slot = values[index];
-            }
-            middle_mean(&mut resample)
-        })
-        .collect();
-    means.sort_unstable_by(f64::total_cmp);
-    [0.5 - 0.5 * LEVEL, 0.5 + 0.5 * LEVEL].map(|q| quantile(&means, q))
+    percentile_interval(values.len(), |drawn| {
+        resample.iter_mut().zip(drawn).for_each(|(slot, &index)| *slot = values[index]);
+        middle_mean(&mut resample)
+    })
 }
 
-/// The episodes of resample `draw`, of `n`: the upper 32 bits of a random word times n.
+/// Ends of the 95 % percentile-bootstrap interval of a statistic of `n` things, told the indices of those drawn. Resamples for which it is
+/// not defined (NaN) are left out.
+#[must_use]
+pub fn percentile_interval(n: usize, mut statistic: impl FnMut(&[usize]) -> f64) -> [f64; 2] {
+    let mut drawn = vec![0; n];
+    let mut found: Vec<f64> = (0..RESAMPLES)
+        .map(|draw| {
+            drawn.iter_mut().zip(indices(draw, n)).for_each(|(slot, index)| *slot = index);
+            statistic(&drawn)
+        })
+        .filter(|value| !value.is_nan())
+        .collect();
+    found.sort_unstable_by(f64::total_cmp);
+    [0.5 - 0.5 * LEVEL, 0.5 + 0.5 * LEVEL].map(|q| quantile(&found, q))
+}
+
+/// What resample `draw` holds, of `n`: the upper 32 bits of a random word times n.
 fn indices(draw: u64, n: usize) -> impl Iterator<Item = usize> {
     let words = (0_u32..).flat_map(move |index| Philox::new(SEED).words(Stream::Bootstrap, draw, index));
     words.take(n).map(move |word| ((u64::from(word) * n as u64) >> 32) as usize)

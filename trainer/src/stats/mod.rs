@@ -13,12 +13,14 @@ mod linalg;
 mod moments;
 mod normalizer;
 mod pca;
+mod rank;
 mod ridge;
 mod scores;
 
-pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean};
+pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean, percentile_interval};
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
 pub use pca::Pca;
+pub use rank::spearman;
 pub use ridge::Ridge;
 pub use scores::{auroc, normalised_mse};
