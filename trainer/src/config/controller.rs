@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControllerConfig {
-    /// Where candidates are tried: in the environment, or in dreams of M ([`DreamConfig`]).
+    /// Where candidates are tried: in the environment, or in dreams of M ([`super::DreamConfig`]).
     pub arena: ControllerArena,
     /// What the controller reads: `z+h` (V's latent and M's memory), one of them alone (`z`, `h`), the whitened observation (`obs`:
     /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
