@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # How much of reality do dreams need? CartPole-v1, learnt in dreams alone from so many random steps: for each number of steps and each seed
-# a run (collect, V, M, C, pack), and the return of 100 real episodes. Writes a markdown table to stdout, runs into FOLDER.
+# a run (collect, V, M, C, pack), and the return of 100 real episodes. Writes a markdown table to stdout, runs into FOLDER; what is there
+# is left alone.
 #
 #     scripts/dream-cartpole.sh FOLDER [STEPS …]       (SEEDS="0 1 2 3 4", SET="key=value …")
 set -euo pipefail
@@ -17,7 +18,7 @@ echo "|---|---|---|---|---|---|"
 for steps in "${counts[@]}"; do
     for seed in "${seeds[@]}"; do
         run=$folder/$steps-$seed
-        rm -rf "$run"
+        [ ! -e "$run" ] || { echo "$run: expected a folder to be made, found one; name another FOLDER" >&2; exit 1; }
         begin=$(date +%s.%N)
         "$binary" collect --run "$run" --preset cartpole --set seed="$seed" --set collect.steps="$steps" "${settings[@]}" > /dev/null
         "$binary" train --run "$run" > "$run/train.log"
