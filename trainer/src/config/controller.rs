@@ -54,9 +54,9 @@ pub struct ControllerConfig {
     pub reward_offset_final: f64,
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
-    /// Whose physics candidates play in: the `task`'s, or those of a rehearsal: `euler` (the same model under Euler's integrator) or
-    /// `coarse` (and in longer substeps). Humanoid's are three and ten times as fast as its own. The validation episodes, and every figure,
-    /// are the task's.
+    /// Whose physics candidates play in: the `task`'s, or those of a rehearsal: `euler` (the same model under Euler's integrator),
+    /// `coarse` (and in longer substeps) or `heun` (as coarse, but of the second order). The validation episodes, and every figure, are the
+    /// task's.
     pub physics: Physics,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
