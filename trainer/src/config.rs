@@ -297,7 +297,17 @@ impl Config {
         for (key, value) in not_negative {
             ensure!(value >= 0.0 && value.is_finite(), "{key} = {value}: must be zero or positive");
         }
-        let fractions = [("vae.validation", self.vae.validation), ("controller.momentum", self.controller.momentum)];
+        for (block, &weight) in self.vae.block_weights.iter().enumerate() {
+            ensure!(weight >= 0.0 && weight.is_finite(), "vae.block_weights[{block}] = {weight}: must be zero or positive");
+        }
+        let support = self.controller.support;
+        ensure!(support >= 0.0 && support.is_finite(), "controller.support = {support}: must be zero or positive");
+        let fractions = [
+            ("vae.validation", self.vae.validation),
+            ("controller.momentum", self.controller.momentum),
+            ("controller.support_decay", self.controller.support_decay),
+            ("controller.support_length", self.controller.support_length),
+        ];
         for (key, value) in fractions {
             ensure!((0.0..1.0).contains(&value), "{key} = {value}: must be at least 0 and below 1");
         }

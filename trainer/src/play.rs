@@ -85,6 +85,14 @@ impl Player {
         Ok(Self { env, observation, single, action, memory: Vec::new() })
     }
 
+    /// Holds the agent's torso upright in the episodes to come: [`AnyEnv::hold`].
+    ///
+    /// # Errors
+    /// As [`AnyEnv::hold`]'s.
+    pub fn hold(&mut self, support: f64) -> Result<()> {
+        self.env.hold(support)
+    }
+
     /// Plays one episode from `reset(seed)`; it is cut after `max_steps` where that is not 0.
     ///
     /// # Errors
@@ -253,6 +261,7 @@ pub fn check_dims(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
 pub struct Arena {
     pool: rayon::ThreadPool,
     players: Vec<Mutex<Player>>,
+    time_limit: u32,
 }
 
 impl Arena {
@@ -272,7 +281,13 @@ impl Arena {
         let players = (0..threads).map(|_| Player::under(id, physics).map(Mutex::new)).collect::<Result<_>>()?;
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
-        Ok(Self { pool, players })
+        Ok(Self { pool, players, time_limit: AnyEnv::make(id)?.spec().time_limit })
+    }
+
+    /// Steps after which the environment cuts an episode.
+    #[must_use]
+    pub const fn time_limit(&self) -> u32 {
+        self.time_limit
     }
 
     /// `work(player, 0)`, …, `work(player, count - 1)`, shared out among the workers as they come free; the results in order. They do

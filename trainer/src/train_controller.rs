@@ -83,6 +83,10 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
         })?;
         Ok((whitening, Some(learnt), spent))
     })?;
+    let limit = match controller.max_episode_steps {
+        0 => own.time_limit(),
+        steps => steps,
+    };
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     let (mut clock, mut logged) = (Clock::start(), search.steps);
@@ -91,9 +95,10 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
             search.save(run, config)?;
             return Err(Interrupted.into());
         }
-        let Search { strategy, whitening, steps, .. } = &mut search;
-        let newest = generation(strategy, config, *steps, &model, whitening, arena)?;
+        let Search { strategy, whitening, steps, support, .. } = &mut search;
+        let newest = generation(strategy, config, *steps, &model, whitening, arena, *support)?;
         *steps += newest.steps;
+        *support = controller.slackened(*support, newest.mean_length, limit);
         let finished = search.steps >= controller.steps || search.strategy.stopped().is_some();
         if finished || search.strategy.generation().is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &own)?;

@@ -5,6 +5,7 @@
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::VaeConfig;
 use crate::dataset::{Dataset, Pools, Reading, pool_step};
+use crate::env::{AnyEnv, Env};
 use crate::interrupt;
 use crate::nets::optim::Optimizer;
 use crate::nets::schedule::Schedule;
@@ -14,7 +15,7 @@ use crate::prefetch::prefetch;
 use crate::resume::{Network, Training};
 use crate::stage::{Clock, EpochRecord, Split, StageInput, provenance, whiten};
 use crate::stats::Normalizer;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::{Philox, Stream};
 use serde::Serialize;
@@ -51,6 +52,20 @@ impl std::fmt::Display for VaeFigures {
     }
 }
 
+/// What an error in each dimension weighs, `[O]`: as much as its block.
+fn weights(of_blocks: &[f64], blocks: &[(&str, usize)]) -> Result<Vec<f32>> {
+    let names = || blocks.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", ");
+    ensure!(
+        of_blocks.len() == blocks.len(),
+        "vae.block_weights: expected {} ({}) or none, found {}",
+        blocks.len(),
+        names(),
+        of_blocks.len()
+    );
+    let every = of_blocks.iter().zip(blocks).flat_map(|(&weight, &(_, len))| std::iter::repeat_n(weight as f32, len));
+    Ok(every.collect())
+}
+
 /// Trains V and writes the run's `vae.safetensors` (the best epoch's weights) and `vae.last.safetensors`; goes on from the state of a
 /// training that was killed ([`crate::resume`]).
 ///
@@ -85,7 +100,11 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let vs = nn::VarStore::new(input.device);
     let shape =
         VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
-    let vae = Vae::new(&vs.root(), shape, &alive, rng);
+    let mut vae = Vae::new(&vs.root(), shape, &alive, rng);
+    if !config.block_weights.is_empty() {
+        let blocks = AnyEnv::make(&input.config.env)?.spec().blocks;
+        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device));
+    }
 
     // ---- epochs
     let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);

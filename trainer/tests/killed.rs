@@ -29,7 +29,7 @@ fn kills() -> u32 {
 /// Of V and of M.
 const EPOCHS: u64 = 12;
 
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 11] = [
     "collect.steps=1500",
     "vae.epochs=12",
     "vae.hidden=[64,32]",
@@ -39,6 +39,8 @@ const SETTINGS: [&str; 9] = [
     "controller.steps=2500",
     "controller.directions=2",
     "controller.max_episode_steps=20",
+    "controller.physics=heun",
+    "controller.support=1.0",
 ];
 
 /// A stage: its command, its results (a folder's name ends in a slash, and the last to be written comes first), how many files it

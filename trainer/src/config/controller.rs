@@ -58,6 +58,14 @@ pub struct ControllerConfig {
     /// `coarse` (and in longer substeps) or `heun` (as coarse, but of the second order). The validation episodes, and every figure, are the
     /// task's.
     pub physics: Physics,
+    /// How firmly candidates are held upright at first, in multiples of the torque that would topple them (a curriculum of assistance: Yu,
+    /// Turk & Liu 2018, *Learning symmetric and low-energy locomotion*); 0 lets them fall. It slackens after every generation whose
+    /// candidates last long enough. The validation episodes are never held.
+    pub support: f64,
+    /// By which fraction it slackens.
+    pub support_decay: f64,
+    /// Which share of an episode candidates have to last on average before it does.
+    pub support_length: f64,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
     pub online_whitening: bool,
@@ -142,11 +150,17 @@ impl Default for ControllerConfig {
             reward_offset_final: 0.0,
             reward_offset_steps: 0,
             physics: Physics::Task,
+            support: 0.0,
+            support_decay: 0.02,
+            support_length: 0.8,
             online_whitening: true,
             max_episode_steps: 0,
         }
     }
 }
+
+/// Support that is nothing any more.
+const LEAST_SUPPORT: f64 = 0.01;
 
 impl ControllerConfig {
     /// Checks what the strategy needs.
@@ -168,6 +182,14 @@ impl ControllerConfig {
             );
         }
         Ok(())
+    }
+
+    /// The support after a generation whose candidates lasted `length` of `limit` steps on average.
+    #[must_use]
+    pub fn slackened(&self, support: f64, length: f64, limit: u32) -> f64 {
+        let slack =
+            if length < self.support_length * f64::from(limit) { support } else { support * (1.0 - self.support_decay) };
+        if slack < LEAST_SUPPORT { 0.0 } else { slack }
     }
 
     /// What is taken off every step's reward after `steps` environment steps of evolution.

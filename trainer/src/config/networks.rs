@@ -38,6 +38,10 @@ pub struct VaeConfig {
     pub pool: usize,
     /// Mixed precision: the layers compute in bfloat16. For GPUs.
     pub amp: bool,
+    /// What an error in each block of the observation weighs, in their order (Humanoid's: qpos, qvel, cinert, cvel, qfrc_actuator,
+    /// cfrc_ext); none: 1 each. A latent that has not room for all keeps what weighs most: for a controller, positions and velocities
+    /// rather than what follows from them.
+    pub block_weights: Vec<f64>,
     /// How the learning rate falls, and when to stop.
     pub schedule: ScheduleConfig,
 }
@@ -146,6 +150,7 @@ impl Default for VaeConfig {
             validation: 0.1,
             pool: 131_072,
             amp: false,
+            block_weights: Vec::new(),
             schedule: ScheduleConfig::default(),
         }
     }

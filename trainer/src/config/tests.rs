@@ -84,6 +84,9 @@ fn errors_name_the_key_on_one_line() {
         ("", vec!["controller.directions=2000000"], "controller.directions"),
         ("", vec!["controller.learning_rate=0"], "controller.learning_rate"),
         ("", vec!["controller.weight_decay=-1"], "controller.weight_decay"),
+        ("", vec!["controller.support=-0.1"], "controller.support"),
+        ("", vec!["controller.support_decay=1.0"], "controller.support_decay"),
+        ("", vec!["vae.block_weights=[1,-1]"], "vae.block_weights[1] = -1"),
         ("", vec!["vae.optimizer=sgd"], "sgd"),
         ("", vec!["mdnrnn.cell=rnn"], "rnn"),
         ("[vae", vec![], "test.toml"),
@@ -114,4 +117,14 @@ fn the_bonus_comes_back_as_the_schedule_says() {
     assert_eq!([0, 25, 100, 1000].map(|steps| config.reward_offset_at(steps)), [5.0, 4.0, 1.0, 1.0]);
     config.reward_offset_steps = 0;
     assert_eq!(config.reward_offset_at(1000), 5.0);
+}
+
+#[test]
+fn support_slackens_once_candidates_last_and_ends() {
+    let mut config = Config::default().controller;
+    (config.support, config.support_decay, config.support_length) = (1.0, 0.5, 0.8);
+    assert_eq!(config.slackened(1.0, 79.0, 100), 1.0);
+    assert_eq!(config.slackened(1.0, 80.0, 100), 0.5);
+    assert_eq!(config.slackened(0.015, 80.0, 100), 0.0, "what is left is let go");
+    assert_eq!(config.slackened(0.0, 80.0, 100), 0.0);
 }

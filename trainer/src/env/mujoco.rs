@@ -6,7 +6,7 @@
 use super::numpy_random::NumpyRandom;
 use super::{Env, EnvSpec, Physics, Pose, Step};
 use anyhow::{Context, Result, anyhow, ensure};
-use mujoco_rs::wrappers::mj_model::{MjtIntegrator, MjtObjBase};
+use mujoco_rs::wrappers::mj_model::{MjtIntegrator, MjtJoint, MjtObjBase};
 use mujoco_rs::wrappers::{MjData, MjModel};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,7 @@ pub struct Mujoco {
     frame_skip: u32,
     /// Where the simulator does not integrate by itself.
     heun: Option<Heun>,
+    support: Option<Support>,
     elapsed: u32,
     /// Keeps its memory from one observation to the next.
     observation: Vec<f64>,
@@ -153,7 +154,7 @@ impl Mujoco {
             healthy_bonus: task.healthy_bonus,
         };
         let heun = (physics == Physics::Heun).then(Heun::default);
-        Ok(Self { task, world, spec, frame_skip, heun, elapsed: 0, observation })
+        Ok(Self { task, world, spec, frame_skip, heun, support: None, elapsed: 0, observation })
     }
 
     /// The model, as it is simulated.
@@ -207,6 +208,26 @@ impl Mujoco {
         }
     }
 
+    /// Holds the torso upright with `support` times the torque that would topple a rigid body of the agent's mass and height; 0 lets go.
+    ///
+    /// # Errors
+    /// The task has no torso that moves freely.
+    pub fn hold(&mut self, support: f64) -> Result<()> {
+        if support == 0.0 {
+            self.support = None;
+            return Ok(());
+        }
+        let model = self.world.data.model();
+        let torso =
+            model.name_to_id(MjtObjBase::mjOBJ_BODY, "torso").filter(|_| model.jnt_type()[0] == MjtJoint::mjJNT_FREE);
+        let torso = torso
+            .with_context(|| format!("{}: cannot be held upright: expected a torso that moves freely", self.task.id))?;
+        let (mass, height, gravity) = (model.body_mass().iter().sum::<f64>(), model.qpos0()[2], -model.opt().gravity[2]);
+        let lift = support * mass * gravity;
+        self.support = Some(Support { torso, lift, slack_above: SLACK_ABOVE * height, stiffness: lift * height });
+        Ok(())
+    }
+
     /// What is observed in `pose`.
     #[cfg(test)]
     pub(crate) fn observe_at(&mut self, pose: &Pose, obs: &mut [f64]) {
@@ -232,14 +253,57 @@ impl Mujoco {
             *control = f64::from(a);
         }
         for _ in 0..self.frame_skip {
+            if let Some(support) = &self.support {
+                support.apply(data);
+            }
             match &mut self.heun {
                 None => data.step(),
                 Some(heun) => heun.step(data),
             }
         }
+        // Nobody is to feel it.
+        if let Some(support) = &self.support {
+            support.release(data);
+        }
         // A step leaves the bodies' external forces (cfrc_ext) uncomputed: without this they stay zero.
         data.rne_post_constraint();
         self.elapsed = self.elapsed.saturating_add(1);
+    }
+}
+
+/// Straps: they lift a torso that sinks, and a spring and a damper turn it upright.
+struct Support {
+    torso: usize,
+    /// N: what they lift at most.
+    lift: f64,
+    /// Metres: they are slack above.
+    slack_above: f64,
+    /// N·m per radian.
+    stiffness: f64,
+}
+
+/// Straps are slack above this share of the height at which an episode starts (with the feet in the air).
+const SLACK_ABOVE: f64 = 0.92;
+/// Metres below where they are slack at which straps lift all that they can.
+const STRETCH: f64 = 0.1;
+/// The damper's torque at 1 rad/s is the spring's at so many radians.
+const SUPPORT_DAMPING_S: f64 = 0.02;
+
+impl Support {
+    fn apply(&self, data: &mut MjData<Arc<MjModel>>) {
+        let m = data.xmat()[self.torso];
+        // The torso's own axis spins freely: little turns with it, and a damper of this strength would shake it.
+        let (roll, pitch) = (data.qvel()[3], data.qvel()[4]);
+        let turn = |row: usize| m[3 * row] * roll + m[3 * row + 1] * pitch;
+        // The torso's axis × the vertical turns the one towards the other.
+        let tilt = [m[5], -m[2], 0.0];
+        let sunk = ((self.slack_above - data.qpos()[2]) / STRETCH).clamp(0.0, 1.0);
+        let torque = |axis: usize| self.stiffness * (tilt[axis] - SUPPORT_DAMPING_S * turn(axis));
+        data.xfrc_applied_mut()[self.torso] = [0.0, 0.0, self.lift * sunk, torque(0), torque(1), torque(2)];
+    }
+
+    fn release(&self, data: &mut MjData<Arc<MjModel>>) {
+        data.xfrc_applied_mut()[self.torso] = [0.0; 6];
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Vae {
     encoder: [nn::Linear; 3],
     decoder: [nn::Linear; 3],
     shape: VaeShape,
+    /// What an error in each dimension weighs `[O]`; none, 1.
+    weights: Option<Tensor>,
 }
 
 /// The parts of the loss, each the mean over the batch, in nats for a decoder of variance ½.
@@ -61,7 +63,13 @@ impl Vae {
                 let _ = bias.shallow_clone().g_mul_(&mask);
             }
         });
-        Self { encoder, decoder, shape }
+        Self { encoder, decoder, shape, weights: None }
+    }
+
+    /// With the squared error of every dimension weighed by `weights` `[O]` in the loss.
+    #[must_use]
+    pub fn weighed(self, weights: Tensor) -> Self {
+        Self { weights: Some(weights), ..self }
     }
 
     /// Whitened observations `[N, O]` → mean and log-variance, `[N, Z]` each.
@@ -89,7 +97,9 @@ impl Vae {
         let (mean, log_var) = self.encode_in(kind, x);
         let z = &mean + (&log_var * 0.5).exp() * noise;
         let per_obs = |t: Tensor| t.sum_dim_intlist(1, false, Kind::Float);
-        let reconstruction = per_obs((layers(&self.decoder, kind, &z) - x).square()).mean(Kind::Float);
+        let errors = (layers(&self.decoder, kind, &z) - x).square();
+        let errors = self.weights.as_ref().map_or_else(|| errors.shallow_clone(), |weights| &errors * weights);
+        let reconstruction = per_obs(errors).mean(Kind::Float);
         let kl = kl_divergence(&mean, &log_var); // [N]
         let free = kl_tolerance * self.shape.latent as f64;
         let total = &reconstruction + kl.clamp_min(free).mean(Kind::Float) * kl_weight;
@@ -162,6 +172,22 @@ mod tests {
             let zero = |t: Tensor| t.abs().max().double_value(&[]) == 0.0;
             assert_eq!(zero(decoded.select(1, k as i64)), !alive, "dimension {k}");
             assert_eq!(zero(rows.select(0, k as i64)), !alive, "dimension {k}");
+        }
+    }
+
+    #[test]
+    fn what_weighs_nothing_is_not_learnt() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let (x, z) = (noise(0, 8, 6), noise(1, 8, 3));
+        let plain = vae.loss(&x, &z, 1.0, 0.0, false).reconstruction.double_value(&[]);
+        let twice = vae.weighed(Tensor::from_slice(&[2.0_f32; 6]));
+        assert!((twice.loss(&x, &z, 1.0, 0.0, false).reconstruction.double_value(&[]) - 2.0 * plain).abs() < 1e-5);
+        let vae = twice.weighed(Tensor::from_slice(&[1.0_f32, 1.0, 0.0, 1.0, 1.0, 1.0]));
+        vae.loss(&x, &z, 1.0, 0.0, false).total.backward();
+        let rows = vs.variables()["decoder.4.weight"].grad();
+        for k in 0..6 {
+            assert_eq!(rows.select(0, k).abs().max().double_value(&[]) == 0.0, k == 2, "dimension {k}");
         }
     }
 

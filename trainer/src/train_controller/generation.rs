@@ -49,6 +49,7 @@ pub fn generation(
     model: &Model<'_>,
     whitening: &mut Whitening,
     arena: &Arena,
+    support: f64,
 ) -> Result<Spent> {
     let ControllerConfig { episodes, max_episode_steps, online_whitening, .. } = config.controller;
     let offset = config.controller.reward_offset_at(steps);
@@ -65,6 +66,7 @@ pub fn generation(
         let candidate = model.with_controller(&panels, &bias).map_err(|error| anyhow!("candidate {index}: {error}"))?;
         let mut played = Played { score: 0.0, episode_return: 0.0, steps: 0, making: start.elapsed(), felt: None };
         let mut rows = Vec::new();
+        player.hold(support)?;
         for episode in 0..episodes {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
             let outcome = match online_whitening {

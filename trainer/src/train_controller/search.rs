@@ -31,6 +31,7 @@ const BEST: &str = "validation.return";
 /// Why evolution ended before its budget, where it did.
 pub(super) const STOPPED: &str = "validation.stopped";
 const FEATURES: &str = "whitening.count";
+const SUPPORT: &str = "support";
 
 /// Evolution between two generations.
 pub(super) struct Search {
@@ -38,6 +39,8 @@ pub(super) struct Search {
     pub(super) whitening: Whitening,
     /// Environment steps spent, validation's included.
     pub(super) steps: u64,
+    /// How firmly candidates are held.
+    pub(super) support: f64,
     /// Return of the best controller on the validation episodes.
     pub(super) best: f64,
     /// Its plain weights and biases.
@@ -74,14 +77,15 @@ impl Search {
             };
             let weight = saved.tensor(names::FC_WEIGHT, &[dims.action, features])?.to_vec();
             let best_controller = (weight, vector(names::FC_BIAS, dims.action)?);
-            let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
-            return Ok(Self { strategy, whitening, steps, best, best_controller, latest: best });
+            let (steps, best, support) = (saved.meta(STEPS)?, saved.meta(BEST)?, saved.meta(SUPPORT)?);
+            return Ok(Self { strategy, whitening, steps, support, best, best_controller, latest: best });
         }
         let (whitening, start, steps) = begin()?;
         let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(&weight, &bias));
         let best_controller = whitening.fold(&mean);
         let strategy = Strategy::new(settings, mean);
-        Ok(Self { strategy, whitening, steps, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
+        let (best, latest, support) = (f64::NEG_INFINITY, f64::NAN, config.controller.support);
+        Ok(Self { strategy, whitening, steps, support, best, best_controller, latest })
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
@@ -108,7 +112,7 @@ impl Search {
             "stage": "controller", "generation": self.strategy.generation(), "steps": self.steps, "directions": config.controller.directions,
             "strategy": config.controller.strategy, "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(),
             "validation_return": self.latest, "best_return": self.best, "mean_sigma": self.strategy.mean_sigma(), "items": items,
-            "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
+            "support": self.support, "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
             "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(), "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
@@ -122,6 +126,7 @@ impl Search {
             state.insert(name, &[values.len()], values.clone());
         }
         state.set_meta(FEATURES, self.whitening.count);
+        state.set_meta(SUPPORT, self.support);
         state.write(&run.evolution())
     }
 
