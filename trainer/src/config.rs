@@ -8,7 +8,7 @@ mod dream;
 mod networks;
 
 pub use controller::{ControllerArena, ControllerConfig, Squash, StrategyName};
-pub use dream::{DreamConfig, RoundsConfig};
+pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, VaeConfig};
 
 use anyhow::{Context, Result, bail, ensure};

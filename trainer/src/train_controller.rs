@@ -20,7 +20,7 @@ mod whitening;
 
 pub use generation::{Spent, generation};
 pub use search::settings;
-pub use whitening::Whitening;
+pub use whitening::{Linear, Whitening};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;

@@ -1,7 +1,7 @@
 //! What does evolution in dreams know between two generations? The search distribution, what was spent, the best means so far, and how
 //! dreams and reality drift apart. It is saved whole, so that a run that was killed goes on to the same bytes.
 
-use super::arena::DreamArena;
+use super::engine::Engine;
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, DreamConfig, RoundsConfig};
 use crate::evolve::Strategy;
@@ -109,7 +109,7 @@ pub struct Place<'a> {
     /// Scale of the parameters.
     pub features: &'a Whitening,
     /// Dreams.
-    pub dreams: &'a DreamArena<'a>,
+    pub dreams: &'a Engine<'a>,
     /// Reality, where it is asked at all.
     pub real: Option<&'a Arena>,
 }
@@ -157,18 +157,14 @@ impl Search {
     /// # Errors
     /// A candidate cannot be made, or the model not dream.
     pub fn generation(&mut self, place: &Place<'_>) -> Result<()> {
-        let Place { config, model, features, dreams, .. } = place;
+        let Place { config, features, dreams, .. } = place;
         let asked = self.strategy.ask();
         let mut parameters = Vec::new();
-        let mut make = |index| {
+        let make = |index| {
             self.strategy.candidate(&asked, index, &mut parameters);
-            features.panels(model.dims(), &parameters)
+            features.fold(&parameters)
         };
-        let made: Vec<_> = (0..self.strategy.candidates()).map(&mut make).collect();
-        let mut candidates: Vec<Model<'_>> = Vec::with_capacity(made.len());
-        for (index, (panels, bias)) in made.iter().enumerate() {
-            candidates.push(model.with_controller(panels, bias).map_err(|error| anyhow!("candidate {index}: {error}"))?);
-        }
+        let candidates: Vec<_> = (0..self.strategy.candidates()).map(make).collect();
         let first = self.standing.generation.wrapping_mul(config.dream.dreams as u64) as u32;
         let scores = dreams.score(&candidates, first, config.dream.dreams)?;
         self.strategy.tell(&asked, &scores.iter().map(|score| score.value).collect::<Vec<_>>());
@@ -185,8 +181,7 @@ impl Search {
     pub fn look(&mut self, place: &Place<'_>) -> Result<()> {
         let config = &place.config.dream;
         let parameters = self.strategy.mean();
-        let (panels, bias) = place.features.panels(place.model.dims(), &parameters);
-        let mean = place.model.with_controller(&panels, &bias).map_err(|error| anyhow!("mean: {error}"))?;
+        let mean = place.features.fold(&parameters);
         let first = u32::MAX - config.check_dreams as u32;
         let score = place.dreams.score(&[mean], first, config.check_dreams)?[0];
         self.standing.dream_steps += score.steps;

@@ -2,8 +2,7 @@
 //! whole, so that a run that was killed goes on to the same bytes.
 
 use super::generation::Spent;
-use super::teacher::Linear;
-use super::whitening::Whitening;
+use super::whitening::{Linear, Whitening};
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, DreamConfig, RoundsConfig, StrategyName};
 use crate::evolve::{self, GENERATION, Strategy};
