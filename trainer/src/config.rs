@@ -309,6 +309,14 @@ impl Config {
             "controller.input = {:?}: must be z+h, z or h where controller.arena is dream: dreams have no observations",
             self.controller.input.name()
         );
+        let (key, fewest, most) = match self.controller.arena {
+            ControllerArena::Real => ("controller.max_episodes", self.controller.episodes, self.controller.max_episodes),
+            ControllerArena::Dream => ("dream.max_dreams", self.dream.dreams, self.dream.max_dreams),
+        };
+        ensure!(
+            !self.controller.noise_handling || most >= fewest,
+            "{key} = {most}: must be at least {fewest}, which noise handling begins with"
+        );
         let [low, high] = self.vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
         for (key, value) in

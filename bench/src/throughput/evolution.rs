@@ -98,7 +98,7 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
             for ((arena, threads), row) in arenas.iter().zip(threads).zip(rows) {
                 let mut strategy = search(config, mean.clone());
                 let start = Instant::now();
-                let spent = generation(&mut strategy, config, 0, &model, &mut features.clone(), arena)?;
+                let spent = generation(&mut strategy, None, config, 0, &model, &mut features.clone(), arena)?;
                 let wall_s = start.elapsed().as_secs_f64();
                 let (expected, steps) = first.get_or_insert_with(|| (strategy.clone(), spent.steps));
                 let same = *steps == spent.steps && *expected == strategy;

@@ -18,6 +18,8 @@ pub struct DreamConfig {
     pub horizon: u32,
     /// Dreams a candidate, of each M. All candidates of a generation dream the same ones.
     pub dreams: usize,
+    /// How many they may become with `controller.noise_handling`.
+    pub max_dreams: usize,
     /// The fraction of dreams that begin in the middle of a recorded episode, with the memory that the episode left; the others begin where
     /// episodes begin.
     pub recorded_starts: f64,
@@ -63,6 +65,7 @@ impl Default for DreamConfig {
             temperature: 1.0,
             horizon: 300,
             dreams: 12,
+            max_dreams: 96,
             recorded_starts: 0.5,
             bound: 0.05,
             ensemble: 1,

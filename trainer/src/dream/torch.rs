@@ -4,7 +4,7 @@
 //! ```text
 //! z, h [R] ─each candidate's own [I,A], one bmm→ a ─M→ h' ─head→ mixture, reward, end ─named draws→ z' [R]
 //! ```
-//! `R = C·W` rows: of each of C candidates W dreams, which begin together. Every [`BLOCK`] ticks rows whose dreams are over are left out.
+//! `R = C·W` rows: of each of C candidates W dreams, which begin together. Every few ticks rows whose dreams are over are left out.
 //!
 //! The dreams are the runtime's ([`super::arena`], [`dreamstep_runtime::Dreams`]): the same beginnings, the same ends, and the same draws
 //! (Philox, made on the host: all candidates share them, so they are few). What differs is rounding: libtorch sums in another order, which
@@ -26,8 +26,14 @@ use dreamstep_core::schema::{Settings, Squash};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor, nn};
 
-/// Ticks whose draws are made at once, and after which the host asks which dreams go on: it waits for the device then.
-const BLOCK: u32 = 16;
+/// Ticks whose draws are made at once, and after which the host asks which dreams go on: on a GPU it waits for the device then.
+const fn block(device: Device) -> u32 {
+    match device {
+        Device::Cpu => 4,
+        _ => 16,
+    }
+}
+
 /// Rows of a batch, at most: a head of 300 outputs takes 80 MB for so many.
 const ROWS: usize = 1 << 16;
 
@@ -124,11 +130,11 @@ impl<'a> TorchDreams<'a> {
 
     /// What the dreams that the `member`th M tells came to, one candidate's after the other's.
     fn dream(&self, member: usize, candidates: &[Linear], first: u32, dreams: usize) -> Result<Vec<Dreamt>> {
-        let horizon = self.config.dream.horizon;
+        let (horizon, block) = (self.config.dream.horizon, block(self.device));
         let mut batch = self.begin(member, candidates, first, dreams);
         let mut dreamt = vec![Dreamt::default(); candidates.len() * dreams];
-        for from in (0..horizon).step_by(BLOCK as usize) {
-            let ticks = from..horizon.min(from + BLOCK);
+        for from in (0..horizon).step_by(block as usize) {
+            let ticks = from..horizon.min(from + block);
             let draws = self.draws(first, dreams, ticks.clone());
             for (at, tick) in ticks.enumerate() {
                 let of_rows = draws.each_ref().map(|draws| draws.get(at as i64).index_select(0, &batch.dream));

@@ -4,7 +4,8 @@
 use super::generation::Spent;
 use super::whitening::{Linear, Whitening};
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::{Config, DreamConfig, RoundsConfig, StrategyName};
+use crate::config::{Config, ControllerArena, DreamConfig, RoundsConfig, StrategyName};
+use crate::evolve::noise::{self, Noise};
 use crate::evolve::{self, GENERATION, Strategy};
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
@@ -34,6 +35,8 @@ const FEATURES: &str = "whitening.count";
 /// Evolution between two generations.
 pub(super) struct Search {
     pub(super) strategy: Strategy,
+    /// Where noise is handled.
+    pub(super) noise: Option<Noise>,
     pub(super) whitening: Whitening,
     /// Environment steps spent, validation's included.
     pub(super) steps: u64,
@@ -66,6 +69,7 @@ impl Search {
             let saved = read_state(config, run)?;
             let vector = |name, len| saved.tensor(name, &[len]).map(<[f32]>::to_vec);
             let strategy = Strategy::resume(settings, n, &saved)?;
+            let noise = noise(config).map(|settings| Noise::resume(settings, &saved)).transpose()?;
             let whitening = Whitening {
                 count: saved.meta(FEATURES)?,
                 mean: vector("whitening.mean", features)?,
@@ -74,13 +78,14 @@ impl Search {
             let weight = saved.tensor(names::FC_WEIGHT, &[dims.action, features])?.to_vec();
             let best_controller = (weight, vector(names::FC_BIAS, dims.action)?);
             let (steps, best) = (saved.meta(STEPS)?, saved.meta(BEST)?);
-            return Ok(Self { strategy, whitening, steps, best, best_controller, latest: best });
+            return Ok(Self { strategy, noise, whitening, steps, best, best_controller, latest: best });
         }
         let (whitening, start, steps) = begin()?;
         let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(&weight, &bias));
         let best_controller = whitening.fold(&mean);
         let strategy = Strategy::new(settings, mean);
-        Ok(Self { strategy, whitening, steps, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
+        let noise = noise(config).map(Noise::new);
+        Ok(Self { strategy, noise, whitening, steps, best: f64::NEG_INFINITY, best_controller, latest: f64::NAN })
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
@@ -107,7 +112,7 @@ impl Search {
             "stage": "controller", "generation": self.strategy.generation(), "steps": self.steps, "directions": config.controller.directions,
             "strategy": config.controller.strategy, "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(),
             "validation_return": self.latest, "best_return": self.best, "mean_sigma": self.strategy.mean_sigma(), "items": items,
-            "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
+            "episodes": newest.episodes, "noise": self.noise.map(|noise| noise.level()), "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
             "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(), "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
@@ -116,6 +121,9 @@ impl Search {
     pub(super) fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
         let mut state = self.result(run, config)?;
         self.strategy.save(&mut state);
+        if let Some(noise) = &self.noise {
+            noise.save(&mut state);
+        }
         let Whitening { mean, variance, .. } = &self.whitening;
         for (name, values) in [("whitening.mean", mean), ("whitening.variance", variance)] {
             state.insert(name, &[values.len()], values.clone());
@@ -170,6 +178,16 @@ pub fn settings(config: &Config) -> evolve::Settings {
             weight_decay: c.weight_decay,
         }),
     }
+}
+
+/// How many episodes, or dreams, a candidate may have, where `config` leaves that to their noise.
+#[must_use]
+pub fn noise(config: &Config) -> Option<noise::Settings> {
+    let (fewest, most) = match config.controller.arena {
+        ControllerArena::Real => (config.controller.episodes, config.controller.max_episodes),
+        ControllerArena::Dream => (config.dream.dreams, config.dream.max_dreams),
+    };
+    config.controller.noise_handling.then(|| noise::Settings::new(fewest, most))
 }
 
 /// The saved state, which must be of this configuration, V and M.
