@@ -374,7 +374,7 @@ impl Job {
         if self.arm == Arm::Dream {
             if !dream::is_finished(&self.config, &self.own)? {
                 let bar = Progress::new(self.arm.name(), self.config.dream.generations, "generations");
-                dream::train(&self.config, &self.own, data, false, &bar)?;
+                dream::train(&self.config, &self.own, data, false, Device::Cpu, &bar)?;
             }
             let standing = dream::search::standing(&Checkpoint::read(&self.own.controller())?)?;
             return Ok((standing.real_steps, standing.dream_steps));

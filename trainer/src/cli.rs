@@ -110,7 +110,7 @@ pub(crate) enum Command {
         /// Let C begin as what this packed agent does, of whatever V and M; it is copied into RUN
         #[arg(long, value_name = "FILE")]
         teacher: Option<PathBuf>,
-        /// Where V and M are trained: cpu, cuda (the first NVIDIA GPU) or cuda:N
+        /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
         #[arg(long, default_value = "cpu", value_parser = device::parse)]
         device: tch::Device,
     },
@@ -127,7 +127,7 @@ pub(crate) enum Command {
         /// Episodes that judge each round's agent, reset(1000) and on
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         episodes: u32,
-        /// Where V and M are trained: cpu, cuda (the first NVIDIA GPU) or cuda:N
+        /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
         #[arg(long, default_value = "cpu", value_parser = device::parse)]
         device: tch::Device,
     },

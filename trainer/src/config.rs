@@ -8,7 +8,7 @@ mod dream;
 mod networks;
 
 pub use controller::{ControllerArena, ControllerConfig, Squash, StrategyName};
-pub use dream::{DreamConfig, RoundsConfig};
+pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, VaeConfig};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -318,6 +318,14 @@ impl Config {
             self.controller.arena == ControllerArena::Real || !self.controller.input.has_observation(),
             "controller.input = {:?}: must be z+h, z or h where controller.arena is dream: dreams have no observations",
             self.controller.input.name()
+        );
+        let (key, fewest, most) = match self.controller.arena {
+            ControllerArena::Real => ("controller.max_episodes", self.controller.episodes, self.controller.max_episodes),
+            ControllerArena::Dream => ("dream.max_dreams", self.dream.dreams, self.dream.max_dreams),
+        };
+        ensure!(
+            !self.controller.noise_handling || most >= fewest,
+            "{key} = {most}: must be at least {fewest}, which noise handling begins with"
         );
         let [low, high] = self.vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");

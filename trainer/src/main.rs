@@ -328,7 +328,7 @@ fn train_stages(
     }
     if makes_controller && in_dreams {
         let bar = Progress::new("controller", config.dream.generations, "generations");
-        let summary = dream::train(config, run, &data, force_controller, &bar)?;
+        let summary = dream::train(config, run, &data, force_controller, device, &bar)?;
         drop(bar);
         println!("controller: {summary}");
     } else if makes_controller {

@@ -6,7 +6,7 @@
 //!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
 //!    does (`teacher`); else as zeros, which hold still.
 //! 3. An evolution strategy ([`crate::evolve`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
-//!    ([`generation()`]), in the task's physics or in cheaper ones (`controller.physics`).
+//!    ([`generation()`]), more of them where scores are noisy and `controller.noise_handling` is on, in the task's physics or in cheaper ones (`controller.physics`).
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
 //!    these means is the result.
 //!
@@ -18,9 +18,9 @@ mod search;
 mod teacher;
 mod whitening;
 
-pub use generation::{Spent, generation};
-pub use search::settings;
-pub use whitening::Whitening;
+pub use generation::{Spent, Terms, generation};
+pub use search::{noise, settings};
+pub use whitening::{Linear, Whitening};
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -95,8 +95,9 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
             search.save(run, config)?;
             return Err(Interrupted.into());
         }
-        let Search { strategy, whitening, steps, support, .. } = &mut search;
-        let newest = generation(strategy, config, *steps, &model, whitening, arena, *support)?;
+        let Search { strategy, noise, whitening, steps, support, .. } = &mut search;
+        let terms = Terms { reward_offset: controller.reward_offset_at(*steps), support: *support };
+        let newest = generation(strategy, noise.as_mut(), config, terms, &model, whitening, arena)?;
         *steps += newest.steps;
         *support = controller.slackened(*support, newest.mean_length, limit);
         let finished = search.steps >= controller.steps || search.strategy.stopped().is_some();

@@ -4,6 +4,7 @@
 use dreamstep::checkpoint::Checkpoint;
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -129,6 +130,34 @@ fn a_run_that_was_killed_or_stopped_ends_in_the_same_bytes() {
     succeed(&format!("pack --run {} --episodes 0", whole.display()));
 }
 
+/// A GPU dreams what the processor dreams, but for rounding, and again the same; where there is none, that is one line.
+#[test]
+fn a_gpu_dreams_what_the_processor_dreams() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = prepared(folder.path());
+    let settings = "--set dream.engine=torch --set dream.check_episodes=0 --set dream.generations=1 --force";
+    let on = |device: &str| {
+        let output = dreamstep(&format!("{} {settings} --device {device}", train(&run))).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        if !output.status.success() {
+            assert!(device == "cuda" && told.starts_with("error: --device cuda:0: expected a"), "{told}");
+            assert_eq!(told.trim_end().lines().count(), 1, "{told}");
+            return None;
+        }
+        let state = Checkpoint::read_state(&run.join("evolution.safetensors")).unwrap();
+        let progress: Value = serde_json::from_str(&state.metadata["dream.progress"]).unwrap();
+        Some((progress["latest"]["dream"].as_f64().unwrap(), fs::read(run.join("controller.safetensors")).unwrap()))
+    };
+    let processor = on("cpu").unwrap();
+    assert!(processor.0 > 0.0 && on("cpu").unwrap() == processor);
+    let Some(gpu) = on("cuda") else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: dreams on a GPU: libtorch has none here");
+        return;
+    };
+    assert!((gpu.0 - processor.0).abs() < 0.05 * processor.0, "{} and {}", gpu.0, processor.0);
+    assert!(on("cuda").unwrap() == gpu);
+}
+
 /// 52 controllers in dreams and awake: the files agree with each other, threads change no byte, and C's arena makes no difference.
 #[test]
 fn how_well_dreams_rank_is_measured_for_any_run() {
@@ -203,6 +232,7 @@ fn what_cannot_be_dreamt_is_one_line() {
         ("dream.recorded_starts=1.5", "dream.recorded_starts"),
         ("dream.rerank=0", "dream.rerank"),
         ("controller.arena=moon", "arena"),
+        ("dream.engine=moon", "engine"),
     ] {
         let Output { status, stderr, .. } = dreamstep(&format!("{} --set {set}", train(&run))).output().unwrap();
         let told = String::from_utf8(stderr).unwrap();

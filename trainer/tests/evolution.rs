@@ -5,16 +5,19 @@
 //! seconds; the whole comparison runs pycma too and takes hours:
 //! `cargo test --release -p dreamstep --test evolution -- --ignored --nocapture`.
 //!
-//! And does the controller's stage run on every strategy, and go on where it was? Whole processes, on CartPole.
+//! And does the controller's stage run on every strategy, heed the noise of scores, and go on where it was? Whole processes, on CartPole.
 
 mod python;
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::evolve::{Settings, Strategy, cma};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// No slower than this many times pycma's median.
 const MOST: f64 = 1.15;
@@ -134,16 +137,22 @@ fn dreamstep(folder: &Path, args: &str) -> Result<String, String> {
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
+/// A folder with a run `r` on `env` that has V and M.
+fn prepared(env: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "--set collect.steps=500 --set vae.latent=4 --set vae.hidden=[16,16] --set vae.epochs=2 \
+                    --set mdnrnn.epochs=2 --set mdnrnn.hidden=4";
+    dreamstep(folder.path(), &format!("collect --run r --set env={env} {settings}")).unwrap();
+    for stage in ["vae", "mdnrnn"] {
+        dreamstep(folder.path(), &format!("train --run r --stage {stage}")).unwrap();
+    }
+    folder
+}
+
 #[test]
 fn the_controllers_stage_runs_on_every_strategy() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = prepared("CartPole-v1");
     let at = folder.path();
-    let settings = "--set env=CartPole-v1 --set collect.steps=500 --set vae.latent=4 --set vae.hidden=[16,16] --set vae.epochs=2 \
-                    --set mdnrnn.epochs=2 --set mdnrnn.hidden=4";
-    dreamstep(at, &format!("collect --run r {settings}")).unwrap();
-    for stage in ["vae", "mdnrnn"] {
-        dreamstep(at, &format!("train --run r --stage {stage}")).unwrap();
-    }
     for (strategy, tensor) in [
         ("pgpe", "velocity"),
         ("cma-es", "covariance"),
@@ -183,4 +192,102 @@ fn the_controllers_stage_runs_on_every_strategy() {
     assert_eq!(result.meta::<u64>("validation.generation").unwrap(), 4, "two flat generations, a restart, and two more");
     let again = dreamstep(at, "train --run r --stage controller").unwrap();
     assert!(again.contains("kept"), "{again}");
+}
+
+/// Evolution's lines of the log, the newest run's last.
+fn log(at: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(at.join("r/metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["stage"] == "controller" && line["generation"].is_u64()).collect()
+}
+
+/// Where where an episode begins decides more than who plays it, candidates get more episodes; where candidates differ more than that, or
+/// all earn the same, they get fewer. Second scores are steps.
+#[test]
+fn noise_decides_how_many_episodes_a_candidate_plays() {
+    let noise =
+        "--set controller.noise_handling=true --set controller.max_episodes=9 --set dream.dreams=2 --set dream.max_dreams=9";
+    let train = |at: &Path, set: &str| {
+        dreamstep(at, &format!("train --run r --stage controller {noise} --set controller.directions=4 {set}"))
+    };
+    let folder = prepared("InvertedPendulum-v5");
+    let at = folder.path();
+    let most = |sigma: f64| {
+        let lines = log(at).len();
+        let sigma = format!("--set controller.sigma={sigma} --set controller.max_speed=0.0001");
+        train(at, &format!("{sigma} --set controller.steps=6000 --force")).unwrap();
+        log(at)[lines..].iter().map(|line| line["episodes"].as_u64().unwrap()).max().unwrap()
+    };
+    let (alike, different) = (most(1e-4), most(0.3));
+    assert!(alike >= 4 && different <= 2, "of 1 to 9: {alike} and {different}");
+
+    let folder = prepared("CartPole-v1");
+    let at = folder.path();
+    let train = |set: &str| train(at, set);
+    // Nobody falls within five steps: 8 candidates and 2 of them again, as often as they play.
+    let cut = "--set controller.max_episode_steps=5";
+    train(&format!("{cut} --set controller.steps=1000 --force")).unwrap();
+    let state = at.join("r/evolution.safetensors");
+    let mut saved = Checkpoint::read_state(&state).unwrap();
+    saved.set_meta("noise.episodes", 9);
+    saved.write(&state).unwrap();
+    let before = log(at).len();
+    train(&format!("{cut} --set controller.steps=20000")).unwrap();
+    let lines = log(at).split_off(before);
+    let episodes: Vec<u64> = lines.iter().map(|line| line["episodes"].as_u64().unwrap()).collect();
+    assert!(episodes.is_sorted_by(|a, b| a >= b) && episodes[0] < 9 && episodes[episodes.len() - 1] == 1, "{episodes:?}");
+    let last = &lines[lines.len() - 2];
+    let validation = 16.0 * last["validation_return"].as_f64().unwrap(); // CartPole pays 1 a step
+    assert_eq!(last["items"].as_f64().unwrap(), 10.0 * 5.0 * f64::from(8 + 2) + validation, "{last}");
+
+    // In dreams a candidate has more or fewer dreams.
+    train("--set controller.arena=dream --set dream.generations=30 --set dream.horizon=20 --force").unwrap();
+    let dreams: Vec<u64> = log(at).iter().filter_map(|line| line["dreams"].as_u64()).collect();
+    assert!(dreams.iter().all(|dreams| (2..=9).contains(dreams)) && dreams.iter().any(|&dreams| dreams > 2), "{dreams:?}");
+    let error = train("--set controller.arena=dream --set dream.dreams=10").unwrap_err();
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    assert!(error.contains("dream.max_dreams = 9: must be at least 10"), "{error}");
+    let error = train("--set controller.arena=real --set controller.episodes=10").unwrap_err();
+    assert!(error.contains("controller.max_episodes = 9: must be at least 10"), "{error}");
+}
+
+#[test]
+fn a_killed_evolution_under_noise_ends_in_the_same_bytes() {
+    let folder = prepared("CartPole-v1");
+    let at = folder.path();
+    let arenas =
+        ["--set controller.steps=60000", "--set controller.arena=dream --set dream.generations=400 --set dream.dreams=2"];
+    for arena in arenas {
+        let args = format!(
+            "train --run r --stage controller --set controller.noise_handling=true --set controller.sigma=0.3 \
+             --set controller.directions=4 --set dream.check_every=5 {arena}"
+        );
+        let results =
+            || ["controller", "evolution"].map(|name| std::fs::read(at.join(format!("r/{name}.safetensors"))).unwrap());
+        dreamstep(at, &format!("{args} --force")).unwrap();
+        let (whole, state) = (results(), at.join("r/evolution.safetensors"));
+        assert!(Checkpoint::read_state(&state).unwrap().metadata.contains_key("noise.episodes"));
+        std::fs::remove_file(&state).unwrap();
+        std::fs::remove_file(at.join("r/controller.safetensors")).unwrap();
+        let mut kills = 0;
+        for saves in [1, 2, 3] {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_dreamstep"))
+                .current_dir(at)
+                .args(args.split_whitespace())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let (mut seen, begin) = (BTreeSet::new(), Instant::now());
+            while seen.len() < saves && child.try_wait().unwrap().is_none() {
+                assert!(begin.elapsed() < Duration::from_secs(120), "no state was saved");
+                seen.extend(std::fs::metadata(&state).and_then(|file| file.modified()).ok());
+            }
+            child.kill().unwrap();
+            kills += usize::from(child.wait().unwrap().signal() == Some(9));
+        }
+        assert!(kills > 0, "it was always faster");
+        dreamstep(at, &args).unwrap();
+        assert!(results() == whole, "{arena}");
+    }
 }

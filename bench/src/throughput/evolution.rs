@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep::config::{Config, Preset, StrategyName};
 use dreamstep::evolve::Strategy;
 use dreamstep::play::Arena;
-use dreamstep::train_controller::{Spent, Whitening, generation, settings};
+use dreamstep::train_controller::{Spent, Terms, Whitening, generation, settings};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
 use dreamstep_fixtures::HUMANOID;
@@ -98,7 +98,7 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
             for ((arena, threads), row) in arenas.iter().zip(threads).zip(rows) {
                 let mut strategy = search(config, mean.clone());
                 let start = Instant::now();
-                let spent = generation(&mut strategy, config, 0, &model, &mut features.clone(), arena)?;
+                let spent = generation(&mut strategy, None, config, Terms::default(), &model, &mut features.clone(), arena)?;
                 let wall_s = start.elapsed().as_secs_f64();
                 let (expected, steps) = first.get_or_insert_with(|| (strategy.clone(), spent.steps));
                 let same = *steps == spent.steps && *expected == strategy;

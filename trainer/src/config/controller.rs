@@ -32,6 +32,12 @@ pub struct ControllerConfig {
     pub restarts: u32,
     /// Episodes averaged per candidate.
     pub episodes: usize,
+    /// Whether a candidate's episodes (its dreams, where `arena` is `dream`) become more where scores are noisy, and fewer again where they
+    /// are not, from `episodes` to `max_episodes` (`dream.dreams` to `dream.max_dreams`): some candidates of each generation are scored a
+    /// second time, on other episodes, and the change of ranks decides ([`crate::evolve::noise`]).
+    pub noise_handling: bool,
+    /// See `noise_handling`.
+    pub max_episodes: usize,
     /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
     pub sigma: f64,
     /// `ars`, `openai-es`: the step size α.
@@ -139,6 +145,8 @@ impl Default for ControllerConfig {
             population: 0,
             restarts: 3,
             episodes: 1,
+            noise_handling: false,
+            max_episodes: 16,
             sigma: 0.02,
             learning_rate: 0.02,
             weight_decay: 0.005,

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DreamConfig {
+    /// What computes dreams: the `runtime`, in batches on every core; or `torch`, all dreams of a generation as one batch, on a GPU with
+    /// `--device cuda`. Both dream the same dreams, but for rounding.
+    pub engine: DreamEngine,
     /// Generations that evolution may take.
     pub generations: u64,
     /// τ of the dreams: above 1 they are wilder than M learnt, below 1 tamer.
@@ -15,6 +18,8 @@ pub struct DreamConfig {
     pub horizon: u32,
     /// Dreams a candidate, of each M. All candidates of a generation dream the same ones.
     pub dreams: usize,
+    /// How many they may become with `controller.noise_handling`.
+    pub max_dreams: usize,
     /// The fraction of dreams that begin in the middle of a recorded episode, with the memory that the episode left; the others begin where
     /// episodes begin.
     pub recorded_starts: f64,
@@ -42,13 +47,25 @@ pub struct DreamConfig {
     pub rerank_episodes: usize,
 }
 
+/// What computes dreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DreamEngine {
+    /// The runtime crate, on threads: the same bits everywhere.
+    Runtime,
+    /// libtorch, on a processor or a GPU: the same bits on one device.
+    Torch,
+}
+
 impl Default for DreamConfig {
     fn default() -> Self {
         Self {
+            engine: DreamEngine::Runtime,
             generations: 200,
             temperature: 1.0,
             horizon: 300,
             dreams: 12,
+            max_dreams: 96,
             recorded_starts: 0.5,
             bound: 0.05,
             ensemble: 1,

@@ -1,4 +1,4 @@
-//! How does a candidate do in dreams? [`DreamArena`] scores controllers that share V and M, on threads, in batches of dreams.
+//! How does a candidate do in the runtime's dreams? [`DreamArena`] scores controllers that share V and M, on threads, in batches of dreams.
 //!
 //! ```text
 //! candidates [C] × dreams [D] ─▶ a queue of jobs ─▶ each worker: some dreams side by side, one step at a time
@@ -50,9 +50,9 @@ struct Job {
 
 /// What a dream came to so far.
 #[derive(Clone, Copy, Default)]
-struct Dreamt {
-    score: f64,
-    steps: u32,
+pub(super) struct Dreamt {
+    pub(super) score: f64,
+    pub(super) steps: u32,
 }
 
 impl<'a> DreamArena<'a> {
@@ -72,8 +72,7 @@ impl<'a> DreamArena<'a> {
     pub fn score(&self, candidates: &[Model<'_>], first: u32, dreams: usize) -> Result<Vec<Score>> {
         let jobs = candidates.len() * dreams;
         let slots = jobs.div_ceil(self.pool.current_num_threads()).clamp(1, SLOTS);
-        let mut means = vec![Vec::with_capacity(self.models.len()); candidates.len()];
-        let mut steps = vec![0; candidates.len()];
+        let mut members = Vec::with_capacity(self.models.len());
         for member in 0..self.models.len() {
             let next = AtomicUsize::new(0);
             let worker =
@@ -82,17 +81,15 @@ impl<'a> DreamArena<'a> {
             for part in self.pool.broadcast(worker) {
                 part?.into_iter().for_each(|(job, dream)| dreamt[job] = dream);
             }
-            for ((dreamt, means), steps) in dreamt.chunks(dreams).zip(&mut means).zip(&mut steps) {
-                means.push(dreamt.iter().map(|dream| dream.score).sum::<f64>() / dreams as f64);
-                *steps += dreamt.iter().map(|dream| u64::from(dream.steps)).sum::<u64>();
-            }
+            members.push(dreamt);
         }
-        let score = |(means, steps): (Vec<f64>, u64)| Score {
-            value: pessimistic(&means, self.config.dream.pessimism),
-            length: steps as f64 / (dreams * self.models.len()) as f64,
-            steps,
-        };
-        Ok(means.into_iter().zip(steps).map(score).collect())
+        Ok(scores(&members, dreams, self.config.dream.pessimism))
+    }
+
+    /// The agent's own V and M.
+    #[must_use]
+    pub const fn own(&self) -> &Model<'a> {
+        &self.models[0]
     }
 
     /// Takes jobs until there are none; what they came to, by job.
@@ -187,6 +184,19 @@ fn act(own: &mut Dreams<'_, '_>, candidates: &[Model<'_>], running: &[Option<Job
         from += same.len();
     }
     Ok(())
+}
+
+/// Every candidate's score, where `members[m]` is what the dreams of the `m`th M came to: `dreams` of the first candidate, then the next's.
+pub(super) fn scores(members: &[Vec<Dreamt>], dreams: usize, pessimism: f64) -> Vec<Score> {
+    let candidates = members[0].len() / dreams;
+    let score = |candidate: usize| {
+        let own = || members.iter().map(|member| &member[candidate * dreams..][..dreams]);
+        let means: Vec<f64> =
+            own().map(|dreamt| dreamt.iter().map(|dream| dream.score).sum::<f64>() / dreams as f64).collect();
+        let steps: u64 = own().flatten().map(|dream| u64::from(dream.steps)).sum();
+        Score { value: pessimistic(&means, pessimism), length: steps as f64 / (dreams * members.len()) as f64, steps }
+    };
+    (0..candidates).map(score).collect()
 }
 
 /// Mean less `k` standard deviations (population).

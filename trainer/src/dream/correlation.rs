@@ -10,7 +10,8 @@
 //! Noise is added on whitened features ([`Whitening`]), where one size suits all. A dream's score is without `controller.reward_offset`,
 //! as a return is. Where C was evolved makes no difference.
 
-use super::arena::{DreamArena, Score};
+use super::arena::Score;
+use super::engine::Engine;
 use super::ensemble;
 use super::recorded::Recorded;
 use crate::config::{Config, ControllerArena, DreamConfig};
@@ -23,10 +24,11 @@ use crate::progress::Progress;
 use crate::report::plot::{self, Line, Panel, dots};
 use crate::run_dir::{RunDir, write_atomic};
 use crate::stats::{RESAMPLES, percentile_interval, spearman};
-use crate::train_controller::Whitening;
+use crate::train_controller::{Linear, Whitening};
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::names::checkpoint as names;
+use dreamstep_core::pack::controller_panels;
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_runtime::Model;
 use serde::Serialize;
@@ -150,7 +152,8 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
         run.controller().display()
     );
     let (mut tried, parameters): (Vec<_>, Vec<_>) = spread(&evolved, options.draws, config.seed).into_iter().unzip();
-    let panels: Vec<_> = parameters.iter().map(|parameters| features.panels(dims, parameters)).collect();
+    let controllers: Vec<Linear> = parameters.iter().map(|parameters| features.fold(parameters)).collect();
+    let panels: Vec<_> = controllers.iter().map(|(weight, bias)| controller_panels(dims, weight, bias)).collect();
     let mut candidates: Vec<Model<'_>> = Vec::with_capacity(panels.len());
     for (index, (panels, bias)) in panels.iter().enumerate() {
         candidates.push(model.with_controller(panels, bias).map_err(|error| anyhow!("controller {index}: {error}"))?);
@@ -168,7 +171,8 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     for &temperature in &options.temperatures {
         config.dream.temperature = temperature;
         config.validate()?;
-        let scores = dream(&models, &recorded, &config, &candidates, progress)?;
+        let engine = Engine::new(&config, &agents, &models, &recorded, Device::Cpu)?;
+        let scores = dream(&engine, &config, &controllers, progress)?;
         tried.iter_mut().zip(&scores).for_each(|(tried, score)| tried.dream_scores.push(score.value));
         dream_steps += scores.iter().map(|score| score.steps).sum::<u64>();
         rows.push(Row::of(temperature, &scores, &tried));
@@ -225,18 +229,11 @@ fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: 
 }
 
 /// Every candidate's score in dreams as `config` has them.
-fn dream(
-    models: &[Model<'_>],
-    recorded: &Recorded,
-    config: &Config,
-    candidates: &[Model<'_>],
-    progress: &Progress,
-) -> Result<Vec<Score>> {
-    let arena = DreamArena::new(models, recorded, config)?;
-    let mut scores = Vec::with_capacity(candidates.len());
-    for some in candidates.chunks(CHUNK) {
+fn dream(engine: &Engine<'_>, config: &Config, controllers: &[Linear], progress: &Progress) -> Result<Vec<Score>> {
+    let mut scores = Vec::with_capacity(controllers.len());
+    for some in controllers.chunks(CHUNK) {
         interrupt::check()?;
-        scores.extend(arena.score(some, FIRST_DREAM, config.dream.check_dreams)?);
+        scores.extend(engine.score(some, FIRST_DREAM, config.dream.check_dreams)?);
         progress.add((some.len() * config.dream.check_dreams) as u64);
     }
     Ok(scores)

@@ -1,7 +1,8 @@
 //! `train --stage controller` with `controller.arena = "dream"`: C is evolved inside M (Ha & Schmidhuber 2018, §"Learning inside of a
 //! dream"). What decides whether what was learnt there holds awake:
 //!
-//! 1. V and M are packed into an agent, as for evolution on real episodes: what dreams is what runs ([`arena`]).
+//! 1. V and M are packed into an agent, as for evolution on real episodes: what dreams is what runs ([`arena`]). Or libtorch computes the
+//!    same dreams, on a GPU where there is one ([`torch`], `dream.engine`).
 //! 2. Dreams begin at recorded latents, and where they go beyond what was recorded they end ([`recorded`]).
 //! 3. Surviving is counted, not predicted; the rest of the reward is M's.
 //! 4. All candidates of a generation dream the same dreams. Now and then the mean of the search distribution dreams some of its own, and
@@ -12,9 +13,11 @@
 
 pub mod arena;
 pub mod correlation;
+pub mod engine;
 pub mod ensemble;
 pub mod recorded;
 pub mod search;
+pub mod torch;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -29,10 +32,10 @@ use crate::stage::Clock;
 use crate::train_controller::{Whitening, cost};
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
-use arena::DreamArena;
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::Model;
+use engine::Engine;
 use recorded::Recorded;
 use search::{FINGERPRINT, Look, Place, Search};
 use tch::Device;
@@ -65,12 +68,19 @@ impl std::fmt::Display for Summary {
 }
 
 /// Evolves C in `run`, which holds V, M and the recorded episodes; writes `controller.safetensors`. Goes on from a saved state of the
-/// same configuration, V and M, unless `force` starts anew.
+/// same configuration, V and M, unless `force` starts anew. `device` is where libtorch dreams, if it is libtorch that dreams.
 ///
 /// # Errors
 /// One line: an ingredient is missing or does not fit, a saved state is of another configuration (`force` replaces it), or M cannot
 /// dream. [`Interrupted`], where somebody asked to stop: after the generation that was under way, and saved.
-pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progress: &Progress) -> Result<Summary> {
+pub fn train(
+    config: &Config,
+    run: &RunDir,
+    data: &Dataset,
+    force: bool,
+    device: Device,
+    progress: &Progress,
+) -> Result<Summary> {
     let dream = &config.dream;
     tch::set_num_threads(config.torch_threads as i32);
     let spec = AnyEnv::make(&config.env)?.spec().clone();
@@ -85,7 +95,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
         !recorded.rewards.varies || config.mdnrnn.reward_weight > 0.0,
         "mdnrnn.reward_weight = 0: must be a positive number where rewards differ: M has to predict them in dreams"
     );
-    let dreams = DreamArena::new(&models, &recorded, config)?;
+    let dreams = Engine::new(config, &agents, &models, &recorded, device)?;
     let asks = dream.check_episodes > 0 || dream.rerank_episodes > 0;
     let real = if asks { Some(Arena::new(&config.env, config.worker_threads())?) } else { None };
     let place = Place { config, model, features: &features, dreams: &dreams, real: real.as_ref() };
@@ -175,3 +185,5 @@ pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torch_tests;

@@ -142,11 +142,16 @@ impl Recorded {
     /// Whether `latent` `[Z]` lies outside what was recorded by more than `bound` of the range; never where `bound` is 0.
     #[must_use]
     pub fn is_left(&self, latent: &[f32], bound: f32) -> bool {
-        let outside = |(&z, &[low, high]): (&f32, &[f32; 2])| {
+        let outside = |(&z, [low, high]): (&f32, [f32; 2])| !(z >= low && z <= high);
+        bound > 0.0 && latent.iter().zip(self.limits(bound)).any(outside)
+    }
+
+    /// `[Z]` least and greatest value of each latent that is within `bound` of what was recorded.
+    pub fn limits(&self, bound: f32) -> impl Iterator<Item = [f32; 2]> {
+        self.range.iter().map(move |&[low, high]| {
             let margin = bound * (high - low);
-            !(z >= low - margin && z <= high + margin)
-        };
-        bound > 0.0 && latent.iter().zip(&self.range).any(outside)
+            [low - margin, high + margin]
+        })
     }
 }
 

@@ -1,14 +1,16 @@
 //! What does evolution in dreams know between two generations? The search distribution, what was spent, the best means so far, and how
 //! dreams and reality drift apart. It is saved whole, so that a run that was killed goes on to the same bytes.
 
-use super::arena::DreamArena;
+use super::arena::Score;
+use super::engine::Engine;
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, DreamConfig, RoundsConfig};
 use crate::evolve::Strategy;
+use crate::evolve::noise::Noise;
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
 use crate::stage::{Clock, append_metrics};
-use crate::train_controller::{Whitening, settings};
+use crate::train_controller::{Linear, Whitening, noise, settings};
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
@@ -94,6 +96,8 @@ impl Standing {
 /// Evolution between two generations.
 pub struct Search {
     strategy: Strategy,
+    /// Where noise is handled.
+    noise: Option<Noise>,
     /// What was spent, and how it went.
     pub standing: Standing,
     /// The means of `standing.best`.
@@ -109,7 +113,7 @@ pub struct Place<'a> {
     /// Scale of the parameters.
     pub features: &'a Whitening,
     /// Dreams.
-    pub dreams: &'a DreamArena<'a>,
+    pub dreams: &'a Engine<'a>,
     /// Reality, where it is asked at all.
     pub real: Option<&'a Arena>,
 }
@@ -142,37 +146,49 @@ impl Search {
         let n = dims.action * (dims.controller_inputs() + 1);
         if !run.evolution().exists() || force {
             let strategy = Strategy::new(settings, vec![0.0; n]);
-            return Ok(Self { strategy, standing: Standing::default(), means: Vec::new() });
+            let noise = noise(config).map(Noise::new);
+            return Ok(Self { strategy, noise, standing: Standing::default(), means: Vec::new() });
         }
         let saved = read(config, run)?;
         let standing: Standing = standing(&saved)?;
         let mean = |i| saved.tensor(&format!("best.{i}"), &[n]).map(<[f32]>::to_vec);
         let means = (0..standing.best.len()).map(mean).collect::<Result<_>>()?;
         let strategy = Strategy::resume(settings, n, &saved)?;
-        Ok(Self { strategy, standing, means })
+        let noise = noise(config).map(|settings| Noise::resume(settings, &saved)).transpose()?;
+        Ok(Self { strategy, noise, standing, means })
     }
 
-    /// One generation: every candidate dreams the same dreams, which no other generation has.
+    /// One generation: every candidate dreams the same dreams, which no other generation has. Where noise is handled, a few dream others as
+    /// well, which says how many the next generation dreams.
     ///
     /// # Errors
     /// A candidate cannot be made, or the model not dream.
     pub fn generation(&mut self, place: &Place<'_>) -> Result<()> {
-        let Place { config, model, features, dreams, .. } = place;
+        let Place { config, features, dreams, .. } = place;
         let asked = self.strategy.ask();
         let mut parameters = Vec::new();
-        let mut make = |index| {
+        let make = |index| {
             self.strategy.candidate(&asked, index, &mut parameters);
-            features.panels(model.dims(), &parameters)
+            features.fold(&parameters)
         };
-        let made: Vec<_> = (0..self.strategy.candidates()).map(&mut make).collect();
-        let mut candidates: Vec<Model<'_>> = Vec::with_capacity(made.len());
-        for (index, (panels, bias)) in made.iter().enumerate() {
-            candidates.push(model.with_controller(panels, bias).map_err(|error| anyhow!("candidate {index}: {error}"))?);
+        let candidates: Vec<Linear> = (0..self.strategy.candidates()).map(make).collect();
+        let (count, most) = match &self.noise {
+            Some(noise) => (noise.episodes(), 2 * config.dream.max_dreams),
+            None => (config.dream.dreams, config.dream.dreams),
+        };
+        let first = self.standing.generation.wrapping_mul(most as u64) as u32;
+        let scores = dreams.score(&candidates, first, count)?;
+        let values = |scores: &[Score]| scores.iter().map(|score| score.value).collect::<Vec<_>>();
+        let steps = |scores: &[Score]| scores.iter().map(|score| score.steps).sum::<u64>();
+        if let Some(noise) = &mut self.noise {
+            let again = noise.choose(&values(&scores));
+            let chosen: Vec<Linear> = again.iter().map(|&index| candidates[index].clone()).collect();
+            let second = dreams.score(&chosen, first.wrapping_add(config.dream.max_dreams as u32), count)?;
+            noise.tell(&values(&scores), &again, &values(&second));
+            self.standing.dream_steps += steps(&second);
         }
-        let first = self.standing.generation.wrapping_mul(config.dream.dreams as u64) as u32;
-        let scores = dreams.score(&candidates, first, config.dream.dreams)?;
-        self.strategy.tell(&asked, &scores.iter().map(|score| score.value).collect::<Vec<_>>());
-        self.standing.dream_steps += scores.iter().map(|score| score.steps).sum::<u64>();
+        self.strategy.tell(&asked, &values(&scores));
+        self.standing.dream_steps += steps(&scores);
         self.standing.generation = self.strategy.generation();
         self.standing.stopped = self.strategy.stopped().map(|stop| stop.name().to_string());
         Ok(())
@@ -185,8 +201,7 @@ impl Search {
     pub fn look(&mut self, place: &Place<'_>) -> Result<()> {
         let config = &place.config.dream;
         let parameters = self.strategy.mean();
-        let (panels, bias) = place.features.panels(place.model.dims(), &parameters);
-        let mean = place.model.with_controller(&panels, &bias).map_err(|error| anyhow!("mean: {error}"))?;
+        let mean = place.features.fold(&parameters);
         let first = u32::MAX - config.check_dreams as u32;
         let score = place.dreams.score(&[mean], first, config.check_dreams)?[0];
         self.standing.dream_steps += score.steps;
@@ -217,6 +232,7 @@ impl Search {
             "stage": "controller", "arena": "dream", "generation": generation, "dream_steps": dream_steps, "real_steps": real_steps,
             "dream_score": latest.map(|look| look.dream), "real_return": latest.and_then(|look| look.real),
             "best_dream_score": best.map(|look| look.dream), "best_real_return": best.and_then(|look| look.real), "drifting": drifting,
+            "dreams": self.noise.map(|noise| noise.episodes()), "noise": self.noise.map(|noise| noise.level()),
             "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(), "mean_sigma": self.strategy.mean_sigma(), "items": items, "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(),
             "items_per_s": items as f64 / clock.seconds(),
         });
@@ -228,6 +244,9 @@ impl Search {
     pub fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
         let mut state = Checkpoint::default();
         self.strategy.save(&mut state);
+        if let Some(noise) = &self.noise {
+            noise.save(&mut state);
+        }
         for (i, mean) in self.means.iter().enumerate() {
             state.insert(&format!("best.{i}"), &[mean.len()], mean.clone());
         }

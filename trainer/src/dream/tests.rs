@@ -49,16 +49,16 @@ const SETTINGS: &str = r#"
     bound = 0.5
 "#;
 
-struct Small {
+pub(super) struct Small {
     _folder: tempfile::TempDir,
-    run: RunDir,
-    config: Config,
-    data: Dataset,
+    pub(super) run: RunDir,
+    pub(super) config: Config,
+    pub(super) data: Dataset,
     spec: EnvSpec,
 }
 
 /// A run with V and M, and `set` over the settings.
-fn small(set: &[&str]) -> Small {
+pub(super) fn small(set: &[&str]) -> Small {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
@@ -85,16 +85,16 @@ fn small(set: &[&str]) -> Small {
 }
 
 impl Small {
-    fn agents(&self) -> Vec<AlignedBytes> {
+    pub(super) fn agents(&self) -> Vec<AlignedBytes> {
         agents(&self.config, &self.run, &self.data, &self.spec, false).unwrap()
     }
 
-    fn recorded(&self, models: &[Model<'_>]) -> Recorded {
+    pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
         let vae = TrainedVae::read(&self.run.vae(), Device::Cpu).unwrap();
         Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
     }
 
-    fn with(&self, set: &[&str]) -> Config {
+    pub(super) fn with(&self, set: &[&str]) -> Config {
         let set: Vec<String> = set.iter().map(ToString::to_string).collect();
         self.config.overlay("test", "", &set).unwrap()
     }
@@ -308,24 +308,25 @@ fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
     let small = small(&["dream.check_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
-    let whole = train(&small.config, &small.run, &small.data, false, &Progress::hidden()).unwrap();
+    let whole = train(&small.config, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());
     assert!(is_finished(&small.config, &small.run).unwrap());
     assert!(whole.generations == 6 && whole.real_steps > 0 && whole.dream_steps > 0 && whole.best.real.is_some());
     for threads in ["threads=1", "threads=3"] {
         let half = small.with(&["dream.generations=3", threads]);
-        train(&half, &small.run, &small.data, true, &Progress::hidden()).unwrap();
+        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
         assert_ne!(bytes(), expected);
         assert!(!is_finished(&small.config, &small.run).unwrap(), "a budget raised is gone on with");
         // To where the state of the whole run was, by way of a look that it did not take: so from the look before.
         let half = small.with(&["dream.generations=2", threads]);
-        train(&half, &small.run, &small.data, true, &Progress::hidden()).unwrap();
-        train(&small.with(&[threads]), &small.run, &small.data, false, &Progress::hidden()).unwrap();
+        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        train(&small.with(&[threads]), &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
         assert!(bytes() == expected && std::fs::read(small.run.evolution()).unwrap() == state, "{threads}");
     }
     let other = small.with(&["dream.temperature=1.15"]);
-    let error = format!("{:#}", train(&other, &small.run, &small.data, false, &Progress::hidden()).unwrap_err());
+    let error =
+        format!("{:#}", train(&other, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap_err());
     assert!(error.contains("evolution.safetensors") && error.contains("--force") && !error.contains('\n'), "{error}");
     assert!(check(&other, &small.run, false).is_err() && check(&other, &small.run, true).is_ok());
 }

@@ -5,7 +5,7 @@
 //! A score that is not finite takes its whole direction out of the update. A generation that says nothing (every return it would
 //! use is the same, or none is left) moves nothing.
 
-use super::generation::{Generation, finite_or_worst};
+use super::generation::{Generation, Mirrored, finite_or_worst};
 use crate::checkpoint::Checkpoint;
 use anyhow::Result;
 
@@ -53,28 +53,6 @@ impl Ars {
         Ok(Self { settings, generation, mean: saved.tensor("mean", &[n])?.to_vec() })
     }
 
-    /// Draws this generation's perturbations ν·δ. Asking twice draws the same.
-    #[must_use]
-    pub fn ask(&self) -> Generation {
-        let Settings { seed, directions, sigma, .. } = self.settings;
-        let scale = |delta: &mut [f32]| delta.iter_mut().for_each(|v| *v *= sigma as f32);
-        Generation::draw(seed, self.generation, directions, self.mean.len(), scale)
-    }
-
-    /// Candidates in a generation.
-    #[must_use]
-    pub fn candidates(&self) -> usize {
-        2 * self.settings.directions
-    }
-
-    /// Candidate `2i` is M + νδ\[i\], candidate `2i + 1` is M − νδ\[i\].
-    ///
-    /// # Panics
-    /// If there is no such candidate.
-    pub fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
-        generation.mirrored(&self.mean, index, out);
-    }
-
     /// M ← M + α / (b σ_R) · Σ (r⁺ − r⁻) δ over the b directions with the greatest max(r⁺, r⁻): algorithm 2, lines 6 and 7. σ_R is the
     /// standard deviation of the 2b returns used.
     ///
@@ -108,6 +86,20 @@ impl Ars {
             step.iter_mut().zip(&generation.draws[i]).for_each(|(step, &draw)| *step += difference * f64::from(draw));
         }
         self.mean.iter_mut().zip(step).for_each(|(mean, step)| *mean += step as f32);
+    }
+}
+
+impl Mirrored for Ars {
+    fn pairs(&self) -> (u64, u64, usize) {
+        (self.settings.seed, self.generation, self.settings.directions)
+    }
+
+    fn centre(&self) -> &[f32] {
+        &self.mean
+    }
+
+    fn widen(&self, delta: &mut [f32]) {
+        delta.iter_mut().for_each(|v| *v *= self.settings.sigma as f32);
     }
 }
 

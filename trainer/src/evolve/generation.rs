@@ -31,17 +31,43 @@ impl Generation {
         Self { number, draws: (0..vectors).map(draw).collect() }
     }
 
-    /// Antithetic pairs: candidate `2i` is `mean` + draw\[i\], candidate `2i + 1` is `mean` − draw\[i\].
-    pub(super) fn mirrored(&self, mean: &[f32], index: usize, out: &mut Vec<f32>) {
-        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
-        out.clear();
-        out.extend(mean.iter().zip(&self.draws[index / 2]).map(|(mean, draw)| mean + sign * draw));
-    }
-
     /// That `scores` are of these candidates and the state is the one that asked.
     pub(super) fn check(&self, number: u64, candidates: usize, scores: &[f64]) {
         assert_eq!(scores.len(), candidates, "evolution: one score per candidate");
         assert_eq!(self.number, number, "evolution: scores of the generation that was asked for last");
+    }
+}
+
+/// Mirrored (antithetic) sampling: what strategies share that try either side of their mean.
+pub trait Mirrored {
+    /// The seed that names the draws, the generations told, and the antithetic pairs in a generation.
+    fn pairs(&self) -> (u64, u64, usize);
+
+    /// The mean `[n]`.
+    fn centre(&self) -> &[f32];
+
+    /// Gives a standard normal vector `[n]` the width of the search distribution.
+    fn widen(&self, draw: &mut [f32]);
+
+    /// Draws this generation's perturbations. Asking twice draws the same.
+    fn ask(&self) -> Generation {
+        let (seed, number, directions) = self.pairs();
+        Generation::draw(seed, number, directions, self.centre().len(), |draw| self.widen(draw))
+    }
+
+    /// Candidates in a generation.
+    fn candidates(&self) -> usize {
+        2 * self.pairs().2
+    }
+
+    /// Candidate `2i` is the mean + draw\[i\], candidate `2i + 1` is the mean − draw\[i\].
+    ///
+    /// # Panics
+    /// If there is no such candidate.
+    fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
+        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
+        out.clear();
+        out.extend(self.centre().iter().zip(&generation.draws[index / 2]).map(|(mean, draw)| mean + sign * draw));
     }
 }
 

@@ -17,7 +17,7 @@ use cma::Cma;
 use cma::diagonal::Diagonal;
 use cma::full::Full;
 use cma::stop::Stop;
-pub use generation::Generation;
+pub use generation::{Generation, Mirrored};
 use openai::OpenAiEs;
 use pgpe::Pgpe;
 

@@ -9,7 +9,11 @@
 //! noise.episodes()                            // of each candidate from now on
 //! ```
 //!
-//! Any strategy's scores will do. Settings are pycma's `NoiseHandler`'s where they differ from the paper's.
+//! Any strategy's scores will do, and dreams as well as episodes. Settings are pycma's `NoiseHandler`'s where they differ from the paper's,
+//! but for the factor: pycma's, 1 + 2/(n + 10), takes n/3 generations to double the episodes, and a controller has thousands of parameters.
+//!
+//! Where candidates of a generation play the same episodes, the second scores are of others: what these do to all candidates alike counts
+//! as noise too, so that the measurement errs on the side of more episodes. The strategy is told the first scores alone, as pycma does.
 
 use super::generation::finite_or_worst;
 use crate::checkpoint::Checkpoint;
@@ -27,15 +31,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For `n` parameters: pycma's factor.
+    /// From `fewest` to `most` episodes, by the paper's factor.
     #[must_use]
-    pub fn new(n: usize, fewest: u32, most: u32) -> Self {
-        Self { fewest: f64::from(fewest), most: f64::from(most), factor: 1.0 + 2.0 / (n as f64 + 10.0) }
+    pub fn new(fewest: usize, most: usize) -> Self {
+        Self { fewest: fewest as f64, most: most as f64, factor: FACTOR }
     }
 }
 
 /// Rank changes up to this fraction of the possible ones are let pass (θ; the paper has 0.2).
 const TOLERATED: f64 = 0.5;
+/// The paper's α_t.
+const FACTOR: f64 = 1.5;
 /// Weight of the newest measurement (c_s; the paper has 1).
 const NEWEST: f64 = 0.3;
 
@@ -84,8 +90,8 @@ impl Noise {
 
     /// Episodes that a candidate should play.
     #[must_use]
-    pub fn episodes(&self) -> u32 {
-        self.episodes as u32
+    pub fn episodes(&self) -> usize {
+        self.episodes as usize
     }
 
     /// s̄: above 0, the ranks change more than is tolerated.
@@ -170,7 +176,7 @@ mod tests {
         for generation in 0..generations {
             let mut draws = [0.0_f32; 40];
             rng.fill_normal(Stream::Evolution, generation, &mut draws);
-            let spread = deviation / f64::from(noise.episodes()).sqrt();
+            let spread = deviation / (noise.episodes() as f64).sqrt();
             // 7 and 20 share no divisor: every score, in no order.
             let score = |i: usize, draw: usize| (i * 7 % 20) as f64 + spread * f64::from(draws[draw]);
             let scores: Vec<f64> = (0..20).map(|i| score(i, i)).collect();

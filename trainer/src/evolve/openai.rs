@@ -5,7 +5,7 @@
 //! A score that is not finite ranks last. A generation whose scores are all the same says nothing and moves nothing, not even by
 //! momentum.
 
-use super::generation::{Generation, all_equal, centred_ranks, finite_or_worst};
+use super::generation::{Generation, Mirrored, all_equal, centred_ranks, finite_or_worst};
 use crate::checkpoint::Checkpoint;
 use anyhow::Result;
 
@@ -70,28 +70,6 @@ impl OpenAiEs {
         Ok(Self { settings, generation, mean, first, second, steps: saved.meta("adam.steps")? })
     }
 
-    /// Draws this generation's perturbations σε. Asking twice draws the same.
-    #[must_use]
-    pub fn ask(&self) -> Generation {
-        let Settings { seed, directions, sigma, .. } = self.settings;
-        let scale = |epsilon: &mut [f32]| epsilon.iter_mut().for_each(|v| *v *= sigma as f32);
-        Generation::draw(seed, self.generation, directions, self.mean.len(), scale)
-    }
-
-    /// Candidates in a generation.
-    #[must_use]
-    pub fn candidates(&self) -> usize {
-        2 * self.settings.directions
-    }
-
-    /// Candidate `2i` is θ + σε\[i\], candidate `2i + 1` is θ − σε\[i\].
-    ///
-    /// # Panics
-    /// If there is no such candidate.
-    pub fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
-        generation.mirrored(&self.mean, index, out);
-    }
-
     /// θ climbs g = 1/(2N) Σ (u⁺ − u⁻) ε − λθ, u the centred ranks (§2 and 2.1; the authors' code leaves the 1/σ to Adam, which does not
     /// heed the gradient's scale).
     ///
@@ -127,6 +105,20 @@ impl OpenAiEs {
             *second = (BETA[1] * f64::from(*second) + (1.0 - BETA[1]) * gradient * gradient) as f32;
             *theta += (rate * f64::from(*first) / (f64::from(*second).sqrt() + EPSILON)) as f32;
         }
+    }
+}
+
+impl Mirrored for OpenAiEs {
+    fn pairs(&self) -> (u64, u64, usize) {
+        (self.settings.seed, self.generation, self.settings.directions)
+    }
+
+    fn centre(&self) -> &[f32] {
+        &self.mean
+    }
+
+    fn widen(&self, epsilon: &mut [f32]) {
+        epsilon.iter_mut().for_each(|v| *v *= self.settings.sigma as f32);
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! A score that is not finite ranks last. Scores that are all the same move nothing.
 
-use super::generation::{Generation, centred_ranks, finite_or_worst, norm};
+use super::generation::{Generation, Mirrored, centred_ranks, finite_or_worst, norm};
 use crate::checkpoint::Checkpoint;
 use anyhow::Result;
 
@@ -72,27 +72,6 @@ impl Pgpe {
         Ok(Self { settings, generation, mean: vector("mean")?, sigma: vector("sigma")?, velocity: vector("velocity")? })
     }
 
-    /// Draws this generation's perturbations ε. Asking twice draws the same.
-    #[must_use]
-    pub fn ask(&self) -> Generation {
-        let scale = |epsilon: &mut [f32]| epsilon.iter_mut().zip(&self.sigma).for_each(|(e, sigma)| *e *= sigma);
-        Generation::draw(self.settings.seed, self.generation, self.settings.directions, self.mean.len(), scale)
-    }
-
-    /// Candidates in a generation.
-    #[must_use]
-    pub fn candidates(&self) -> usize {
-        2 * self.settings.directions
-    }
-
-    /// Candidate `2i` is μ + ε\[i\], candidate `2i + 1` is μ − ε\[i\].
-    ///
-    /// # Panics
-    /// If there is no such candidate.
-    pub fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
-        generation.mirrored(&self.mean, index, out);
-    }
-
     /// Moves the distribution towards what scored well. `scores` `[2·directions]`, higher is better, in the candidates' order.
     ///
     /// # Panics
@@ -138,6 +117,20 @@ impl Pgpe {
             *velocity *= scale;
             *mean += *velocity;
         }
+    }
+}
+
+impl Mirrored for Pgpe {
+    fn pairs(&self) -> (u64, u64, usize) {
+        (self.settings.seed, self.generation, self.settings.directions)
+    }
+
+    fn centre(&self) -> &[f32] {
+        &self.mean
+    }
+
+    fn widen(&self, epsilon: &mut [f32]) {
+        epsilon.iter_mut().zip(&self.sigma).for_each(|(e, sigma)| *e *= sigma);
     }
 }
 

@@ -1,21 +1,35 @@
 //! What is one generation? Every candidate of the search, folded into the agent that will run, plays the same episodes; their scores
-//! move the search, and what they felt moves the whitening.
+//! move the search, and what they felt moves the whitening. Where noise is handled, a few of them play other episodes as well, which says how
+//! many the next generation plays.
 
 use super::whitening::{Whitening, add_rows};
 use crate::config::{Config, ControllerConfig};
 use crate::evolve::Strategy;
-use crate::play::{Arena, Policy};
+use crate::evolve::noise::Noise;
+use crate::play::{Arena, Player, Policy};
 use crate::stats::Spread;
 use anyhow::{Result, anyhow};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::Model;
+use std::ops::Range;
 use std::time::{Duration, Instant};
+
+/// On what terms candidates play.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// Taken off every step's reward.
+    pub reward_offset: f64,
+    /// How firmly they are held upright ([`Player::hold`]).
+    pub support: f64,
+}
 
 /// What a generation took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// Environment steps.
+    /// Environment steps, those of second scores included.
     pub steps: u64,
+    /// Episodes of a candidate.
+    pub episodes: usize,
     /// Mean return of the candidates' episodes.
     pub mean_return: f64,
     /// Mean length of the candidates' episodes, in steps.
@@ -37,28 +51,29 @@ struct Played {
     felt: Option<Spread>,
 }
 
-/// One generation of `strategy`, which has cost `steps` environment steps so far: every candidate, folded into `model`'s controller, plays
-/// the same episodes in `arena`.
+/// One generation of `strategy`: every candidate, folded into `model`'s controller, plays
+/// the same episodes in `arena`: as many as the configuration says, or as `noise` says, which then measures this generation's.
 ///
 /// # Errors
 /// An episode failed.
 pub fn generation(
     strategy: &mut Strategy,
+    noise: Option<&mut Noise>,
     config: &Config,
-    steps: u64,
+    terms: Terms,
     model: &Model<'_>,
     whitening: &mut Whitening,
     arena: &Arena,
-    support: f64,
 ) -> Result<Spent> {
-    let ControllerConfig { episodes, max_episode_steps, online_whitening, .. } = config.controller;
-    let offset = config.controller.reward_offset_at(steps);
+    let ControllerConfig { max_episode_steps, online_whitening, .. } = config.controller;
+    let episodes = noise.as_ref().map_or(config.controller.episodes, |noise| noise.episodes());
+    let offset = terms.reward_offset;
     let (search, number) = (&*strategy, strategy.generation());
     let scale = &*whitening;
     let start = Instant::now();
     let generation = search.ask();
     let ask = start.elapsed();
-    let results = arena.map(search.candidates(), |player, index| {
+    let play = |player: &mut Player, index: usize, episodes: Range<usize>| -> Result<Played> {
         let start = Instant::now();
         let mut parameters = Vec::new();
         search.candidate(&generation, index, &mut parameters);
@@ -66,46 +81,60 @@ pub fn generation(
         let candidate = model.with_controller(&panels, &bias).map_err(|error| anyhow!("candidate {index}: {error}"))?;
         let mut played = Played { score: 0.0, episode_return: 0.0, steps: 0, making: start.elapsed(), felt: None };
         let mut rows = Vec::new();
-        player.hold(support)?;
-        for episode in 0..episodes {
+        player.hold(terms.support)?;
+        let count = episodes.len() as f64;
+        for episode in episodes {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
             let outcome = match online_whitening {
                 true => player.features(&candidate, seed, max_episode_steps, &mut rows)?,
                 false => player.episode(Policy::Agent(&candidate), seed, max_episode_steps)?,
             };
-            played.score += (outcome.episode_return - offset * outcome.length as f64) / episodes as f64;
+            played.score += (outcome.episode_return - offset * outcome.length as f64) / count;
             played.episode_return += outcome.episode_return;
             played.steps += outcome.length;
         }
+        // Who plays next is on his own.
+        player.hold(0.0)?;
         if online_whitening {
             let mut felt = Spread::new(scale.mean.len());
             add_rows(&mut felt, &rows)?;
             played.felt = Some(felt);
         }
         Ok(played)
-    })?;
+    };
+    let results = arena.map(search.candidates(), |player, index| play(player, index, 0..episodes))?;
     let scores: Vec<f64> = results.iter().map(|played| played.score).collect();
+    let mut second = Vec::new();
+    if let Some(noise) = noise {
+        let again = noise.choose(&scores);
+        second = arena.map(again.len(), |player, i| play(player, again[i], episodes..2 * episodes))?;
+        noise.tell(&scores, &again, &second.iter().map(|played| played.score).collect::<Vec<_>>());
+    }
     // In the candidates' order, whoever played them.
-    let all = results.iter().filter_map(|played| played.felt.as_ref()).fold(None, |all: Option<Spread>, felt| match all {
-        Some(mut all) => {
-            all.merge(felt);
-            Some(all)
-        }
-        None => Some(felt.clone()),
-    });
+    let all =
+        results.iter().chain(&second).filter_map(|played| played.felt.as_ref()).fold(None, |all: Option<Spread>, felt| {
+            match all {
+                Some(mut all) => {
+                    all.merge(felt);
+                    Some(all)
+                }
+                None => Some(felt.clone()),
+            }
+        });
     if let Some(felt) = all {
         whitening.add(&felt);
     }
     let start = Instant::now();
     strategy.tell(&generation, &scores);
-    let steps: u64 = results.iter().map(|played| played.steps).sum();
+    let steps = |results: &[Played]| results.iter().map(|played| played.steps).sum::<u64>();
     let played = (results.len() * episodes) as f64;
     Ok(Spent {
-        steps,
+        steps: steps(&results) + steps(&second),
+        episodes,
         mean_return: results.iter().map(|played| played.episode_return).sum::<f64>() / played,
-        mean_length: steps as f64 / played,
+        mean_length: steps(&results) as f64 / played,
         ask,
-        candidates: results.iter().map(|played| played.making).sum(),
+        candidates: results.iter().chain(&second).map(|played| played.making).sum(),
         tell: start.elapsed(),
     })
 }

@@ -2,10 +2,10 @@
 //! whole, so that a run that was killed goes on to the same bytes.
 
 use super::generation::Spent;
-use super::teacher::Linear;
-use super::whitening::Whitening;
+use super::whitening::{Linear, Whitening};
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::{Config, DreamConfig, RoundsConfig, StrategyName};
+use crate::config::{Config, ControllerArena, DreamConfig, RoundsConfig, StrategyName};
+use crate::evolve::noise::{self, Noise};
 use crate::evolve::{self, GENERATION, Strategy};
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
@@ -36,6 +36,8 @@ const SUPPORT: &str = "support";
 /// Evolution between two generations.
 pub(super) struct Search {
     pub(super) strategy: Strategy,
+    /// Where noise is handled.
+    pub(super) noise: Option<Noise>,
     pub(super) whitening: Whitening,
     /// Environment steps spent, validation's included.
     pub(super) steps: u64,
@@ -70,6 +72,7 @@ impl Search {
             let saved = read_state(config, run)?;
             let vector = |name, len| saved.tensor(name, &[len]).map(<[f32]>::to_vec);
             let strategy = Strategy::resume(settings, n, &saved)?;
+            let noise = noise(config).map(|settings| Noise::resume(settings, &saved)).transpose()?;
             let whitening = Whitening {
                 count: saved.meta(FEATURES)?,
                 mean: vector("whitening.mean", features)?,
@@ -78,14 +81,15 @@ impl Search {
             let weight = saved.tensor(names::FC_WEIGHT, &[dims.action, features])?.to_vec();
             let best_controller = (weight, vector(names::FC_BIAS, dims.action)?);
             let (steps, best, support) = (saved.meta(STEPS)?, saved.meta(BEST)?, saved.meta(SUPPORT)?);
-            return Ok(Self { strategy, whitening, steps, support, best, best_controller, latest: best });
+            return Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, latest: best });
         }
         let (whitening, start, steps) = begin()?;
         let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(&weight, &bias));
         let best_controller = whitening.fold(&mean);
         let strategy = Strategy::new(settings, mean);
+        let noise = noise(config).map(Noise::new);
         let (best, latest, support) = (f64::NEG_INFINITY, f64::NAN, config.controller.support);
-        Ok(Self { strategy, whitening, steps, support, best, best_controller, latest })
+        Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, latest })
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
@@ -112,7 +116,8 @@ impl Search {
             "stage": "controller", "generation": self.strategy.generation(), "steps": self.steps, "directions": config.controller.directions,
             "strategy": config.controller.strategy, "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(),
             "validation_return": self.latest, "best_return": self.best, "mean_sigma": self.strategy.mean_sigma(), "items": items,
-            "support": self.support, "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
+            "episodes": newest.episodes, "noise": self.noise.map(|noise| noise.level()), "support": self.support,
+            "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
             "seconds": clock.seconds(), "cpu_seconds": clock.cpu_seconds(), "items_per_s": items as f64 / clock.seconds(),
         });
         append_metrics(run, &line)
@@ -121,6 +126,9 @@ impl Search {
     pub(super) fn save(&self, run: &RunDir, config: &Config) -> Result<()> {
         let mut state = self.result(run, config)?;
         self.strategy.save(&mut state);
+        if let Some(noise) = &self.noise {
+            noise.save(&mut state);
+        }
         let Whitening { mean, variance, .. } = &self.whitening;
         for (name, values) in [("whitening.mean", mean), ("whitening.variance", variance)] {
             state.insert(name, &[values.len()], values.clone());
@@ -176,6 +184,16 @@ pub fn settings(config: &Config) -> evolve::Settings {
             weight_decay: c.weight_decay,
         }),
     }
+}
+
+/// How many episodes, or dreams, a candidate may have, where `config` leaves that to their noise.
+#[must_use]
+pub fn noise(config: &Config) -> Option<noise::Settings> {
+    let (fewest, most) = match config.controller.arena {
+        ControllerArena::Real => (config.controller.episodes, config.controller.max_episodes),
+        ControllerArena::Dream => (config.dream.dreams, config.dream.max_dreams),
+    };
+    config.controller.noise_handling.then(|| noise::Settings::new(fewest, most))
 }
 
 /// The saved state, which must be of this configuration, V and M.

@@ -3,7 +3,7 @@
 //! *teacher* answered, by ridge regression on the recorded episodes, and then on episodes that the pupil itself plays while the teacher
 //! says what it would have done (DAgger: Ross, Gordon & Bagnell 2011, algorithm 3.1).
 
-use super::whitening::Whitening;
+use super::whitening::{Linear, Whitening};
 use crate::agent_file;
 use crate::config::Config;
 use crate::dataset::Dataset;
@@ -27,9 +27,6 @@ const EPISODES: usize = 64;
 const RIDGE: f64 = 1e-4;
 /// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
 const MOST: f64 = 3.0;
-
-/// A controller before its squashing, as plain weights and biases.
-pub(super) type Linear = (Vec<f32>, Vec<f32>);
 
 /// The agent whose controller is carried over.
 pub(super) struct Teacher {

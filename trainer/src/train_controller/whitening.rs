@@ -13,6 +13,9 @@ use dreamstep_core::pack::controller_panels;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use ndarray::Array2;
 
+/// A controller before its squashing: plain weights `[A, I]` on the `I` features that it reads, row-major, and biases `[A]`.
+pub type Linear = (Vec<f32>, Vec<f32>);
+
 /// A feature that varies less than this is whitened as if it varied this much.
 const MIN_STD: f64 = 0.01;
 
@@ -85,7 +88,7 @@ impl Whitening {
 
     /// From parameters on whitened features (weights `[A, Z+H]`, then biases `[A]`) to plain weights and biases.
     #[must_use]
-    pub fn fold(&self, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    pub fn fold(&self, parameters: &[f32]) -> Linear {
         let n = self.mean.len();
         let (weights, biases) = parameters.split_at(parameters.len() / (n + 1) * n);
         let std: Vec<f64> = self.std().collect();
