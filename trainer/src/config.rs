@@ -9,7 +9,7 @@ mod networks;
 
 pub use controller::{ControllerArena, ControllerConfig, Squash, StrategyName};
 pub use dream::{DreamConfig, RoundsConfig};
-pub use networks::{LatentSource, MdnrnnConfig, VaeConfig};
+pub use networks::{LatentSource, MdnrnnConfig, VaeConfig, VaeStart};
 
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::schema::Target;
@@ -291,7 +291,6 @@ impl Config {
             ("controller.weight_decay", self.controller.weight_decay),
             ("controller.sigma_learning_rate", self.controller.sigma_learning_rate),
             ("controller.sigma_max_change", self.controller.sigma_max_change),
-            ("dream.bound", self.dream.bound),
             ("dream.pessimism", self.dream.pessimism),
         ];
         for (key, value) in not_negative {
@@ -303,6 +302,17 @@ impl Config {
         }
         let recorded = self.dream.recorded_starts;
         ensure!((0.0..=1.0).contains(&recorded), "dream.recorded_starts = {recorded}: must be at least 0 and at most 1");
+        ensure!(
+            self.mdnrnn.own_steps < self.mdnrnn.sequence_length,
+            "mdnrnn.own_steps = {}: must be below mdnrnn.sequence_length = {}",
+            self.mdnrnn.own_steps,
+            self.mdnrnn.sequence_length
+        );
+        let bound = self.dream.bound;
+        ensure!(
+            bound > -0.5 && bound.is_finite(),
+            "dream.bound = {bound}: must be above -0.5, where nothing of the recorded range is left"
+        );
         self.controller.validate()?;
         ensure!(
             self.controller.arena == ControllerArena::Real || !self.controller.input.has_observation(),

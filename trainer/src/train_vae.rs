@@ -3,7 +3,7 @@
 //! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*`, `encoder.*`, `decoder.*`.
 
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::VaeConfig;
+use crate::config::{VaeConfig, VaeStart};
 use crate::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::interrupt;
 use crate::nets::optim::Optimizer;
@@ -86,6 +86,9 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let shape =
         VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
     let vae = Vae::new(&vs.root(), shape, &alive, rng);
+    if config.start == VaeStart::Identity {
+        vae.become_identity(config.obs_clip)?;
+    }
 
     // ---- epochs
     let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);

@@ -139,14 +139,15 @@ impl Recorded {
         Start { latent, state }
     }
 
-    /// Whether `latent` `[Z]` lies outside what was recorded by more than `bound` of the range; never where `bound` is 0.
+    /// Whether `latent` `[Z]` lies outside what was recorded by more than `bound` of the range, or, where `bound` is negative, not as far
+    /// inside it as that; never where `bound` is 0.
     #[must_use]
     pub fn is_left(&self, latent: &[f32], bound: f32) -> bool {
         let outside = |(&z, &[low, high]): (&f32, &[f32; 2])| {
             let margin = bound * (high - low);
             !(z >= low - margin && z <= high + margin)
         };
-        bound > 0.0 && latent.iter().zip(&self.range).any(outside)
+        bound != 0.0 && latent.iter().zip(&self.range).any(outside)
     }
 }
 

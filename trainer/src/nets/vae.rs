@@ -6,6 +6,7 @@
 //! `x` is a whitened observation. Acting uses the mean.
 
 use super::linear;
+use anyhow::{Result, ensure};
 use dreamstep_core::rng::Philox;
 use tch::{Kind, Tensor, nn};
 
@@ -62,6 +63,33 @@ impl Vae {
             }
         });
         Self { encoder, decoder, shape }
+    }
+
+    /// Makes the mean of z, and what z is decoded to, the whitened observation, for observations within ± `clip`: a unit's ReLU cuts nothing
+    /// off that is `clip` above zero. The log-variance is the least that there is.
+    ///
+    /// # Errors
+    /// One line: there are more or fewer latents than observations, or fewer hidden units.
+    pub fn become_identity(&self, clip: f64) -> Result<()> {
+        let VaeShape { obs, hidden, latent, log_var_range } = self.shape;
+        ensure!(
+            latent == obs && hidden.iter().all(|&units| units >= obs),
+            "vae.start = \"identity\": expected vae.latent = {obs} and at least {obs} units in each of vae.hidden for {obs} observations, \
+             found {latent} and {hidden:?}"
+        );
+        let n = obs as i64;
+        tch::no_grad(|| {
+            for (layers, last) in [(&self.encoder, log_var_range[0]), (&self.decoder, 0.0)] {
+                for (layer, bias) in layers.iter().zip([clip, 0.0, -clip]) {
+                    let _ = layer.ws.shallow_clone().zero_();
+                    let _ = layer.ws.narrow(0, 0, n).narrow(1, 0, n).fill_diagonal_(1.0, false);
+                    let bs = layer.bs.as_ref().expect("every layer has biases");
+                    let _ = bs.shallow_clone().fill_(if bias < 0.0 { last } else { 0.0 });
+                    let _ = bs.narrow(0, 0, n).fill_(bias);
+                }
+            }
+        });
+        Ok(())
     }
 
     /// Whitened observations `[N, O]` → mean and log-variance, `[N, Z]` each.
@@ -162,6 +190,27 @@ mod tests {
             let zero = |t: Tensor| t.abs().max().double_value(&[]) == 0.0;
             assert_eq!(zero(decoded.select(1, k as i64)), !alive, "dimension {k}");
             assert_eq!(zero(rows.select(0, k as i64)), !alive, "dimension {k}");
+        }
+    }
+
+    #[test]
+    fn as_identity_z_is_what_is_seen_and_z_is_decoded_as_it_is() {
+        let shape = VaeShape { hidden: [9, 7], latent: 6, ..SHAPE };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), shape.clone(), &[true; 6], Philox::new(0));
+        let x = (noise(0, 50, 6) * 3.0).clamp(-10.0, 10.0);
+        let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+        assert!(far(&vae.encode(&x).0, &x) > 0.1, "not before");
+        vae.become_identity(10.0).unwrap();
+        let (mean, log_var) = vae.encode(&x);
+        assert!(far(&mean, &x) < 1e-5 && far(&vae.decode(&x), &x) < 1e-5);
+        assert_eq!(log_var.max().double_value(&[]), -10.0);
+        // Fewer latents, more of them, too few units.
+        for (latent, hidden) in [(5, [9, 7]), (7, [9, 7]), (6, [9, 5])] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let vae = Vae::new(&vs.root(), VaeShape { hidden, latent, ..shape.clone() }, &[true; 6], Philox::new(0));
+            let error = vae.become_identity(10.0).unwrap_err().to_string();
+            assert!(error.contains("vae.latent = 6") && error.contains(&format!("{latent} and {hidden:?}")), "{error}");
         }
     }
 
