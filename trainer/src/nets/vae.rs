@@ -70,6 +70,9 @@ impl Vae {
     ///
     /// # Errors
     /// One line: there are more or fewer latents than observations, or fewer hidden units.
+    ///
+    /// # Panics
+    /// Never: every layer has biases.
     pub fn become_identity(&self, clip: f64) -> Result<()> {
         let VaeShape { obs, hidden, latent, log_var_range } = self.shape;
         ensure!(
