@@ -9,7 +9,7 @@ mod networks;
 
 pub use controller::{ControllerArena, ControllerConfig, Squash, StrategyName};
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
-pub use networks::{LatentSource, MdnrnnConfig, VaeConfig};
+pub use networks::{LatentSource, MdnrnnConfig, VaeConfig, VaeStart};
 
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::schema::Target;
@@ -313,6 +313,12 @@ impl Config {
         }
         let recorded = self.dream.recorded_starts;
         ensure!((0.0..=1.0).contains(&recorded), "dream.recorded_starts = {recorded}: must be at least 0 and at most 1");
+        ensure!(
+            self.mdnrnn.own_steps < self.mdnrnn.sequence_length,
+            "mdnrnn.own_steps = {}: must be below mdnrnn.sequence_length = {}",
+            self.mdnrnn.own_steps,
+            self.mdnrnn.sequence_length
+        );
         self.controller.validate()?;
         ensure!(
             self.controller.arena == ControllerArena::Real || !self.controller.input.has_observation(),

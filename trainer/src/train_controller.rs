@@ -20,6 +20,7 @@ mod whitening;
 
 pub use generation::{Spent, Terms, generation};
 pub use search::{noise, settings};
+pub(crate) use teacher::Teacher;
 pub use whitening::{Linear, Whitening};
 
 use crate::checkpoint::Checkpoint;
@@ -35,7 +36,6 @@ use crate::stage::{Clock, Cost};
 use anyhow::Result;
 use dreamstep_runtime::Model;
 use search::{FINGERPRINT, STEPS, STOPPED, Search, fingerprint, read_state};
-use teacher::Teacher;
 
 /// Generations between two looks at the validation episodes, which are also the points that a killed run goes on from.
 const VALIDATE_EVERY: u64 = 10;

@@ -3,7 +3,7 @@
 //! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*`, `encoder.*`, `decoder.*`.
 
 use crate::checkpoint::{Checkpoint, meta};
-use crate::config::VaeConfig;
+use crate::config::{VaeConfig, VaeStart};
 use crate::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::env::{AnyEnv, Env};
 use crate::interrupt;
@@ -101,6 +101,9 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let shape =
         VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
     let mut vae = Vae::new(&vs.root(), shape, &alive, rng);
+    if config.start == VaeStart::Identity {
+        vae.become_identity(config.obs_clip)?;
+    }
     if !config.block_weights.is_empty() {
         let blocks = AnyEnv::make(&input.config.env)?.spec().blocks;
         vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device));

@@ -32,6 +32,9 @@ pub struct DreamConfig {
     /// A candidate's score is the mean over these M's less this times their standard deviation: what only one of them believes in is worth
     /// less.
     pub pessimism: f64,
+    /// Whether C begins as what the run's teacher (in `rounds`, the agent of the round before) does on the recorded episodes, where there is
+    /// one. Else, and in any run without a teacher, it begins as zeros: a controller that holds still.
+    pub teacher: bool,
     /// Generations between two looks at the mean of the search distribution, which are also the points that a killed run goes on from.
     pub check_every: u64,
     /// Dreams of such a look, the same each time.
@@ -70,6 +73,7 @@ impl Default for DreamConfig {
             bound: 0.05,
             ensemble: 1,
             pessimism: 1.0,
+            teacher: true,
             check_every: 10,
             check_dreams: 64,
             check_episodes: 0,

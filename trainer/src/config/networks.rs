@@ -14,6 +14,8 @@ pub struct VaeConfig {
     pub latent: usize,
     /// `[E1, E2]`: the encoder's hidden layers; the decoder mirrors them.
     pub hidden: [usize; 2],
+    /// What V is before its first epoch: `random`, or the `identity` on (the first of) the whitened observations.
+    pub start: VaeStart,
     /// Passes over the data.
     pub epochs: usize,
     /// Observations in a batch.
@@ -46,6 +48,18 @@ pub struct VaeConfig {
     pub schedule: ScheduleConfig,
 }
 
+/// What V is before its first epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VaeStart {
+    /// Weights drawn as PyTorch draws them.
+    Random,
+    /// z is the whitened observation, or as many of its first dimensions as there are latents; hidden layers are no narrower. For
+    /// observations that have nothing to leave out, or begin with all that matters, as MuJoCo's do with positions and velocities: a
+    /// controller then finds each of them in a latent of its own, the same in every round.
+    Identity,
+}
+
 /// `train --stage mdnrnn`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -70,6 +84,9 @@ pub struct MdnrnnConfig {
     pub batch_size: usize,
     /// Steps in a window. A window never crosses an episode's end.
     pub sequence_length: usize,
+    /// In the last so many steps of a whole window M is fed its own expectation of the latent in training, as in a dream, not the recorded
+    /// one: what it learns then is to stay true for so long. Fewer than `sequence_length`; 0 always feeds it the recorded one.
+    pub own_steps: usize,
     /// `adam` or `rmsprop`, as for V.
     pub optimizer: Rule,
     /// The optimiser's greatest step size; it changes as `schedule` says.
@@ -138,6 +155,7 @@ impl Default for VaeConfig {
         Self {
             latent: 32,
             hidden: [256, 128],
+            start: VaeStart::Random,
             epochs: 15,
             batch_size: 128,
             optimizer: Rule::Adam,
@@ -167,6 +185,7 @@ impl Default for MdnrnnConfig {
             epochs: 15,
             batch_size: 16,
             sequence_length: 32,
+            own_steps: 0,
             optimizer: Rule::Adam,
             learning_rate: 3e-3,
             grad_clip: 1.0,

@@ -28,6 +28,13 @@ fn overrides_win_and_leave_the_rest() {
 }
 
 #[test]
+fn m_is_told_the_first_step_of_every_window() {
+    let found = error("", &["mdnrnn.sequence_length=8", "mdnrnn.own_steps=8"]);
+    assert_eq!(found, "mdnrnn.own_steps = 8: must be below mdnrnn.sequence_length = 8");
+    Config::default().overlay("x", "", &["mdnrnn.sequence_length=8".into(), "mdnrnn.own_steps=7".into()]).unwrap();
+}
+
+#[test]
 fn every_strategy_has_a_name_that_reads_back() {
     use StrategyName::{Ars, CmaEs, OpenAiEs, Pgpe, SepCmaEs};
     let names = [("pgpe", Pgpe), ("cma-es", CmaEs), ("sep-cma-es", SepCmaEs), ("ars", Ars), ("openai-es", OpenAiEs)];

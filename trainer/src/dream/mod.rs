@@ -3,11 +3,13 @@
 //!
 //! 1. V and M are packed into an agent, as for evolution on real episodes: what dreams is what runs ([`arena`]). Or libtorch computes the
 //!    same dreams, on a GPU where there is one ([`torch`], `dream.engine`).
-//! 2. Dreams begin at recorded latents, and where they go beyond what was recorded they end ([`recorded`]).
-//! 3. Surviving is counted, not predicted; the rest of the reward is M's.
-//! 4. All candidates of a generation dream the same dreams. Now and then the mean of the search distribution dreams some of its own, and
+//! 2. Where the run has a teacher (`RUN/teacher.safetensors`: in a later round the agent before), C begins as what answers as it does on
+//!    the recorded episodes; else as zeros, which hold still.
+//! 3. Dreams begin at recorded latents, and where they go beyond what was recorded they end ([`recorded`]).
+//! 4. Surviving is counted, not predicted; the rest of the reward is M's.
+//! 5. All candidates of a generation dream the same dreams. Now and then the mean of the search distribution dreams some of its own, and
 //!    plays real episodes where that is asked for: where dreams promise more and reality gives less, evolution stops ([`search`]).
-//! 5. The best of these means is the result; of the best few the one that does best in reality, where that is asked for.
+//! 6. The best of these means is the result; of the best few the one that does best in reality, where that is asked for.
 //!
 //! Real steps and dreamt ones are counted apart. As everywhere, draws are named, so neither the number of threads nor a kill changes a byte.
 
@@ -29,7 +31,7 @@ use crate::play::Arena;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 use crate::stage::Clock;
-use crate::train_controller::{Whitening, cost};
+use crate::train_controller::{Teacher, Whitening, cost};
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::names::checkpoint as names;
@@ -100,7 +102,14 @@ pub fn train(
     let real = if asks { Some(Arena::new(&config.env, config.worker_threads())?) } else { None };
     let place = Place { config, model, features: &features, dreams: &dreams, real: real.as_ref() };
 
-    let mut search = Search::start(config, run, model.dims(), force)?;
+    let mut search = Search::start(config, run, model.dims(), force, || {
+        let Some(teacher) = Teacher::of(run)?.filter(|_| dream.teacher) else { return Ok(None) };
+        let controller = match teacher.hand_over(&agents[0])? {
+            Some(controller) => controller,
+            None => teacher.recall(model, &features, data)?,
+        };
+        Ok(Some(features.unfold(&controller.0, &controller.1)))
+    })?;
     progress.set_total(dream.generations);
     progress.resume_at(search.standing.generation);
     let (mut clock, mut logged) = (Clock::start(), search.standing.dream_steps);
@@ -148,6 +157,7 @@ fn finish(search: &mut Search, place: &Place<'_>, run: &RunDir) -> Result<Summar
     result.insert(names::FC_WEIGHT, &[dims.action, dims.controller_inputs()], weight);
     result.insert(names::FC_BIAS, &[dims.action], bias);
     result.metadata = search::provenance(config, run, &standing)?;
+    result.set_input(dims.input);
     result.write(&run.controller())?;
     Ok(Summary {
         generations: standing.generation,

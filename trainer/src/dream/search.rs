@@ -137,15 +137,22 @@ impl Place<'_> {
 }
 
 impl Search {
-    /// From the saved state, where there is one of the same configuration; else from zero weights: a controller that holds still.
+    /// From the saved state, where there is one of the same configuration; else from the parameters on whitened features that `begin`
+    /// makes, or, where it makes none, from zeros: a controller that holds still.
     ///
     /// # Errors
-    /// The saved state cannot be read, or is of another configuration, V or M.
-    pub fn start(config: &Config, run: &RunDir, dims: &Dims, force: bool) -> Result<Self> {
+    /// The saved state cannot be read, or is of another configuration, V, M or teacher; or `begin` failed.
+    pub fn start(
+        config: &Config,
+        run: &RunDir,
+        dims: &Dims,
+        force: bool,
+        begin: impl FnOnce() -> Result<Option<Vec<f32>>>,
+    ) -> Result<Self> {
         let settings = settings(config);
         let n = dims.action * (dims.controller_inputs() + 1);
         if !run.evolution().exists() || force {
-            let strategy = Strategy::new(settings, vec![0.0; n]);
+            let strategy = Strategy::new(settings, begin()?.unwrap_or_else(|| vec![0.0; n]));
             let noise = noise(config).map(Noise::new);
             return Ok(Self { strategy, noise, standing: Standing::default(), means: Vec::new() });
         }
@@ -275,12 +282,13 @@ pub(crate) fn standing(file: &Checkpoint) -> Result<Standing> {
     serde_json::from_str(&text).map_err(|error| anyhow!("{}: {PROGRESS}: {error}", file.origin))
 }
 
-/// What a saved state depends on: the configuration but for the budget, and the bytes of V and M.
+/// What a saved state depends on: the configuration but for the budget, and the bytes of V, M and the teacher.
 pub(super) fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
     (config.controller.steps, config.dream.generations, config.rounds) = (1, 1, RoundsConfig::default());
     let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();
-    Ok(format!("dream {settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?))
+    let teacher = if run.teacher().exists() { format!(" {}", digest(&run.teacher())?) } else { String::new() };
+    Ok(format!("dream {settings:016x} {} {}{teacher}", digest(&run.vae())?, digest(&run.mdnrnn())?))
 }
 
 pub(super) fn provenance(config: &Config, run: &RunDir, standing: &Standing) -> Result<BTreeMap<String, String>> {

@@ -305,6 +305,51 @@ fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
     assert_eq!(standing.drifting, 0);
 }
 
+/// Without a generation's worth of change C is what it began as.
+#[test]
+fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to() {
+    let small = small(&["controller.input=z", "dream.generations=2", "dream.check_every=2"]);
+    let controller = |set: &[&str]| {
+        let config = small.with(set);
+        train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        let result = Checkpoint::read(&small.run.controller()).unwrap();
+        let bytes = crate::pack::pack(&config, &small.run).unwrap();
+        assert_eq!(Model::load(&bytes).unwrap().dims().input, dreamstep_core::dims::Input::Latent);
+        (result.tensor(names::FC_WEIGHT, &[1, 3]).unwrap().to_vec(), bytes)
+    };
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let still = ["controller.sigma=1e-6", "controller.max_speed=1e-6"];
+    let (learnt, agent) = controller(&["controller.sigma=0.2"]);
+    assert!(far(&learnt, &[0.0; 3]) > 0.02, "something was learnt: {learnt:?}");
+    std::fs::write(small.run.teacher(), &agent[..]).unwrap();
+    let state = |config: &Config| search::fingerprint(config, &small.run).unwrap();
+    let with = state(&small.config);
+    assert!(far(&controller(&still).0, &learnt) < 1e-3, "handed over");
+    assert!(far(&controller(&[&still[..], &["dream.teacher=false"]].concat()).0, &[0.0; 3]) < 1e-3, "asked not to");
+    // Another memory: what C reads is the same, so that what it does can be learnt to the last digit.
+    let spec = &small.spec;
+    let (mid, half) = action_map(&spec.action_low, &spec.action_high);
+    let config = small.with(&["seed=9"]);
+    let input = StageInput {
+        config: &config,
+        data: &small.data,
+        action_mid: &mid,
+        action_half: &half,
+        run: &small.run,
+        device: Device::Cpu,
+        force: true,
+        forces_later: false,
+        progress: &|_| (),
+    };
+    train_mdnrnn(&input).unwrap();
+    let recalled = controller(&still).0;
+    assert!(far(&recalled, &learnt) < 0.02 && recalled != learnt, "{recalled:?} of {learnt:?}");
+    let other = state(&small.config);
+    std::fs::remove_file(small.run.teacher()).unwrap();
+    assert!(with != other && state(&small.config) != other, "a state is of its teacher");
+    assert!(far(&controller(&still).0, &[0.0; 3]) < 1e-3, "no teacher");
+}
+
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
     let small = small(&["dream.check_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);

@@ -129,6 +129,40 @@ impl MdnRnn {
         (out.to_kind(Kind::Float), MemoryState { h, c: end.next() })
     }
 
+    /// As [`Self::sequences_in`], but from step `from` on, of 0, 1, …, with its own expectation of the latent in place of the recorded one:
+    /// what a dream feeds it. Gradients go back through what it was fed.
+    ///
+    /// Returns the hidden vectors `[N, H]` and the latents that it was fed `[N, Z]`.
+    pub(crate) fn fed_back(
+        &self,
+        kind: Kind,
+        [z, a]: [&Tensor; 2],
+        batch_sizes: &Tensor,
+        state: &MemoryState,
+        from: usize,
+    ) -> (Tensor, Tensor) {
+        let sizes = Vec::<i64>::try_from(batch_sizes).expect("sizes are integers on the host");
+        let from = from.clamp(1, sizes.len());
+        let told: i64 = sizes[..from].iter().sum();
+        let first = |t: &Tensor| t.narrow(0, 0, told);
+        let (hidden, mut state) = self.sequences_in(kind, &first(z), &first(a), &Tensor::from_slice(&sizes[..from]), state);
+        let last = sizes[from - 1];
+        let mut expected = self.predict_in(kind, &hidden.narrow(0, told - last, last), &z.narrow(0, told - last, last));
+        let (mut hiddens, mut latents) = (vec![hidden], vec![first(z)]);
+        let mut row = told;
+        for &n in &sizes[from..] {
+            let some = |t: &Tensor| t.narrow(0, 0, n);
+            let fed = some(&expected.expected_next());
+            let before = MemoryState { h: some(&state.h), c: state.c.as_ref().map(some) };
+            state = self.step(&fed, &a.narrow(0, row, n), &before);
+            expected = self.predict_in(kind, &state.h, &fed);
+            hiddens.push(state.h.shallow_clone());
+            latents.push(fed);
+            row += n;
+        }
+        (Tensor::cat(&hiddens, 0), Tensor::cat(&latents, 0))
+    }
+
     /// All steps in one call of libtorch: on a GPU one kernel. A state is `[h]`, or `[h, c]`, `[B, H]` each.
     fn fused(&self, input: &Tensor, batch_sizes: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
         let hx: Vec<Tensor> = state.iter().map(|s| s.unsqueeze(0)).collect(); // [1, B, H]
@@ -457,6 +491,38 @@ mod tests {
         }
         assert!(state.c.is_none() && end.c.is_none());
         assert_eq!(to_vec(&end.h).unwrap(), all[28..]);
+    }
+
+    /// Windows of unequal lengths, some of which end before M is on its own, against each one alone, step by step.
+    #[test]
+    fn on_its_own_it_is_fed_what_it_expects() {
+        tch::set_num_threads(1);
+        for (shape, from) in [(SHAPE, 2), (MdnRnnShape { target: Target::Delta, ..GRU }, 3)] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let m = MdnRnn::new(&vs.root(), shape.clone(), Philox::new(0));
+            let sizes = [4_i64, 4, 3, 1, 1];
+            let (z, a) = (noise(0, 13, 3), noise(1, 13, 2));
+            let c = (shape.cell == Cell::Lstm).then(|| noise(3, 4, 7));
+            let start = MemoryState { h: noise(2, 4, 7), c };
+            let (hidden, fed) = m.fed_back(Kind::Float, [&z, &a], &Tensor::from_slice(&sizes), &start, from);
+            assert_eq!((hidden.size(), fed.size()), (vec![13, 7], vec![13, 3]));
+            for window in 0..4_i64 {
+                let mut state = start.rows(&Tensor::from_slice(&[window]));
+                let mut expected: Option<Tensor> = None;
+                let mut first = 0;
+                for (t, &n) in sizes.iter().enumerate().take_while(|&(_, &n)| n > window) {
+                    let row = first + window;
+                    let told = z.narrow(0, row, 1);
+                    let latent = expected.filter(|_| t >= from).unwrap_or(told);
+                    state = m.step(&latent, &a.narrow(0, row, 1), &state);
+                    expected = Some(m.predict(&state.h, &latent).expected_next());
+                    let near = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-5;
+                    assert!(near(&hidden.narrow(0, row, 1), &state.h) && near(&fed.narrow(0, row, 1), &latent));
+                    assert_eq!(near(&latent, &z.narrow(0, row, 1)), t < from, "step {t}");
+                    first += n;
+                }
+            }
+        }
     }
 
     #[test]

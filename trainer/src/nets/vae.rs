@@ -6,6 +6,7 @@
 //! `x` is a whitened observation. Acting uses the mean.
 
 use super::linear;
+use anyhow::{Result, ensure};
 use dreamstep_core::rng::Philox;
 use tch::{Kind, Tensor, nn};
 
@@ -70,6 +71,40 @@ impl Vae {
     #[must_use]
     pub fn weighed(self, weights: Tensor) -> Self {
         Self { weights: Some(weights), ..self }
+    }
+
+    /// Makes the mean of z the first Z dimensions of the whitened observation, and these what z is decoded to, for observations within
+    /// ± `clip`: a unit's ReLU cuts nothing off that is `clip` above zero. The log-variance is the least that there is.
+    ///
+    /// # Errors
+    /// One line: there are more latents than observations, or fewer hidden units.
+    ///
+    /// # Panics
+    /// Never: every layer has biases.
+    pub fn become_identity(&self, clip: f64) -> Result<()> {
+        let VaeShape { obs, hidden, latent, log_var_range } = self.shape;
+        ensure!(
+            latent <= obs && hidden.iter().all(|&units| units >= latent),
+            "vae.start = \"identity\": expected vae.latent of at most {obs}, the observations, and as many units in each of vae.hidden, \
+             found {latent} and {hidden:?}"
+        );
+        let n = latent as i64;
+        tch::no_grad(|| {
+            for layers in [&self.encoder, &self.decoder] {
+                for (layer, bias) in layers.iter().zip([clip, 0.0, -clip]) {
+                    // The other units stay as they were drawn, and may learn what else there is.
+                    let rows = layer.ws.narrow(0, 0, n);
+                    let _ = rows.shallow_clone().zero_();
+                    let _ = rows.narrow(1, 0, n).fill_diagonal_(1.0, false);
+                    let bs = layer.bs.as_ref().expect("every layer has biases");
+                    let _ = bs.narrow(0, 0, n).fill_(bias);
+                }
+            }
+            let log_var = &self.encoder[2];
+            let _ = log_var.ws.narrow(0, n, n).zero_();
+            let _ = log_var.bs.as_ref().expect("every layer has biases").narrow(0, n, n).fill_(log_var_range[0]);
+        });
+        Ok(())
     }
 
     /// Whitened observations `[N, O]` → mean and log-variance, `[N, Z]` each.
@@ -188,6 +223,27 @@ mod tests {
         let rows = vs.variables()["decoder.4.weight"].grad();
         for k in 0..6 {
             assert_eq!(rows.select(0, k).abs().max().double_value(&[]) == 0.0, k == 2, "dimension {k}");
+        }
+    }
+
+    #[test]
+    fn as_identity_z_is_what_is_seen_and_z_is_decoded_as_it_is() {
+        let shape = VaeShape { hidden: [9, 7], latent: 6, ..SHAPE };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), shape.clone(), &[true; 6], Philox::new(0));
+        let x = (noise(0, 50, 6) * 3.0).clamp(-10.0, 10.0);
+        let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+        assert!(far(&vae.encode(&x).0, &x) > 0.1, "not before");
+        vae.become_identity(10.0).unwrap();
+        let (mean, log_var) = vae.encode(&x);
+        assert!(far(&mean, &x) < 1e-5 && far(&vae.decode(&x), &x) < 1e-5);
+        assert_eq!(log_var.max().double_value(&[]), -10.0);
+        // More latents than observations, too few units.
+        for (latent, hidden) in [(7, [9, 7]), (6, [9, 5])] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let vae = Vae::new(&vs.root(), VaeShape { hidden, latent, ..shape.clone() }, &[true; 6], Philox::new(0));
+            let error = vae.become_identity(10.0).unwrap_err().to_string();
+            assert!(error.contains("at most 6") && error.contains(&format!("{latent} and {hidden:?}")), "{error}");
         }
     }
 

@@ -29,7 +29,7 @@ const RIDGE: f64 = 1e-4;
 const MOST: f64 = 3.0;
 
 /// The agent whose controller is carried over.
-pub(super) struct Teacher {
+pub(crate) struct Teacher {
     bytes: AlignedBytes,
     tensors: Tensors,
     /// `[A, I']` of its own input.
@@ -51,7 +51,7 @@ pub(super) struct Lesson {
 
 impl Teacher {
     /// The run's, where it has one.
-    pub(super) fn of(run: &RunDir) -> Result<Option<Self>> {
+    pub(crate) fn of(run: &RunDir) -> Result<Option<Self>> {
         let path = run.teacher();
         if !path.exists() {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Teacher {
     }
 
     /// Its weights and biases, where the pupil (`base`, packed) has its very V, M and input: then there is nothing to learn.
-    pub(super) fn hand_over(&self, base: &[u8]) -> Result<Option<Linear>> {
+    pub(crate) fn hand_over(&self, base: &[u8]) -> Result<Option<Linear>> {
         let pupil = unpack(base).map_err(|error| anyhow!("base agent: {error}"))?;
         let others = |tensors: &Tensors| -> Vec<_> {
             tensors
@@ -98,30 +98,8 @@ impl Teacher {
         config: &Config,
         mut told: impl FnMut(Lesson),
     ) -> Result<Linear> {
-        let model = self.model()?;
-        let (mine, theirs) = (model.dims(), pupil.dims());
-        ensure!(
-            (mine.obs, mine.action) == (theirs.obs, theirs.action),
-            "teacher: expected observations of {} and actions of {}, found {} and {}",
-            theirs.obs,
-            theirs.action,
-            mine.obs,
-            mine.action
-        );
-        let features = theirs.controller_inputs();
-        let mut moments = Moments::new(features + theirs.action);
-        let mut rows = 0;
-        for id in (0..data.len()).rev() {
-            let episode = data.read(id)?;
-            let observed = episode.observations.rows().into_iter().map(|row| row.to_vec());
-            let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
-            let answers = self.answers(&model, pupil, whitening, observed.zip(acted))?;
-            moments.add(answers.view());
-            rows += answers.nrows();
-            if rows >= RECORDED_STEPS {
-                break;
-            }
-        }
+        let mut moments = self.recorded(pupil, whitening, data)?;
+        let (theirs, features) = (pupil.dims(), pupil.dims().controller_inputs());
         let mut controller = fit(&moments, features, whitening)?;
         for lesson in 0..LESSONS {
             let (panels, bias) = controller_panels(theirs, &controller.0, &controller.1);
@@ -140,6 +118,42 @@ impl Teacher {
             controller = fit(&moments, features, whitening)?;
         }
         Ok(controller)
+    }
+
+    /// As [`Self::teach`], from the recorded episodes alone: in dreams nobody plays for lessons.
+    ///
+    /// # Errors
+    /// As [`Self::teach`]'s.
+    pub(crate) fn recall(&self, pupil: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Linear> {
+        fit(&self.recorded(pupil, whitening, data)?, pupil.dims().controller_inputs(), whitening)
+    }
+
+    /// Moments of [`Self::answers`] on the newest recorded episodes.
+    fn recorded(&self, pupil: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Moments> {
+        let model = self.model()?;
+        let (mine, theirs) = (model.dims(), pupil.dims());
+        ensure!(
+            (mine.obs, mine.action) == (theirs.obs, theirs.action),
+            "teacher: expected observations of {} and actions of {}, found {} and {}",
+            theirs.obs,
+            theirs.action,
+            mine.obs,
+            mine.action
+        );
+        let mut moments = Moments::new(theirs.controller_inputs() + theirs.action);
+        let mut rows = 0;
+        for id in (0..data.len()).rev() {
+            let episode = data.read(id)?;
+            let observed = episode.observations.rows().into_iter().map(|row| row.to_vec());
+            let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
+            let answers = self.answers(&model, pupil, whitening, observed.zip(acted))?;
+            moments.add(answers.view());
+            rows += answers.nrows();
+            if rows >= RECORDED_STEPS {
+                break;
+            }
+        }
+        Ok(moments)
     }
 
     /// Of every step of an episode that somebody played: what the pupil's controller would read, whitened, and what the teacher would have

@@ -31,6 +31,8 @@ pub struct Objective {
     terminal_positive_weight: f64,
     grad_clip: f64,
     amp: bool,
+    /// Steps of a window after which M is fed its own expectation, where it ever is.
+    told_steps: Option<usize>,
 }
 
 impl Objective {
@@ -38,7 +40,16 @@ impl Objective {
     #[must_use]
     pub fn new(config: &MdnrnnConfig, (reward_offset, reward_variance): (f64, f64)) -> Self {
         let &MdnrnnConfig { reward_weight, terminal_weight, terminal_positive_weight, grad_clip, amp, .. } = config;
-        Self { reward_offset, reward_variance, reward_weight, terminal_weight, terminal_positive_weight, grad_clip, amp }
+        Self {
+            reward_offset,
+            reward_variance,
+            reward_weight,
+            terminal_weight,
+            terminal_positive_weight,
+            grad_clip,
+            amp,
+            told_steps: (config.own_steps > 0).then(|| config.sequence_length - config.own_steps),
+        }
     }
 
     pub(super) fn loss(&self, prediction: &Prediction, batch: &Batch) -> Loss {
@@ -69,8 +80,14 @@ impl Objective {
     /// the loss before the step.
     pub fn update(&self, model: &MdnRnn, optimizer: &mut Optimizer, batch: &Batch) -> Loss {
         let kind = layer_kind(self.amp);
-        let (hidden, _) = model.sequences_in(kind, &batch.z, &batch.action, &batch.sizes, &batch.state);
-        let loss = self.loss(&model.predict_in(kind, &hidden, &batch.z), batch);
+        let (hidden, z) = match self.told_steps {
+            Some(told) => model.fed_back(kind, [&batch.z, &batch.action], &batch.sizes, &batch.state, told),
+            None => {
+                let (hidden, _) = model.sequences_in(kind, &batch.z, &batch.action, &batch.sizes, &batch.state);
+                (hidden, batch.z.shallow_clone())
+            }
+        };
+        let loss = self.loss(&model.predict_in(kind, &hidden, &z), batch);
         optimizer.backward_step(&loss.total, Some(self.grad_clip));
         loss
     }

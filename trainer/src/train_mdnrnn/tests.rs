@@ -133,6 +133,19 @@ fn learns_a_known_world(cell: Cell) {
     assert!((offset - 3.0).abs() < 0.3, "the reward's constant is 3, or a little more since a₁ > 0.8 ends: {offset}");
 }
 
+/// Fed its own expectation, M learns the same world: what comes next follows from what came before. From other losses, though.
+#[test]
+fn what_is_trained_on_its_own_latents_is_true_to_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    let told = train(&config, &world(200), &RunDir::new(folder.path()));
+    config.mdnrnn.own_steps = 5;
+    let run = RunDir::new(folder.path());
+    let own = train_mdnrnn(&StageInput { force: true, ..input(&config, &world(200), &run) }).unwrap();
+    assert!(own.nmse < 0.02 && own.reward_r2 > 0.98, "{own:?}");
+    assert_ne!(own.nmse, told.nmse);
+}
+
 #[test]
 fn one_seed_gives_the_same_bytes_and_another_does_not() {
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
