@@ -72,6 +72,7 @@ pub(crate) fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize
         let agent = before.as_ref().map(RunDir::agent);
         if let Some(before) = &before {
             own.collect.steps += u64::from(round - 1) * config.rounds.steps;
+            own = own.overlay("rounds.then", "", &config.rounds.then)?;
             own.collect.policy = CollectPolicy::Agent;
             inherit(before, &run)?;
         }

@@ -83,10 +83,10 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
         })?;
         Ok((whitening, Some(learnt), spent))
     })?;
-    let limit = match controller.max_episode_steps {
-        0 => own.time_limit(),
-        steps => steps,
-    };
+    // What a teacher handed over is kept, should evolution lose it.
+    if search.strategy.generation() == 0 && run.teacher().exists() {
+        search.validate(config, &model, &own)?;
+    }
     progress.set_total(controller.steps);
     progress.resume_at(search.steps);
     let (mut clock, mut logged) = (Clock::start(), search.steps);
@@ -96,10 +96,11 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
             return Err(Interrupted.into());
         }
         let Search { strategy, noise, whitening, steps, support, .. } = &mut search;
-        let terms = Terms { reward_offset: controller.reward_offset_at(*steps), support: *support };
+        let terms =
+            Terms { reward_offset: controller.reward_offset_at(*steps), support: *support, cut: controller.cut(*support) };
         let newest = generation(strategy, noise.as_mut(), config, terms, &model, whitening, arena)?;
         *steps += newest.steps;
-        *support = controller.slackened(*support, newest.mean_length, limit);
+        *support = controller.slackened(*support, newest.mean_length, own.time_limit());
         let finished = search.steps >= controller.steps || search.strategy.stopped().is_some();
         if finished || search.strategy.generation().is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &own)?;

@@ -90,6 +90,8 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
     let n = model.dims().controller_inputs();
     // Plain weights: what a fold computes does not change with the numbers it is given.
     let features = Whitening::none(n);
+    let controller = &config.controller;
+    let terms = Terms { reward_offset: controller.reward_offset, support: 0.0, cut: controller.max_episode_steps };
     let arenas = threads.iter().map(|&threads| Arena::new(&config.env, threads)).collect::<Result<Vec<_>>>()?;
     let mut all: Vec<Generations> = (0..starts.len() * threads.len()).map(|_| Generations::default()).collect();
     for round in 0..=rounds {
@@ -98,7 +100,7 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
             for ((arena, threads), row) in arenas.iter().zip(threads).zip(rows) {
                 let mut strategy = search(config, mean.clone());
                 let start = Instant::now();
-                let spent = generation(&mut strategy, None, config, Terms::default(), &model, &mut features.clone(), arena)?;
+                let spent = generation(&mut strategy, None, config, terms, &model, &mut features.clone(), arena)?;
                 let wall_s = start.elapsed().as_secs_f64();
                 let (expected, steps) = first.get_or_insert_with(|| (strategy.clone(), spent.steps));
                 let same = *steps == spent.steps && *expected == strategy;

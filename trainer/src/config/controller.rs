@@ -72,6 +72,8 @@ pub struct ControllerConfig {
     pub support_decay: f64,
     /// Which share of an episode candidates have to last on average before it does.
     pub support_length: f64,
+    /// Episodes are cut here as long as candidates are held; 0 leaves `max_episode_steps`.
+    pub support_steps: u32,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
     pub online_whitening: bool,
@@ -160,7 +162,8 @@ impl Default for ControllerConfig {
             physics: Physics::Task,
             support: 0.0,
             support_decay: 0.02,
-            support_length: 0.8,
+            support_length: 0.5,
+            support_steps: 250,
             online_whitening: true,
             max_episode_steps: 0,
         }
@@ -192,11 +195,19 @@ impl ControllerConfig {
         Ok(())
     }
 
-    /// The support after a generation whose candidates lasted `length` of `limit` steps on average.
+    /// Where episodes are cut while candidates are held this firmly; 0: where the environment cuts them.
     #[must_use]
-    pub fn slackened(&self, support: f64, length: f64, limit: u32) -> f64 {
+    pub const fn cut(&self, support: f64) -> u32 {
+        if support > 0.0 && self.support_steps > 0 { self.support_steps } else { self.max_episode_steps }
+    }
+
+    /// The support after a generation whose candidates lasted `length` steps on average, where the environment cuts episodes at
+    /// `time_limit`.
+    #[must_use]
+    pub fn slackened(&self, support: f64, length: f64, time_limit: u32) -> f64 {
+        let cut = if self.cut(support) == 0 { time_limit } else { self.cut(support) };
         let slack =
-            if length < self.support_length * f64::from(limit) { support } else { support * (1.0 - self.support_decay) };
+            if length < self.support_length * f64::from(cut) { support } else { support * (1.0 - self.support_decay) };
         if slack < LEAST_SUPPORT { 0.0 } else { slack }
     }
 

@@ -90,10 +90,12 @@ impl Default for DreamConfig {
 pub struct RoundsConfig {
     /// Environment steps of the agent before that are recorded; `collect.exploration` is the noise on its actions.
     pub steps: u64,
+    /// What later rounds have otherwise than the first, as `--set` would: `"controller.input=z+h"`.
+    pub then: Vec<String>,
 }
 
 impl Default for RoundsConfig {
     fn default() -> Self {
-        Self { steps: 30_000 }
+        Self { steps: 30_000, then: Vec::new() }
     }
 }

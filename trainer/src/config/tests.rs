@@ -129,9 +129,12 @@ fn the_bonus_comes_back_as_the_schedule_says() {
 #[test]
 fn support_slackens_once_candidates_last_and_ends() {
     let mut config = Config::default().controller;
-    (config.support, config.support_decay, config.support_length) = (1.0, 0.5, 0.8);
-    assert_eq!(config.slackened(1.0, 79.0, 100), 1.0);
-    assert_eq!(config.slackened(1.0, 80.0, 100), 0.5);
-    assert_eq!(config.slackened(0.015, 80.0, 100), 0.0, "what is left is let go");
+    (config.support, config.support_decay, config.support_length, config.support_steps) = (1.0, 0.5, 0.8, 100);
+    assert_eq!(config.slackened(1.0, 79.0, 1000), 1.0);
+    assert_eq!(config.slackened(1.0, 80.0, 1000), 0.5);
+    assert_eq!(config.slackened(0.015, 80.0, 1000), 0.0, "what is left is let go");
+    assert_eq!([config.cut(0.5), config.cut(0.0)], [100, 0]);
+    (config.support_steps, config.max_episode_steps) = (0, 0);
+    assert_eq!([config.slackened(1.0, 799.0, 1000), config.slackened(1.0, 800.0, 1000)], [1.0, 0.5]);
     assert_eq!(config.slackened(0.0, 80.0, 100), 0.0);
 }

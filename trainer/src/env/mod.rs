@@ -291,7 +291,9 @@ mod tests {
             let mut env = AnyEnv::with("Humanoid-v5", physics).unwrap();
             let mut obs = vec![0.0; env.spec().obs];
             env.reset(3, &mut obs);
-            (0..30).for_each(|_| drop(env.step(&[0.1; 17], &mut obs)));
+            for _ in 0..30 {
+                env.step(&[0.1; 17], &mut obs);
+            }
             env.pose().positions
         };
         let own = fall(Physics::Task);

@@ -74,7 +74,8 @@ impl Vae {
     }
 
     /// Makes the mean of z the first Z dimensions of the whitened observation, and these what z is decoded to, for observations within
-    /// ± `clip`: a unit's ReLU cuts nothing off that is `clip` above zero. The log-variance is the least that there is.
+    /// ± `clip`: a unit's ReLU cuts nothing off that is `clip` above zero. The log-variance is the least that there is. The encoder
+    /// stays so in training; the decoder learns what else follows from z.
     ///
     /// # Errors
     /// One line: there are more latents than observations, or fewer hidden units.
@@ -104,6 +105,11 @@ impl Vae {
             let _ = log_var.ws.narrow(0, n, n).zero_();
             let _ = log_var.bs.as_ref().expect("every layer has biases").narrow(0, n, n).fill_(log_var_range[0]);
         });
+        for layer in &self.encoder {
+            for weights in [Some(&layer.ws), layer.bs.as_ref()].into_iter().flatten() {
+                let _ = weights.set_requires_grad(false);
+            }
+        }
         Ok(())
     }
 
@@ -238,6 +244,10 @@ mod tests {
         let (mean, log_var) = vae.encode(&x);
         assert!(far(&mean, &x) < 1e-5 && far(&vae.decode(&x), &x) < 1e-5);
         assert_eq!(log_var.max().double_value(&[]), -10.0);
+        vae.loss(&x, &noise(1, 50, 6), 1.0, 0.0, false).total.backward();
+        for (name, v) in vs.variables() {
+            assert_eq!(v.requires_grad() && v.grad().defined(), name.starts_with("decoder"), "{name}");
+        }
         // More latents than observations, too few units.
         for (latent, hidden) in [(7, [9, 7]), (6, [9, 5])] {
             let vs = nn::VarStore::new(Device::Cpu);

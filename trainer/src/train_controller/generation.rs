@@ -21,6 +21,8 @@ pub struct Terms {
     pub reward_offset: f64,
     /// How firmly they are held upright ([`Player::hold`]).
     pub support: f64,
+    /// Steps after which an episode is cut; 0: where the environment cuts it.
+    pub cut: u32,
 }
 
 /// What a generation took.
@@ -65,7 +67,7 @@ pub fn generation(
     whitening: &mut Whitening,
     arena: &Arena,
 ) -> Result<Spent> {
-    let ControllerConfig { max_episode_steps, online_whitening, .. } = config.controller;
+    let ControllerConfig { online_whitening, .. } = config.controller;
     let episodes = noise.as_ref().map_or(config.controller.episodes, |noise| noise.episodes());
     let offset = terms.reward_offset;
     let (search, number) = (&*strategy, strategy.generation());
@@ -86,8 +88,8 @@ pub fn generation(
         for episode in episodes {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
             let outcome = match online_whitening {
-                true => player.features(&candidate, seed, max_episode_steps, &mut rows)?,
-                false => player.episode(Policy::Agent(&candidate), seed, max_episode_steps)?,
+                true => player.features(&candidate, seed, terms.cut, &mut rows)?,
+                false => player.episode(Policy::Agent(&candidate), seed, terms.cut)?,
             };
             played.score += (outcome.episode_return - offset * outcome.length as f64) / count;
             played.episode_return += outcome.episode_return;

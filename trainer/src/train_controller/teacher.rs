@@ -25,6 +25,10 @@ const LESSONS: u32 = 4;
 const EPISODES: usize = 64;
 /// Ridge, per row, on whitened features.
 const RIDGE: f64 = 1e-4;
+/// The same, where the teacher's answers are a linear map of what the pupil reads, and are to be met to the last digit.
+const EXACT_RIDGE: f64 = 1e-9;
+/// They are, where this share of each answer's variance is all that such a map leaves.
+const EXACT: f64 = 1e-3;
 /// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
 const MOST: f64 = 3.0;
 
@@ -140,7 +144,7 @@ impl Teacher {
             mine.obs,
             mine.action
         );
-        let mut moments = Moments::new(theirs.controller_inputs() + theirs.action);
+        let mut moments = Moments::new(theirs.controller_inputs() + 2 * theirs.action);
         let mut rows = 0;
         for id in (0..data.len()).rev() {
             let episode = data.read(id)?;
@@ -156,8 +160,8 @@ impl Teacher {
         Ok(moments)
     }
 
-    /// Of every step of an episode that somebody played: what the pupil's controller would read, whitened, and what the teacher would have
-    /// answered. `[T, I+A]`
+    /// Of every step of an episode that somebody played: what the pupil's controller would read, whitened, what the teacher would have
+    /// answered, as far as it makes a difference, and what its answer was before that cut. `[T, I+A+A]`
     fn answers(
         &self,
         model: &Model<'_>,
@@ -168,7 +172,7 @@ impl Teacher {
         let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(pupil.dims())]);
         let (mut teacher, mut pupil) = (Agent::new(model, &mut mine)?, Agent::new(pupil, &mut theirs)?);
         let features = model.dims().controller_inputs();
-        let mut rows = Vec::new();
+        let (mut rows, mut answers) = (Vec::new(), Vec::new());
         let mut count = 0;
         for (observation, action) in story {
             for agent in [&mut teacher, &mut pupil] {
@@ -179,8 +183,10 @@ impl Teacher {
                 let read = teacher.controller_input().iter();
                 let answer =
                     weights.iter().zip(read).map(|(&w, &f)| f64::from(w) * f64::from(f)).sum::<f64>() + f64::from(bias);
-                rows.push(answer.clamp(-MOST, MOST) as f32);
+                answers.push(answer);
             }
+            rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
+            rows.extend(answers.drain(..).map(|answer| answer as f32));
             count += 1;
             // Both remember what was done, whoever did it.
             for agent in [&mut teacher, &mut pupil] {
@@ -192,9 +198,19 @@ impl Teacher {
     }
 }
 
-/// The regression of the last columns of `moments` on its first `features`, as plain weights and biases.
+/// The regression of the answers, the last columns of `moments`, on its first `features`, as plain weights and biases: of the whole answers
+/// where it meets them exactly (another V that shows the same), else of what makes a difference.
 fn fit(moments: &Moments, features: usize, whitening: &Whitening) -> Result<Linear> {
-    let ridge = Ridge::from_moments(moments, features, RIDGE * moments.count() as f64)?;
+    let actions = (moments.mean().len() - features) / 2;
+    let regress = |first: usize, ridge: f64| {
+        let columns: Vec<usize> = (0..features).chain(first..first + actions).collect();
+        Ridge::from_moments(&moments.select(&columns), features, ridge * moments.count() as f64)
+    };
+    let whole = regress(features + actions, EXACT_RIDGE)?;
+    let scatter = moments.scatter();
+    let variance = |action: usize| scatter[[features + actions + action; 2]] / moments.count() as f64;
+    let exact = whole.residual_variance.iter().enumerate().all(|(action, &left)| left <= EXACT * variance(action));
+    let ridge = if exact { whole } else { regress(features, RIDGE)? };
     let weights = ridge.weight.t().iter().map(|&w| w as f32).collect::<Vec<_>>(); // [A, I]
     let parameters: Vec<f32> = weights.into_iter().chain(ridge.bias.iter().map(|&b| b as f32)).collect();
     Ok(whitening.fold(&parameters))
