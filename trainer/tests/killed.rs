@@ -328,7 +328,7 @@ fn every_stage_survives_being_killed() {
 fn a_stage_that_is_interrupted_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let more = ["--set", "collect.steps=5000", "--set", "controller.steps=6000"];
+    let more = ["--set", "collect.steps=5000", "--set", "controller.steps=25000"];
     for (s, stage) in STAGES.iter().enumerate() {
         let of_stage = |run: &Path| {
             let mut command = command(stage, run, None);
