@@ -8,7 +8,8 @@ use std::time::Duration;
 
 const SETTINGS: &str = "--set env=CartPole-v1 --set collect.steps=500 --set rounds.steps=300 --set vae.latent=4 --set vae.hidden=[16,16] \
                         --set vae.epochs=2 --set mdnrnn.epochs=2 --set mdnrnn.hidden=16 --set controller.steps=4000 \
-                        --set controller.directions=5 --set controller.sigma=0.3 --set collect.exploration=0.2 --set threads=2";
+                        --set controller.directions=5 --set controller.sigma=0.3 --set collect.exploration=0.2 --set threads=2 \
+                        --set rounds.then=[\"controller.input=z\"]";
 
 fn command(folder: &Path, args: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
@@ -61,6 +62,12 @@ fn rounds_that_were_killed_end_as_rounds_that_were_not() {
     }
     assert!(whole["round-2/teacher.safetensors"] == whole["round-1/agent.safetensors"]);
     assert!(whole["round-2/vae.safetensors"] != whole["round-1/vae.safetensors"]);
+    // What later rounds have otherwise.
+    let reads = |round: u32| {
+        let config = String::from_utf8_lossy(&whole[&format!("round-{round}/config.toml")]).into_owned();
+        config.lines().find(|line| line.starts_with("input = ")).unwrap().to_owned()
+    };
+    assert_eq!([reads(1), reads(2)], ["input = \"z+h\"", "input = \"z\""]);
 
     // One round first, a second later; killed again and again on the way, whatever it was at.
     succeed(at, &format!("rounds --rounds 1 --episodes 5 --run parts {SETTINGS}"));
