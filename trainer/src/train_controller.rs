@@ -6,7 +6,8 @@
 //!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
 //!    does (`teacher`); else as zeros, which hold still.
 //! 3. An evolution strategy ([`crate::evolve`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
-//!    ([`generation()`]), more of them where scores are noisy and `controller.noise_handling` is on, in the task's physics or in cheaper ones (`controller.physics`).
+//!    ([`generation()`]), more of them where scores are noisy and `controller.noise_handling` is on, in the task's physics or in cheaper
+//!    ones (`controller.physics`), held upright at first where `controller.support` says so.
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
 //!    these means is the result.
 //!
@@ -84,7 +85,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
         Ok((whitening, Some(learnt), spent))
     })?;
     // What a teacher handed over is kept, should evolution lose it.
-    if search.strategy.generation() == 0 && run.teacher().exists() {
+    if run.teacher().exists() && search.best == f64::NEG_INFINITY {
         search.validate(config, &model, &own)?;
     }
     progress.set_total(controller.steps);
