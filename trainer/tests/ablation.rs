@@ -1,31 +1,15 @@
 //! Is an arm of `ablation` what plain training and evaluation make? The same controller, the same episodes; kept when finished, gone on
 //! with when not, refused when of something else; and another method's result a row beside them.
 
+mod process;
+
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep_core::names::checkpoint as names;
+use process::{dreamstep, json, refused};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-
-/// Runs `dreamstep` in `folder`; stdout, or stderr.
-fn dreamstep(folder: &Path, args: &str) -> Result<String, String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let output = command.current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-}
-
-fn json(folder: &Path, args: &str) -> Value {
-    serde_json::from_str(&dreamstep(folder, args).unwrap()).unwrap()
-}
-
-#[track_caller]
-fn refused(folder: &Path, args: &str, message: &str) {
-    let error = dreamstep(folder, args).unwrap_err();
-    assert!(error.contains(message) && error.trim_end().lines().count() == 1, "{args}: {error}");
-}
 
 /// Every file below `folder`, with its bytes and when it was written.
 fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)> {

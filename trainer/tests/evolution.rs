@@ -7,10 +7,12 @@
 //!
 //! And does the controller's stage run on every strategy, heed the noise of scores, and go on where it was? Whole processes, on CartPole.
 
+mod process;
 mod python;
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::evolve::{Settings, Strategy, cma};
+use process::dreamstep;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,14 +129,6 @@ fn the_whole_comparison_with_pycma() {
         assert_eq!(found, golden, "{case}: the goldens are of another pycma");
         compare(case, 11, &pycma);
     }
-}
-
-/// What `dreamstep` says on standard output, or on standard error where it refuses.
-fn dreamstep(folder: &Path, args: &str) -> Result<String, String> {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_dreamstep")).current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// A folder with a run `r` on `env` that has V and M.

@@ -1,23 +1,12 @@
 //! Does a GRU go the whole road, from the command line? Recorded, trained, packed in two precisions, proved, evaluated; and is a
 //! checkpoint whose metadata and tensors disagree about the memory refused?
 
+mod process;
+
 use dreamstep::checkpoint::{Checkpoint, meta};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
+use process::{dreamstep, json};
 use serde_json::Value;
-use std::path::Path;
-use std::process::Command;
-
-/// Runs `dreamstep` in `folder`; stdout, or the last line of stderr.
-fn dreamstep(folder: &Path, args: &str) -> Result<String, String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let output = command.current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-}
-
-fn json(folder: &Path, args: &str) -> Value {
-    serde_json::from_str(&dreamstep(folder, args).unwrap()).unwrap()
-}
 
 const SETTINGS: &str = "--set env=CartPole-v1 --set mdnrnn.cell=gru --set vae.latent=8 --set vae.kl_weight=0.1 --set collect.steps=600 \
                         --set vae.epochs=2 --set mdnrnn.epochs=2 --set mdnrnn.hidden=20 --set controller.steps=600 \

@@ -1,31 +1,13 @@
 //! Does a controller of every input go the whole road, from the command line? Evolved, packed, proved, evaluated; and says the file what
 //! it reads, whatever the configuration says later?
 
+mod process;
+
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep_core::names::{checkpoint as names, metadata as key};
+use process::{dreamstep, json, refused};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-
-/// Runs `dreamstep` in `folder`; stdout, or stderr.
-fn dreamstep(folder: &Path, args: &str) -> Result<String, String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let output = command.current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-}
-
-fn json(folder: &Path, args: &str) -> Value {
-    serde_json::from_str(&dreamstep(folder, args).unwrap()).unwrap()
-}
-
-/// That it is refused in one line, which has `message` in it.
-#[track_caller]
-fn refused(folder: &Path, args: &str, message: &str) {
-    let error = dreamstep(folder, args).unwrap_err();
-    assert!(error.contains(message) && error.trim_end().lines().count() == 1, "{args}: {error}");
-}
 
 const SETTINGS: &str = "--set env=CartPole-v1 --set vae.latent=3 --set vae.kl_weight=0.1 --set collect.steps=600 --set vae.epochs=1 \
                         --set mdnrnn.epochs=1 --set mdnrnn.hidden=20 --set controller.steps=400 --set controller.directions=3";
