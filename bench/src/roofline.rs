@@ -80,10 +80,30 @@ fn fold_avx2(values: &[u32]) -> u32 {
     fold(values)
 }
 
+/// The same by intrinsics: of the loop above the compiler makes one for AVX-512 that takes seven times as long as a step.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn fold_avx512(values: &[u32]) -> u32 {
-    fold(values)
+    use std::arch::x86_64::{__m512i, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_xor_si512};
+    let (lines, rest) = values.as_chunks::<16>();
+    let n = lines.len() / 4;
+    let mut sums: [__m512i; 4] = [_mm512_setzero_si512(); 4];
+    // SAFETY: a line is 64 readable bytes; an unaligned load needs no more.
+    let add = |sum, line: &[u32; 16]| _mm512_xor_si512(sum, unsafe { _mm512_loadu_si512(line.as_ptr().cast()) });
+    let (first, second) = lines.split_at(2 * n);
+    let ((a, b), (c, d)) = (first.split_at(n), second.split_at(n));
+    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+        sums[0] = add(sums[0], a);
+        sums[1] = add(sums[1], b);
+        sums[2] = add(sums[2], c);
+        sums[3] = add(sums[3], d);
+    }
+    sums[0] = d[n..].iter().fold(sums[0], add);
+    let mut line = [0; 16];
+    let all = _mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3]));
+    // SAFETY: `line` is 64 writable bytes.
+    unsafe { _mm512_storeu_si512(line.as_mut_ptr().cast(), all) };
+    line.iter().chain(rest).fold(0, |a, b| a ^ b)
 }
 
 /// One back end's times in one precision.
