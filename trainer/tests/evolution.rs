@@ -108,9 +108,10 @@ fn it_needs_no_more_evaluations_than_pycma() {
         ("cma-es ellipsoid 10", 11),
         ("cma-es rosenbrock 10", 11),
         ("cma-es sphere 40", 11),
-        ("cma-es ellipsoid 40", 3),
-        ("cma-es rosenbrock 40", 3),
+        ("cma-es ellipsoid 40", 11),
+        ("cma-es rosenbrock 40", 11),
         ("sep-cma-es ellipsoid 100", 11),
+        ("sep-cma-es ellipsoid 1000", 1),
     ] {
         compare(case, seeds, &pycma);
     }
