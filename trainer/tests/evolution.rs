@@ -1,8 +1,8 @@
 //! Does CMA-ES find as fast as pycma does? Evaluations until a function of known difficulty is below 1e-8, the median over seeds,
 //! against pycma's of the same start.
 //!
-//! pycma's numbers are goldens: `pycma_evaluations.json`, which `pycma_evaluations.py` beside it makes anew. The quick half is a few
-//! seconds; the whole comparison runs pycma too and takes hours:
+//! pycma's numbers are goldens: `pycma_evaluations.json`, which `pycma_evaluations.py` beside it makes anew. The quick half takes
+//! under half a minute; the whole comparison runs pycma too, for an hour or two:
 //! `cargo test --release -p dreamstep --test evolution -- --ignored --nocapture`.
 //!
 //! And does the controller's stage run on every strategy, heed the noise of scores, and go on where it was? Whole processes, on CartPole.
@@ -118,7 +118,7 @@ fn it_needs_no_more_evaluations_than_pycma() {
 }
 
 #[test]
-#[ignore = "hours, nearly all of them pycma's"]
+#[ignore = "an hour or two, nearly all of it pycma's"]
 fn the_whole_comparison_with_pycma() {
     let script = python::script("pycma_evaluations.py").display().to_string();
     let pycma: Pycma = serde_json::from_slice(&python::run(&[&script])).expect("what the script prints");
