@@ -363,6 +363,8 @@ impl Job {
                 .with_context(|| format!("{}: cannot remove", self.own.root().display()))?;
         }
         let bytes_of = |path: PathBuf| std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()));
+        // An arm has no lock of its own: its run's keeps others out.
+        self.own.sweep()?;
         put(&self.begun(), self.made_from.as_bytes())?;
         put(&self.own.vae(), &bytes_of(run.vae())?)?;
         if self.arm == Arm::Untrained {

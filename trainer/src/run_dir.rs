@@ -135,6 +135,15 @@ pub struct RunLock {
 }
 
 impl RunDir {
+    /// Removes what dead processes left unfinished, in every folder of this run.
+    ///
+    /// # Errors
+    /// As [`sweep`].
+    pub fn sweep(&self) -> Result<()> {
+        let folders = [self.root.clone(), self.rollouts(), self.tensorboard(), self.figures()];
+        folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| sweep(folder))
+    }
+
     /// Takes the lock of this run, whose folder is made where there is none, and sweeps out the unfinished files of processes that died.
     ///
     /// # Errors
@@ -168,7 +177,7 @@ impl RunDir {
                 file.set_len(0).with_context(cannot)?;
                 writeln!(file, "{}", std::process::id()).with_context(cannot)?;
                 let lock = RunLock { file, path };
-                sweep(&self.root)?;
+                self.sweep()?;
                 return Ok(lock);
             }
         }

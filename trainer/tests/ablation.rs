@@ -4,6 +4,7 @@
 mod process;
 
 use dreamstep::checkpoint::Checkpoint;
+use dreamstep::run_dir::PARTIAL;
 use dreamstep_core::names::checkpoint as names;
 use process::{dreamstep, json, refused};
 use serde_json::{Value, json};
@@ -78,11 +79,13 @@ fn arms_are_what_plain_training_makes() {
     let markdown = fs::read_to_string(at.join("r/ablation.md")).unwrap();
     assert!(markdown.contains("| z+h-untrained | V and an untrained M |"), "{markdown}");
 
-    // What is finished is kept; one whose result is missing is judged again, its controller kept.
+    // What is finished is kept; one whose result is missing is judged again, its controller kept, what a kill left swept out.
     let before = files(&at.join("r/ablation"));
     fs::remove_file(at.join("r/ablation/obs/result.json")).unwrap();
+    fs::write(at.join("r/ablation/obs").join(format!("{PARTIAL}a1b2")), "half").unwrap();
     assert_eq!(json(at, "ablation --run r --episodes 6 --json"), report);
     let after = files(&at.join("r/ablation"));
+    assert!(after.keys().eq(before.keys()));
     let changed = |name: &&String| before[*name].1 != after[*name].1;
     let changed: Vec<_> = before.keys().filter(changed).map(|name| name.rsplit('/').next().unwrap()).collect();
     assert_eq!(changed, ["agent.safetensors", "config.toml", "result.json"], "of the arm `obs`");

@@ -25,7 +25,7 @@ use crate::collect::close;
 use crate::config::Config;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::rollouts::{Episode, file_name};
-use crate::run_dir::{RunDir, sweep, write_atomic};
+use crate::run_dir::{RunDir, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
 use ndarray::{Array1, Array2};
@@ -148,7 +148,6 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
             episode.write(&path)?;
         }
     }
-    sweep(&folder)?;
     let steps = episodes.iter().map(|e| e.steps() as u64).sum();
     let mut steps_in_folder = steps;
     for index in (0..first).chain(first + count..claim::files(&folder)?) {
