@@ -67,12 +67,19 @@ pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize>(
         debug_assert_eq!(2 * quads.len(), scratch_len(x.len()), "scratch of a layer");
         scale = quantise::<V>(x, integers.inputs, quads.iter_mut().map(|[quad]| quad));
     }
-    strips::<V, FOUR, TWO, 1>(layer, x.as_chunks().0, quads, &[[scale]], out);
+    strips::<V, FOUR, TWO, FOUR, TWO, 1>(layer, x.as_chunks().0, quads, &[[scale]], out);
 }
 
-/// The same for each of `rows`; `out` is `[rows.count, P·W]`.
+/// The same for each of `rows`; `out` is `[rows.count, P·W]`. A pass holds `I` columns of integer sums, `N` of others.
 #[inline(always)]
-pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, const N: usize, const D: usize>(
+pub(crate) fn affine_tiles<
+    V: Vectors,
+    const FOUR: usize,
+    const TWO: usize,
+    const I: usize,
+    const N: usize,
+    const D: usize,
+>(
     layer: &Layer<'_>,
     rows: Rows<'_>,
     scratch: &mut [f32],
@@ -107,7 +114,7 @@ pub(crate) fn affine_tiles<V: Vectors, const FOUR: usize, const TWO: usize, cons
             }
         }
     }
-    strips::<V, N, N, D>(layer, x, quads, scales, out);
+    strips::<V, N, N, I, I, D>(layer, x, quads, scales, out);
     if let Some(row) = rows.row(tiles * D, inputs) {
         let Some(out) = out.get_mut(tiles * D * outputs..) else { return };
         affine::<V, FOUR, TWO>(layer, row, scratch, out);
@@ -149,10 +156,10 @@ fn quantise<'q, V: Vectors>(x: &[f32], factors: &[f32], mut quads: impl Iterator
 /// The least that an i8 layer's largest input counts as, so that its reciprocal is finite.
 const SMALLEST: f32 = 1e-30;
 
-/// Every panel, its columns one pass after the other, each for every tile. `x` are a float layer's inputs `[tiles·K]`; `quads` and
-/// `scales` an integer one's.
+/// Every panel, its columns one pass after the other, each for every tile. `x` are a float layer's inputs `[tiles·K]`, of which a pass
+/// takes `FOUR` columns of a panel of four and `TWO` of one of two; `quads` and `scales` an integer one's, with `I4` and `I2`.
 #[inline(always)]
-fn strips<V: Vectors, const FOUR: usize, const TWO: usize, const D: usize>(
+fn strips<V: Vectors, const FOUR: usize, const TWO: usize, const I4: usize, const I2: usize, const D: usize>(
     layer: &Layer<'_>,
     x: &[[f32; D]],
     quads: &[[Quad; D]],
@@ -165,7 +172,7 @@ fn strips<V: Vectors, const FOUR: usize, const TWO: usize, const D: usize>(
         Weights::F16(w) => strip::<V, FOUR, TWO, D>(&F16 { w: w.as_chunks().0, x, inputs }, layer, scales.len(), out),
         Weights::Bf16(w) => strip::<V, FOUR, TWO, D>(&Bf16 { w: w.as_chunks().0, x, inputs }, layer, scales.len(), out),
         Weights::I8(integers) => {
-            strip::<V, FOUR, TWO, D>(&I8 { integers, quads, scales, inputs }, layer, scales.len(), out);
+            strip::<V, I4, I2, D>(&I8 { integers, quads, scales, inputs }, layer, scales.len(), out);
         }
     }
 }
@@ -298,11 +305,29 @@ impl<const D: usize> Format<D> for F16<'_, D> {
         bias: &[[f32; LANES]; W],
         out: Out<'_>,
     ) {
-        let mut sums = start::<V::Widening, W, N, C, D>(bias);
+        if D == 1 {
+            self.widen::<V::Widening, W, N, C>(panel, tile, bias, out);
+        } else {
+            self.widen::<V::Register, W, N, C>(panel, tile, bias, out);
+        }
+    }
+}
+
+impl<const D: usize> F16<'_, D> {
+    /// A pass in the registers that the weights are widened in.
+    #[inline(always)]
+    fn widen<S: F32x16, const W: usize, const N: usize, const C: usize>(
+        &self,
+        panel: usize,
+        tile: usize,
+        bias: &[[f32; LANES]; W],
+        out: Out<'_>,
+    ) {
+        let mut sums = start::<S, W, N, C, D>(bias);
         let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs);
         for (row, x) in rows.iter().zip(piece(self.x, tile, self.inputs)) {
             for n in 0..N {
-                multiply_add(&mut sums, n, V::Widening::load_f16(at::<_, W>(row, C * N + n)), x);
+                multiply_add(&mut sums, n, S::load_f16(at::<_, W>(row, C * N + n)), x);
             }
         }
         out.put(sums);

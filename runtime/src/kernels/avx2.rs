@@ -27,7 +27,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!(["avx2", "f16c"], columns = [4, 2], tile = [1, 6]);
+entry_points!(["avx2", "f16c"], columns = [4, 2], tile = [1, 1, 6]);
 
 /// Two halves of eight lanes.
 #[derive(Clone, Copy)]

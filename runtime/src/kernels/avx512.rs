@@ -27,7 +27,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!(["avx512f", "avx512bw", "avx2", "f16c"], columns = [4, 2], tile = [2, 8]);
+entry_points!(["avx512f", "avx512bw", "avx2", "f16c"], columns = [4, 2], tile = [2, 2, 8]);
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]

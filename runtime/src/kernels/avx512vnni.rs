@@ -28,7 +28,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!(["avx512f", "avx512bw", "avx512vnni", "avx2", "f16c"], columns = [4, 2], tile = [2, 8]);
+entry_points!(["avx512f", "avx512bw", "avx512vnni", "avx2", "f16c"], columns = [4, 2], tile = [1, 2, 8]);
 
 /// An expression of AVX-512 intrinsics.
 macro_rules! vnni {

@@ -103,7 +103,8 @@ pub(crate) use chunk_of_sixteen;
 pub(crate) trait Vectors {
     /// Sixteen lanes, for the products of matrices and vectors.
     type Register: F32x16;
-    /// The same where weights are binary16, whose widening may run best in narrower registers.
+    /// The same for one vector where weights are binary16, whose widening may run best in narrower registers. (A tile widens once for
+    /// all of its vectors, in `Register`.)
     type Widening: F32x16;
     /// Sixteen sums of integer products.
     type Sums: I32x16<Total = Self::Register>;
@@ -222,13 +223,13 @@ pub(crate) use dispatch;
 ///
 /// `[feature, …]`: what the entry points are compiled with beyond the target's own; none makes them plain calls.
 /// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two.
-/// `tile`: how many of a panel's registers one pass holds for each of how many dreams.
+/// `tile`: how many of a panel's registers one pass holds, of integer sums and of others, for each of how many dreams.
 macro_rules! entry_points {
-    ($features:tt, columns = [$four:literal, $two:literal], tile = [$column:literal, $tile:literal]) => {
+    ($features:tt, columns = [$four:literal, $two:literal], tile = [$integer:literal, $column:literal, $tile:literal]) => {
         impl Token {
             entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two>,
                 (layer: &$crate::model::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
-            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $column, $tile>,
+            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $integer, $column, $tile>,
                 (layer: &$crate::model::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features whiten, $crate::layers::whiten::<Vectors>,
                 (model: &$crate::model::Model<'_>, obs: &mut [f32]));

@@ -28,7 +28,7 @@ impl super::Vectors for Vectors {
 }
 
 // Thirty-two registers: sixteen sums.
-entry_points!([], columns = [4, 2], tile = [1, 4]);
+entry_points!([], columns = [4, 2], tile = [1, 1, 4]);
 
 /// Four quarters of four lanes.
 #[derive(Clone, Copy)]
