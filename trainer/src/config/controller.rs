@@ -77,6 +77,10 @@ pub struct ControllerConfig {
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
     pub online_whitening: bool,
+    /// Whether, when that scale moves, the controller at the mean of the search stays what it is, its parameters put in the new units; or
+    /// the parameters stay, and it becomes another (as ARS V2 has it): that does little harm to what is learnt from zeros, and undoes a gait
+    /// that was handed over.
+    pub carry_controller: bool,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
 }
@@ -165,6 +169,7 @@ impl Default for ControllerConfig {
             support_length: 0.5,
             support_steps: 250,
             online_whitening: true,
+            carry_controller: true,
             max_episode_steps: 0,
         }
     }

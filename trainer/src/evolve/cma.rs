@@ -184,6 +184,12 @@ impl<C: Covariance> Cma<C> {
         self.mean.iter().map(|&m| m as f32).collect()
     }
 
+    pub(super) fn convert(&mut self, convert: impl Fn(&mut [f64])) {
+        for point in [&mut self.mean[..], &mut self.start, self.history.anchor()] {
+            convert(point);
+        }
+    }
+
     /// σ √C_jj, averaged over the parameters.
     #[must_use]
     pub fn mean_sigma(&self) -> f64 {

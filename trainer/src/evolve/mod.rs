@@ -151,6 +151,23 @@ impl Strategy {
         }
     }
 
+    /// Puts the search where `convert` does: its mean, and with it every point that it goes back to or compares the mean with (each
+    /// `[n]`). Its spread and its paths stay as they are.
+    pub fn convert(&mut self, convert: impl Fn(&mut [f64])) {
+        let single = |mean: &mut [f32]| {
+            let mut point: Vec<f64> = mean.iter().map(|&value| f64::from(value)).collect();
+            convert(&mut point);
+            mean.iter_mut().zip(point).for_each(|(value, converted)| *value = converted as f32);
+        };
+        match self {
+            Self::Pgpe(one) => single(&mut one.mean),
+            Self::CmaEs(one) => one.convert(convert),
+            Self::SepCmaEs(one) => one.convert(convert),
+            Self::Ars(one) => single(&mut one.mean),
+            Self::OpenAiEs(one) => single(&mut one.mean),
+        }
+    }
+
     /// Standard deviation of the candidates, averaged over the parameters.
     #[must_use]
     pub fn mean_sigma(&self) -> f64 {

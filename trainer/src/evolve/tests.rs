@@ -70,6 +70,29 @@ fn climbs_a_sphere() {
 }
 
 #[test]
+fn a_search_that_was_put_elsewhere_goes_on_there() {
+    for (name, mut settings) in all() {
+        // A pull towards zero would know the difference.
+        if let Settings::OpenAiEs(settings) = &mut settings {
+            settings.weight_decay = 0.0;
+        }
+        let begun = run(Strategy::new(settings, vec![3.0; 7]), 20, |_, x| sphere(x));
+        let mut moved = begun.clone();
+        moved.convert(|point| point.iter_mut().for_each(|value| *value += 8.0));
+        let here = run(begun, 10, |_, x| sphere(x)).mean();
+        let there = run(moved, 10, |_, x| sphere(&x.iter().map(|value| value - 8.0).collect::<Vec<_>>())).mean();
+        for (here, there) in here.iter().zip(&there) {
+            assert!((there - 8.0 - here).abs() < 1e-4, "{name}: {here} {there}");
+        }
+        let mut restarting = Strategy::new(settings, vec![3.0; 7]);
+        restarting.convert(|point| point.iter_mut().for_each(|value| *value += 8.0));
+        let restarted = run(restarting, 3, |_, _| 1.0);
+        assert_eq!(restarted.restarts() > 0, name.contains("cma"), "{name}: flat scores end a run");
+        assert!(restarted.mean().iter().all(|&value| (value - 11.0).abs() < 1e-4), "{name}: {:?}", restarted.mean());
+    }
+}
+
+#[test]
 fn a_saved_state_goes_on_as_if_never_stopped() {
     for (name, settings) in all() {
         for (n, half) in [(7, 13), (1, 5), (3, 150)] {

@@ -67,7 +67,7 @@ pub fn generation(
     whitening: &mut Whitening,
     arena: &Arena,
 ) -> Result<Spent> {
-    let ControllerConfig { online_whitening, .. } = config.controller;
+    let ControllerConfig { online_whitening, carry_controller, .. } = config.controller;
     let episodes = noise.as_ref().map_or(config.controller.episodes, |noise| noise.episodes());
     let offset = terms.reward_offset;
     let (search, number) = (&*strategy, strategy.generation());
@@ -123,11 +123,16 @@ pub fn generation(
                 None => Some(felt.clone()),
             }
         });
-    if let Some(felt) = all {
-        whitening.add(&felt);
-    }
     let start = Instant::now();
     strategy.tell(&generation, &scores);
+    let tell = start.elapsed();
+    if let Some(felt) = all {
+        let before = whitening.clone();
+        whitening.add(&felt);
+        if carry_controller {
+            strategy.convert(|parameters| whitening.carry(&before, parameters));
+        }
+    }
     let steps = |results: &[Played]| results.iter().map(|played| played.steps).sum::<u64>();
     let played = (results.len() * episodes) as f64;
     Ok(Spent {
@@ -137,6 +142,6 @@ pub fn generation(
         mean_length: steps(&results) as f64 / played,
         ask,
         candidates: results.iter().chain(&second).map(|played| played.making).sum(),
-        tell: start.elapsed(),
+        tell,
     })
 }

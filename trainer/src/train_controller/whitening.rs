@@ -117,6 +117,20 @@ impl Whitening {
         scaled.chain(shifted).collect()
     }
 
+    /// Parameters on features that `before` whitened become those of the same controller on features that this whitens: in place.
+    pub fn carry(&self, before: &Self, parameters: &mut [f64]) {
+        let n = self.mean.len();
+        let (weights, biases) = parameters.split_at_mut(parameters.len() / (n + 1) * n);
+        let [old, new]: [Vec<f64>; 2] = [before, self].map(|whitening| whitening.std().collect());
+        for (row, bias) in weights.chunks_exact_mut(n).zip(biases) {
+            for (i, weight) in row.iter_mut().enumerate() {
+                let plain = *weight / old[i];
+                *bias += plain * (f64::from(self.mean[i]) - f64::from(before.mean[i]));
+                *weight = plain * new[i];
+            }
+        }
+    }
+
     /// `parameters` as the controller that plays, in panels, and its biases.
     #[must_use]
     pub fn panels(&self, dims: &Dims, parameters: &[f32]) -> (Vec<f32>, Vec<f32>) {
@@ -157,6 +171,21 @@ mod tests {
         for (back, was) in whitening.unfold(&weight, &bias).iter().zip(parameters) {
             assert!((back - was).abs() < 1e-6, "{back} {was}");
         }
+    }
+
+    #[test]
+    fn a_scale_that_moves_leaves_the_controller_where_it_is() {
+        let before = some();
+        let after = Whitening { count: 90, mean: vec![0.0, -2.5, 3.0], variance: vec![9.0, 0.0, 0.36] };
+        let parameters = [0.5, -1.0, 0.01, 2.0, 0.25, -0.02, 0.1, -0.3];
+        let mut carried = parameters.map(f64::from);
+        after.carry(&before, &mut carried);
+        let (weight, bias) = after.fold(&carried.map(|value| value as f32));
+        let (expected_weight, expected_bias) = before.fold(&parameters);
+        for (found, expected) in weight.iter().chain(&bias).zip(expected_weight.iter().chain(&expected_bias)) {
+            assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} {expected}");
+        }
+        assert!((carried[0] - 0.75).abs() < 1e-12, "half a unit of 2 is three quarters of a unit of 3: {}", carried[0]);
     }
 
     #[test]

@@ -140,6 +140,11 @@ impl History {
         }
     }
 
+    /// Where the mean was when it last moved away `[n]`.
+    pub(super) fn anchor(&mut self) -> &mut [f64] {
+        &mut self.anchor.0
+    }
+
     /// A generation whose scores are all the same.
     pub(super) fn all_equal(&mut self) {
         self.generations += 1;
