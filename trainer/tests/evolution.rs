@@ -12,6 +12,8 @@ mod python;
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::evolve::{Settings, Strategy, cma};
+use dreamstep::train_controller::Whitening;
+use dreamstep_core::names::checkpoint as names;
 use process::dreamstep;
 use serde::Deserialize;
 use serde_json::Value;
@@ -187,6 +189,44 @@ fn the_controllers_stage_runs_on_every_strategy() {
     assert_eq!(result.meta::<u64>("validation.generation").unwrap(), 4, "two flat generations, a restart, and two more");
     let again = dreamstep(at, "train --run r --stage controller").unwrap();
     assert!(again.contains("kept"), "{again}");
+}
+
+/// Where evolution's own steps are too small to matter, what a teacher handed over is the same controller still when the scale has followed
+/// the episodes; where it is asked so, it is the same numbers, which are another controller.
+#[test]
+fn a_controller_stays_what_it_is_when_the_scale_moves() {
+    let folder = prepared("CartPole-v1");
+    let at = folder.path();
+    let evolve = "train --run r --stage controller --set controller.directions=4";
+    dreamstep(at, &format!("{evolve} --set controller.steps=2000 --set controller.sigma=0.3")).unwrap();
+    dreamstep(at, "pack --run r").unwrap();
+    std::fs::copy(at.join("r/agent.safetensors"), at.join("teacher.safetensors")).unwrap();
+    let weights = |checkpoint: &Checkpoint| checkpoint.tensors[names::FC_WEIGHT].data.clone();
+    let taught = weights(&Checkpoint::read(&at.join("r/controller.safetensors")).unwrap());
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+    // How far the mean has come from there, as a part of its largest weight.
+    let moved = |set: &str| {
+        let still = "--set controller.steps=4000 --set controller.sigma=1e-7 --set controller.max_speed=1e-7";
+        dreamstep(at, &format!("{evolve} {still} {set} --teacher teacher.safetensors --force")).unwrap();
+        let state = Checkpoint::read_state(&at.join("r/evolution.safetensors")).unwrap();
+        let single = |name: &str| match state.doubles.get(name) {
+            Some(values) => values.data.iter().map(|&value| value as f32).collect(),
+            None => state.tensors[name].data.clone(),
+        };
+        let whitening = Whitening { count: 1, mean: single("whitening.mean"), variance: single("whitening.variance") };
+        let weight = whitening.fold(&single("mean")).0;
+        largest(&mut weight.iter().zip(&taught).map(|(now, then)| now - then)) / largest(&mut taught.iter().copied())
+    };
+    for strategy in ["pgpe", "sep-cma-es", "ars"] {
+        // A run remembers what it was told: each says both.
+        let [carried, left, still] = [(true, true), (true, false), (false, true)].map(|(online, carry)| {
+            moved(&format!(
+                "--set controller.strategy={strategy} --set controller.online_whitening={online} \
+                 --set controller.carry_controller={carry}"
+            ))
+        });
+        assert!(carried < 1e-3 && still < 1e-3 && left > 0.01, "{strategy}: {carried}, {still}; left behind: {left}");
+    }
 }
 
 /// Evolution's lines of the log, the newest run's last.

@@ -3,7 +3,9 @@
 //! controller is one linear layer.
 //!
 //! Mean and deviation come from the recorded episodes, and then from every episode that evolution plays (*online*, as ARS V2 has it:
-//! Mania, Guy & Recht 2018, algorithm 2): an agent that begins to walk feels what no random policy felt.
+//! Mania, Guy & Recht 2018, algorithm 2): an agent that begins to walk feels what no random policy felt. There the same numbers become
+//! another controller when the scale moves; here the search's mean is put in the new units ([`Whitening::carry`]), unless
+//! `controller.carry_controller` is off.
 
 use crate::dataset::Dataset;
 use crate::stats::Spread;
