@@ -9,14 +9,15 @@ use dreamstep_bench::agents::Size;
 use dreamstep_core::maths;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, DreamOptions, Dreams, Ending, Model, Part, Start, dreams_memory_len, memory_len,
+    Agent, Backend, DreamBatch, DreamOptions, DreamStart, MemoryCell, Model, Part, Termination, dreams_memory_len,
+    memory_len,
 };
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Calls `bench` with a name's end and a model, for every precision and back end; then the same with a GRU.
 fn each_model(mut bench: impl FnMut(&str, &[u8], &Model<'_>)) {
-    for (cell, end) in [(Cell::Lstm, ""), (Cell::Gru, "/gru")] {
+    for (cell, end) in [(MemoryCell::Lstm, ""), (MemoryCell::Gru, "/gru")] {
         for file in Size::Humanoid.precisions_with(cell) {
             for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
                 let model = Model::load_with(&file, backend).expect("a packed agent, and a back end that runs");
@@ -31,7 +32,7 @@ fn parts(criterion: &mut Criterion) {
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory).expect("enough memory");
         // What is not the memory's is the same with a GRU.
-        let gru = model.dims().cell == Cell::Gru;
+        let gru = model.dims().cell == MemoryCell::Gru;
         for part in Part::ALL.into_iter().filter(|part| !gru || [Part::Gates, Part::Cell].contains(part)) {
             // What a real tick leaves behind.
             agent.step(&synthetic::observation(model.dims(), 0, 0), &mut vec![0.0; model.dims().action]).expect("a step");
@@ -76,10 +77,10 @@ fn dreams(criterion: &mut Criterion) {
         let latent = vec![0.25; dims.latent];
         for count in [1, 7, 64] {
             let mut memory = vec![0.0; dreams_memory_len(dims, count)];
-            let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
-            let mut dreams = Dreams::new(model, &mut memory, count, options).expect("a head, and enough memory");
+            let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
+            let mut dreams = DreamBatch::new(model, &mut memory, count, options).expect("a head, and enough memory");
             for index in 0..count {
-                dreams.start(index, index as u32, Start { latent: &latent, state: None }).expect("a finite latent");
+                dreams.start(index, index as u32, DreamStart { latent: &latent, state: None }).expect("a finite latent");
             }
             let name = format!("tick of {count} dreams/{which}");
             criterion.bench_function(&name, |bencher| bencher.iter(|| black_box(dreams.step())));

@@ -3,7 +3,7 @@
 
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_fixtures::{HUMANOID, synthetic};
-use dreamstep_runtime::{Cell, Dims, Precision};
+use dreamstep_runtime::{Dims, MemoryCell, Precision};
 
 /// A size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -53,15 +53,15 @@ impl Size {
     /// The agent in every precision, f32 first.
     #[must_use]
     pub fn precisions(self) -> Vec<AlignedBytes> {
-        self.precisions_with(Cell::Lstm)
+        self.precisions_with(MemoryCell::Lstm)
     }
 
     /// The agent, or one of its sizes with a GRU and random weights, in every precision, f32 first.
     #[must_use]
-    pub fn precisions_with(self, cell: Cell) -> Vec<AlignedBytes> {
+    pub fn precisions_with(self, cell: MemoryCell) -> Vec<AlignedBytes> {
         let agent = match cell {
-            Cell::Lstm => self.agent(),
-            Cell::Gru => synthetic::agent(&Dims { cell, ..self.dims() }, 1),
+            MemoryCell::Lstm => self.agent(),
+            MemoryCell::Gru => synthetic::agent(&Dims { cell, ..self.dims() }, 1),
         };
         Precision::ALL.into_iter().map(|precision| synthetic::in_precision(&agent, precision)).collect()
     }
@@ -71,8 +71,8 @@ impl Size {
 ///
 /// # Errors
 /// One line: there is no such memory.
-pub fn cell(name: &str) -> Result<Cell, String> {
-    let known = Cell::ALL.into_iter().find(|cell| cell.name() == name);
+pub fn cell(name: &str) -> Result<MemoryCell, String> {
+    let known = MemoryCell::ALL.into_iter().find(|cell| cell.name() == name);
     known.ok_or_else(|| format!("expected lstm or gru, found {name}"))
 }
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn they_have_their_sizes_in_every_precision() {
-        for (size, cell) in Size::ALL.into_iter().flat_map(|size| Cell::ALL.map(|cell| (size, cell))) {
+        for (size, cell) in Size::ALL.into_iter().flat_map(|size| MemoryCell::ALL.map(|cell| (size, cell))) {
             let files = size.precisions_with(cell);
             for (file, precision) in files.iter().zip(Precision::ALL) {
                 let model = Model::load(file).unwrap();

@@ -170,7 +170,7 @@ impl<'l> Subject<'l> {
             mixtures: d.mixtures as u32,
             mixture: i32::from(d.mixture == dreamstep_runtime::Mixture::PerDimension),
             encoder: d.encoder.map(|n| n as u32),
-            cell: i32::from(d.cell == dreamstep_runtime::Cell::Gru),
+            cell: i32::from(d.cell == dreamstep_runtime::MemoryCell::Gru),
             input: 0, // z+h, which every build runs
         };
         // SAFETY: takes nothing.

@@ -7,7 +7,7 @@ use dreamstep_core::names::packed;
 use dreamstep_core::reader::File;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, DreamOptions, Dreams, Ending, Model, Precision, Start, dreams_memory_len, memory_len,
+    Agent, Backend, DreamBatch, DreamOptions, DreamStart, Model, Precision, Termination, dreams_memory_len, memory_len,
 };
 use std::hint::black_box;
 
@@ -174,13 +174,13 @@ pub fn dream_times(bytes: &[u8], backend: Backend, counts: &[usize], rounds: usi
     let model = Model::load_with(bytes, backend).expect("a packed agent and a back end that runs");
     let dims = *model.dims();
     let mut memories: Vec<_> = counts.iter().map(|&count| vec![0.0; dreams_memory_len(&dims, count)]).collect();
-    let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
+    let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
     let latent = vec![0.25; dims.latent];
     let mut batches = Vec::new();
     for (&count, memory) in counts.iter().zip(&mut memories) {
-        let mut dreams = Dreams::new(&model, memory, count, options).expect("a head, and the memory asked for");
+        let mut dreams = DreamBatch::new(&model, memory, count, options).expect("a head, and the memory asked for");
         for index in 0..count {
-            dreams.start(index, index as u32, Start { latent: &latent, state: None }).expect("a finite latent");
+            dreams.start(index, index as u32, DreamStart { latent: &latent, state: None }).expect("a finite latent");
         }
         batches.push(Contender::new("dreams", ticks.div_ceil(count), move || {
             black_box(dreams.step());
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::agents::Size;
     use dreamstep_fixtures::HUMANOID;
-    use dreamstep_runtime::{Cell, Dims};
+    use dreamstep_runtime::{Dims, MemoryCell};
 
     #[test]
     fn the_floor_reads_every_weight_of_a_step() {
@@ -207,9 +207,9 @@ mod tests {
         let weights = step_weights(&file);
         let dims = Dims::HUMANOID;
         assert!(weights.iter().map(|w| w.len()).sum::<usize>() >= dims.step_weights());
-        let gru = Size::Humanoid.precisions_with(Cell::Gru);
+        let gru = Size::Humanoid.precisions_with(MemoryCell::Gru);
         let of_gru = step_weights(&File::parse(&gru[0]).unwrap()).iter().map(|w| w.len()).sum::<usize>();
-        assert!((Dims { cell: Cell::Gru, ..dims }.step_weights()..dims.step_weights()).contains(&of_gru), "{of_gru}");
+        assert!((Dims { cell: MemoryCell::Gru, ..dims }.step_weights()..dims.step_weights()).contains(&of_gru), "{of_gru}");
         let expected = weights.iter().flat_map(|w| w.iter()).fold(0, |sum, w| sum ^ w);
         assert_eq!(LoadLoop::widest().run(&weights), expected);
         // Whatever is left over in a line or in a place.

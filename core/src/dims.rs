@@ -43,14 +43,14 @@ impl Mixture {
 
 /// What remembers: the recurrent cell of M.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cell {
+pub enum MemoryCell {
     /// Long short-term memory: four gates, state h and c (Hochreiter & Schmidhuber 1997).
     Lstm,
     /// Gated recurrent unit: three gates, state h alone (Cho et al. 2014, in the form of PyTorch's `GRU`).
     Gru,
 }
 
-impl Cell {
+impl MemoryCell {
     /// Both, the paper's first.
     pub const ALL: [Self; 2] = [Self::Lstm, Self::Gru];
 
@@ -75,7 +75,7 @@ impl Cell {
 
 /// What the controller reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Input {
+pub enum ControllerInput {
     /// `[z, h]`: the latent vector and what M remembers (Ha & Schmidhuber 2018, equation 1).
     LatentHidden,
     /// `z` alone: V without M.
@@ -88,7 +88,7 @@ pub enum Input {
     ObservationHidden,
 }
 
-impl Input {
+impl ControllerInput {
     /// All of them, the paper's first.
     pub const ALL: [Self; 5] = [Self::LatentHidden, Self::Latent, Self::Hidden, Self::Observation, Self::ObservationHidden];
 
@@ -135,9 +135,9 @@ pub struct Dims {
     /// `[E1, E2]`: the encoder's hidden layers.
     pub encoder: [usize; 2],
     /// What remembers.
-    pub cell: Cell,
+    pub cell: MemoryCell,
     /// What the controller reads.
-    pub input: Input,
+    pub input: ControllerInput,
 }
 
 impl Dims {
@@ -150,8 +150,8 @@ impl Dims {
         mixtures: 5,
         mixture: Mixture::Joint,
         encoder: [256, 128],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     };
 
     /// Mixture logits: `[K]` of a joint mixture, `[K,Z]` of one per dimension.
@@ -184,8 +184,8 @@ impl Dims {
     #[must_use]
     pub const fn cell_state(&self) -> usize {
         match self.cell {
-            Cell::Lstm => self.hidden,
-            Cell::Gru => 0,
+            MemoryCell::Lstm => self.hidden,
+            MemoryCell::Gru => 0,
         }
     }
 
@@ -199,11 +199,11 @@ impl Dims {
     #[must_use]
     pub const fn controller_inputs(&self) -> usize {
         match self.input {
-            Input::LatentHidden => self.latent + self.hidden,
-            Input::Latent => self.latent,
-            Input::Hidden => self.hidden,
-            Input::Observation => self.obs,
-            Input::ObservationHidden => self.obs + self.hidden,
+            ControllerInput::LatentHidden => self.latent + self.hidden,
+            ControllerInput::Latent => self.latent,
+            ControllerInput::Hidden => self.hidden,
+            ControllerInput::Observation => self.obs,
+            ControllerInput::ObservationHidden => self.obs + self.hidden,
         }
     }
 
@@ -212,7 +212,7 @@ impl Dims {
     pub const fn step_weights(&self) -> usize {
         let [e1, e2] = self.encoder;
         let controller = self.action * self.controller_inputs();
-        if let Input::Observation = self.input {
+        if let ControllerInput::Observation = self.input {
             return controller; // neither V nor M runs
         }
         self.obs * e1 + e1 * e2 + e2 * self.latent + self.cell.gates() * self.hidden * self.rnn_inputs() + controller

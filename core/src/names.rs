@@ -29,7 +29,7 @@ pub mod checkpoint {
     pub const GMM_WEIGHT: &str = "gmm_linear.weight";
     /// `[(2Z+1)K+2]`.
     pub const GMM_BIAS: &str = "gmm_linear.bias";
-    /// `[A, Z+H]`, input `[z, h]`; other inputs (see [`crate::dims::Input`]) are as wide as they are.
+    /// `[A, Z+H]`, input `[z, h]`; other inputs (see [`crate::dims::ControllerInput`]) are as wide as they are.
     pub const FC_WEIGHT: &str = "fc.weight";
     /// `[A]`.
     pub const FC_BIAS: &str = "fc.bias";
@@ -85,7 +85,7 @@ pub mod packed {
     pub const RNN_HH: LayerNames = layer!("rnn.hh");
     /// The MDN head, H → means, log-sigmas, logits, reward, terminal logit.
     pub const GMM: LayerNames = layer!("gmm_linear");
-    /// The controller, `[z, h]` (or another [`crate::dims::Input`]) → A.
+    /// The controller, `[z, h]` (or another [`crate::dims::ControllerInput`]) → A.
     pub const FC: LayerNames = layer!("fc");
     /// `[A]` (padded) middle of the action range, in the environment's units.
     pub const ACTION_MID: &str = "action.mid";

@@ -1,6 +1,6 @@
 //! Which tensors and settings make an agent? What the packer writes and the runtime's loader demands, stated once.
 
-use crate::dims::{Cell, Dims, Input, MAX_DIM, Mixture, padded};
+use crate::dims::{ControllerInput, Dims, MAX_DIM, MemoryCell, Mixture, padded};
 use crate::error::LoadError;
 use crate::layout::Panels;
 use crate::names::packed::LayerNames;
@@ -184,7 +184,7 @@ pub struct Layers {
     pub encoder_mean: LayerSpec,
     /// The encoder's log-variance, E2 → Z; optional.
     pub encoder_log_var: LayerSpec,
-    /// The controller, `[z, h]` (or another [`Input`]) → A.
+    /// The controller, `[z, h]` (or another [`ControllerInput`]) → A.
     pub controller: LayerSpec,
     /// The memory.
     pub rnn: Rnn<LayerSpec>,
@@ -215,8 +215,8 @@ pub fn layers(dims: &Dims) -> Layers {
         encoder_log_var: optional(packed::ENCODER_LOG_VAR, Panels::dense(dims.latent, e2)),
         controller: needed(packed::FC, Panels::dense(dims.action, dims.controller_inputs())),
         rnn: match dims.cell {
-            Cell::Lstm => Rnn::Lstm(needed(packed::RNN, Panels::lstm(dims.hidden, dims.rnn_inputs()))),
-            Cell::Gru => Rnn::Gru {
+            MemoryCell::Lstm => Rnn::Lstm(needed(packed::RNN, Panels::lstm(dims.hidden, dims.rnn_inputs()))),
+            MemoryCell::Gru => Rnn::Gru {
                 input: needed(packed::RNN_IH, Panels::gru(dims.hidden, dims.action + dims.latent)),
                 hidden: needed(packed::RNN_HH, Panels::gru(dims.hidden, dims.hidden)),
             },
@@ -234,13 +234,14 @@ const PRECISIONS: [(&str, Precision); 4] = [
 const SQUASHES: [(&str, Squash); 2] = [("clamp", Squash::Clamp), ("tanh", Squash::Tanh)];
 const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
 const TARGETS: [(&str, Target); 2] = [(Target::Next.name(), Target::Next), (Target::Delta.name(), Target::Delta)];
-const CELLS: [(&str, Cell); 2] = [(Cell::Lstm.name(), Cell::Lstm), (Cell::Gru.name(), Cell::Gru)];
-const INPUTS: [(&str, Input); 5] = [
-    (Input::LatentHidden.name(), Input::LatentHidden),
-    (Input::Latent.name(), Input::Latent),
-    (Input::Hidden.name(), Input::Hidden),
-    (Input::Observation.name(), Input::Observation),
-    (Input::ObservationHidden.name(), Input::ObservationHidden),
+const CELLS: [(&str, MemoryCell); 2] =
+    [(MemoryCell::Lstm.name(), MemoryCell::Lstm), (MemoryCell::Gru.name(), MemoryCell::Gru)];
+const INPUTS: [(&str, ControllerInput); 5] = [
+    (ControllerInput::LatentHidden.name(), ControllerInput::LatentHidden),
+    (ControllerInput::Latent.name(), ControllerInput::Latent),
+    (ControllerInput::Hidden.name(), ControllerInput::Hidden),
+    (ControllerInput::Observation.name(), ControllerInput::Observation),
+    (ControllerInput::ObservationHidden.name(), ControllerInput::ObservationHidden),
 ];
 const MIXTURES: [(&str, Mixture); 2] =
     [(Mixture::Joint.name(), Mixture::Joint), (Mixture::PerDimension.name(), Mixture::PerDimension)];
@@ -271,11 +272,11 @@ impl Settings {
             mixture: one_of(file, key::GMM_MIXTURE, "joint or per-dimension", &MIXTURES)?,
             encoder: [dim(file, key::DIM_ENCODER[0])?, dim(file, key::DIM_ENCODER[1])?],
             cell: match file.metadata(key::RNN_CELL) {
-                None => Cell::Lstm,
+                None => MemoryCell::Lstm,
                 Some(_) => one_of(file, key::RNN_CELL, "lstm or gru", &CELLS)?,
             },
             input: match file.metadata(key::CONTROLLER_INPUT) {
-                None => Input::LatentHidden,
+                None => ControllerInput::LatentHidden,
                 Some(_) => one_of(file, key::CONTROLLER_INPUT, "z+h, z, h, obs or obs+h", &INPUTS)?,
             },
         };
@@ -335,9 +336,9 @@ impl Settings {
             (key::REWARD_OFFSET, self.reward_offset.to_string()),
         ];
         // See the keys.
-        entries.extend(Some((key::RNN_CELL, dims.cell.name().to_string())).filter(|_| dims.cell != Cell::Lstm));
+        entries.extend(Some((key::RNN_CELL, dims.cell.name().to_string())).filter(|_| dims.cell != MemoryCell::Lstm));
         let input = (key::CONTROLLER_INPUT, dims.input.name().to_string());
-        entries.extend(Some(input).filter(|_| dims.input != Input::LatentHidden));
+        entries.extend(Some(input).filter(|_| dims.input != ControllerInput::LatentHidden));
         entries.extend(self.selftest_digest.map(|digest| (key::SELFTEST_DIGEST, format!("{digest:016x}"))));
         entries
     }

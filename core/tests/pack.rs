@@ -2,7 +2,7 @@
 //! walks a packed tensor from its first byte to its last and says what must stand there, padding included; it rounds by
 //! arithmetic in binary64, not by moving bits.
 
-use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, controller_panels, pack, unpack};
@@ -20,8 +20,8 @@ const ODD: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 /// Panels of every width, several to a layer, and no size a multiple of any group.
 const MIDDLE: Dims = Dims {
@@ -32,13 +32,16 @@ const MIDDLE: Dims = Dims {
     mixtures: 3,
     mixture: Mixture::PerDimension,
     encoder: [101, 50],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// The same with a GRU: gates that end in the middle of a block, of a panel, and with it.
-const GRU: [Dims; 3] =
-    [Dims { cell: Cell::Gru, ..ODD }, Dims { cell: Cell::Gru, ..MIDDLE }, Dims { cell: Cell::Gru, hidden: 64, ..MIDDLE }];
+const GRU: [Dims; 3] = [
+    Dims { cell: MemoryCell::Gru, ..ODD },
+    Dims { cell: MemoryCell::Gru, ..MIDDLE },
+    Dims { cell: MemoryCell::Gru, hidden: 64, ..MIDDLE },
+];
 
 fn settings(dims: Dims, precision: Precision) -> Settings {
     Settings {
@@ -62,13 +65,13 @@ fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
         Mixture::Joint => 2 * z * dims.mixtures + dims.mixtures + 2,
         Mixture::PerDimension => 3 * z * dims.mixtures + 2,
     };
-    let gates = if dims.cell == Cell::Gru { 3 * h } else { 4 * h };
+    let gates = if dims.cell == MemoryCell::Gru { 3 * h } else { 4 * h };
     let inputs = match dims.input {
-        Input::LatentHidden => z + h,
-        Input::Latent => z,
-        Input::Hidden => h,
-        Input::Observation => o,
-        Input::ObservationHidden => o + h,
+        ControllerInput::LatentHidden => z + h,
+        ControllerInput::Latent => z,
+        ControllerInput::Hidden => h,
+        ControllerInput::Observation => o,
+        ControllerInput::ObservationHidden => o + h,
     };
     let shapes: [(&str, &[usize]); 16] = [
         ("normalizer.mean", &[o]),
@@ -135,7 +138,7 @@ fn layers(tensors: &Tensors, dims: &Dims) -> Vec<LooseLayer> {
     let (encoder, encoder_bias) = (matrix("encoder.4.weight"), vector("encoder.4.bias"));
     let [ih, hh] = ["rnn.weight_ih_l0", "rnn.weight_hh_l0"].map(matrix);
     let [ih_bias, hh_bias] = ["rnn.bias_ih_l0", "rnn.bias_hh_l0"].map(vector);
-    let rnn = if dims.cell == Cell::Gru {
+    let rnn = if dims.cell == MemoryCell::Gru {
         vec![("rnn.ih", ih, ih_bias, Order::Gru), ("rnn.hh", hh, hh_bias, Order::Gru)]
     } else {
         let gates = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
@@ -213,7 +216,7 @@ fn stored_in(name: &str, precision: Precision) -> Precision {
 
 #[test]
 fn every_weight_stands_at_its_place_in_every_precision() {
-    let all = [ODD, MIDDLE, Dims { input: Input::ObservationHidden, ..MIDDLE }].into_iter().chain(GRU);
+    let all = [ODD, MIDDLE, Dims { input: ControllerInput::ObservationHidden, ..MIDDLE }].into_iter().chain(GRU);
     for (dims, precision) in all.flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
         let tensors = checkpoint(&dims, 1);
         let bytes = packed(&tensors, settings(dims, precision)).unwrap();
@@ -451,7 +454,7 @@ fn unpacking_is_the_inverse_of_packing() {
         assert_eq!((&found.action_mid, &found.action_half, &found.provenance), (&mid, &half, &quirks));
         assert_eq!(found.selftest, if test { selftest.clone() } else { SelfTest::default() });
         let mut expected = tensors.clone();
-        if dims.cell == Cell::Lstm {
+        if dims.cell == MemoryCell::Lstm {
             // Its two biases come back as one; a GRU's are apart in the file too.
             let none = (vec![4 * dims.hidden], vec![0.0; 4 * dims.hidden]);
             let hh = expected.insert("rnn.bias_hh_l0".into(), none).unwrap().1;
@@ -586,7 +589,7 @@ fn settings_come_back_from_a_file() {
         let bytes = packed(&tensors, written).unwrap();
         assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
     }
-    let inputs = Input::ALL.map(|input| Dims { input, ..ODD });
+    let inputs = ControllerInput::ALL.map(|input| Dims { input, ..ODD });
     for dims in [Dims { mixture: Mixture::PerDimension, ..ODD }, GRU[0]].into_iter().chain(inputs) {
         let written = settings(dims, Precision::F32);
         let bytes = packed(&checkpoint(&dims, 1), written).unwrap();
@@ -598,11 +601,11 @@ fn settings_come_back_from_a_file() {
 #[test]
 fn a_file_without_an_input_reads_z_and_h() {
     let key = "controller.input";
-    for input in Input::ALL {
+    for input in ControllerInput::ALL {
         let dims = Dims { input, ..ODD };
         let bytes = packed(&checkpoint(&dims, 1), settings(dims, Precision::F32)).unwrap();
         let said = File::parse(&bytes).unwrap().metadata(key).map(str::to_string);
-        assert_eq!(said.as_deref(), Some(input.name()).filter(|_| input != Input::LatentHidden));
+        assert_eq!(said.as_deref(), Some(input.name()).filter(|_| input != ControllerInput::LatentHidden));
         // Taken apart, it is the same agent.
         let agent = unpack(&bytes).unwrap();
         assert_eq!(
@@ -610,7 +613,10 @@ fn a_file_without_an_input_reads_z_and_h() {
             (dims, checkpoint(&dims, 1)["fc.weight"].clone())
         );
         // A controller of another width does not go with it.
-        let other = Dims { input: if input == Input::Latent { Input::Hidden } else { Input::Latent }, ..ODD };
+        let other = Dims {
+            input: if input == ControllerInput::Latent { ControllerInput::Hidden } else { ControllerInput::Latent },
+            ..ODD
+        };
         let error = packed(&checkpoint(&other, 1), settings(dims, Precision::F32)).unwrap_err();
         let (expected, found) = (dims.controller_inputs(), other.controller_inputs());
         assert_eq!(error, format!("tensor `fc.weight`: expected shape [1, {expected}], found [1, {found}]"));

@@ -6,7 +6,7 @@ use crate::pieces::Pieces;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Cell, Dims, Input, Mixture, Model, Precision, state_len};
+use dreamstep_runtime::{Agent, Backend, MemoryCell, Dims, ControllerInput, Mixture, Model, Precision, state_len};
 use std::sync::OnceLock;
 
 const DIMS: [Dims; 10] = [
@@ -18,8 +18,8 @@ const DIMS: [Dims; 10] = [
         mixtures: 1,
         mixture: Mixture::Joint,
         encoder: [2, 2],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     },
     Dims {
         obs: 5,
@@ -29,8 +29,8 @@ const DIMS: [Dims; 10] = [
         mixtures: 2,
         mixture: Mixture::Joint,
         encoder: [9, 4],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     },
     Dims {
         obs: 17,
@@ -40,8 +40,8 @@ const DIMS: [Dims; 10] = [
         mixtures: 4,
         mixture: Mixture::Joint,
         encoder: [65, 33],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     },
     Dims {
         obs: 6,
@@ -51,8 +51,8 @@ const DIMS: [Dims; 10] = [
         mixtures: 3,
         mixture: Mixture::PerDimension,
         encoder: [17, 5],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     },
     Dims {
         obs: 3,
@@ -62,8 +62,8 @@ const DIMS: [Dims; 10] = [
         mixtures: 1,
         mixture: Mixture::Joint,
         encoder: [2, 2],
-        cell: Cell::Gru,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Gru,
+        input: ControllerInput::LatentHidden,
     },
     Dims {
         obs: 5,
@@ -73,13 +73,13 @@ const DIMS: [Dims; 10] = [
         mixtures: 2,
         mixture: Mixture::Joint,
         encoder: [9, 4],
-        cell: Cell::Gru,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Gru,
+        input: ControllerInput::LatentHidden,
     },
-    Dims { input: Input::Latent, ..SMALL },
-    Dims { input: Input::Hidden, ..SMALL },
-    Dims { input: Input::Observation, ..SMALL },
-    Dims { input: Input::ObservationHidden, ..SMALL },
+    Dims { input: ControllerInput::Latent, ..SMALL },
+    Dims { input: ControllerInput::Hidden, ..SMALL },
+    Dims { input: ControllerInput::Observation, ..SMALL },
+    Dims { input: ControllerInput::ObservationHidden, ..SMALL },
 ];
 
 /// For controllers that read something else than `[z, h]`.
@@ -91,8 +91,8 @@ const SMALL: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::Latent,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::Latent,
 };
 
 /// Which of [`DIMS`], and how. Of each sizes at least two: agents are swapped, and take over each other's states.

@@ -13,7 +13,7 @@ use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Target;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, LoadError, Model, Start, dreams_memory_len, memory_len};
+use dreamstep_runtime::{Agent, Backend, DreamOptions, DreamBatch, LoadError, Model, DreamStart, dreams_memory_len, memory_len};
 
 /// See above.
 pub fn run(input: &[u8]) {
@@ -214,7 +214,7 @@ fn live(models: &[Model<'_>; 2]) {
         assert_eq!(states[0].iter().chain(&actions[0]).find(strange), None, "step {t}: a NaN that is not the canonical one");
         let units = agents[0].unit_action().iter().chain(agents[0].hidden());
         assert!(units.clone().all(|u| u.is_nan() || u.abs() <= 1.0), "step {t}: an action or h beyond ±1");
-        let digests = agents.each_mut().map(|agent| (agent.digest(), agent.proof_digest()));
+        let digests = agents.each_mut().map(|agent| (agent.digest(), agent.self_test_digest()));
         assert_eq!(digests[0], digests[1], "step {t}: digests");
         let dreams = agents.each_mut().map(|agent| {
             let prediction = agent.predict()?;
@@ -246,7 +246,7 @@ fn dream(models: &[Model<'_>; 2]) {
     let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, 3)]);
     let [first, second] = &mut memory;
     let dreams = [(&models[0], first), (&models[1], second)];
-    let [Ok(first), Ok(second)] = dreams.map(|(model, memory)| Dreams::new(model, memory, 3, DreamOptions::default()))
+    let [Ok(first), Ok(second)] = dreams.map(|(model, memory)| DreamBatch::new(model, memory, 3, DreamOptions::default()))
     else {
         assert!(!models[0].has_mdn() || dims.input.has_observation(), "a head, yet no dreams");
         return;
@@ -256,14 +256,14 @@ fn dream(models: &[Model<'_>; 2]) {
         for index in 0..2 {
             let latent = Philox::new(11 + u64::from(index));
             let latent: Vec<_> = (0..dims.latent as u32).map(|i| latent.uniform(Stream::Latent, 0, i) - 0.5).collect();
-            dreams.start(index as usize, index, Start { latent: &latent, state: None }).expect("a start");
+            dreams.start(index as usize, index, DreamStart { latent: &latent, state: None }).expect("a start");
         }
     }
     for t in 0..3 {
-        let going_on = dreams.each_mut().map(Dreams::step);
-        assert_eq!(going_on[0], going_on[1], "tick {t}: dreams that go on");
+        let active_count = dreams.each_mut().map(DreamBatch::step);
+        assert_eq!(active_count[0], active_count[1], "tick {t}: dreams that go on");
         for index in 0..3 {
-            let digests = dreams.each_ref().map(|dreams| (dreams.digest(index), dreams.tick(index), dreams.is_over(index)));
+            let digests = dreams.each_ref().map(|dreams| (dreams.digest(index), dreams.tick(index), dreams.is_done(index)));
             assert_eq!(digests[0], digests[1], "tick {t}: dream {index}");
         }
     }

@@ -8,7 +8,7 @@ use crate::script::{ODD, Script, identical};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::maths::CANONICAL_NAN;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Fit, Model, StateError, memory_len};
+use dreamstep_runtime::{Agent, StateMatch, Model, StateError, memory_len};
 
 /// Header of a state, in bytes.
 const HEADER: usize = 56;
@@ -29,14 +29,14 @@ pub fn run(input: &[u8]) {
     }
     let fingerprint = models[0].fingerprint();
     let load = match checks[0] {
-        Ok(Fit::SameDims) => {
+        Ok(StateMatch::SameDims) => {
             let found = u64::from_le_bytes(state[8..16].try_into().expect("eight bytes"));
             assert_ne!(found, fingerprint, "of other sizes, it claims to be of this model");
             Err(StateError::OtherModel { expected: fingerprint, found })
         }
         check => check,
     };
-    taken(models, life, &state, load, |agent| agent.load_state(&state).map(|()| Fit::SameModel));
+    taken(models, life, &state, load, |agent| agent.load_state(&state).map(|()| StateMatch::SameModel));
     taken(models, life, &state, checks[0], |agent| agent.adopt_state(&state));
 }
 
@@ -104,8 +104,8 @@ fn taken(
     models: &[Model<'static>; 2],
     life: u8,
     state: &[u8],
-    expected: Result<Fit, StateError>,
-    take: impl Fn(&mut Agent<'_, '_>) -> Result<Fit, StateError>,
+    expected: Result<StateMatch, StateError>,
+    take: impl Fn(&mut Agent<'_, '_>) -> Result<StateMatch, StateError>,
 ) {
     let dims = *models[0].dims();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
@@ -123,12 +123,12 @@ fn taken(
         let now = saved(agent);
         let end = state.len() - 8;
         assert_eq!(now[16..end], state[16..end], "taken, it is another state");
-        assert!(expected != Ok(Fit::SameModel) || now == state, "a state of this model is written otherwise");
-        assert_eq!(agent.model().check_state(&now), Ok(Fit::SameModel), "taken, it is not this model's");
+        assert!(expected != Ok(StateMatch::SameModel) || now == state, "a state of this model is written otherwise");
+        assert_eq!(agent.model().check_state(&now), Ok(StateMatch::SameModel), "taken, it is not this model's");
     }
     for t in 0..4 {
         assert_eq!(saved(&agents[0]), saved(&agents[1]), "tick {t}: states");
-        let digests = agents.each_mut().map(|agent| (agent.digest(), agent.proof_digest(), agent.tick(), agent.has_acted()));
+        let digests = agents.each_mut().map(|agent| (agent.digest(), agent.self_test_digest(), agent.tick(), agent.has_acted()));
         assert_eq!(digests[0], digests[1], "tick {t}: digests");
         let [a, b] = &agents;
         let numbers = [a.hidden(), a.cell(), a.latent(), a.unit_action()].concat();

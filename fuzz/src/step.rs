@@ -6,7 +6,7 @@
 use crate::agents::{models, saved};
 use crate::script::{ODD, Script, identical, same};
 use dreamstep_core::rng::Philox;
-use dreamstep_runtime::{Agent, DreamOptions, Dreams, Ending, Fit, Model, Start, StepError, dreams_memory_len, memory_len};
+use dreamstep_runtime::{Agent, DreamOptions, DreamBatch, Termination, StateMatch, Model, DreamStart, StepError, dreams_memory_len, memory_len};
 
 /// What the caller sees of an agent, but for its head.
 fn seen(agent: &Agent<'_, '_>) -> Vec<f32> {
@@ -118,7 +118,7 @@ pub fn run(input: &[u8]) {
             }
             10 => {
                 let own = kept[8..16] == models[0].fingerprint().to_le_bytes();
-                let fit = if own { Fit::SameModel } else { Fit::SameDims };
+                let fit = if own { StateMatch::SameModel } else { StateMatch::SameDims };
                 let adopt = script.byte().is_multiple_of(2);
                 let results = agents.each_mut().map(|agent| match adopt {
                     true => agent.adopt_state(&kept).map(|found| assert_eq!(found, fit)).map_err(|e| (e.to_string(), 0)),
@@ -138,7 +138,7 @@ pub fn run(input: &[u8]) {
             12 => {
                 let others = script.pick(crate::agents::models());
                 let allowed = !acted && others[0].dims() == &dims;
-                let mut swap = |i: usize| agents[i].swap(&others[i]).map_err(|error| (error.to_string(), 0));
+                let mut swap = |i: usize| agents[i].replace_model(&others[i]).map_err(|error| (error.to_string(), 0));
                 let results = [swap(0), swap(1)];
                 if allowed {
                     models = others;
@@ -163,7 +163,7 @@ pub fn run(input: &[u8]) {
         assert_eq!(saved(&agents[0]), saved(&agents[1]), "call {call} ({what}): saved states");
         assert!(identical(&seen(&agents[0]), &seen(&agents[1])), "call {call} ({what}): states");
     }
-    let proofs = agents.each_mut().map(Agent::proof_digest);
+    let proofs = agents.each_mut().map(Agent::self_test_digest);
     assert_eq!(proofs[0], proofs[1], "digests with the head");
 }
 
@@ -207,22 +207,22 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
     let dims = *models[0].dims();
     let count = *script.pick(&[1, 2, 3, 6, 7, 13, 17, 65]);
     let temperature = if script.byte() < 240 { 0.1 + script.small().abs() } else { script.float() };
-    let ending = match script.byte() % 8 {
-        0 => Ending::Threshold(script.float()),
-        1 | 2 => Ending::Threshold(0.25 + script.small().abs() / 8.0),
-        3 | 4 => Ending::Sampled,
-        _ => Ending::Never,
+    let termination = match script.byte() % 8 {
+        0 => Termination::Threshold(script.float()),
+        1 | 2 => Termination::Threshold(0.25 + script.small().abs() / 8.0),
+        3 | 4 => Termination::Sampled,
+        _ => Termination::Never,
     };
-    let options = DreamOptions { seed: script.byte().into(), temperature, ending };
-    let in_range = match ending {
-        Ending::Threshold(threshold) => threshold > 0.0 && threshold <= 1.0,
-        Ending::Sampled | Ending::Never => true,
+    let options = DreamOptions { seed: script.byte().into(), temperature, termination };
+    let in_range = match termination {
+        Termination::Threshold(threshold) => threshold > 0.0 && threshold <= 1.0,
+        Termination::Sampled | Termination::Never => true,
     };
     let allowed = temperature > 0.0 && temperature.is_finite() && in_range && !dims.input.has_observation();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, count)]);
     let [first, second] = &mut memory;
     let batches = [(&models[0], first), (&models[1], second)];
-    let batches = batches.map(|(model, memory)| Dreams::new(model, memory, count, options).map_err(|e| e.to_string()));
+    let batches = batches.map(|(model, memory)| DreamBatch::new(model, memory, count, options).map_err(|e| e.to_string()));
     let [Ok(portable), Ok(widest)] = batches else {
         let [portable, widest] = batches.map(|batch| batch.map(|_| ()));
         assert_eq!(portable, widest, "the back ends refuse dreams differently");
@@ -235,15 +235,15 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
     // Every dream from a place of its own; some never begin. Alone: the first ones and the last.
     let alone: Vec<usize> = (0..count.min(3)).chain((3..count).last()).collect();
     let mut memories = vec![vec![f32::NAN; dreams_memory_len(&dims, 1)]; alone.len()];
-    let single = |memory| Dreams::new(&models[0], memory, 1, options).expect("as the batch");
+    let single = |memory| DreamBatch::new(&models[0], memory, 1, options).expect("as the batch");
     let mut singles: Vec<_> = memories.iter_mut().map(|memory| single(memory)).collect();
     let (latent, skipped, number) = (vector(script, dims.latent), script.byte(), u32::from(script.byte()));
     let allowed = latent.len() == dims.latent && latent.iter().all(|value| value.is_finite());
     for index in (0..count).filter(|index| skipped >> (index % 8) & 1 == 0) {
         let latent: Vec<_> = latent.iter().map(|value| value + index as f32 / 64.0).collect();
         let state = Some((agent.hidden(), agent.cell())).filter(|_| index % 3 != 0);
-        let (start, number) = (Start { latent: &latent, state }, number + index as u32);
-        let begin = |dreams: &mut Dreams<'_, '_>, at| dreams.start(at, number, start).map_err(|e| e.to_string());
+        let (start, number) = (DreamStart { latent: &latent, state }, number + index as u32);
+        let begin = |dreams: &mut DreamBatch<'_, '_>, at| dreams.start(at, number, start).map_err(|e| e.to_string());
         let results = batches.each_mut().map(|dreams| begin(dreams, index));
         assert_eq!(results[0], results[1], "dream {index}: one back end refuses its start");
         assert_eq!(results[0].is_ok(), allowed, "dream {index}: {results:?}");
@@ -251,21 +251,21 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
             assert_eq!(begin(&mut singles[at], 0), results[0], "dream {index}, alone");
         }
     }
-    let what = |dreams: &Dreams<'_, '_>, i| {
-        (dreams.digest(i), dreams.tick(i), dreams.is_over(i), dreams.unit_action(i).iter().map(|u| u.to_bits()).collect())
+    let what = |dreams: &DreamBatch<'_, '_>, i| {
+        (dreams.digest(i), dreams.tick(i), dreams.is_done(i), dreams.unit_action(i).iter().map(|u| u.to_bits()).collect())
     };
     for t in 0..=script.below(4) {
         let (steered, unit) = (script.below(2 * count), vector(script, dims.action));
         let allowed = steered < count && unit.len() == dims.action && unit.iter().all(|value| value.is_finite());
-        let mut going_on = Vec::new();
+        let mut active_count = Vec::new();
         for dreams in &mut batches {
             dreams.act();
             let set = dreams.set_action(steered, &unit);
             assert_eq!(set.is_ok(), allowed, "tick {t}: an action for dream {steered} of {count}: {set:?}");
             dreams.imagine().expect("all have acted");
-            going_on.push(dreams.going_on());
+            active_count.push(dreams.active_count());
         }
-        assert_eq!(going_on[0], going_on[1], "tick {t}: dreams that go on");
+        assert_eq!(active_count[0], active_count[1], "tick {t}: dreams that go on");
         for index in 0..count {
             let found: [(_, _, _, Vec<u32>); 2] = batches.each_ref().map(|dreams| what(dreams, index));
             assert_eq!(found[0], found[1], "tick {t}: dream {index} of {count}");

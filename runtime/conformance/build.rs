@@ -1,7 +1,7 @@
 //! Which agents and precisions does the suite run? This packs them on the building machine, since the target only reads them: each
 //! file goes into `OUT_DIR`, and so does `files.rs`, the list that embeds them.
 
-use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
@@ -24,8 +24,8 @@ const AGENTS: &[Recipe] = &[
             mixtures: 3,
             mixture: Mixture::Joint,
             encoder: [33, 17],
-            cell: Cell::Lstm,
-            input: Input::LatentHidden,
+            cell: MemoryCell::Lstm,
+            input: ControllerInput::LatentHidden,
         },
         |settings| settings,
     ),
@@ -40,8 +40,8 @@ const AGENTS: &[Recipe] = &[
             mixtures: 2,
             mixture: Mixture::PerDimension,
             encoder: [9, 70],
-            cell: Cell::Lstm,
-            input: Input::LatentHidden,
+            cell: MemoryCell::Lstm,
+            input: ControllerInput::LatentHidden,
         },
         |settings| Settings { squash: Squash::Tanh, target: Target::Delta, acting: Acting::Sampled, ..settings },
     ),
@@ -58,19 +58,19 @@ const AGENTS: &[Recipe] = &[
             mixtures: 2,
             mixture: Mixture::Joint,
             encoder: [18, 33],
-            cell: Cell::Gru,
-            input: Input::LatentHidden,
+            cell: MemoryCell::Gru,
+            input: ControllerInput::LatentHidden,
         },
         |settings| Settings { acting: Acting::Sampled, ..settings },
     ),
-    ("reads-z", 5, reading(Input::Latent), |settings| settings),
-    ("reads-h", 6, reading(Input::Hidden), |settings| settings),
-    ("reads-obs", 7, reading(Input::Observation), |settings| settings),
-    ("reads-obs+h", 8, reading(Input::ObservationHidden), |settings| settings),
+    ("reads-z", 5, reading(ControllerInput::Latent), |settings| settings),
+    ("reads-h", 6, reading(ControllerInput::Hidden), |settings| settings),
+    ("reads-obs", 7, reading(ControllerInput::Observation), |settings| settings),
+    ("reads-obs+h", 8, reading(ControllerInput::ObservationHidden), |settings| settings),
 ];
 
 /// Small, with a controller that reads `input`.
-const fn reading(input: Input) -> Dims {
+const fn reading(input: ControllerInput) -> Dims {
     Dims {
         obs: 13,
         action: 2,
@@ -79,7 +79,7 @@ const fn reading(input: Input) -> Dims {
         mixtures: 2,
         mixture: Mixture::Joint,
         encoder: [7, 5],
-        cell: Cell::Lstm,
+        cell: MemoryCell::Lstm,
         input,
     }
 }
@@ -87,7 +87,7 @@ const fn reading(input: Input) -> Dims {
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
-    // `Dims` print as the expression that makes them, once `Mixture`, `Cell` and `Input` have their names.
+    // `Dims` print as the expression that makes them, once `Mixture`, `MemoryCell` and `ControllerInput` have their names.
     let mut list = String::from("&[\n");
     for (agent, seed, dims, settings) in AGENTS {
         for precision in Precision::ALL {
@@ -107,8 +107,8 @@ fn main() {
     std::fs::write(
         out.join("files.rs"),
         list.replace("mixture: ", "mixture: Mixture::")
-            .replace("cell: ", "cell: Cell::")
-            .replace("input: ", "input: Input::")
+            .replace("cell: ", "cell: MemoryCell::")
+            .replace("input: ", "input: ControllerInput::")
             + "]",
     )
     .expect("OUT_DIR is writable");

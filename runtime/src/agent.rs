@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Where M is a GRU, the last line is `gru([a,z], h) → h'`, and c is empty. A controller may read less than `(z,h)`, or x in place of
-//! z: see [`Input`]. One that reads x alone needs neither V nor M, and neither runs:
+//! z: see [`ControllerInput`]. One that reads x alone needs neither V nor M, and neither runs:
 //!
 //! ```text
 //! obs [O] ─normalise→ x [O] ─controller(x)→ action [A]                           ← act(); advance() counts the tick
@@ -26,7 +26,7 @@ use crate::mdn::{HEAD_SLACK, Prediction};
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Cell, Dims, Input, padded};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, padded};
 use dreamstep_core::layout::Panels;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Rnn};
@@ -102,7 +102,7 @@ pub enum StepError {
 
 /// Why an agent does not take another model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SwapError {
+pub enum ReplaceModelError {
     /// A model of other sizes.
     Dims {
         /// The present model's.
@@ -143,7 +143,7 @@ const fn lengths(dims: &Dims) -> [usize; 17] {
     let [gates, gates_h] = gates(dims);
     let inputs = widest([dims.obs, e1, e2, dims.rnn_inputs(), dims.controller_inputs()]);
     let input = match dims.input {
-        Input::ObservationHidden => padded(dims.controller_inputs()),
+        ControllerInput::ObservationHidden => padded(dims.controller_inputs()),
         _ => 0, // it lies in one piece already
     };
     [
@@ -175,8 +175,8 @@ pub(crate) const fn outputs(n: usize) -> usize {
 /// Outputs of the memory's layers, padded to whole panels: all gates of an LSTM; a GRU's over inputs, and over h.
 pub(crate) const fn gates(dims: &Dims) -> [usize; 2] {
     match dims.cell {
-        Cell::Lstm => [Panels::lstm(dims.hidden, 1).outputs(), 0],
-        Cell::Gru => [Panels::gru(dims.hidden, 1).outputs(); 2],
+        MemoryCell::Lstm => [Panels::lstm(dims.hidden, 1).outputs(), 0],
+        MemoryCell::Gru => [Panels::gru(dims.hidden, 1).outputs(); 2],
     }
 }
 
@@ -195,11 +195,11 @@ pub(crate) const fn widest<const N: usize>(inputs: [usize; N]) -> usize {
 macro_rules! reads {
     ($dims:expr, $work:expr) => {
         match $dims.input {
-            Input::LatentHidden => $work.x.get($dims.action..).unwrap_or_default(),
-            Input::Latent => &$work.z[..],
-            Input::Hidden => $work.x.get($dims.action + $dims.latent..).unwrap_or_default(),
-            Input::Observation => &$work.obs[..],
-            Input::ObservationHidden => &$work.input[..],
+            ControllerInput::LatentHidden => $work.x.get($dims.action..).unwrap_or_default(),
+            ControllerInput::Latent => &$work.z[..],
+            ControllerInput::Hidden => $work.x.get($dims.action + $dims.latent..).unwrap_or_default(),
+            ControllerInput::Observation => &$work.obs[..],
+            ControllerInput::ObservationHidden => &$work.input[..],
         }
     };
 }
@@ -248,7 +248,7 @@ impl<'m, 'f> Agent<'m, 'f> {
 
     /// From an observation `[O]` to an action `[A]`, in the environment's units. The recurrent state is read, not changed: until
     /// [`Self::advance`], acting again answers another observation from the same state. A controller that does not read h
-    /// ([`Input::has_hidden`]) acts the same without any [`Self::advance`], the mean latent taken.
+    /// ([`ControllerInput::has_hidden`]) acts the same without any [`Self::advance`], the mean latent taken.
     ///
     /// # Errors
     /// Wrong lengths or a non-finite observation; nothing has changed then.
@@ -279,7 +279,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         }
         copy(observation, self.work.obs);
         self.whiten();
-        if dims.input != Input::Observation {
+        if dims.input != ControllerInput::Observation {
             self.encode();
         }
         self.control();
@@ -333,7 +333,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         dispatch!(isa, no_nan(work.z));
     }
 
-    /// `[z, h]`, or another [`Input`], → action: the linear controller, its squashing, and the affine map to the environment's units.
+    /// `[z, h]`, or another [`ControllerInput`], → action: the linear controller, its squashing, and the affine map to the environment's units.
     /// Ha & Schmidhuber (2018), equation 1.
     ///
     /// Reads of `work.z`, h and `work.obs` (x) what the controller does, writes `work.u` (in [-1, 1]) and `work.action` (in the action
@@ -352,16 +352,16 @@ impl<'m, 'f> Agent<'m, 'f> {
     fn gather(&mut self) {
         let (dims, work) = (self.model.dims(), &mut self.work);
         match dims.input {
-            Input::LatentHidden => {
+            ControllerInput::LatentHidden => {
                 let z = work.z.get(..dims.latent).unwrap_or_default();
                 copy(z, work.x.get_mut(dims.action..).unwrap_or_default()); // beside h, which lives there
             }
-            Input::ObservationHidden => {
+            ControllerInput::ObservationHidden => {
                 let (x, h) = work.input.split_at_mut_checked(dims.obs).unwrap_or_default();
                 copy(work.obs, x);
                 copy(work.x.get(dims.action + dims.latent..).unwrap_or_default(), h);
             }
-            Input::Latent | Input::Hidden | Input::Observation => {}
+            ControllerInput::Latent | ControllerInput::Hidden | ControllerInput::Observation => {}
         }
     }
 
@@ -451,7 +451,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         Ok(())
     }
 
-    /// Takes the newest observation and action into the recurrent state, which an agent of [`Input::Observation`] does not have. Call it
+    /// Takes the newest observation and action into the recurrent state, which an agent of [`ControllerInput::Observation`] does not have. Call it
     /// when the command is out.
     ///
     /// # Errors
@@ -461,7 +461,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         if !self.acted {
             return Err(StepError::AdvanceBeforeAct);
         }
-        if self.model.dims().input != Input::Observation {
+        if self.model.dims().input != ControllerInput::Observation {
             self.remember();
         }
         self.tick = self.tick.wrapping_add(1);
@@ -493,12 +493,12 @@ impl<'m, 'f> Agent<'m, 'f> {
     ///
     /// # Errors
     /// Other sizes, or not between two ticks; the present model stays then.
-    pub fn swap(&mut self, model: &'m Model<'f>) -> Result<(), SwapError> {
+    pub fn replace_model(&mut self, model: &'m Model<'f>) -> Result<(), ReplaceModelError> {
         if self.acted {
-            return Err(SwapError::MidTick);
+            return Err(ReplaceModelError::MidTick);
         }
         if model.dims() != self.model.dims() {
-            return Err(SwapError::Dims { expected: *self.model.dims(), found: *model.dims() });
+            return Err(ReplaceModelError::Dims { expected: *self.model.dims(), found: *model.dims() });
         }
         self.model = model;
         Ok(())
@@ -550,7 +550,7 @@ impl<'m, 'f> Agent<'m, 'f> {
 
     /// Digest of everything that the model computes from the present state: h and an LSTM's c, and the MDN head's outputs where
     /// [`Self::predict`] answers. What the self-test compares.
-    pub fn proof_digest(&mut self) -> u64 {
+    pub fn self_test_digest(&mut self) -> u64 {
         let head = self.head();
         let state = Digest::default().update(self.hidden()).update(self.cell());
         if !head {
@@ -585,7 +585,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         self.work.u.get(..self.model.dims().action).unwrap_or_default()
     }
 
-    /// What the controller read in the newest [`Self::act`], in the order of its weights' columns (see [`Input`]), where
+    /// What the controller read in the newest [`Self::act`], in the order of its weights' columns (see [`ControllerInput`]), where
     /// [`Self::advance`] has not come yet.
     #[must_use]
     pub fn controller_input(&self) -> &[f32] {
@@ -638,15 +638,17 @@ impl fmt::Display for MemoryError {
     }
 }
 
-impl fmt::Display for SwapError {
+impl fmt::Display for ReplaceModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dims { expected, found } => write!(f, "swap: expected a model of {expected:?}, found {found:?}"),
-            Self::MidTick => f.write_str("swap: expected to stand between two ticks, found an act without its advance"),
+            Self::Dims { expected, found } => write!(f, "replace model: expected a model of {expected:?}, found {found:?}"),
+            Self::MidTick => {
+                f.write_str("replace model: expected to stand between two ticks, found an act without its advance")
+            }
         }
     }
 }
 
 impl core::error::Error for StepError {}
-impl core::error::Error for SwapError {}
+impl core::error::Error for ReplaceModelError {}
 impl core::error::Error for MemoryError {}

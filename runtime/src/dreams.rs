@@ -8,7 +8,7 @@
 //!
 //! Ha & Schmidhuber (2018), §"Learning inside of a dream". Dreams are stepped side by side, so that the weights are read once for
 //! many of them; each gives the bits that it gives alone, whatever the number, the order, or the threads among which they are shared
-//! out: its arithmetic is its own ([`crate::matvec`]), and its draws are named by its own number (see [`Dreams::start`]).
+//! out: its arithmetic is its own ([`crate::matvec`]), and its draws are named by its own number (see [`DreamBatch::start`]).
 
 use crate::agent::{copy, gates, outputs, widest};
 use crate::kernels::dispatch;
@@ -18,7 +18,7 @@ use crate::model::{Layer, Model};
 use core::fmt;
 use core::ops::Range;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Dims, Input, Mixture, padded};
+use dreamstep_core::dims::{ControllerInput, Dims, Mixture, padded};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_core::schema::Rnn;
 
@@ -28,7 +28,7 @@ const GROUP: usize = 64;
 
 /// When a dream ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending {
+pub enum Termination {
     /// Where the terminal probability reaches this, in (0, 1].
     Threshold(f32),
     /// At random, with the terminal probability.
@@ -45,19 +45,19 @@ pub struct DreamOptions {
     /// τ > 0: divides the mixture logits, and √τ multiplies σ. 1 is the model's own distribution.
     pub temperature: f32,
     /// When a dream ends.
-    pub ending: Ending,
+    pub termination: Termination,
 }
 
 impl Default for DreamOptions {
     /// Seed 0, temperature 1, ends drawn at random: the model as it was trained.
     fn default() -> Self {
-        Self { seed: 0, temperature: 1.0, ending: Ending::Sampled }
+        Self { seed: 0, temperature: 1.0, termination: Termination::Sampled }
     }
 }
 
 /// Where a dream begins.
 #[derive(Clone, Copy, Debug)]
-pub struct Start<'a> {
+pub struct DreamStart<'a> {
     /// `[Z]` latent of the first observation.
     pub latent: &'a [f32],
     /// `[H]` h and `[H]` c (a GRU's is empty) before that observation is taken in; none for the start of an episode (zeros).
@@ -72,7 +72,7 @@ pub enum DreamError {
     /// The controller reads observations, of which a dream has none.
     Input {
         /// What it reads.
-        found: Input,
+        found: ControllerInput,
     },
     /// The memory is too small, see [`dreams_memory_len`].
     Memory {
@@ -123,7 +123,7 @@ pub enum DreamError {
 
 /// A batch of dreams of one model, in the caller's memory.
 #[derive(Debug)]
-pub struct Dreams<'m, 'f> {
+pub struct DreamBatch<'m, 'f> {
     model: &'m Model<'f>,
     gmm: Layer<'f>,
     options: DreamOptions,
@@ -222,7 +222,7 @@ const fn lengths(dims: &Dims, count: usize) -> [usize; 13] {
     ]
 }
 
-impl<'m, 'f> Dreams<'m, 'f> {
+impl<'m, 'f> DreamBatch<'m, 'f> {
     /// `count` dreams, none of which has begun (see [`Self::start`]). `memory` holds at least [`dreams_memory_len`] values; what they
     /// are does not matter.
     ///
@@ -238,12 +238,12 @@ impl<'m, 'f> Dreams<'m, 'f> {
             return Err(DreamError::Input { found: model.dims().input });
         }
         let gmm = model.gmm.ok_or(DreamError::NoHead)?;
-        let DreamOptions { temperature, ending, .. } = options;
+        let DreamOptions { temperature, termination, .. } = options;
         if !(temperature > 0.0 && temperature.is_finite()) {
             return Err(DreamError::Temperature { found: temperature });
         }
-        match ending {
-            Ending::Threshold(found) if !(found > 0.0 && found <= 1.0) => return Err(DreamError::Threshold { found }),
+        match termination {
+            Termination::Threshold(found) if !(found > 0.0 && found <= 1.0) => return Err(DreamError::Threshold { found }),
             _ => {}
         }
         let dims = model.dims();
@@ -281,7 +281,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
     ///
     /// # Errors
     /// There is no such dream, or a slice has another length or a non-finite value; nothing has changed then.
-    pub fn start(&mut self, index: usize, number: u32, start: Start<'_>) -> Result<(), DreamError> {
+    pub fn start(&mut self, index: usize, number: u32, start: DreamStart<'_>) -> Result<(), DreamError> {
         let dims = self.model.dims();
         self.check_index(index)?;
         check("latent", start.latent, dims.latent)?;
@@ -342,7 +342,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
     fn act_in(&mut self, range: Range<usize>, acting: &Model<'_>) {
         let (dims, isa, sizes) = (self.model.dims(), self.model.isa, self.sizes);
         // In a row of x, [a, z, h], the controller's input begins with z, or is h.
-        let z = if acting.dims().input == Input::Hidden { dims.latent } else { 0 };
+        let z = if acting.dims().input == ControllerInput::Hidden { dims.latent } else { 0 };
         let at = dims.action + z;
         for from in range.clone().step_by(GROUP) {
             let count = GROUP.min(range.end - from);
@@ -416,10 +416,10 @@ impl<'m, 'f> Dreams<'m, 'f> {
         for from in (0..self.count).step_by(GROUP) {
             // Dreams that are over at either end of a group cost nothing; those between others are computed and dropped.
             let mut range = from..self.count.min(from + GROUP);
-            while range.end > range.start && self.is_over(range.end - 1) {
+            while range.end > range.start && self.is_done(range.end - 1) {
                 range.end -= 1;
             }
-            while range.end > range.start && self.is_over(range.start) {
+            while range.end > range.start && self.is_done(range.start) {
                 range.start += 1;
             }
             let (from, count) = (range.start, range.len());
@@ -441,7 +441,7 @@ impl<'m, 'f> Dreams<'m, 'f> {
         self.act();
         // Every dream that goes on has just acted.
         let _ = self.imagine();
-        self.going_on()
+        self.active_count()
     }
 
     /// The memory, for dreams `from..from + count`.
@@ -517,10 +517,10 @@ impl<'m, 'f> Dreams<'m, 'f> {
             }
             let next = row(memory.z, from + index, sizes.z).get(..z).unwrap_or_default();
             copy(next, row_mut(memory.x, from + index, sizes.x).get_mut(a..).unwrap_or_default());
-            let over = match self.options.ending {
-                Ending::Threshold(threshold) => probability >= threshold,
-                Ending::Sampled => rng.uniform(Stream::Terminal, name, 0) < probability,
-                Ending::Never => false,
+            let over = match self.options.termination {
+                Termination::Threshold(threshold) => probability >= threshold,
+                Termination::Sampled => rng.uniform(Stream::Terminal, name, 0) < probability,
+                Termination::Never => false,
             };
             let phase = if over { phase::OVER } else { phase::PERCEIVED };
             self.set_status(from + index, [phase, number, tick.wrapping_add(1)]);
@@ -541,13 +541,13 @@ impl<'m, 'f> Dreams<'m, 'f> {
 
     /// Dreams that go on.
     #[must_use]
-    pub fn going_on(&self) -> usize {
-        (0..self.count).filter(|&index| !self.is_over(index)).count()
+    pub fn active_count(&self) -> usize {
+        (0..self.count).filter(|&index| !self.is_done(index)).count()
     }
 
     /// Whether dream `index` has ended, or never began.
     #[must_use]
-    pub fn is_over(&self, index: usize) -> bool {
+    pub fn is_done(&self, index: usize) -> bool {
         self.status(index)[0] == phase::OVER
     }
 

@@ -22,7 +22,7 @@
 //!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance()
 //! ```
 //!
-//! A file may have a GRU for a memory ([`Cell::Gru`]): `gru([a,z], h) → h'`. Everything here holds for both; where c stands, a GRU has none.
+//! A file may have a GRU for a memory ([`MemoryCell::Gru`]): `gru([a,z], h) → h'`. Everything here holds for both; where c stands, a GRU has none.
 //!
 //! # Where things are
 //!
@@ -59,12 +59,12 @@ mod state;
 
 #[cfg(feature = "parts")]
 pub use agent::Part;
-pub use agent::{Agent, MemoryError, StepError, SwapError, memory_len};
-pub use dreams::{DreamError, DreamOptions, Dreams, Ending, Start, dreams_memory_len};
-pub use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
+pub use agent::{Agent, MemoryError, ReplaceModelError, StepError, memory_len};
+pub use dreams::{DreamBatch, DreamError, DreamOptions, DreamStart, Termination, dreams_memory_len};
+pub use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 pub use dreamstep_core::error::{LoadError, ReadError};
 pub use dreamstep_core::precision::Precision;
 pub use kernels::Backend;
 pub use mdn::Prediction;
 pub use model::{Model, SelfTestError};
-pub use state::{Fit, StateError, state_len};
+pub use state::{StateError, StateMatch, state_len};

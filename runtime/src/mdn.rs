@@ -75,7 +75,7 @@ impl<'a> Prediction<'a> {
 
     /// A sampled next latent `[Z]`. The temperature divides the mixture logits and √τ multiplies σ (Ha & Schmidhuber 2018, appendix
     /// "MDN-RNN"; Ha & Eck, *A neural representation of sketch drawings*, 2017). The draw is named by `(rng, step)`: the same name
-    /// draws the same latent, here and in [`crate::Dreams`].
+    /// draws the same latent, here and in [`crate::DreamBatch`].
     ///
     /// `temperature` is above 0; 1 is the model's own distribution.
     pub fn sample_latent(&self, temperature: f32, rng: Philox, step: u64, z: &mut [f32]) {

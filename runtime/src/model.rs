@@ -6,7 +6,7 @@ use crate::kernels::{Backend, Isa};
 use bytemuck::AnyBitPattern;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Dims, Input};
+use dreamstep_core::dims::{ControllerInput, Dims};
 use dreamstep_core::error::LoadError;
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::packed;
@@ -266,10 +266,10 @@ impl<'f> Model<'f> {
         self.fingerprint
     }
 
-    /// Whether the MDN head is in the file and M runs (it does not for [`Input::Observation`]), so that [`Agent::predict`] answers.
+    /// Whether the MDN head is in the file and M runs (it does not for [`ControllerInput::Observation`]), so that [`Agent::predict`] answers.
     #[must_use]
     pub const fn has_mdn(&self) -> bool {
-        self.gmm.is_some() && !matches!(self.settings.dims.input, Input::Observation)
+        self.gmm.is_some() && !matches!(self.settings.dims.input, ControllerInput::Observation)
     }
 
     /// Replays the file's self-test vectors: every action and the final state must be the packer's, bit for bit.
@@ -292,7 +292,7 @@ impl<'f> Model<'f> {
             }
             agent.advance().map_err(|_| SelfTestError::Observation { step })?;
         }
-        match agent.proof_digest() {
+        match agent.self_test_digest() {
             found if found == vectors.digest => Ok(()),
             found => Err(SelfTestError::Digest { expected: vectors.digest, found }),
         }

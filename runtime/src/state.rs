@@ -18,7 +18,7 @@ use crate::agent::Agent;
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Cell, Dims, Input};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell};
 
 const MAGIC: [u8; 8] = *b"DSSTATE1";
 const HEADER: usize = 8 + 8 + 4 * 4 + 8 + 8 + 4 + 4;
@@ -31,7 +31,7 @@ pub const fn state_len(dims: &Dims) -> usize {
 
 /// Whose state it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum StateMatch {
     /// Of this very model: going on gives the bits that the saved agent would have given.
     SameModel,
     /// Of another model of the same sizes.
@@ -69,16 +69,16 @@ pub enum StateError {
     /// An agent with another memory.
     Cell {
         /// This model's.
-        expected: Cell,
+        expected: MemoryCell,
         /// The state's.
-        found: Cell,
+        found: MemoryCell,
     },
     /// An agent whose controller reads something else.
     Input {
         /// This model's.
-        expected: Input,
+        expected: ControllerInput,
         /// The state's.
-        found: Input,
+        found: ControllerInput,
     },
     /// A state of another model, where one of the same model was asked for.
     OtherModel {
@@ -150,22 +150,22 @@ fn sizes(dims: &Dims) -> [u32; 4] {
 /// What remembers, and what the controller reads, as a number that stays.
 const fn code(dims: &Dims) -> u32 {
     let cell = match dims.cell {
-        Cell::Lstm => 0,
-        Cell::Gru => 1,
+        MemoryCell::Lstm => 0,
+        MemoryCell::Gru => 1,
     };
     let input = match dims.input {
-        Input::LatentHidden => 0,
-        Input::Latent => 1,
-        Input::Hidden => 2,
-        Input::Observation => 3,
-        Input::ObservationHidden => 4,
+        ControllerInput::LatentHidden => 0,
+        ControllerInput::Latent => 1,
+        ControllerInput::Hidden => 2,
+        ControllerInput::Observation => 3,
+        ControllerInput::ObservationHidden => 4,
     };
     2 * input + cell
 }
 
 /// What the controller reads in a state of this `kind`; none where that is another memory's, or no state's.
-fn reads(dims: &Dims, kind: u32) -> Option<Input> {
-    Input::ALL.into_iter().find(|&input| code(&Dims { input, ..*dims }) == kind)
+fn reads(dims: &Dims, kind: u32) -> Option<ControllerInput> {
+    ControllerInput::ALL.into_iter().find(|&input| code(&Dims { input, ..*dims }) == kind)
 }
 
 impl Model<'_> {
@@ -173,11 +173,11 @@ impl Model<'_> {
     ///
     /// # Errors
     /// It cannot, see [`StateError`].
-    pub fn check_state(&self, bytes: &[u8]) -> Result<Fit, StateError> {
+    pub fn check_state(&self, bytes: &[u8]) -> Result<StateMatch, StateError> {
         self.header_of(bytes).map(|(_, fit)| fit)
     }
 
-    fn header_of(&self, bytes: &[u8]) -> Result<(Header, Fit), StateError> {
+    fn header_of(&self, bytes: &[u8]) -> Result<(Header, StateMatch), StateError> {
         if !bytes.starts_with(&MAGIC) {
             return Err(StateError::NotAState);
         }
@@ -189,11 +189,11 @@ impl Model<'_> {
             }
         }
         // One of the other memory's, which has that one's length; anything else is a damaged one.
-        let others = |&cell: &Cell| {
+        let others = |&cell: &MemoryCell| {
             let dims = Dims { cell, ..*self.dims() };
             dims != *self.dims() && reads(&dims, header.kind).is_some() && bytes.len() == state_len(&dims)
         };
-        if let Some(found) = Cell::ALL.into_iter().find(others) {
+        if let Some(found) = MemoryCell::ALL.into_iter().find(others) {
             return Err(StateError::Cell { expected: self.dims().cell, found });
         }
         let Some((body, found)) = bytes.split_last_chunk().filter(|_| bytes.len() == state_len(self.dims())) else {
@@ -216,7 +216,7 @@ impl Model<'_> {
         if let Some(index) = values(body).position(|value| !value.is_finite()) {
             return Err(StateError::Value { at: HEADER + 4 * index, expected: "a finite number" });
         }
-        let fit = if header.fingerprint == self.fingerprint { Fit::SameModel } else { Fit::SameDims };
+        let fit = if header.fingerprint == self.fingerprint { StateMatch::SameModel } else { StateMatch::SameDims };
         Ok((header, fit))
     }
 }
@@ -259,7 +259,7 @@ impl Agent<'_, '_> {
     /// The bytes are not such a state; nothing has changed then.
     pub fn load_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let (header, fit) = self.model().header_of(bytes)?;
-        if fit == Fit::SameDims {
+        if fit == StateMatch::SameDims {
             return Err(StateError::OtherModel { expected: self.model().fingerprint, found: header.fingerprint });
         }
         self.take(header, bytes);
@@ -270,7 +270,7 @@ impl Agent<'_, '_> {
     ///
     /// # Errors
     /// The bytes are not such a state; nothing has changed then.
-    pub fn adopt_state(&mut self, bytes: &[u8]) -> Result<Fit, StateError> {
+    pub fn adopt_state(&mut self, bytes: &[u8]) -> Result<StateMatch, StateError> {
         let (header, fit) = self.model().header_of(bytes)?;
         self.take(header, bytes);
         Ok(fit)

@@ -8,7 +8,8 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Precision, Start, dreams_memory_len, memory_len,
+    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, Termination,
+    dreams_memory_len, memory_len,
 };
 
 const ODD: Dims = Dims {
@@ -19,8 +20,8 @@ const ODD: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 /// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
 const LONG: Dims = Dims {
@@ -31,12 +32,12 @@ const LONG: Dims = Dims {
     mixtures: 3,
     mixture: Mixture::Joint,
     encoder: [67, 21],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 const fn gru(dims: Dims) -> Dims {
-    Dims { cell: Cell::Gru, ..dims }
+    Dims { cell: MemoryCell::Gru, ..dims }
 }
 
 /// Dims, modes, steps: every mode with small sizes and with large ones, with either memory.
@@ -63,7 +64,7 @@ fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
         let settings = synthetic::settings(&Dims { input, ..dims });
         (Settings { squash, acting, ..settings }, 40)
     };
-    Input::ALL.into_iter().filter(|&input| input != Input::LatentHidden).flat_map(move |input| {
+    ControllerInput::ALL.into_iter().filter(|&input| input != ControllerInput::LatentHidden).flat_map(move |input| {
         [case(input, gru(ODD), Squash::Clamp, Acting::Sampled), case(input, LONG, Squash::Tanh, Acting::Mean)]
     })
 }
@@ -159,7 +160,7 @@ impl Oracle {
         let [b0, b1, b2] = names::ENCODER_BIAS.map(vector);
         let [ih, hh] = [names::RNN_WEIGHT_IH, names::RNN_WEIGHT_HH].map(rows);
         let [ih_bias, hh_bias] = [names::RNN_BIAS_IH, names::RNN_BIAS_HH].map(vector);
-        let rnn = if settings.dims.cell == Cell::Gru {
+        let rnn = if settings.dims.cell == MemoryCell::Gru {
             vec![Layer::new(&ih, ih_bias, precision), Layer::new(&hh, hh_bias, precision)]
         } else {
             let gates: Vec<_> = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
@@ -179,7 +180,7 @@ impl Oracle {
             rnn,
             head: Layer::new(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision),
             h: vec![0.0; n],
-            c: if settings.dims.cell == Cell::Gru { Vec::new() } else { vec![0.0; n] },
+            c: if settings.dims.cell == MemoryCell::Gru { Vec::new() } else { vec![0.0; n] },
         }
     }
 
@@ -209,11 +210,11 @@ impl Oracle {
     /// From a whitened observation and its latent to an action in [-1, 1].
     fn control(&self, x: &[f64], z: &[f64]) -> Vec<f64> {
         let input = match self.settings.dims.input {
-            Input::LatentHidden => [z, &self.h].concat(),
-            Input::Latent => z.to_vec(),
-            Input::Hidden => self.h.clone(),
-            Input::Observation => x.to_vec(),
-            Input::ObservationHidden => [x, &self.h].concat(),
+            ControllerInput::LatentHidden => [z, &self.h].concat(),
+            ControllerInput::Latent => z.to_vec(),
+            ControllerInput::Hidden => self.h.clone(),
+            ControllerInput::Observation => x.to_vec(),
+            ControllerInput::ObservationHidden => [x, &self.h].concat(),
         };
         let u = self.controller.of(&input);
         u.into_iter().map(|v| if self.settings.squash == Squash::Tanh { v.tanh() } else { v.clamp(-1.0, 1.0) }).collect()
@@ -344,7 +345,7 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
     let mut agent = Agent::new(&model, &mut memory).unwrap();
     agent.set_seed(SEED);
     let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), Settings { precision: oracle, ..settings });
-    let runs = dims.input != Input::Observation; // V and M
+    let runs = dims.input != ControllerInput::Observation; // V and M
     let mut action = vec![0.0; dims.action];
     let mut errors = [0.0_f64; 5];
     for t in 0..steps {
@@ -440,9 +441,9 @@ fn tells_one_input_from_another() {
         }
         worst_of_all
     };
-    let width = |input: Input| Dims { input, ..dims }.controller_inputs();
+    let width = |input: ControllerInput| Dims { input, ..dims }.controller_inputs();
     let mut told = 0;
-    for (own, other) in Input::ALL.into_iter().flat_map(|own| Input::ALL.map(|other| (own, other))) {
+    for (own, other) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|other| (own, other))) {
         if width(own) == width(other) {
             assert_eq!(action(own, other) < 1e-5, own == other, "{own:?} by an oracle of {other:?}");
             told += usize::from(own != other);
@@ -464,12 +465,12 @@ fn dreams_follow_the_formulas_tick_by_tick() {
             let file = synthetic::agent_with(&settings, 3);
             let model = Model::load(&file).unwrap();
             let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), settings);
-            let options = DreamOptions { seed: SEED, temperature, ending: Ending::Sampled };
+            let options = DreamOptions { seed: SEED, temperature, termination: Termination::Sampled };
             let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
-            let mut dreams = Dreams::new(&model, &mut memory, DREAMS, options).unwrap();
-            let start = |dreams: &mut Dreams<'_, '_>, index: usize, number: u32| {
+            let mut dreams = DreamBatch::new(&model, &mut memory, DREAMS, options).unwrap();
+            let start = |dreams: &mut DreamBatch<'_, '_>, index: usize, number: u32| {
                 let latent: Vec<f32> = (0..dims.latent).map(|i| ((number as usize + i) as f32 * 0.7).sin()).collect();
-                dreams.start(index, number, Start { latent: &latent, state: None }).unwrap();
+                dreams.start(index, number, DreamStart { latent: &latent, state: None }).unwrap();
             };
             let mut numbers: Vec<u32> = (0..DREAMS as u32).map(|n| 5 * n).collect();
             (0..DREAMS).for_each(|index| start(&mut dreams, index, numbers[index]));
@@ -521,9 +522,9 @@ fn dreams_follow_the_formulas_tick_by_tick() {
                     }
                     let draw = uniform(SEED, Stream::Terminal, step, 0);
                     if (draw - expected.terminal()).abs() > near {
-                        assert_eq!(dreams.is_over(index), draw < expected.terminal(), "{what}");
+                        assert_eq!(dreams.is_done(index), draw < expected.terminal(), "{what}");
                     }
-                    if dreams.is_over(index) {
+                    if dreams.is_done(index) {
                         numbers[index] += 1;
                         start(&mut dreams, index, numbers[index]);
                     }

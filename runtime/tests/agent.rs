@@ -7,7 +7,8 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, Input, MemoryError, Mixture, Model, Precision, StepError, SwapError, memory_len, state_len,
+    Agent, Backend, ControllerInput, Dims, MemoryCell, MemoryError, Mixture, Model, Precision, ReplaceModelError, StepError,
+    memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
@@ -19,8 +20,8 @@ const DIMS: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 17],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// Steps of an episode.
@@ -31,12 +32,12 @@ fn observation(t: u64) -> Vec<f32> {
 }
 
 /// [`DIMS`] with either memory.
-fn dims(cell: Cell) -> Dims {
+fn dims(cell: MemoryCell) -> Dims {
     Dims { cell, ..DIMS }
 }
 
 /// An agent whose action range is -half..half, or as `mid` shifts it.
-fn file(cell: Cell, mid: f32, half: f32) -> AlignedBytes {
+fn file(cell: MemoryCell, mid: f32, half: f32) -> AlignedBytes {
     let parts = Parts {
         tensors: &synthetic::tensors(&dims(cell), 1),
         settings: synthetic::settings(&dims(cell)),
@@ -49,8 +50,8 @@ fn file(cell: Cell, mid: f32, half: f32) -> AlignedBytes {
 }
 
 /// Runs `test` with a fresh agent of either memory on every back end that this processor has, and what its memory is.
-fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>, Cell)) {
-    for cell in Cell::ALL {
+fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>, MemoryCell)) {
+    for cell in MemoryCell::ALL {
         let file = file(cell, 0.0, 0.5);
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let model = Model::load_with(&file, backend).unwrap();
@@ -83,7 +84,7 @@ fn live(agent: &mut Agent<'_, '_>, range: std::ops::Range<u64>) -> Vec<Vec<u32>>
 }
 
 /// What an undisturbed agent does.
-fn undisturbed(cell: Cell, range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
+fn undisturbed(cell: MemoryCell, range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
     let file = file(cell, 0.0, 0.5);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&dims(cell))];
@@ -340,7 +341,7 @@ fn an_override_that_is_not_finite_is_refused() {
 
 #[test]
 fn an_override_is_in_the_environments_units() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let file = file(cell, 1.0, 2.0); // actions from -1 to 3
         let model = Model::load(&file).unwrap();
@@ -359,7 +360,7 @@ fn an_override_is_in_the_environments_units() {
 
 #[test]
 fn the_memory_is_measured_and_its_content_does_not_matter() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let expected = undisturbed(cell, 0..EPISODE);
         let file = file(cell, 0.0, 0.5);
@@ -383,7 +384,7 @@ fn the_memory_is_measured_and_its_content_does_not_matter() {
 
 #[test]
 fn two_agents_on_one_model_do_not_disturb_each_other() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let (first, second) = (undisturbed(cell, 0..EPISODE), undisturbed(cell, 30..30 + EPISODE));
         let file = file(cell, 0.0, 0.5);
@@ -407,7 +408,7 @@ fn two_agents_on_one_model_do_not_disturb_each_other() {
 
 #[test]
 fn a_models_place_in_memory_has_no_say() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let expected = undisturbed(cell, 0..EPISODE);
         let file = file(cell, 0.0, 0.5);
@@ -425,7 +426,7 @@ fn a_models_place_in_memory_has_no_say() {
 
 #[test]
 fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let file = file(cell, 0.0, 0.5);
         let model = Model::load(&file).unwrap();
@@ -443,7 +444,7 @@ fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
 }
 
 /// The same agent in another precision, or sampling its latents.
-fn file_with(cell: Cell, precision: Precision, acting: Acting) -> AlignedBytes {
+fn file_with(cell: MemoryCell, precision: Precision, acting: Acting) -> AlignedBytes {
     synthetic::agent_with(&Settings { precision, acting, ..synthetic::settings(&dims(cell)) }, 1)
 }
 
@@ -465,7 +466,7 @@ fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
 
 #[test]
 fn a_peek_answers_what_act_would_and_leaves_no_trace() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         for (precision, acting) in Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]) {
             let file = file_with(cell, precision, acting);
@@ -528,7 +529,7 @@ fn a_peek_answers_what_act_would_and_leaves_no_trace() {
 
 #[test]
 fn swapping_to_the_same_model_changes_nothing() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let expected = undisturbed(cell, 0..EPISODE);
         let file = file(cell, 0.0, 0.5);
@@ -543,7 +544,7 @@ fn swapping_to_the_same_model_changes_nothing() {
         let mut found = Vec::new();
         for t in 0..EPISODE {
             let model = &models[t as usize % models.len()];
-            agent.swap(model).unwrap();
+            agent.replace_model(model).unwrap();
             assert_eq!(agent.model().backend(), model.backend());
             found.extend(live(&mut agent, t..t + 1));
         }
@@ -553,7 +554,7 @@ fn swapping_to_the_same_model_changes_nothing() {
 
 #[test]
 fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         let files = [
             file_with(cell, Precision::F32, Acting::Mean),
@@ -572,7 +573,7 @@ fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
             let before = (bits(&agent), agent.tick(), agent.seed());
             let mut state = vec![0; state_len(&dims)];
             agent.save_state(&mut state).unwrap();
-            agent.swap(&models[to]).unwrap();
+            agent.replace_model(&models[to]).unwrap();
             assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
             assert!(std::ptr::eq(agent.model(), &models[to]));
             // As an agent of the other model that adopts the state.
@@ -590,12 +591,12 @@ fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
 
 #[test]
 fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let own = dims(cell);
         let expected = undisturbed(cell, 0..EPISODE);
         let [e1, e2] = DIMS.encoder;
         let others = [
-            Dims { cell: if cell == Cell::Lstm { Cell::Gru } else { Cell::Lstm }, ..own },
+            Dims { cell: if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }, ..own },
             Dims { obs: 22, ..own },
             Dims { action: 4, ..own },
             Dims { latent: 6, ..own },
@@ -604,7 +605,7 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
             Dims { mixture: Mixture::PerDimension, ..own },
             Dims { encoder: [e1 + 1, e2], ..own },
             Dims { encoder: [e1, e2 + 1], ..own },
-            Dims { input: Input::Latent, ..own },
+            Dims { input: ControllerInput::Latent, ..own },
         ];
         let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
         let models = files.each_ref().map(|file| Model::load(file).unwrap());
@@ -616,18 +617,18 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
         for t in 0..EPISODE {
             for (dims, other) in others.iter().zip(&models) {
                 let before = all(&mut agent);
-                let error = agent.swap(other).unwrap_err();
-                assert_eq!(error, SwapError::Dims { expected: own, found: *dims });
-                assert_eq!(error.to_string(), format!("swap: expected a model of {own:?}, found {dims:?}"));
+                let error = agent.replace_model(other).unwrap_err();
+                assert_eq!(error, ReplaceModelError::Dims { expected: own, found: *dims });
+                assert_eq!(error.to_string(), format!("replace model: expected a model of {own:?}, found {dims:?}"));
                 assert_eq!(all(&mut agent), before);
             }
             let mut action = [0.0; 3];
             agent.act(&observation(t), &mut action).unwrap();
             let before = all(&mut agent);
-            let message = "swap: expected to stand between two ticks, found an act without its advance";
+            let message = "replace model: expected to stand between two ticks, found an act without its advance";
             for other in [&second, &models[0]] {
-                let error = agent.swap(other).unwrap_err();
-                assert_eq!((error, error.to_string().as_str()), (SwapError::MidTick, message));
+                let error = agent.replace_model(other).unwrap_err();
+                assert_eq!((error, error.to_string().as_str()), (ReplaceModelError::MidTick, message));
             }
             assert_eq!(all(&mut agent), before);
             assert!(std::ptr::eq(agent.model(), &model));
@@ -640,7 +641,7 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
 
 #[test]
 fn a_sampled_latent_is_named_by_seed_and_tick() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = dims(cell);
         for precision in Precision::ALL {
             let file = file_with(cell, precision, Acting::Sampled);

@@ -9,8 +9,8 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Input, LoadError, Mixture, Model, Precision, Start,
-    dreams_memory_len, memory_len,
+    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Mixture, Model,
+    Precision, Termination, dreams_memory_len, memory_len,
 };
 
 const ODD: Dims = Dims {
@@ -21,8 +21,8 @@ const ODD: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 const MIDDLE: Dims = Dims {
     obs: 65,
@@ -32,8 +32,8 @@ const MIDDLE: Dims = Dims {
     mixtures: 3,
     mixture: Mixture::Joint,
     encoder: [100, 50],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 /// More inputs than 8-bit weights leave all of 16 bits to ([`dreamstep_core::precision::levels`]); no two of its layers end alike.
 const LONG: Dims = Dims {
@@ -44,8 +44,8 @@ const LONG: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [33, 21],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// Dreams in a batch: whole tiles of every back end and a rest.
@@ -73,7 +73,7 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
         trace.extend([digest as u32, (digest >> 32) as u32]);
         trace.extend(bits(&action).chain(bits(agent.latent())).chain(bits(agent.hidden())));
         let Some(prediction) = agent.predict() else {
-            assert_eq!(dims.input, Input::Observation);
+            assert_eq!(dims.input, ControllerInput::Observation);
             continue;
         };
         prediction.sample_latent(1.15, Philox::new(seed), t, &mut z);
@@ -91,9 +91,9 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
 /// The digests of a batch of dreams, tick by tick.
 fn dreams(model: &Model<'_>, seed: u64, ticks: u64) -> Vec<u32> {
     let dims = *model.dims();
-    let options = DreamOptions { seed, temperature: 1.1, ending: Ending::Sampled };
+    let options = DreamOptions { seed, temperature: 1.1, termination: Termination::Sampled };
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, DREAMS)];
-    let mut dreams = Dreams::new(model, &mut memory, DREAMS, options).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, DREAMS, options).unwrap();
     let noise = |number: u32, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(seed).fill_normal(Stream::SyntheticObservation, number.into(), &mut values);
@@ -102,7 +102,7 @@ fn dreams(model: &Model<'_>, seed: u64, ticks: u64) -> Vec<u32> {
     for index in 0..DREAMS as u32 {
         let (h, c) = (noise(100 + index, dims.hidden), noise(200 + index, dims.cell_state()));
         let state = Some((h.as_slice(), c.as_slice())).filter(|_| index % 2 == 1);
-        dreams.start(index as usize, index, Start { latent: &noise(index, dims.latent), state }).unwrap();
+        dreams.start(index as usize, index, DreamStart { latent: &noise(index, dims.latent), state }).unwrap();
     }
     let mut trace = Vec::new();
     for _ in 0..ticks {
@@ -138,7 +138,7 @@ fn compare(what: &str, file: &[u8], steps: u64) -> usize {
 
 /// The same sizes with an LSTM, and with a GRU.
 fn with_either_memory<const N: usize>(cases: [(Dims, u64); N]) -> impl Iterator<Item = (Dims, u64)> {
-    cases.into_iter().flat_map(|(dims, steps)| Cell::ALL.map(|cell| (Dims { cell, ..dims }, steps)))
+    cases.into_iter().flat_map(|(dims, steps)| MemoryCell::ALL.map(|cell| (Dims { cell, ..dims }, steps)))
 }
 
 /// Every choice of the modes that a file has.
@@ -172,7 +172,7 @@ fn every_back_end_gives_the_bits_of_the_portable_one() {
 #[test]
 fn whatever_the_controller_reads() {
     for (dims, steps) in with_either_memory([(ODD, 60), (MIDDLE, 20)]) {
-        for (input, precision) in Input::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
+        for (input, precision) in ControllerInput::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
             let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&Dims { input, ..dims }) };
             compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 3), steps);
         }
@@ -219,7 +219,7 @@ fn with_weights(file: &[u8], mut weight: impl FnMut(&str, &mut [u8])) -> Aligned
 fn whatever_the_weights_bits() {
     const SEED: u64 = 21;
     let sizes = with_either_memory([(ODD, 12), (MIDDLE, 12), (LONG, 12)]);
-    let inputs = Input::ALL.map(|input| (Dims { input, ..MIDDLE }, 12));
+    let inputs = ControllerInput::ALL.map(|input| (Dims { input, ..MIDDLE }, 12));
     let sizes = sizes.chain(inputs);
     for (dims, steps, precision) in sizes.flat_map(|(dims, steps)| Precision::ALL.map(|p| (dims, steps, p))) {
         let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&dims) };

@@ -9,8 +9,8 @@ use dreamstep_core::rng::{Philox, dream_step};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Precision, Start, dreams_memory_len,
-    memory_len, state_len,
+    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision,
+    Termination, dreams_memory_len, memory_len, state_len,
 };
 
 /// Panels of every width, and rows that end in the middle of everything.
@@ -22,8 +22,8 @@ const DIMS: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 17],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// Ticks that a dream is followed for.
@@ -35,15 +35,15 @@ fn available() -> impl Iterator<Item = Backend> {
 
 /// Dream `number`'s digests, tick by tick, with nobody beside it. Odd ticks are steps; at even ones the third part of the dreams is
 /// told what to do.
-fn alone(model: &Model<'_>, number: u32, ending: Ending) -> Vec<u64> {
-    batch(model, &[number], ending).remove(0)
+fn alone(model: &Model<'_>, number: u32, termination: Termination) -> Vec<u64> {
+    batch(model, &[number], termination).remove(0)
 }
 
 /// The same for a batch: dream `numbers[index]` is at `index`.
-fn batch(model: &Model<'_>, numbers: &[u32], ending: Ending) -> Vec<Vec<u64>> {
+fn batch(model: &Model<'_>, numbers: &[u32], termination: Termination) -> Vec<Vec<u64>> {
     let dims = model.dims();
     let mut memory = vec![f32::NAN; dreams_memory_len(dims, numbers.len())];
-    let mut dreams = Dreams::new(model, &mut memory, numbers.len(), options(ending)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, numbers.len(), options(termination)).unwrap();
     numbers.iter().enumerate().for_each(|(index, &number)| start(&mut dreams, dims, index, number));
     let mut digests: Vec<Vec<u64>> = (0..numbers.len()).map(|index| vec![dreams.digest(index)]).collect();
     for tick in 0..TICKS {
@@ -68,8 +68,8 @@ fn settings() -> impl Iterator<Item = Settings> {
         (DIMS, Mixture::PerDimension, Target::Delta, Squash::Clamp),
         (SMALL, Mixture::Joint, Target::Delta, Squash::Clamp),
         (SMALL, Mixture::PerDimension, Target::Next, Squash::Tanh),
-        (Dims { cell: Cell::Gru, ..DIMS }, Mixture::PerDimension, Target::Next, Squash::Tanh),
-        (Dims { cell: Cell::Gru, ..SMALL }, Mixture::Joint, Target::Delta, Squash::Clamp),
+        (Dims { cell: MemoryCell::Gru, ..DIMS }, Mixture::PerDimension, Target::Next, Squash::Tanh),
+        (Dims { cell: MemoryCell::Gru, ..SMALL }, Mixture::Joint, Target::Delta, Squash::Clamp),
     ];
     modes.into_iter().flat_map(|(dims, mixture, target, squash)| {
         let dims = Dims { mixture, ..dims };
@@ -83,7 +83,7 @@ fn a_dream_in_a_batch_is_the_dream_alone() {
     for settings in settings() {
         let file = synthetic::agent_with(&settings, 1);
         let portable = Model::load_with(&file, Backend::Portable).unwrap();
-        let alone: Vec<_> = (0..MOST).map(|number| alone(&portable, number, Ending::Sampled)).collect();
+        let alone: Vec<_> = (0..MOST).map(|number| alone(&portable, number, Termination::Sampled)).collect();
         let distinct: std::collections::BTreeSet<_> = alone.iter().map(|digests| digests.last()).collect();
         assert_eq!(distinct.len(), MOST as usize, "no two dreams are the same");
         for backend in available() {
@@ -92,7 +92,7 @@ fn a_dream_in_a_batch_is_the_dream_alone() {
                 // Backwards, and in a stride that meets every number once.
                 for order in [|i: u32, n: u32| n - 1 - i, |i, n| (i * 53 + 7) % n] {
                     let numbers: Vec<u32> = (0..count).map(|i| order(i, count)).collect();
-                    for (digests, &number) in batch(&model, &numbers, Ending::Sampled).iter().zip(&numbers) {
+                    for (digests, &number) in batch(&model, &numbers, Termination::Sampled).iter().zip(&numbers) {
                         let what = format!("dream {number} of {count}, {}, {settings:?}", backend.name());
                         assert_eq!(digests, &alone[number as usize], "{what}");
                     }
@@ -106,7 +106,7 @@ fn a_dream_in_a_batch_is_the_dream_alone() {
                     (
                         scope.spawn({
                             let numbers = numbers.clone();
-                            move || batch(model, &numbers, Ending::Sampled)
+                            move || batch(model, &numbers, Termination::Sampled)
                         }),
                         numbers,
                     )
@@ -127,9 +127,9 @@ fn a_name_is_seed_and_number() {
     let model = Model::load(&file).unwrap();
     let last = |seed: u64, number: u32| {
         let mut memory = vec![0.0; dreams_memory_len(&DIMS, 1)];
-        let options = DreamOptions { seed, temperature: 1.0, ending: Ending::Never };
-        let mut dreams = Dreams::new(&model, &mut memory, 1, options).unwrap();
-        dreams.start(0, number, Start { latent: &[0.5; DIMS.latent], state: None }).unwrap();
+        let options = DreamOptions { seed, temperature: 1.0, termination: Termination::Never };
+        let mut dreams = DreamBatch::new(&model, &mut memory, 1, options).unwrap();
+        dreams.start(0, number, DreamStart { latent: &[0.5; DIMS.latent], state: None }).unwrap();
         dreams.step();
         let first = dreams.latent(0).to_vec();
         dreams.step();
@@ -144,24 +144,24 @@ fn a_name_is_seed_and_number() {
 
 #[test]
 fn a_dream_may_begin_anew_while_others_go_on() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let dims = Dims { cell, ..DIMS };
         let file = synthetic::agent_with(&Settings { precision: Precision::I8, ..synthetic::settings(&dims) }, 1);
         let model = Model::load(&file).unwrap();
         let expected: Vec<_> = (0..20).map(|number| alone_by_steps(&model, number)).collect();
         let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 9)];
-        let mut dreams = Dreams::new(&model, &mut memory, 9, options(Ending::Never)).unwrap();
+        let mut dreams = DreamBatch::new(&model, &mut memory, 9, options(Termination::Never)).unwrap();
         // At each tick another index begins another dream, in the middle of the batch.
         let mut running: Vec<Option<(u32, usize)>> = vec![None; 9];
         for tick in 0..20_u32 {
             let index = (tick * 4 % 9) as usize;
             start(&mut dreams, &dims, index, tick);
             running[index] = Some((tick, 0));
-            assert_eq!(dreams.going_on(), running.iter().flatten().count());
-            assert_eq!(dreams.step(), dreams.going_on());
+            assert_eq!(dreams.active_count(), running.iter().flatten().count());
+            assert_eq!(dreams.step(), dreams.active_count());
             for (index, run) in running.iter_mut().enumerate() {
                 let Some((number, age)) = run else {
-                    assert!(dreams.is_over(index) && dreams.tick(index) == 0, "not begun");
+                    assert!(dreams.is_done(index) && dreams.tick(index) == 0, "not begun");
                     continue;
                 };
                 *age += 1;
@@ -176,7 +176,7 @@ fn a_dream_may_begin_anew_while_others_go_on() {
 /// Digests of dream `number` after each of its first steps.
 fn alone_by_steps(model: &Model<'_>, number: u32) -> Vec<u64> {
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), 1)];
-    let mut dreams = Dreams::new(model, &mut memory, 1, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Never)).unwrap();
     start(&mut dreams, model.dims(), 0, number);
     let mut step = || {
         dreams.step();
@@ -213,14 +213,14 @@ fn a_tick_is_what_the_agents_own_pieces_make_it() {
             let mut memory = vec![f32::NAN; memory_len(&dims)];
             let mut agent = Agent::new(&model, &mut memory).unwrap();
             let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 3)];
-            let mut dreams = Dreams::new(&dreaming, &mut memory, 3, options(Ending::Never)).unwrap();
+            let mut dreams = DreamBatch::new(&dreaming, &mut memory, 3, options(Termination::Never)).unwrap();
             // An episode as it was, then on from there in a dream.
             for t in 0..4 {
                 agent.step(&synthetic::observation(&dims, 3, t), &mut vec![0.0; dims.action]).unwrap();
             }
             agent.act_in_place(&synthetic::observation(&dims, 3, 4)).unwrap();
             let (number, mut latent) = (41, agent.latent().to_vec());
-            let begin = Start { latent: &latent, state: Some((agent.hidden(), agent.cell())) };
+            let begin = DreamStart { latent: &latent, state: Some((agent.hidden(), agent.cell())) };
             dreams.start(1, number, begin).unwrap();
             dreams.act();
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -258,7 +258,7 @@ fn a_given_action_is_clamped_and_the_last_one_counts() {
     let model = Model::load(&file).unwrap();
     let run = |actions: &[f32]| {
         let mut memory = vec![0.0; dreams_memory_len(&SMALL, 2)];
-        let mut dreams = Dreams::new(&model, &mut memory, 2, options(Ending::Never)).unwrap();
+        let mut dreams = DreamBatch::new(&model, &mut memory, 2, options(Termination::Never)).unwrap();
         (0..2).for_each(|index| start(&mut dreams, &SMALL, index, 4));
         dreams.act();
         for &action in actions {
@@ -276,7 +276,7 @@ fn a_given_action_is_clamped_and_the_last_one_counts() {
     assert_eq!(run(&[0.25]).0, half.0, "the other one does not");
     // The controller's act takes back what was given.
     let mut memory = vec![0.0; dreams_memory_len(&SMALL, 1)];
-    let mut dreams = Dreams::new(&model, &mut memory, 1, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(&model, &mut memory, 1, options(Termination::Never)).unwrap();
     let mut digest = |given: bool| {
         start(&mut dreams, &SMALL, 0, 4);
         if given {
@@ -294,7 +294,7 @@ fn an_agent_that_samples_its_latents_dreams_the_same() {
     let dreams = |acting| {
         let file = synthetic::agent_with(&Settings { acting, ..synthetic::settings(&DIMS) }, 1);
         let model = Model::load(&file).unwrap();
-        (0..5).map(|number| alone(&model, number, Ending::Never)).collect::<Vec<_>>()
+        (0..5).map(|number| alone(&model, number, Termination::Never)).collect::<Vec<_>>()
     };
     assert_eq!(dreams(Acting::Mean), dreams(Acting::Sampled));
 }

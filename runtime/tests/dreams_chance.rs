@@ -10,13 +10,15 @@ use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Start, dreams_memory_len};
+use dreamstep_runtime::{
+    ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination, dreams_memory_len,
+};
 use std::collections::BTreeMap;
 
 /// Terminal probabilities and digests of dreams that never end.
 fn endless(model: &Model<'_>, count: u32, ticks: u32) -> Vec<Vec<(f32, u64)>> {
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), count as usize)];
-    let mut dreams = Dreams::new(model, &mut memory, count as usize, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, count as usize, options(Termination::Never)).unwrap();
     (0..count).for_each(|number| start(&mut dreams, model.dims(), number as usize, number));
     let mut seen = vec![Vec::new(); count as usize];
     for _ in 0..ticks {
@@ -40,7 +42,8 @@ fn a_dream_ends_at_the_threshold_and_not_before() {
     // A probability that occurs ends its dream; the next number above it does not.
     for threshold in [middle, middle.next_up(), sorted[sorted.len() - 1], sorted[0], f32::MIN_POSITIVE, 1.0] {
         let mut memory = vec![0.0; dreams_memory_len(&SMALL, COUNT as usize)];
-        let mut dreams = Dreams::new(&model, &mut memory, COUNT as usize, options(Ending::Threshold(threshold))).unwrap();
+        let mut dreams =
+            DreamBatch::new(&model, &mut memory, COUNT as usize, options(Termination::Threshold(threshold))).unwrap();
         (0..COUNT).for_each(|number| start(&mut dreams, &SMALL, number as usize, number));
         let mut frozen = vec![None; COUNT as usize];
         for tick in 0..12 {
@@ -48,7 +51,7 @@ fn a_dream_ends_at_the_threshold_and_not_before() {
             for (index, seen) in seen.iter().enumerate() {
                 let end = seen.iter().position(|&(probability, _)| probability >= threshold);
                 let over = end.is_some_and(|end| tick >= end);
-                assert_eq!(dreams.is_over(index), over, "dream {index}, tick {tick}, threshold {threshold}");
+                assert_eq!(dreams.is_done(index), over, "dream {index}, tick {tick}, threshold {threshold}");
                 let last = end.filter(|_| over).unwrap_or(tick);
                 assert_eq!(dreams.digest(index), seen[last].1, "dream {index}, tick {tick}, threshold {threshold}");
                 assert_eq!(dreams.tick(index) as usize, last + 1);
@@ -60,8 +63,8 @@ fn a_dream_ends_at_the_threshold_and_not_before() {
                     assert_eq!(dreams.unit_action(index), action, "dream {index} acts no more");
                 }
             }
-            assert_eq!(going, dreams.going_on());
-            assert_eq!(going, (0..COUNT as usize).filter(|&index| !dreams.is_over(index)).count());
+            assert_eq!(going, dreams.active_count());
+            assert_eq!(going, (0..COUNT as usize).filter(|&index| !dreams.is_done(index)).count());
         }
     }
     assert!(sorted[0] < middle && middle < sorted[sorted.len() - 1], "the thresholds differ");
@@ -73,21 +76,21 @@ fn dreams_end_as_often_as_their_model_says() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; dreams_memory_len(&SMALL, COUNT as usize)];
-    let mut dreams = Dreams::new(&model, &mut memory, COUNT as usize, options(Ending::Sampled)).unwrap();
+    let mut dreams = DreamBatch::new(&model, &mut memory, COUNT as usize, options(Termination::Sampled)).unwrap();
     (0..COUNT).for_each(|number| start(&mut dreams, &SMALL, number as usize, number));
     let (mut expected, mut variance, mut ended) = (0.0, 0.0, 0.0);
     for tick in 0..3 {
-        let before: Vec<bool> = (0..COUNT as usize).map(|index| dreams.is_over(index)).collect();
+        let before: Vec<bool> = (0..COUNT as usize).map(|index| dreams.is_done(index)).collect();
         dreams.step();
         for (index, _) in before.into_iter().enumerate().filter(|(_, over)| !over) {
             let p = dreams.terminal_probability(index);
             // The rule itself: draw `Terminal` of this dream's tick, below the probability.
             let word = Philox::new(SEED).words(Stream::Terminal, (index as u64) << 32 | tick, 0)[0];
             let draw = (f64::from(word >> 9) + 0.5) / 8_388_608.0;
-            assert_eq!(dreams.is_over(index), draw < f64::from(p), "dream {index}, tick {tick}");
+            assert_eq!(dreams.is_done(index), draw < f64::from(p), "dream {index}, tick {tick}");
             let p = f64::from(p);
             (expected, variance) = (expected + p, variance + p * (1.0 - p));
-            ended += f64::from(u8::from(dreams.is_over(index)));
+            ended += f64::from(u8::from(dreams.is_done(index)));
         }
     }
     assert!(expected > 100.0 && (ended - expected).abs() < 4.0 * f64::sqrt(variance), "{ended} ended, {expected} expected");
@@ -125,8 +128,8 @@ fn three(mixture: Mixture, target: Target) -> AlignedBytes {
         mixtures: 3,
         mixture,
         encoder: [4, 4],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     };
     let flat = |table: &[[f64; 2]; 3]| table.as_flattened().iter().map(|&v| v as f32).collect::<Vec<_>>();
     let logits = match mixture {
@@ -142,10 +145,10 @@ fn three(mixture: Mixture, target: Target) -> AlignedBytes {
 fn samples(file: &[u8], temperature: f32, count: u32, at: [f32; 2]) -> Vec<[f64; 2]> {
     let model = Model::load(file).unwrap();
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), count as usize)];
-    let options = DreamOptions { seed: SEED, temperature, ending: Ending::Never };
-    let mut dreams = Dreams::new(&model, &mut memory, count as usize, options).unwrap();
+    let options = DreamOptions { seed: SEED, temperature, termination: Termination::Never };
+    let mut dreams = DreamBatch::new(&model, &mut memory, count as usize, options).unwrap();
     for number in 0..count {
-        dreams.start(number as usize, number, Start { latent: &at, state: None }).unwrap();
+        dreams.start(number as usize, number, DreamStart { latent: &at, state: None }).unwrap();
     }
     dreams.step();
     let latent = |index| dreams.latent(index).iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
@@ -217,8 +220,8 @@ fn temperature_divides_the_logits_and_its_root_multiplies_sigma() {
         mixtures: 1,
         mixture: Mixture::Joint,
         encoder: [4, 4],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     };
     let file = constant(&synthetic::settings(&dims), &[1.5, -0.5, 0.0, 1.0, 0.0, 0.25, -30.0]);
     let (cool, hot) = (samples(&file, 1.0, 300, [0.0; 2]), samples(&file, 4.0, 300, [0.0; 2]));

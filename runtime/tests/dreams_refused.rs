@@ -7,7 +7,9 @@ use dreaming::{SMALL, options, start};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Dims, DreamError, DreamOptions, Dreams, Ending, Input, Model, Start, dreams_memory_len};
+use dreamstep_runtime::{
+    ControllerInput, Dims, DreamBatch, DreamError, DreamOptions, DreamStart, Model, Termination, dreams_memory_len,
+};
 use std::collections::BTreeMap;
 
 #[test]
@@ -17,7 +19,7 @@ fn what_cannot_be_dreamt_is_refused() {
     let need = dreams_memory_len(&SMALL, 3);
     let refused = |count: usize, memory: usize, options: DreamOptions| {
         let mut memory = vec![f32::NAN; memory];
-        Dreams::new(&model, &mut memory, count, options)
+        DreamBatch::new(&model, &mut memory, count, options)
             .map(|dreams| dreams.count())
             .map_err(|error| (error, error.to_string()))
     };
@@ -35,18 +37,19 @@ fn what_cannot_be_dreamt_is_refused() {
         assert_eq!(message, format!("temperature: expected a positive number, found {found}"));
     }
     for found in [0.0, -0.5, 1.0_f32.next_up(), f32::INFINITY, f32::NAN] {
-        let result = refused(3, need, DreamOptions { ending: Ending::Threshold(found), ..DreamOptions::default() });
+        let result =
+            refused(3, need, DreamOptions { termination: Termination::Threshold(found), ..DreamOptions::default() });
         let Err((DreamError::Threshold { found: value }, message)) = result else { panic!("{found}: {result:?}") };
         assert_eq!(value.to_bits(), found.to_bits());
         assert_eq!(message, format!("terminal threshold: expected above 0, at most 1, found {found}"));
     }
     for threshold in [1.0, 0.5, f32::from_bits(1)] {
-        assert_eq!(refused(3, need, options(Ending::Threshold(threshold))), Ok(3));
+        assert_eq!(refused(3, need, options(Termination::Threshold(threshold))), Ok(3));
     }
-    for input in Input::ALL {
+    for input in ControllerInput::ALL {
         let file = synthetic::agent(&Dims { input, ..SMALL }, 1);
         let model = Model::load(&file).unwrap();
-        let result = Dreams::new(&model, &mut vec![0.0; need], 3, DreamOptions::default()).map(|dreams| dreams.count());
+        let result = DreamBatch::new(&model, &mut vec![0.0; need], 3, DreamOptions::default()).map(|dreams| dreams.count());
         if matches!(input.name(), "obs" | "obs+h") {
             let error = result.unwrap_err();
             let message = "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found ";
@@ -70,7 +73,7 @@ fn what_cannot_be_dreamt_is_refused() {
     };
     let headless = AlignedBytes::new(&pack(&parts).unwrap());
     let headless = Model::load(&headless).unwrap();
-    let error = Dreams::new(&headless, &mut vec![0.0; need], 3, DreamOptions::default()).unwrap_err();
+    let error = DreamBatch::new(&headless, &mut vec![0.0; need], 3, DreamOptions::default()).unwrap_err();
     assert_eq!(
         (error, error.to_string().as_str()),
         (DreamError::NoHead, "dreams: expected a model with an MDN head, found none in the file",)
@@ -82,24 +85,25 @@ fn a_refused_call_changes_no_dream() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 3)];
-    let mut dreams = Dreams::new(&model, &mut memory, 3, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(&model, &mut memory, 3, options(Termination::Never)).unwrap();
     let (latent, h) = ([0.5; 3], [0.25; 7]);
     start(&mut dreams, &SMALL, 0, 0);
     start(&mut dreams, &SMALL, 2, 2);
     dreams.step();
-    let shown = |dreams: &Dreams<'_, '_>| {
+    let shown = |dreams: &DreamBatch<'_, '_>| {
         let one =
-            |index| (dreams.digest(index), dreams.unit_action(index).to_vec(), dreams.tick(index), dreams.is_over(index));
+            |index| (dreams.digest(index), dreams.unit_action(index).to_vec(), dreams.tick(index), dreams.is_done(index));
         [0, 1, 2].map(one)
     };
     let before = shown(&dreams);
-    let mut refused = |call: &dyn Fn(&mut Dreams<'_, '_>) -> Result<(), DreamError>, error: DreamError, message: &str| {
-        assert_eq!((call(&mut dreams), error.to_string().as_str()), (Err(error), message));
-        assert_eq!(shown(&dreams), before, "{message}");
-    };
+    let mut refused =
+        |call: &dyn Fn(&mut DreamBatch<'_, '_>) -> Result<(), DreamError>, error: DreamError, message: &str| {
+            assert_eq!((call(&mut dreams), error.to_string().as_str()), (Err(error), message));
+            assert_eq!(shown(&dreams), before, "{message}");
+        };
     for found in [3, 4, usize::MAX] {
         let (error, message) = (DreamError::Index { count: 3, found }, format!("dream {found}: expected one of 3"));
-        refused(&|dreams| dreams.start(found, 0, Start { latent: &latent, state: None }), error, &message);
+        refused(&|dreams| dreams.start(found, 0, DreamStart { latent: &latent, state: None }), error, &message);
         refused(&|dreams| dreams.set_action(found, &[0.0]), error, &message);
         refused(&|dreams| dreams.set_latent(found, &latent), error, &message);
         refused(&|dreams| dreams.stop(found), error, &message);
@@ -124,12 +128,12 @@ fn a_refused_call_changes_no_dream() {
         let message = |what: &str, expected: usize| format!("dream {what}: expected {expected} values, found {found}");
         let error = |what, expected| DreamError::Length { what, expected, found };
         let other = vec![0.5; found];
-        let begin = Start { latent: &other, state: None };
+        let begin = DreamStart { latent: &other, state: None };
         refused(&|dreams| dreams.start(2, 9, begin), error("latent", 3), &message("latent", 3));
         refused(&|dreams| dreams.set_latent(2, &other), error("latent", 3), &message("latent", 3));
-        let begin = Start { latent: &latent, state: Some((&other, &h)) };
+        let begin = DreamStart { latent: &latent, state: Some((&other, &h)) };
         refused(&|dreams| dreams.start(2, 9, begin), error("h", 7), &message("h", 7));
-        let begin = Start { latent: &latent, state: Some((&h, &other)) };
+        let begin = DreamStart { latent: &latent, state: Some((&h, &other)) };
         refused(&|dreams| dreams.start(2, 9, begin), error("c", 7), &message("c", 7));
         if found != 1 {
             refused(&|dreams| dreams.set_action(2, &other), error("action", 1), &message("action", 1));
@@ -144,11 +148,11 @@ fn a_refused_call_changes_no_dream() {
         let message = |what: &str| format!("dream {what}[{index}]: expected a finite value");
         let error = |what| DreamError::NonFinite { what, index };
         let (z, state) = (broken(3), broken(7));
-        refused(&|dreams| dreams.start(2, 9, Start { latent: &z, state: None }), error("latent"), &message("latent"));
+        refused(&|dreams| dreams.start(2, 9, DreamStart { latent: &z, state: None }), error("latent"), &message("latent"));
         refused(&|dreams| dreams.set_latent(2, &z), error("latent"), &message("latent"));
-        let begin = Start { latent: &latent, state: Some((&state, &h)) };
+        let begin = DreamStart { latent: &latent, state: Some((&state, &h)) };
         refused(&|dreams| dreams.start(2, 9, begin), error("h"), &message("h"));
-        let begin = Start { latent: &latent, state: Some((&h, &state)) };
+        let begin = DreamStart { latent: &latent, state: Some((&h, &state)) };
         refused(&|dreams| dreams.start(2, 9, begin), error("c"), &message("c"));
         if index == 0 {
             refused(&|dreams| dreams.set_action(2, &[bad]), error("action"), &message("action"));
@@ -171,16 +175,16 @@ fn a_dream_that_there_is_not_shows_nothing() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 2) + 3];
-    let mut dreams = Dreams::new(&model, &mut memory[3..], 2, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(&model, &mut memory[3..], 2, options(Termination::Never)).unwrap();
     // None has begun: a step has nothing to do.
-    assert_eq!((dreams.count(), dreams.going_on(), dreams.step()), (2, 0, 0));
+    assert_eq!((dreams.count(), dreams.active_count(), dreams.step()), (2, 0, 0));
     assert_eq!(dreams.imagine(), Ok(()));
     dreams.set_action(0, &[0.5]).unwrap();
-    assert_eq!((dreams.going_on(), dreams.step()), (0, 0), "an action does not begin one");
+    assert_eq!((dreams.active_count(), dreams.step()), (0, 0), "an action does not begin one");
     // The last two times a row's width are 0 in 64 bits.
     for index in [0, 1, 2, usize::MAX, 1 << 60, 1 << 61] {
         let there = index < 2;
-        assert!(dreams.is_over(index));
+        assert!(dreams.is_done(index));
         assert_eq!((dreams.tick(index), dreams.reward(index), dreams.terminal_probability(index)), (0, 0.0, 0.0));
         assert_eq!(dreams.latent(index), if there { &[0.0; 3][..] } else { &[] });
         assert_eq!(dreams.hidden(index), if there { &[0.0; 7][..] } else { &[] });
@@ -188,11 +192,11 @@ fn a_dream_that_there_is_not_shows_nothing() {
         assert_eq!(dreams.unit_action(index), if there { &[0.0][..] } else { &[] });
     }
     // A dream that begins stands where it was told to.
-    dreams.start(1, 7, Start { latent: &[0.5, -0.25, 2.0], state: Some((&[0.125; 7], &[-3.0; 7])) }).unwrap();
+    dreams.start(1, 7, DreamStart { latent: &[0.5, -0.25, 2.0], state: Some((&[0.125; 7], &[-3.0; 7])) }).unwrap();
     assert_eq!(dreams.latent(1), [0.5, -0.25, 2.0]);
     assert_eq!((dreams.hidden(1), dreams.cell(1)), (&[0.125; 7][..], &[-3.0; 7][..]));
-    assert_eq!((dreams.going_on(), dreams.step()), (1, 1));
-    dreams.start(1, 7, Start { latent: &[0.5; 3], state: None }).unwrap();
+    assert_eq!((dreams.active_count(), dreams.step()), (1, 1));
+    dreams.start(1, 7, DreamStart { latent: &[0.5; 3], state: None }).unwrap();
     assert_eq!((dreams.hidden(1), dreams.cell(1)), (&[0.0; 7][..], &[0.0; 7][..]));
     assert_eq!((dreams.tick(1), dreams.reward(1), dreams.terminal_probability(1)), (0, 0.0, 0.0));
 }

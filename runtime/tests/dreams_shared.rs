@@ -9,7 +9,9 @@ use dreamstep_core::layout::Panels;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Backend, Cell, Dims, Dreams, Ending, Input, Mixture, Model, Precision, dreams_memory_len};
+use dreamstep_runtime::{
+    Backend, ControllerInput, Dims, DreamBatch, MemoryCell, Mixture, Model, Precision, Termination, dreams_memory_len,
+};
 
 /// Actions that fill more than a panel, and rows that end in the middle of everything.
 const DIMS: Dims = Dims {
@@ -20,8 +22,8 @@ const DIMS: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::PerDimension,
     encoder: [9, 17],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 const TICKS: usize = 9;
@@ -42,9 +44,9 @@ fn settings() -> impl Iterator<Item = Settings> {
     let modes = [
         (DIMS, Squash::Tanh),
         (SMALL, Squash::Clamp),
-        (Dims { cell: Cell::Gru, ..DIMS }, Squash::Clamp),
-        (Dims { input: Input::Hidden, ..DIMS }, Squash::Clamp),
-        (Dims { input: Input::Latent, ..DIMS }, Squash::Tanh),
+        (Dims { cell: MemoryCell::Gru, ..DIMS }, Squash::Clamp),
+        (Dims { input: ControllerInput::Hidden, ..DIMS }, Squash::Clamp),
+        (Dims { input: ControllerInput::Latent, ..DIMS }, Squash::Tanh),
     ];
     modes.into_iter().flat_map(|(dims, squash)| {
         Precision::ALL.map(|precision| Settings { precision, squash, target: Target::Delta, ..synthetic::settings(&dims) })
@@ -54,11 +56,11 @@ fn settings() -> impl Iterator<Item = Settings> {
 /// Dream `number`'s digests and whether it goes on, tick by tick, alone in a batch of `model`, its own controller acting.
 fn alone(model: &Model<'_>, number: u32) -> Vec<(u64, bool)> {
     let mut memory = vec![f32::NAN; dreams_memory_len(model.dims(), 1)];
-    let mut dreams = Dreams::new(model, &mut memory, 1, options(Ending::Sampled)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Sampled)).unwrap();
     start(&mut dreams, model.dims(), 0, number);
     let mut step = || {
         dreams.step();
-        (dreams.digest(0), dreams.is_over(0))
+        (dreams.digest(0), dreams.is_done(0))
     };
     (0..TICKS).map(|_| step()).collect()
 }
@@ -77,7 +79,7 @@ fn a_dream_among_other_controllers_dreams_is_the_dream_alone() {
                 controllers.iter().map(|(panels, bias)| base.with_controller(panels, bias).unwrap()).collect();
             let count = lengths.iter().sum();
             let mut memory = vec![f32::NAN; dreams_memory_len(&dims, count)];
-            let mut dreams = Dreams::new(&base, &mut memory, count, options(Ending::Sampled)).unwrap();
+            let mut dreams = DreamBatch::new(&base, &mut memory, count, options(Termination::Sampled)).unwrap();
             let mut jobs: Vec<(usize, usize, u32)> = Vec::new(); // index, candidate, dream's number: 0, 1, … for each
             for (candidate, &length) in lengths.iter().enumerate() {
                 let from = jobs.len();
@@ -95,7 +97,7 @@ fn a_dream_among_other_controllers_dreams_is_the_dream_alone() {
                 for (&(index, candidate, number), expected) in jobs.iter().zip(&expected) {
                     let what =
                         format!("controller {candidate}, dream {number}, tick {tick}, {}, {settings:?}", backend.name());
-                    assert_eq!((dreams.digest(index), dreams.is_over(index)), expected[tick], "{what}");
+                    assert_eq!((dreams.digest(index), dreams.is_done(index)), expected[tick], "{what}");
                 }
             }
             let ended = expected.iter().filter(|ticks| ticks[1].1).count();
@@ -113,7 +115,7 @@ fn nobody_outside_the_range_acts() {
     let controllers = candidates(&SMALL, 1);
     let other = model.with_controller(&controllers[0].0, &controllers[0].1).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 4)];
-    let mut dreams = Dreams::new(&model, &mut memory, 4, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(&model, &mut memory, 4, options(Termination::Never)).unwrap();
     (0..4).for_each(|index| start(&mut dreams, &SMALL, index, 3));
     dreams.act();
     let own = dreams.unit_action(0).to_vec();
@@ -131,9 +133,9 @@ fn a_dream_follows_a_story_that_is_told_elsewhere() {
     let file = synthetic::agent(&dims, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 1)];
-    let mut teller = Dreams::new(&model, &mut memory, 1, options(Ending::Never)).unwrap();
+    let mut teller = DreamBatch::new(&model, &mut memory, 1, options(Termination::Never)).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 3)];
-    let mut listeners = Dreams::new(&model, &mut memory, 3, options(Ending::Never)).unwrap();
+    let mut listeners = DreamBatch::new(&model, &mut memory, 3, options(Termination::Never)).unwrap();
     start(&mut teller, &dims, 0, number);
     start(&mut listeners, &dims, 1, 2 * number);
     listeners.set_latent(1, teller.latent(0)).unwrap();
@@ -156,14 +158,14 @@ fn a_dream_that_is_stopped_waits_for_nothing_and_may_begin_anew() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 2)];
-    let mut dreams = Dreams::new(&model, &mut memory, 2, options(Ending::Never)).unwrap();
+    let mut dreams = DreamBatch::new(&model, &mut memory, 2, options(Termination::Never)).unwrap();
     (0..2).for_each(|index| start(&mut dreams, &SMALL, index, 4));
     dreams.step();
     let digest = dreams.digest(0);
     dreams.stop(0).unwrap();
     dreams.act_with(1..2, &model).unwrap();
     dreams.imagine().unwrap();
-    assert_eq!((dreams.is_over(0), dreams.tick(0), dreams.digest(0), dreams.going_on()), (true, 1, digest, 1));
+    assert_eq!((dreams.is_done(0), dreams.tick(0), dreams.digest(0), dreams.active_count()), (true, 1, digest, 1));
     start(&mut dreams, &SMALL, 0, 4);
     dreams.step();
     assert_eq!(dreams.digest(0), digest, "the same dream again");

@@ -7,8 +7,8 @@ use dreamstep_core::pack::{AlignedBytes, Parts, Tensors, pack};
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Precision, Start, StateError, dreams_memory_len,
-    memory_len, state_len,
+    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, StateError,
+    Termination, dreams_memory_len, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ const SMALL: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 const STEPS: u64 = 12;
 
@@ -40,7 +40,7 @@ fn file(settings: &Settings, tensors: &Tensors) -> AlignedBytes {
 
 /// Every choice of input, memory and precision, acting on the mean latent.
 fn all() -> impl Iterator<Item = Settings> {
-    let kinds = Input::ALL.into_iter().flat_map(|input| Cell::ALL.map(|cell| Dims { input, cell, ..SMALL }));
+    let kinds = ControllerInput::ALL.into_iter().flat_map(|input| MemoryCell::ALL.map(|cell| Dims { input, cell, ..SMALL }));
     kinds.flat_map(|dims| Precision::ALL.map(|precision| Settings { precision, ..synthetic::settings(&dims) }))
 }
 
@@ -89,7 +89,7 @@ fn what_does_not_read_h_need_not_advance() {
 /// The same actions taken, agents of every input remember and expect the same: all but the one that remembers nothing.
 #[test]
 fn the_memory_does_not_depend_on_what_the_controller_reads() {
-    for cell in Cell::ALL {
+    for cell in MemoryCell::ALL {
         let trace = |input| {
             with_agent(&synthetic::agent(&Dims { input, cell, ..SMALL }, 1), |agent| {
                 let mut trace = Vec::new();
@@ -103,10 +103,10 @@ fn the_memory_does_not_depend_on_what_the_controller_reads() {
                 trace
             })
         };
-        let expected = trace(Input::LatentHidden);
-        for input in Input::ALL {
+        let expected = trace(ControllerInput::LatentHidden);
+        for input in ControllerInput::ALL {
             let found = trace(input);
-            if input == Input::Observation {
+            if input == ControllerInput::Observation {
                 assert!(found.iter().all(|v| v.to_bits() == 0) && found.len() < expected.len(), "{found:?}");
             } else {
                 assert_eq!(found, expected, "{input:?}, {cell:?}");
@@ -124,9 +124,9 @@ fn a_controller_on_observations_alone_runs_neither_v_nor_m() {
         own.iter().for_each(|&name| drop(other.insert(name.to_string(), one[name].clone())));
         let [one, other] = [one, other].map(|tensors| file(&settings, &tensors));
         let same = actions(&one, true) == actions(&other, true);
-        assert_eq!(same, settings.dims.input == Input::Observation, "{settings:?}");
+        assert_eq!(same, settings.dims.input == ControllerInput::Observation, "{settings:?}");
     }
-    with_agent(&synthetic::agent(&Dims { input: Input::Observation, ..SMALL }, 1), |agent| {
+    with_agent(&synthetic::agent(&Dims { input: ControllerInput::Observation, ..SMALL }, 1), |agent| {
         let start = agent.digest();
         let ticks: Vec<u64> = (0..STEPS)
             .map(|t| {
@@ -167,7 +167,7 @@ fn a_look_ahead_and_a_saved_state_go_with_every_input() {
 #[test]
 fn a_state_of_another_input_is_refused_by_name() {
     let of = |input| synthetic::agent(&Dims { input, ..SMALL }, 1);
-    for (own, other) in Input::ALL.into_iter().flat_map(|own| Input::ALL.map(|other| (own, other))) {
+    for (own, other) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|other| (own, other))) {
         let state = with_agent(&of(other), |agent| saved(agent));
         with_agent(&of(own), |agent| {
             let before = saved(agent);
@@ -197,14 +197,14 @@ fn z_or_h_alone_acts_in_dreams() {
         let mut memory = [vec![0.0; memory_len(&settings.dims)], vec![0.0; dreams_memory_len(&settings.dims, 9)]];
         let [left, right] = &mut memory;
         let mut agent = Agent::new(&model, left).unwrap();
-        let options = DreamOptions { seed: 1, temperature: 1.0, ending: Ending::Never };
-        let mut dreams = Dreams::new(&model, right, 9, options).unwrap();
+        let options = DreamOptions { seed: 1, temperature: 1.0, termination: Termination::Never };
+        let mut dreams = DreamBatch::new(&model, right, 9, options).unwrap();
         for t in 0..STEPS {
             // Nine dreams begin where the agent stands, with its newest observation's latent.
             let state = (agent.hidden().to_vec(), agent.cell().to_vec());
             agent.act_in_place(&observation(t)).unwrap();
             for index in 0..9 {
-                let start = Start { latent: agent.latent(), state: Some((&state.0, &state.1)) };
+                let start = DreamStart { latent: agent.latent(), state: Some((&state.0, &state.1)) };
                 dreams.start(index, 0, start).unwrap();
             }
             dreams.act();

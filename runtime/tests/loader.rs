@@ -16,21 +16,21 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Squash};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Cell, Dims, DreamOptions, Dreams, Input, LoadError, Model, Precision, SelfTestError, Start, dreams_memory_len,
-    memory_len,
+    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Model, Precision,
+    SelfTestError, dreams_memory_len, memory_len,
 };
 use pieces::Pieces;
 use std::collections::BTreeMap;
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
-    agent_of(Cell::Lstm, Precision::F32)
+    agent_of(MemoryCell::Lstm, Precision::F32)
 }
 
 /// Each message must be one line; the file must be refused with this one.
 #[track_caller]
 fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
-    refused_of(Cell::Lstm, Precision::F32, what, message, damage);
+    refused_of(MemoryCell::Lstm, Precision::F32, what, message, damage);
 }
 
 const KEYS: [&str; 20] = [
@@ -233,16 +233,16 @@ const GRU: [(&str, &[usize]); 4] =
 #[test]
 fn a_grus_tensors() {
     let refused = |what: &str, message: &str, damage: &dyn Fn(&mut Pieces)| {
-        refused_of(Cell::Gru, Precision::F32, what, message, damage);
+        refused_of(MemoryCell::Gru, Precision::F32, what, message, damage);
     };
-    let pieces = Pieces::of(&agent_of(Cell::Gru, Precision::F32));
+    let pieces = Pieces::of(&agent_of(MemoryCell::Gru, Precision::F32));
     assert_eq!(pieces.metadata["rnn.cell"], "gru");
     let found: BTreeMap<_, _> = pieces.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
     let shared = TENSORS.into_iter().filter(|(name, _)| !name.starts_with("rnn."));
     assert_eq!(found, shared.chain(GRU).collect());
     pieces.load(|model| {
         let model = model.unwrap();
-        assert!(*model.dims() == Dims { cell: Cell::Gru, ..DIMS } && model.has_mdn());
+        assert!(*model.dims() == Dims { cell: MemoryCell::Gru, ..DIMS } && model.has_mdn());
         assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
     });
     for (name, shape) in GRU {
@@ -287,13 +287,13 @@ fn inputs_are_not_mixed() {
     };
     let message = |pieces: &Pieces| pieces.load(|model| model.map(|_| ()).map_err(|error| error.to_string()));
     let width = |input| match input {
-        Input::LatentHidden => 10, // z 3, h 7, x 5
-        Input::Latent => 3,
-        Input::Hidden => 7,
-        Input::Observation => 5,
-        Input::ObservationHidden => 12,
+        ControllerInput::LatentHidden => 10, // z 3, h 7, x 5
+        ControllerInput::Latent => 3,
+        ControllerInput::Hidden => 7,
+        ControllerInput::Observation => 5,
+        ControllerInput::ObservationHidden => 12,
     };
-    for (own, said) in Input::ALL.into_iter().flat_map(|own| Input::ALL.map(|said| (own, said))) {
+    for (own, said) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|said| (own, said))) {
         let mut pieces = of(own, Precision::F32);
         assert_eq!(pieces.tensor("fc.panels").shape, [1, width(own), 16]);
         assert_eq!(pieces.metadata.get(key).map(String::as_str), Some(own.name()).filter(|name| *name != "z+h"));
@@ -315,7 +315,7 @@ fn inputs_are_not_mixed() {
             assert_eq!(message(&pieces), Err(expected));
         }
     }
-    for (input, precision) in Input::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
+    for (input, precision) in ControllerInput::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
         // What the controller reads is part of what the self-test proves, and every weight of it.
         let proof =
             |pieces: &Pieces| pieces.load(|model| model.map(|m| m.self_test(&mut vec![0.0; memory_len(m.dims())])).unwrap());
@@ -335,7 +335,7 @@ fn inputs_are_not_mixed() {
             assert!(matches!(found, Err(SelfTestError::Action { .. })), "{input:?}, {precision:?}, {weight}: {found:?}");
         }
         pieces.tensor("encoder.0.bias").data[2] ^= 1; // V has a say where it runs, and is checked where it does not
-        assert_eq!(proof(&pieces).is_ok(), input == Input::Observation);
+        assert_eq!(proof(&pieces).is_ok(), input == ControllerInput::Observation);
         pieces.remove("encoder.0.bias");
         assert_eq!(message(&pieces), Err("tensor `encoder.0.bias`: expected, not found".to_string()));
     }
@@ -346,19 +346,19 @@ fn memories_are_not_mixed() {
     let key = key::RNN_CELL;
     for other in ["LSTM", "rnn", "", "lstm,gru"] {
         let message = format!("metadata `{key}`: expected lstm or gru, found `{other}`");
-        refused_of(Cell::Gru, Precision::F32, "bad value", &message, |file| file.set(key, other));
+        refused_of(MemoryCell::Gru, Precision::F32, "bad value", &message, |file| file.set(key, other));
     }
     for precision in Precision::ALL {
         // A GRU that says it is an LSTM, or nothing; an LSTM that says it is a GRU.
         let message = "tensor `rnn.ih.panels`: not part of a packed agent";
-        refused_of(Cell::Gru, precision, "says it is an LSTM", message, |file| file.set(key, "lstm"));
-        refused_of(Cell::Gru, precision, "says nothing", message, |file| drop(file.metadata.remove(key)));
+        refused_of(MemoryCell::Gru, precision, "says it is an LSTM", message, |file| file.set(key, "lstm"));
+        refused_of(MemoryCell::Gru, precision, "says nothing", message, |file| drop(file.metadata.remove(key)));
         let message = "tensor `rnn.panels`: not part of a packed agent";
-        refused_of(Cell::Lstm, precision, "says it is a GRU", message, |file| {
+        refused_of(MemoryCell::Lstm, precision, "says it is a GRU", message, |file| {
             file.metadata.insert(key.to_string(), "gru".to_string());
         });
         // An LSTM that says so is the LSTM that it was.
-        let mut pieces = Pieces::of(&agent_of(Cell::Lstm, precision));
+        let mut pieces = Pieces::of(&agent_of(MemoryCell::Lstm, precision));
         pieces.metadata.insert(key.to_string(), "lstm".to_string());
         assert_eq!(pieces.load(|model| model.unwrap().self_test(&mut vec![0.0; memory_len(&DIMS)])), Ok(()));
     }
@@ -377,7 +377,7 @@ fn an_agent_can_do_without_the_head_and_the_log_variance() {
         assert_eq!(model.self_test(&mut memory), Ok(()));
         let mut agent = Agent::new(&model, &mut memory).unwrap();
         assert!(agent.predict().is_none());
-        assert_eq!(agent.proof_digest(), agent.digest());
+        assert_eq!(agent.self_test_digest(), agent.digest());
     });
     // Cut out of a packed file, the head takes its part of the proof with it.
     let mut pieces = Pieces::of(&agent());
@@ -395,7 +395,7 @@ fn bytes_off_the_boundary() {
 }
 
 fn off_the_boundary(precision: Precision) {
-    let pieces = Pieces::of(&agent_of(Cell::Lstm, precision));
+    let pieces = Pieces::of(&agent_of(MemoryCell::Lstm, precision));
     let message =
         "tensor `observation.mean`: expected its data on a 4-byte boundary in memory (align the file's bytes to 64)";
     for shift in 1..8 {
@@ -554,7 +554,7 @@ fn another_controller() {
     assert_ne!(act(&model), [0.0; 2]);
     // In whatever precision the rest is.
     for precision in Precision::ALL {
-        let file = AlignedBytes::new(&agent_of(Cell::Lstm, precision));
+        let file = AlignedBytes::new(&agent_of(MemoryCell::Lstm, precision));
         let model = Model::load(&file).unwrap();
         let tried = model.with_controller(&no_panels, &some_bias).unwrap();
         assert_eq!(act(&tried), [0.5 * 0.4, -0.4], "{precision:?}");
@@ -583,7 +583,7 @@ fn a_fingerprint_tells_models_apart() {
     let mut all = vec![own];
     all.extend(different.map(fingerprint));
     for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
-        let file = AlignedBytes::new(&agent_of(Cell::Lstm, precision));
+        let file = AlignedBytes::new(&agent_of(MemoryCell::Lstm, precision));
         all.push(Model::load(&file).unwrap().fingerprint());
     }
     let file = AlignedBytes::new(&agent());
@@ -605,7 +605,8 @@ fn a_model_without_a_head_does_not_dream() {
     tensors.remove(checkpoint::GMM_WEIGHT);
     let file = AlignedBytes::new(&agent_with_selftest(&synthetic::settings(&DIMS), &tensors));
     let model = Model::load(&file).unwrap();
-    let error = Dreams::new(&model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
+    let error =
+        DreamBatch::new(&model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "dreams: expected a model with an MDN head, found none in the file");
 }
 
@@ -665,9 +666,9 @@ fn live(bytes: &[u8]) -> Result<(), String> {
         }
     }
     let mut memory = vec![0.0; dreams_memory_len(&dims, 3)];
-    if let Ok(mut dreams) = Dreams::new(&model, &mut memory, 3, DreamOptions::default()) {
+    if let Ok(mut dreams) = DreamBatch::new(&model, &mut memory, 3, DreamOptions::default()) {
         for index in 0..3 {
-            let start = Start { latent: &vec![0.5; dims.latent], state: None };
+            let start = DreamStart { latent: &vec![0.5; dims.latent], state: None };
             dreams.start(index, index as u32, start).expect("a start of the model's sizes");
         }
         dreams.step();
@@ -681,7 +682,7 @@ fn what_loads_in_spite_of_a_mutation_runs() {
     const SEED: u64 = 14;
     const MUTATIONS: u64 = 20_000;
     let bases: Vec<_> =
-        Cell::ALL.into_iter().flat_map(|cell| Precision::ALL.map(|precision| agent_of(cell, precision))).collect();
+        MemoryCell::ALL.into_iter().flat_map(|cell| Precision::ALL.map(|precision| agent_of(cell, precision))).collect();
     let (mut ran, mut errors) = (0_u64, BTreeMap::<String, u64>::new());
     for step in 0..MUTATIONS {
         let bytes = mutate(&bases[step as usize % bases.len()], Philox::new(SEED), step);

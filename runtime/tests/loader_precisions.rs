@@ -12,7 +12,7 @@ use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::metadata as key;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, LoadError, Model, Precision, memory_len};
+use dreamstep_runtime::{LoadError, MemoryCell, Model, Precision, memory_len};
 use pieces::Pieces;
 
 /// Layers, whether an agent can do without them, and how many groups of four inputs they have.
@@ -29,8 +29,8 @@ const LAYERS: [(&str, bool, usize); 9] = [
 ];
 
 /// Whose layer it is, where not both memories have it.
-fn cell(layer: &str) -> Cell {
-    if layer.starts_with("rnn.") { Cell::Gru } else { Cell::Lstm }
+fn cell(layer: &str) -> MemoryCell {
+    if layer.starts_with("rnn.") { MemoryCell::Gru } else { MemoryCell::Lstm }
 }
 
 /// What an agent's layers are stored in: an i8 file's last layer of the encoder and its controller are f16.
@@ -47,7 +47,7 @@ fn stored_in(layer: &str, precision: Precision) -> (&'static str, usize) {
 #[test]
 fn precisions() {
     for precision in [Precision::F16, Precision::Bf16, Precision::I8] {
-        for cell in Cell::ALL {
+        for cell in MemoryCell::ALL {
             Pieces::of(&agent_of(cell, precision)).load(|model| {
                 let model = model.unwrap();
                 assert_eq!((model.settings().precision, model.dims().cell), (precision, cell));
@@ -94,7 +94,7 @@ fn precisions() {
         }
         // Each file's weights are for its own precision's loader.
         let others = Precision::ALL.into_iter().filter(|&other| other != precision);
-        for (other, cell) in others.flat_map(|other| Cell::ALL.map(|cell| (other, cell))) {
+        for (other, cell) in others.flat_map(|other| MemoryCell::ALL.map(|cell| (other, cell))) {
             let mut pieces = Pieces::of(&agent_of(cell, precision));
             pieces.set(key::PRECISION, other.name());
             pieces.load(|model| assert!(model.is_err(), "{precision:?} as {other:?}"));

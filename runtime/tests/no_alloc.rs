@@ -13,8 +13,9 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamError, DreamOptions, Dreams, Ending, Fit, Input, LoadError, Mixture, Model, Precision,
-    SelfTestError, Start, StateError, StepError, SwapError, dreams_memory_len, memory_len, state_len,
+    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamError, DreamOptions, DreamStart, LoadError, MemoryCell, Mixture,
+    Model, Precision, ReplaceModelError, SelfTestError, StateError, StateMatch, StepError, Termination, dreams_memory_len,
+    memory_len, state_len,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -89,13 +90,13 @@ fn files() -> Vec<(Settings, AlignedBytes)> {
         mixtures: 2,
         mixture: Mixture::Joint,
         encoder: [9, 4],
-        cell: Cell::Lstm,
-        input: Input::LatentHidden,
+        cell: MemoryCell::Lstm,
+        input: ControllerInput::LatentHidden,
     };
     let per_dimension = Dims { mixture: Mixture::PerDimension, ..odd };
-    let [gru, humanoid] = [Dims { cell: Cell::Gru, ..odd }, Dims::HUMANOID];
+    let [gru, humanoid] = [Dims { cell: MemoryCell::Gru, ..odd }, Dims::HUMANOID];
     let cases = [(odd, Acting::Mean), (per_dimension, Acting::Sampled), (gru, Acting::Sampled), (humanoid, Acting::Mean)];
-    let inputs = Input::ALL.map(|input| (Dims { input, ..odd }, Acting::Sampled));
+    let inputs = ControllerInput::ALL.map(|input| (Dims { input, ..odd }, Acting::Sampled));
     let cases = cases.into_iter().chain(inputs);
     let file = |(dims, acting): (Dims, Acting), precision| {
         let settings = Settings { precision, acting, ..synthetic::settings(&dims) };
@@ -133,11 +134,11 @@ fn nothing_the_loop_calls_allocates() {
                 let acted = free(&what("act_in_place"), || agent.act_in_place(observation).map(<[f32]>::len));
                 assert_eq!(acted, Ok(dims.action));
                 assert_eq!(free(&what("override_action"), || agent.override_action(&action)), Ok(()));
-                assert_eq!(free(&what("swap, refused"), || agent.swap(&other)), Err(SwapError::MidTick));
+                assert_eq!(free(&what("swap, refused"), || agent.replace_model(&other)), Err(ReplaceModelError::MidTick));
                 assert_eq!(free(&what("advance"), || agent.advance()), Ok(()));
-                assert_eq!(free(&what("swap"), || agent.swap(&other)), Ok(()));
+                assert_eq!(free(&what("swap"), || agent.replace_model(&other)), Ok(()));
                 assert_eq!(free(&what("step"), || agent.step(observation, &mut action)), Ok(()));
-                assert_eq!(free(&what("swap back"), || agent.swap(&model)), Ok(()));
+                assert_eq!(free(&what("swap back"), || agent.replace_model(&model)), Ok(()));
                 free(&what("predict, sample_latent"), || {
                     let Some(prediction) = agent.predict() else { return };
                     prediction.sample_latent(1.1, Philox::new(4), t as u64, &mut z);
@@ -146,7 +147,7 @@ fn nothing_the_loop_calls_allocates() {
                     black_box((prediction.weight(0, 0), prediction.mean(1, 0), prediction.sigma(1, 0)));
                 });
                 free(&what("digest"), || {
-                    black_box((agent.digest(), agent.proof_digest(), agent.hidden().len(), agent.latent().len()))
+                    black_box((agent.digest(), agent.self_test_digest(), agent.hidden().len(), agent.latent().len()))
                 });
             }
             // Refusals do not allocate either.
@@ -177,10 +178,10 @@ fn nor_does_saving_and_loading_a_state() {
             let mut agent = Agent::new(&model, &mut memory).unwrap();
             agent.act(&synthetic::observation(&dims, 3, 0), &mut action).unwrap();
             assert_eq!(free(&what("save_state"), || agent.save_state(&mut state)), Ok(()));
-            assert_eq!(free(&what("check_state"), || model.check_state(&state)), Ok(Fit::SameModel));
+            assert_eq!(free(&what("check_state"), || model.check_state(&state)), Ok(StateMatch::SameModel));
             assert_eq!(free(&what("load_state"), || agent.load_state(&state)), Ok(()));
-            assert_eq!(free(&what("adopt_state"), || agent.adopt_state(&state)), Ok(Fit::SameModel));
-            assert_eq!(free(&what("check_state of another"), || other.check_state(&state)), Ok(Fit::SameDims));
+            assert_eq!(free(&what("adopt_state"), || agent.adopt_state(&state)), Ok(StateMatch::SameModel));
+            assert_eq!(free(&what("check_state of another"), || other.check_state(&state)), Ok(StateMatch::SameDims));
             let refused = free(&what("a refused save"), || agent.save_state(&mut state[1..]));
             assert!(matches!(refused, Err(StateError::Length { .. })));
             for at in 0..state.len() {
@@ -207,18 +208,18 @@ fn nor_does_dreaming() {
             let model = Model::load_with(&file, backend).unwrap();
             if dims.input.has_observation() {
                 let refused = free(&what("new, refused"), || {
-                    Dreams::new(&model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+                    DreamBatch::new(&model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
                 });
                 assert_eq!(refused, Err(DreamError::Input { found: dims.input }));
                 continue;
             }
             let other = model.with_controller(&panels, &bias).unwrap();
-            for ending in [Ending::Sampled, Ending::Threshold(0.9), Ending::Never] {
+            for ending in [Termination::Sampled, Termination::Threshold(0.9), Termination::Never] {
                 let options = DreamOptions { seed: 1, temperature: 1.2, ending };
-                let mut dreams = free(&what("new"), || Dreams::new(&model, &mut memory, DREAMS, options)).unwrap();
+                let mut dreams = free(&what("new"), || DreamBatch::new(&model, &mut memory, DREAMS, options)).unwrap();
                 for index in 0..DREAMS {
                     let state = Some(state).filter(|_| index % 2 == 0);
-                    let start = Start { latent: &latent, state };
+                    let start = DreamStart { latent: &latent, state };
                     assert_eq!(free(&what("start"), || dreams.start(index, index as u32, start)), Ok(()));
                 }
                 let waits = free(&what("imagine, refused"), || dreams.imagine());
@@ -236,12 +237,18 @@ fn nor_does_dreaming() {
                     assert_eq!(free(&what("imagine"), || dreams.imagine()), Ok(()));
                     free(&what("step"), || dreams.step());
                     free(&what("digest"), || {
-                        black_box((dreams.going_on(), dreams.is_over(1), dreams.digest(2), dreams.reward(3), dreams.tick(4)))
+                        black_box((
+                            dreams.active_count(),
+                            dreams.is_done(1),
+                            dreams.digest(2),
+                            dreams.reward(3),
+                            dreams.tick(4),
+                        ))
                     });
                 }
             }
             let small = free(&what("new, refused"), || {
-                Dreams::new(&model, &mut memory[1..], DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+                DreamBatch::new(&model, &mut memory[1..], DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
             });
             assert!(matches!(small, Err(DreamError::Memory { .. })));
         }

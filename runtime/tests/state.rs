@@ -6,7 +6,8 @@ use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, Fit, Input, Mixture, Model, Precision, StateError, memory_len, state_len,
+    Agent, Backend, ControllerInput, Dims, MemoryCell, Mixture, Model, Precision, StateError, StateMatch, memory_len,
+    state_len,
 };
 
 const DIMS: Dims = Dims {
@@ -17,12 +18,12 @@ const DIMS: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 17],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// The same with a GRU, which has no c.
-const GRU: Dims = Dims { cell: Cell::Gru, ..DIMS };
+const GRU: Dims = Dims { cell: MemoryCell::Gru, ..DIMS };
 
 /// Bytes of a state of [`DIMS`]: header, 19 + 19 + 5 + 3 values, digest.
 const LEN: usize = 56 + 4 * 46 + 8;
@@ -153,7 +154,7 @@ fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
 
             // In another process: the file lies elsewhere, the memory held something else, the agent lived another life.
             let model = Model::load_with(&elsewhere[4..], to).unwrap();
-            assert_eq!(model.check_state(&state), Ok(Fit::SameModel), "{what}");
+            assert_eq!(model.check_state(&state), Ok(StateMatch::SameModel), "{what}");
             let mut memory = vec![f32::INFINITY; memory_len(&dims)];
             let mut agent = Agent::new(&model, &mut memory).unwrap();
             agent.load_state(&state).unwrap();
@@ -161,7 +162,7 @@ fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
             assert_eq!(agent.seed(), 0x0123_4567_89ab_cdef);
             assert_eq!(future(&mut agent, 5), expected, "{what}");
             agent.act_in_place(&observation(99)).unwrap();
-            assert_eq!(agent.adopt_state(&state), Ok(Fit::SameModel));
+            assert_eq!(agent.adopt_state(&state), Ok(StateMatch::SameModel));
             assert_eq!(future(&mut agent, 5), expected, "{what}, in an agent that was in the middle of a tick");
         }
     }
@@ -241,7 +242,7 @@ fn a_state_of_the_other_memory_is_refused_by_name() {
         let (expected, found) = (own.cell.name(), other.cell.name());
         assert_eq!(error.to_string(), format!("state: expected one of a model with memory {expected}, found {found}"));
         // Of the other memory's length, whatever it says it is.
-        let own_code = u32::from(own.cell == Cell::Gru);
+        let own_code = u32::from(own.cell == MemoryCell::Gru);
         let error = refused(&mut agent, &forged(&state, 52, &own_code.to_le_bytes()), "one that lies");
         assert_eq!(error, StateError::Length { expected: state_len(&own), found: state_len(&other) });
     }
@@ -389,13 +390,13 @@ fn a_state_of_another_model_is_adopted_but_not_loaded() {
             assert_eq!(error.to_string(), message);
             assert_eq!(saved(&agent), before, "model {index}: the agent is as it was");
 
-            assert_eq!(mine.check_state(&state), Ok(Fit::SameDims), "model {index}");
-            assert_eq!(agent.adopt_state(&state), Ok(Fit::SameDims), "model {index}");
+            assert_eq!(mine.check_state(&state), Ok(StateMatch::SameDims), "model {index}");
+            assert_eq!(agent.adopt_state(&state), Ok(StateMatch::SameDims), "model {index}");
             let adopted = saved(&agent);
             assert_eq!(adopted[16..LEN - 8], state[16..LEN - 8], "model {index}: all but whose it is");
             assert_eq!(adopted[8..16], expected.to_le_bytes());
             // From now on it is a state of this model.
-            assert_eq!(mine.check_state(&adopted), Ok(Fit::SameModel));
+            assert_eq!(mine.check_state(&adopted), Ok(StateMatch::SameModel));
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::stage::Cost;
 use crate::train_controller;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::Input;
+use dreamstep_core::dims::ControllerInput;
 use dreamstep_core::rng::Philox;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,11 +107,11 @@ impl Arm {
             Self::Untrained => "z+h-untrained",
             Self::Dream => "dream",
             Self::DreamThenReal => "dream+real",
-            Self::Observation => Input::Observation.name(),
-            Self::Latent => Input::Latent.name(),
-            Self::Hidden => Input::Hidden.name(),
-            Self::ObservationHidden => Input::ObservationHidden.name(),
-            Self::Full => Input::LatentHidden.name(),
+            Self::Observation => ControllerInput::Observation.name(),
+            Self::Latent => ControllerInput::Latent.name(),
+            Self::Hidden => ControllerInput::Hidden.name(),
+            Self::ObservationHidden => ControllerInput::ObservationHidden.name(),
+            Self::Full => ControllerInput::LatentHidden.name(),
         }
     }
 
@@ -132,14 +132,14 @@ impl Arm {
     }
 
     /// What its controller reads; none where nothing is evolved.
-    const fn input(self) -> Option<Input> {
+    const fn input(self) -> Option<ControllerInput> {
         match self {
             Self::Random | Self::Zero => None,
-            Self::Observation => Some(Input::Observation),
-            Self::Latent => Some(Input::Latent),
-            Self::Hidden => Some(Input::Hidden),
-            Self::ObservationHidden => Some(Input::ObservationHidden),
-            Self::Untrained | Self::Full | Self::Dream | Self::DreamThenReal => Some(Input::LatentHidden),
+            Self::Observation => Some(ControllerInput::Observation),
+            Self::Latent => Some(ControllerInput::Latent),
+            Self::Hidden => Some(ControllerInput::Hidden),
+            Self::ObservationHidden => Some(ControllerInput::ObservationHidden),
+            Self::Untrained | Self::Full | Self::Dream | Self::DreamThenReal => Some(ControllerInput::LatentHidden),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::{Cell, Input};
+use dreamstep_core::dims::{ControllerInput, MemoryCell};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{Entry, safetensors_bytes};
 use safetensors::{Dtype, SafeTensors};
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Metadata that only the trainer reads; the rest is named in [`dreamstep_core::names::metadata`].
 pub mod meta {
-    use dreamstep_core::dims::Cell;
+    use dreamstep_core::dims::MemoryCell;
 
     /// `dreamstep` version that wrote the file.
     pub const VERSION: &str = "dreamstep.version";
@@ -46,10 +46,10 @@ pub mod meta {
 
     /// PyTorch's order of a memory's gates.
     #[must_use]
-    pub const fn gates(cell: Cell) -> &'static str {
+    pub const fn gates(cell: MemoryCell) -> &'static str {
         match cell {
-            Cell::Lstm => "i,f,g,o",
-            Cell::Gru => "r,z,n",
+            MemoryCell::Lstm => "i,f,g,o",
+            MemoryCell::Gru => "r,z,n",
         }
     }
     /// Which epoch's weights these are, where not the best's.
@@ -209,9 +209,9 @@ impl Checkpoint {
     ///
     /// # Errors
     /// One line naming the file, the key, and what was found.
-    pub fn cell(&self) -> Result<Cell> {
-        let Some(found) = self.metadata.get(metadata::RNN_CELL) else { return Ok(Cell::Lstm) };
-        let known = Cell::ALL.into_iter().find(|cell| cell.name() == found);
+    pub fn cell(&self) -> Result<MemoryCell> {
+        let Some(found) = self.metadata.get(metadata::RNN_CELL) else { return Ok(MemoryCell::Lstm) };
+        let known = MemoryCell::ALL.into_iter().find(|cell| cell.name() == found);
         known.with_context(|| format!("{}: {}: expected lstm or gru, found {found}", self.origin, metadata::RNN_CELL))
     }
 
@@ -219,17 +219,17 @@ impl Checkpoint {
     ///
     /// # Errors
     /// One line naming the file, the key, and what was found.
-    pub fn input(&self) -> Result<Input> {
-        let Some(found) = self.metadata.get(metadata::CONTROLLER_INPUT) else { return Ok(Input::LatentHidden) };
-        let known = Input::ALL.into_iter().find(|input| input.name() == found);
+    pub fn input(&self) -> Result<ControllerInput> {
+        let Some(found) = self.metadata.get(metadata::CONTROLLER_INPUT) else { return Ok(ControllerInput::LatentHidden) };
+        let known = ControllerInput::ALL.into_iter().find(|input| input.name() == found);
         let expected =
             || format!("{}: {}: expected z+h, z, h, obs or obs+h, found {found}", self.origin, metadata::CONTROLLER_INPUT);
         known.with_context(expected)
     }
 
     /// Says what C reads; the usual goes without saying.
-    pub fn set_input(&mut self, input: Input) {
-        if input != Input::LatentHidden {
+    pub fn set_input(&mut self, input: ControllerInput) {
+        if input != ControllerInput::LatentHidden {
             self.set_meta(metadata::CONTROLLER_INPUT, input.name());
         }
     }

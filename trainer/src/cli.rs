@@ -83,7 +83,7 @@ pub(crate) enum Command {
         actions: Option<weights::Actions>,
         /// Order of M's input
         #[arg(long, value_enum, default_value_t)]
-        input: weights::Input,
+        input: weights::InputOrder,
         /// What the second block of M's head is
         #[arg(long, value_enum, default_value_t)]
         sigma: weights::Sigma,

@@ -2,7 +2,7 @@
 //! computes what the packer's did.
 
 use anyhow::{Context, Result, anyhow};
-use dreamstep_core::dims::{Cell, Input};
+use dreamstep_core::dims::{ControllerInput, MemoryCell};
 use dreamstep_core::names::{checkpoint, metadata};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
@@ -65,7 +65,7 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         file: path.display().to_string(),
         bytes: bytes.len(),
         kind: "checkpoint",
-        cell: file.tensor(checkpoint::RNN_WEIGHT_HH).map(|_| said(&file, metadata::RNN_CELL, Cell::Lstm.name())),
+        cell: file.tensor(checkpoint::RNN_WEIGHT_HH).map(|_| said(&file, metadata::RNN_CELL, MemoryCell::Lstm.name())),
         input: file.tensor(checkpoint::FC_WEIGHT).map(|_| reads(&file)),
         memory_bytes: None,
         self_test: BTreeMap::new(),
@@ -77,7 +77,7 @@ pub fn inspect(path: &Path, bytes: &AlignedBytes) -> Result<Report> {
         return Ok(report);
     }
     report.kind = "packed agent";
-    report.cell = Some(said(&file, metadata::RNN_CELL, Cell::Lstm.name()));
+    report.cell = Some(said(&file, metadata::RNN_CELL, MemoryCell::Lstm.name()));
     report.input = Some(reads(&file));
     for backend in Backend::ALL {
         let verdict = match Model::load_with(bytes, backend) {
@@ -105,7 +105,7 @@ fn said(file: &File<'_>, key: &str, usual: &str) -> String {
 
 /// What the controller of a file with C reads.
 fn reads(file: &File<'_>) -> String {
-    said(file, metadata::CONTROLLER_INPUT, Input::LatentHidden.name())
+    said(file, metadata::CONTROLLER_INPUT, ControllerInput::LatentHidden.name())
 }
 
 /// Resolves JSON's escapes, which the reader leaves as they stand.

@@ -252,7 +252,7 @@ fn seal(parts: &Parts<'_>, observations: &[Vec<f32>]) -> Result<AlignedBytes> {
         selftest.observations.push(observation.clone());
         selftest.actions.push(action);
     }
-    let settings = Settings { selftest_digest: Some(agent.proof_digest()), ..parts.settings };
+    let settings = Settings { selftest_digest: Some(agent.self_test_digest()), ..parts.settings };
     let bytes = assemble(&Parts { settings, selftest: Some(&selftest), ..*parts })?;
 
     // Nothing leaves that this machine's own back ends do not all agree on.

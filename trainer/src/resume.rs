@@ -184,7 +184,7 @@ impl<'a> Training<'a> {
     /// The epoch to train now, from 1; none where the configured number is done, or the schedule says that it is enough.
     #[must_use]
     pub const fn begin_epoch(&self) -> Option<usize> {
-        if self.epoch < self.epochs && !self.schedule.is_over() { Some(self.epoch + 1) } else { None }
+        if self.epoch < self.epochs && !self.schedule.is_done() { Some(self.epoch + 1) } else { None }
     }
 
     /// An epoch is done: keeps its weights where they are the best so far, saves the state, logs and reports `record`, whose `best` is

@@ -364,14 +364,14 @@ fn a_stage_that_is_interrupted_says_how_to_go_on() {
         check(&run, &whole, &format!("{:?}, interrupted", stage.args));
         assert!(!run.join(stage.results[0]).exists() || s == 0, "{:?}: interrupted before its end", stage.args);
         let at = reached(stage, &run);
-        let going_on = stderr.strip_prefix("interrupted; to go on: dreamstep ").and_then(|rest| rest.strip_suffix('\n'));
-        let going_on = going_on.unwrap_or_else(|| panic!("{:?}: {stderr}", stage.args));
+        let active_count = stderr.strip_prefix("interrupted; to go on: dreamstep ").and_then(|rest| rest.strip_suffix('\n'));
+        let active_count = active_count.unwrap_or_else(|| panic!("{:?}: {stderr}", stage.args));
         let output = Command::new("sh")
-            .args(["-c", &format!("\"$0\" {going_on}"), env!("CARGO_BIN_EXE_dreamstep")])
+            .args(["-c", &format!("\"$0\" {active_count}"), env!("CARGO_BIN_EXE_dreamstep")])
             .output()
             .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{going_on}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{active_count}: {}", String::from_utf8_lossy(&output.stderr));
         if s == 1 || s == 2 {
             assert!(at >= 3 && said.contains(&format!("goes on after epoch {at}\n")), "{said}");
             check_log(stage, &run, &whole, &format!("{:?}, interrupted", stage.args));

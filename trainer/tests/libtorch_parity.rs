@@ -15,7 +15,7 @@ use dreamstep::nets::{export, matrix, normals, to_vec};
 use dreamstep::pack;
 use dreamstep::rollouts::{Episode, file_name};
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::{Cell, Dims, Input};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};
@@ -48,7 +48,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(cell: Cell, input: Input, seed: u64) -> Self {
+    fn new(cell: MemoryCell, input: ControllerInput, seed: u64) -> Self {
         tch::set_num_threads(1);
         let rng = Philox::new(seed);
         let (o, a, z, h) = (DIMS.obs, DIMS.action, DIMS.latent, DIMS.hidden);
@@ -86,7 +86,7 @@ impl Fixture {
         };
         let _ = MdnRnn::new(&vs.root(), shape, rng);
         mdnrnn.tensors = export(&vs).unwrap();
-        if cell == Cell::Gru {
+        if cell == MemoryCell::Gru {
             mdnrnn.set_meta(key::RNN_CELL, "gru"); // an LSTM's checkpoint need not say
         }
         mdnrnn.set_meta(key::DIM_MIXTURES, DIMS.mixtures);
@@ -98,7 +98,7 @@ impl Fixture {
         let mut controller = Checkpoint::default();
         let dims = Dims { cell, input, ..DIMS };
         let inputs = dims.controller_inputs();
-        let scale = if input == Input::Hidden { 0.8 } else { 0.1 }; // h alone is quiet
+        let scale = if input == ControllerInput::Hidden { 0.8 } else { 0.1 }; // h alone is quiet
         controller.insert(names::FC_WEIGHT, &[a, inputs], draw(3, a * inputs).iter().map(|n| scale * n).collect());
         controller.set_input(input);
         controller.insert(names::FC_BIAS, &[a], draw(4, a).iter().map(|n| 0.1 * n).collect());
@@ -144,7 +144,7 @@ impl Fixture {
                 ("c", wide(agent.cell())),
             ]);
             let Some(head) = agent.predict() else {
-                assert_eq!(self.dims.input, Input::Observation);
+                assert_eq!(self.dims.input, ControllerInput::Observation);
                 step.retain(|&name, _| name == "action");
                 return step;
             };
@@ -181,8 +181,8 @@ impl Fixture {
         v.load(self.run.vae()).unwrap();
         let mut m = nn::VarStore::new(Device::Cpu);
         let rnn = match self.dims.cell {
-            Cell::Lstm => Memory::Lstm(nn::lstm(m.root() / "rnn", a + z, h, Default::default())),
-            Cell::Gru => Memory::Gru(nn::gru(m.root() / "rnn", a + z, h, Default::default())),
+            MemoryCell::Lstm => Memory::Lstm(nn::lstm(m.root() / "rnn", a + z, h, Default::default())),
+            MemoryCell::Gru => Memory::Gru(nn::gru(m.root() / "rnn", a + z, h, Default::default())),
         };
         let head = nn::linear(m.root() / "gmm_linear", h, (2 * z + 1) * k + 2, Default::default());
         m.load(self.run.mdnrnn()).unwrap();
@@ -199,24 +199,24 @@ impl Fixture {
             let x = x.clamp(-CLIP, CLIP); // [1, O]
             let latent = encoder.forward(&x).narrow(1, 0, z); // [1, Z]
             let parts: &[&Tensor] = match self.dims.input {
-                Input::LatentHidden => &[&latent, &state[0]],
-                Input::Latent => &[&latent],
-                Input::Hidden => &[&state[0]],
-                Input::Observation => &[&x],
-                Input::ObservationHidden => &[&x, &state[0]],
+                ControllerInput::LatentHidden => &[&latent, &state[0]],
+                ControllerInput::Latent => &[&latent],
+                ControllerInput::Hidden => &[&state[0]],
+                ControllerInput::Observation => &[&x],
+                ControllerInput::ObservationHidden => &[&x, &state[0]],
             };
             let unit = fc.forward(&Tensor::cat(parts, 1)).clamp(-1.0, 1.0); // [1, A]
             state = rnn.step(&Tensor::cat(&[&unit, &latent], 1), &state);
             let out = head.forward(&state[0]).squeeze_dim(0); // [(2Z+1)K+2]
             let reward = out.get((2 * z + 1) * k) + f64::from(REWARD_OFFSET);
-            if self.dims.input == Input::Observation {
+            if self.dims.input == ControllerInput::Observation {
                 return Step::from([("action", wide(&(unit * ACTION_HALF)))]);
             }
             Step::from([
                 ("action", wide(&(unit * ACTION_HALF))),
                 ("z", wide(&latent)),
                 ("h", wide(&state[0])),
-                ("c", if self.dims.cell == Cell::Lstm { wide(&state[1]) } else { Vec::new() }),
+                ("c", if self.dims.cell == MemoryCell::Lstm { wide(&state[1]) } else { Vec::new() }),
                 ("means", wide(&out.narrow(0, 0, k * z))),
                 ("log-sigmas", wide(&out.narrow(0, k * z, k * z).clamp_min(f64::from(LOG_SIGMA_MIN)))),
                 ("log-weights", wide(&out.narrow(0, 2 * k * z, k).log_softmax(0, Kind::Float))),
@@ -280,9 +280,12 @@ fn longest(errors: &[(f64, &'static str, usize)]) -> f64 {
 
 #[test]
 fn the_runtime_computes_what_libtorch_computes() {
-    let paper = [(Cell::Lstm, 1), (Cell::Lstm, 2), (Cell::Gru, 1), (Cell::Gru, 2)];
-    let paper = paper.map(|(cell, seed)| (cell, Input::LatentHidden, seed));
-    let others = Input::ALL.into_iter().filter(|&input| input != Input::LatentHidden).map(|input| (Cell::Lstm, input, 1));
+    let paper = [(MemoryCell::Lstm, 1), (MemoryCell::Lstm, 2), (MemoryCell::Gru, 1), (MemoryCell::Gru, 2)];
+    let paper = paper.map(|(cell, seed)| (cell, ControllerInput::LatentHidden, seed));
+    let others = ControllerInput::ALL
+        .into_iter()
+        .filter(|&input| input != ControllerInput::LatentHidden)
+        .map(|input| (MemoryCell::Lstm, input, 1));
     for (cell, input, seed) in paper.into_iter().chain(others) {
         let fixture = Fixture::new(cell, input, seed);
         let expected = fixture.libtorch(|_| ());
@@ -310,20 +313,20 @@ fn the_runtime_computes_what_libtorch_computes() {
 }
 
 /// That the comparison is about something: nothing is stuck at zero, at a bound or at its first value.
-fn assert_alive(cell: Cell, input: Input, seed: u64, steps: &[Step]) {
+fn assert_alive(cell: MemoryCell, input: ControllerInput, seed: u64, steps: &[Step]) {
     let share = |name: &str, of: &dyn Fn(f64) -> bool| {
         let all: Vec<f64> = steps.iter().flat_map(|step| step[name].clone()).collect();
         all.iter().filter(|&&v| of(v)).count() as f64 / all.len() as f64
     };
     let saturated = share("action", &|a| a.abs() > 0.9999 * ACTION_HALF);
     assert!((0.02..0.7).contains(&saturated), "seed {seed}: {saturated} of the actions are at a bound");
-    if input == Input::Observation {
+    if input == ControllerInput::Observation {
         return; // the action is all there is
     }
     let floored = share("log-sigmas", &|s| s <= f64::from(LOG_SIGMA_MIN) + 1e-9);
     assert!((0.02..0.7).contains(&floored), "seed {seed}: {floored} of the log-sigmas are at the floor");
     let (first, last) = (&steps[0], &steps[STEPS - 1]);
-    let state: &[&str] = if cell == Cell::Lstm { &["h", "c"] } else { &["h"] };
+    let state: &[&str] = if cell == MemoryCell::Lstm { &["h", "c"] } else { &["h"] };
     for name in [&["z", "means"], state].concat() {
         let moved: Vec<f64> = first[name].iter().zip(&last[name]).map(|(a, b)| a - b).collect();
         assert!(rms(&moved) > 0.1 * rms(&last[name]), "seed {seed}: {name} hardly moves");
@@ -336,11 +339,11 @@ fn assert_alive(cell: Cell, input: Input, seed: u64, steps: &[Step]) {
 /// by a tenth.
 #[test]
 fn the_measure_sees_small_mistakes() {
-    Cell::ALL.into_iter().for_each(mistakes);
+    MemoryCell::ALL.into_iter().for_each(mistakes);
 }
 
-fn mistakes(cell: Cell) {
-    let fixture = Fixture::new(cell, Input::LatentHidden, 3);
+fn mistakes(cell: MemoryCell) {
+    let fixture = Fixture::new(cell, ControllerInput::LatentHidden, 3);
     let found = fixture.runtime(Backend::Portable);
     let h = DIMS.hidden as i64;
     let variable = |vs: &nn::VarStore, name: &str| vs.variables()[name].shallow_clone();
@@ -357,7 +360,7 @@ fn mistakes(cell: Cell) {
         variable(vs, names::RNN_BIAS_IH).copy_(&(ih + &hh));
         drop(variable(vs, names::RNN_BIAS_HH).zero_());
     };
-    if cell == Cell::Gru {
+    if cell == MemoryCell::Gru {
         let longest = longest(&errors(&found, &fixture.libtorch(folded)));
         assert!(longest > 1e-3, "a bias folded into the other: {longest:.1e} in {STEPS} steps passes for rounding");
     }

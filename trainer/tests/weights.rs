@@ -5,10 +5,10 @@ mod python;
 
 use dreamstep::checkpoint::Checkpoint;
 use dreamstep::config::Config;
-use dreamstep::convert::weights::{Actions, Input, Options, Sigma, import};
+use dreamstep::convert::weights::{Actions, InputOrder, Options, Sigma, import};
 use dreamstep::pack;
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::{Cell, Dims};
+use dreamstep_core::dims::{Dims, MemoryCell};
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
@@ -120,7 +120,7 @@ save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H),
     }
     let gru = RunDir::new(&path("g"));
     assert_eq!(read(&gru.mdnrnn()), read(&path("gru.safetensors")));
-    assert_eq!(Config::default().overlay_file(&gru.config(), &[]).unwrap().mdnrnn.cell, Cell::Gru);
+    assert_eq!(Config::default().overlay_file(&gru.config(), &[]).unwrap().mdnrnn.cell, MemoryCell::Gru);
     succeed(folder, "pack --run g");
     succeed(folder, "evaluate --agent g/agent.safetensors --env Hopper-v5 --episodes 2");
     let said = python::run(&[&example("open_in_numpy.py").display().to_string(), &path("g").display().to_string()]);
@@ -221,7 +221,7 @@ fn conventions_are_folded_into_the_weights() {
     file.write(&path("foreign")).unwrap();
     let run = RunDir::new(&path("r"));
     let options =
-        Options { actions: Some(Actions::Raw), input: Input::ZAction, sigma: Sigma::LogVariance, ..Options::default() };
+        Options { actions: Some(Actions::Raw), input: InputOrder::ZAction, sigma: Sigma::LogVariance, ..Options::default() };
     let report = import(&config("Humanoid-v5"), &run, &path("foreign"), &options).unwrap();
     assert_eq!(report.written, [run.mdnrnn(), run.controller()]);
     assert_eq!(report.notes.len(), 4, "every change is told: {:?}", report.notes);

@@ -10,7 +10,7 @@ use dreamstep_bench::report::{Cell, Table, publish};
 use dreamstep_bench::roofline::{dream_times, roofline};
 use dreamstep_bench::timing::Samples;
 use dreamstep_bench::{Common, exit};
-use dreamstep_runtime::{Backend, Cell as Memory};
+use dreamstep_runtime::{Backend, MemoryCell as Memory};
 use std::process::ExitCode;
 
 /// Times a step against a plain load of its weights, and dreams by batch size.

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Unpacked, unpack};
 use dreamstep_core::schema::{Acting, Squash};
-use dreamstep_runtime::{Cell, Dims};
+use dreamstep_runtime::{Dims, MemoryCell};
 
 /// An affine map.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Weights {
         let Unpacked { tensors, settings, action_mid, action_half, .. } = unpack(file).map_err(|error| anyhow!(error))?;
         ensure!(settings.acting == Acting::Mean, "action.latent: expected mean (contenders draw nothing), found sampled");
         let dims = settings.dims;
-        ensure!(dims.cell == Cell::Lstm, "rnn.cell: expected lstm (what contenders have), found gru");
+        ensure!(dims.cell == MemoryCell::Lstm, "rnn.cell: expected lstm (what contenders have), found gru");
         let get = |name: &str| -> Result<Vec<f32>> {
             let (_, values) = tensors.get(name).ok_or_else(|| anyhow!("tensor `{name}`: expected, not found"))?;
             Ok(values.clone())
@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn a_gru_is_refused() {
-        let Err(error) = Weights::of(&Size::Small.precisions_with(Cell::Gru)[0]) else { panic!("contenders have an LSTM") };
+        let Err(error) = Weights::of(&Size::Small.precisions_with(MemoryCell::Gru)[0]) else {
+            panic!("contenders have an LSTM")
+        };
         assert_eq!(error.to_string(), "rnn.cell: expected lstm (what contenders have), found gru");
     }
 

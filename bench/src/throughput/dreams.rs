@@ -1,7 +1,7 @@
 //! How many ticks of dreams does this machine make in a second, by batch and by threads? And libtorch, of the same dream?
 //!
 //! A tick is the controller, the LSTM, the MDN head, the choice of a component and a normal draw. In the runtime every thread has
-//! [`Dreams`] of its own over one shared model. libtorch's is written with the trainer's networks; before it is timed its head must
+//! [`DreamBatch`] of its own over one shared model. libtorch's is written with the trainer's networks; before it is timed its head must
 //! agree with the runtime's on the same hidden state. libtorch draws from its own generator, so that no two dreams are the same, but the
 //! work is.
 
@@ -18,7 +18,9 @@ use dreamstep_core::pack::unpack;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Squash, Target};
 use dreamstep_fixtures::{HUMANOID, synthetic};
-use dreamstep_runtime::{Agent, Dims, DreamOptions, Dreams, Ending, Model, Precision, Start, dreams_memory_len, memory_len};
+use dreamstep_runtime::{
+    Agent, Dims, DreamBatch, DreamOptions, DreamStart, Model, Precision, Termination, dreams_memory_len, memory_len,
+};
 use std::hint::black_box;
 use std::thread;
 use tch::{Kind, Tensor, nn};
@@ -175,8 +177,8 @@ impl Row {
 }
 
 /// All threads' dreams, each thread `ticks` times.
-fn dream(threads: &mut [Dreams<'_, '_>], ticks: usize) {
-    let run = |dreams: &mut Dreams<'_, '_>| {
+fn dream(threads: &mut [DreamBatch<'_, '_>], ticks: usize) {
+    let run = |dreams: &mut DreamBatch<'_, '_>| {
         for _ in 0..ticks {
             black_box(dreams.step());
         }
@@ -236,12 +238,12 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
                 }));
                 continue;
             };
-            let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
+            let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
             let mut dreams = memories
                 .iter_mut()
                 .map(|memory| {
-                    let mut dreams = Dreams::new(model, memory, row.count, options)?;
-                    let begin = |index| dreams.start(index, index as u32, Start { latent: &latent, state: None });
+                    let mut dreams = DreamBatch::new(model, memory, row.count, options)?;
+                    let begin = |index| dreams.start(index, index as u32, DreamStart { latent: &latent, state: None });
                     (0..row.count).try_for_each(begin)?;
                     Ok(dreams)
                 })
@@ -301,9 +303,9 @@ mod tests {
         let latent = vec![0.25; model.dims().latent];
         let mut memories = vec![vec![0.0; dreams_memory_len(model.dims(), 3)]; 4];
         let begin = |memory| {
-            let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
-            let mut dreams = Dreams::new(&model, memory, 3, options).unwrap();
-            (0..3).for_each(|i| dreams.start(i, i as u32, Start { latent: &latent, state: None }).unwrap());
+            let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
+            let mut dreams = DreamBatch::new(&model, memory, 3, options).unwrap();
+            (0..3).for_each(|i| dreams.start(i, i as u32, DreamStart { latent: &latent, state: None }).unwrap());
             dreams
         };
         let mut threads: Vec<_> = memories.iter_mut().map(|memory| begin(memory)).collect();
@@ -324,10 +326,10 @@ mod tests {
         let latent = vec![0.25; peer.dims.latent];
         let mut state = peer.start(&latent, COUNT);
         let mut memory = vec![0.0; dreams_memory_len(&peer.dims, COUNT)];
-        let options = DreamOptions { ending: Ending::Never, ..DreamOptions::default() };
-        let mut dreams = Dreams::new(&model, &mut memory, COUNT, options).unwrap();
+        let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
+        let mut dreams = DreamBatch::new(&model, &mut memory, COUNT, options).unwrap();
         for index in 0..COUNT {
-            dreams.start(index, index as u32, Start { latent: &latent, state: None }).unwrap();
+            dreams.start(index, index as u32, DreamStart { latent: &latent, state: None }).unwrap();
         }
         for _ in 0..3 {
             tch::no_grad(|| drop(peer.step(&mut state)));

@@ -5,7 +5,7 @@ use crate::pointers::{check, copy, held, held_mut, input_and_output, make, put, 
 use crate::types::{dreamstep_agent, dreamstep_agent_info, dreamstep_model, dreamstep_status};
 use core::ffi::c_char;
 use dreamstep_core::rng::Philox;
-use dreamstep_runtime::{Agent, DreamError, Fit, Input, Prediction};
+use dreamstep_runtime::{Agent, ControllerInput, DreamError, Prediction, StateMatch};
 
 /// Makes an agent at the start of an episode, which works in `memory`: at least `dreamstep_memory_len` floats, whatever they
 /// hold. Where the call fails, `agent` holds none.
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn dreamstep_swap(
     message_len: usize,
 ) -> dreamstep_status {
     // SAFETY: what these calls ask for is this function's precondition.
-    unsafe { answer(message, message_len, || Ok(held_mut(agent)?.swap(&held(model)?.model)?)) }
+    unsafe { answer(message, message_len, || Ok(held_mut(agent)?.replace_model(&held(model)?.model)?)) }
 }
 
 /// Sets the seed that names the draws of a latent that is sampled while acting; 0 until set. Models that act on the mean
@@ -398,7 +398,7 @@ pub unsafe extern "C" fn dreamstep_sample_latent(
 
 /// What the model expects.
 fn predict<'a>(agent: &'a mut Agent<'_, '_>) -> Result<Prediction<'a>, Error<'static>> {
-    let reactive = agent.model().dims().input == Input::Observation;
+    let reactive = agent.model().dims().input == ControllerInput::Observation;
     agent.predict().ok_or(if reactive { Error::Reactive } else { Error::NoHead })
 }
 
@@ -471,7 +471,7 @@ pub unsafe extern "C" fn dreamstep_state_adopt(
     unsafe {
         answer(message, message_len, || {
             let fit = held_mut(agent)?.adopt_state(slice("state", bytes, len)?)?;
-            put_if_wanted("same model", same_model, fit == Fit::SameModel)
+            put_if_wanted("same model", same_model, fit == StateMatch::SameModel)
         })
     }
 }
@@ -495,7 +495,7 @@ pub unsafe extern "C" fn dreamstep_state_check(
     unsafe {
         answer(message, message_len, || {
             let fit = held(model)?.model.check_state(slice("state", bytes, len)?)?;
-            put_if_wanted("same model", same_model, fit == Fit::SameModel)
+            put_if_wanted("same model", same_model, fit == StateMatch::SameModel)
         })
     }
 }

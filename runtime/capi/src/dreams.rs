@@ -7,8 +7,8 @@ use crate::types::{
     dreamstep_dims, dreamstep_dream_info, dreamstep_dream_options, dreamstep_dreams, dreamstep_model, dreamstep_status,
 };
 use core::ffi::c_char;
-use dreamstep_core::dims::Cell;
-use dreamstep_runtime::{Dims, DreamError, DreamOptions, Dreams, Start, dreams_memory_len};
+use dreamstep_core::dims::MemoryCell;
+use dreamstep_runtime::{Dims, DreamBatch, DreamError, DreamOptions, DreamStart, dreams_memory_len};
 
 /// How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a
 /// model file can have, and where no memory holds so many.
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn dreamstep_dreams_new(
                 if self::memory_len(model.dims(), count).is_none() {
                     return Err(Error::TooLong { what: "dreams", found: count });
                 }
-                Ok(Dreams::new(model, memory, count, options)?)
+                Ok(DreamBatch::new(model, memory, count, options)?)
             })
         })
     }
@@ -100,11 +100,13 @@ pub unsafe extern "C" fn dreamstep_dreams_start(
             let state = match (h.is_null(), c.is_null()) {
                 (true, true) => None,
                 (false, false) => Some((slice("h", h, state_len)?, slice("c", c, state_len)?)),
-                (false, true) if dreams.model().dims().cell == Cell::Gru => Some((slice("h", h, state_len)?, [].as_slice())),
+                (false, true) if dreams.model().dims().cell == MemoryCell::Gru => {
+                    Some((slice("h", h, state_len)?, [].as_slice()))
+                }
                 _ => return Err(Error::HalfState),
             };
             let latent = slice("latent", latent, latent_len)?;
-            Ok(dreams.start(index, number, Start { latent, state })?)
+            Ok(dreams.start(index, number, DreamStart { latent, state })?)
         })
     }
 }
@@ -163,15 +165,15 @@ pub unsafe extern "C" fn dreamstep_dreams_imagine(
     unsafe { answer(message, message_len, || Ok(held_mut(dreams)?.imagine()?)) }
 }
 
-/// `dreamstep_dreams_act`, then `dreamstep_dreams_imagine`. `*going_on`, unless NULL, becomes how many dreams go on.
+/// `dreamstep_dreams_act`, then `dreamstep_dreams_imagine`. `*active_count`, unless NULL, becomes how many dreams go on.
 ///
 /// # Safety
 /// `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
-/// `going_on` is NULL or writable. `message` is NULL or `message_len` writable bytes.
+/// `active_count` is NULL or writable. `message` is NULL or `message_len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_step(
     dreams: *mut dreamstep_dreams,
-    going_on: *mut usize,
+    active_count: *mut usize,
     message: *mut c_char,
     message_len: usize,
 ) -> dreamstep_status {
@@ -179,10 +181,10 @@ pub unsafe extern "C" fn dreamstep_dreams_step(
     unsafe {
         answer(message, message_len, || {
             let dreams = held_mut(dreams)?;
-            if !going_on.is_null() {
-                check("going on", going_on, 1)?;
+            if !active_count.is_null() {
+                check("going on", active_count, 1)?;
             }
-            put_if_wanted("going on", going_on, dreams.step())
+            put_if_wanted("going on", active_count, dreams.step())
         })
     }
 }
@@ -208,7 +210,7 @@ pub unsafe extern "C" fn dreamstep_dreams_get_info(
                 reward: dreams.reward(index),
                 terminal_probability: dreams.terminal_probability(index),
                 tick: dreams.tick(index),
-                is_over: dreams.is_over(index),
+                is_done: dreams.is_done(index),
             };
             put("info", info, found)
         })
@@ -308,7 +310,10 @@ pub unsafe extern "C" fn dreamstep_dreams_digest(
 ///
 /// # Safety
 /// As for [`held`].
-unsafe fn one_of<'a>(dreams: *const dreamstep_dreams, index: usize) -> Result<&'a Dreams<'static, 'static>, Error<'static>> {
+unsafe fn one_of<'a>(
+    dreams: *const dreamstep_dreams,
+    index: usize,
+) -> Result<&'a DreamBatch<'static, 'static>, Error<'static>> {
     // SAFETY: this function's precondition.
     let dreams = unsafe { held(dreams)? };
     if index < dreams.count() { Ok(dreams) } else { Err(DreamError::Index { count: dreams.count(), found: index }.into()) }

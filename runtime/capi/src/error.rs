@@ -4,7 +4,9 @@
 use crate::types::dreamstep_status;
 use core::ffi::c_char;
 use core::fmt::{self, Write};
-use dreamstep_runtime::{DreamError, LoadError, MemoryError, ReadError, SelfTestError, StateError, StepError, SwapError};
+use dreamstep_runtime::{
+    DreamError, LoadError, MemoryError, ReadError, ReplaceModelError, SelfTestError, StateError, StepError,
+};
 
 /// Why a call was refused.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,7 @@ pub(crate) enum Error<'a> {
     SelfTest(SelfTestError),
     Memory(MemoryError),
     Step(StepError),
-    Swap(SwapError),
+    Swap(ReplaceModelError),
     State(StateError),
     Dream(DreamError),
 }
@@ -82,7 +84,7 @@ from! {
     SelfTest: SelfTestError,
     Memory: MemoryError,
     Step: StepError,
-    Swap: SwapError,
+    Swap: ReplaceModelError,
     State: StateError,
     Dream: DreamError,
 }
@@ -124,8 +126,8 @@ impl Error<'_> {
                 StepError::AdvanceBeforeAct => status::Order,
             },
             Self::Swap(error) => match error {
-                SwapError::Dims { .. } => status::Dims,
-                SwapError::MidTick => status::Order,
+                ReplaceModelError::Dims { .. } => status::Dims,
+                ReplaceModelError::MidTick => status::Order,
             },
             Self::State(error) => match error {
                 StateError::Length { .. } => status::Length,

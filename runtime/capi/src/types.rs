@@ -4,9 +4,9 @@
 #![allow(non_camel_case_types)] // the names that C sees
 
 use crate::pointers::Tagged;
-use dreamstep_core::dims::{Cell, Dims, Input, MAX_DIM, Mixture};
+use dreamstep_core::dims::{ControllerInput, Dims, MAX_DIM, MemoryCell, Mixture};
 use dreamstep_core::precision::Precision;
-use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model};
+use dreamstep_runtime::{Agent, Backend, DreamBatch, DreamOptions, Model, Termination};
 
 /// 64-bit words of a `dreamstep_model`.
 pub const DREAMSTEP_MODEL_WORDS: usize = 192;
@@ -220,15 +220,15 @@ impl dreamstep_dims {
             } as i32,
             encoder: [e1 as u32, e2 as u32],
             cell: match dims.cell {
-                Cell::Lstm => dreamstep_cell_kind::Lstm,
-                Cell::Gru => dreamstep_cell_kind::Gru,
+                MemoryCell::Lstm => dreamstep_cell_kind::Lstm,
+                MemoryCell::Gru => dreamstep_cell_kind::Gru,
             } as i32,
             input: match dims.input {
-                Input::LatentHidden => dreamstep_input::LatentHidden,
-                Input::Latent => dreamstep_input::Latent,
-                Input::Hidden => dreamstep_input::Hidden,
-                Input::Observation => dreamstep_input::Observation,
-                Input::ObservationHidden => dreamstep_input::ObservationHidden,
+                ControllerInput::LatentHidden => dreamstep_input::LatentHidden,
+                ControllerInput::Latent => dreamstep_input::Latent,
+                ControllerInput::Hidden => dreamstep_input::Hidden,
+                ControllerInput::Observation => dreamstep_input::Observation,
+                ControllerInput::ObservationHidden => dreamstep_input::ObservationHidden,
             } as i32,
         }
     }
@@ -242,16 +242,16 @@ impl dreamstep_dims {
             _ => return None,
         };
         let cell = match self.cell {
-            0 => Cell::Lstm,
-            1 => Cell::Gru,
+            0 => MemoryCell::Lstm,
+            1 => MemoryCell::Gru,
             _ => return None,
         };
         let input = match self.input {
-            0 => Input::LatentHidden,
-            1 => Input::Latent,
-            2 => Input::Hidden,
-            3 => Input::Observation,
-            4 => Input::ObservationHidden,
+            0 => ControllerInput::LatentHidden,
+            1 => ControllerInput::Latent,
+            2 => ControllerInput::Hidden,
+            3 => ControllerInput::Observation,
+            4 => ControllerInput::ObservationHidden,
             _ => return None,
         };
         let [e1, e2] = self.encoder;
@@ -316,12 +316,12 @@ impl dreamstep_dream_options {
     /// None where the ending is none.
     pub(crate) const fn options(&self) -> Option<DreamOptions> {
         let ending = match self.ending {
-            0 => Ending::Sampled,
-            1 => Ending::Threshold(self.threshold),
-            2 => Ending::Never,
+            0 => Termination::Sampled,
+            1 => Termination::Threshold(self.threshold),
+            2 => Termination::Never,
             _ => return None,
         };
-        Some(DreamOptions { seed: self.seed, temperature: self.temperature, ending })
+        Some(DreamOptions { seed: self.seed, temperature: self.temperature, termination: ending })
     }
 }
 
@@ -336,7 +336,7 @@ pub struct dreamstep_dream_info {
     /// Ticks that the dream lasted so far.
     pub tick: u32,
     /// Whether it has ended, or never began.
-    pub is_over: bool,
+    pub is_done: bool,
 }
 
 /// A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. Agents
@@ -392,7 +392,7 @@ impl Holder for dreamstep_agent {
 }
 
 impl Holder for dreamstep_dreams {
-    type Held = Dreams<'static, 'static>;
+    type Held = DreamBatch<'static, 'static>;
     const NAME: &'static str = "dreams";
     const TAG: u64 = u64::from_le_bytes(*b"DSdream1");
 }

@@ -8,7 +8,8 @@ use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::Philox;
 use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{
-    Agent, Backend, Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Model, Start, dreams_memory_len, memory_len,
+    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination,
+    dreams_memory_len, memory_len,
 };
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
@@ -23,10 +24,10 @@ const DIMS: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 17],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
-const GRU: Dims = Dims { cell: Cell::Gru, ..DIMS };
+const GRU: Dims = Dims { cell: MemoryCell::Gru, ..DIMS };
 const OTHER: Dims = Dims { obs: 22, mixture: Mixture::PerDimension, ..DIMS };
 
 fn dims(dims: &Dims) -> dreamstep_dims {
@@ -38,8 +39,8 @@ fn dims(dims: &Dims) -> dreamstep_dims {
         mixtures: dims.mixtures as u32,
         mixture: i32::from(dims.mixture == Mixture::PerDimension),
         encoder: dims.encoder.map(|n| n as u32),
-        cell: i32::from(dims.cell == Cell::Gru),
-        input: Input::ALL.into_iter().zip([0, 1, 2, 3, 4]).find(|(input, _)| *input == dims.input).unwrap().1,
+        cell: i32::from(dims.cell == MemoryCell::Gru),
+        input: ControllerInput::ALL.into_iter().zip([0, 1, 2, 3, 4]).find(|(input, _)| *input == dims.input).unwrap().1,
     }
 }
 
@@ -570,7 +571,7 @@ fn memories_are_not_mixed() {
         assert_eq!(call!(dreamstep_state_check(&*into.model, at, len, null_mut())), refused(status::Dims, &message));
     }
     let (status, message) = call!(dreamstep_swap(&mut *lstm.agent, &*gru.model));
-    assert!(status == status::Dims && message.starts_with("swap: expected a model of Dims {"), "{message}");
+    assert!(status == status::Dims && message.starts_with("replace model: expected a model of Dims {"), "{message}");
     assert_eq!([lstm.digest(), gru.digest()], digests);
     assert_eq!(call!(dreamstep_state_load(&mut *gru.agent, states[1].as_ptr(), 172)), ok());
 
@@ -599,15 +600,16 @@ fn an_agent_goes_on_with_another_model_of_its_sizes() {
     c.step(0);
     let before = c.digest();
     let (status, message) = call!(dreamstep_swap(&mut *c.agent, &*larger));
-    assert!(status == status::Dims && message.starts_with("swap: expected a model of Dims {"), "{message}");
+    assert!(status == status::Dims && message.starts_with("replace model: expected a model of Dims {"), "{message}");
     c.act(1);
-    let mid_tick = refused(status::Order, "swap: expected to stand between two ticks, found an act without its advance");
+    let mid_tick =
+        refused(status::Order, "replace model: expected to stand between two ticks, found an act without its advance");
     assert_eq!(call!(dreamstep_swap(&mut *c.agent, &*newer)), mid_tick);
     assert_eq!(call!(dreamstep_reset(&mut *c.agent)), ok());
     c.step(0);
     assert_eq!(c.digest(), before);
     assert_eq!(call!(dreamstep_swap(&mut *c.agent, &*newer)), ok());
-    rust.swap(&new).unwrap();
+    rust.replace_model(&new).unwrap();
     rust.step(&synthetic::observation(&DIMS, 2, 1), &mut action).unwrap();
     assert_eq!(c.step(1), action.map(f32::to_bits));
     assert_eq!(c.digest(), rust.digest());
@@ -625,8 +627,8 @@ fn dreams(dims: Dims) {
     let len = dreams_memory_len(&dims, COUNT);
     let (mut memory, mut rust_memory) = (vec![f32::NAN; len], vec![0.0; len]);
     let at = memory.as_mut_ptr();
-    let rust_options = DreamOptions { seed: 3, temperature: 0.8, ending: Ending::Threshold(0.9) };
-    let mut rust = Dreams::new(&rust_model, &mut rust_memory, COUNT, rust_options).unwrap();
+    let rust_options = DreamOptions { seed: 3, temperature: 0.8, termination: Termination::Threshold(0.9) };
+    let mut rust = DreamBatch::new(&rust_model, &mut rust_memory, COUNT, rust_options).unwrap();
     let options = dreamstep_dream_options { seed: 3, temperature: 0.8, ending: 1, threshold: 0.9 };
     let mut dreams = unmade::<dreamstep_dreams>();
     assert_eq!(call!(dreamstep_dreams_new(&mut *dreams, &*c.model, at, len, COUNT, &options)), ok());
@@ -634,17 +636,17 @@ fn dreams(dims: Dims) {
     for index in 0..COUNT {
         let latent = [index as f32 / 100.0; 5];
         let state = (index % 2 == 0).then_some((&h[..], &cell[..]));
-        rust.start(index, index as u32, Start { latent: &latent, state }).unwrap();
+        rust.start(index, index as u32, DreamStart { latent: &latent, state }).unwrap();
         let (h, cell) = state.map_or((null(), null()), |(h, c)| (h.as_ptr(), c.first().map_or(null(), |c| c)));
         let started =
             call!(dreamstep_dreams_start(&mut *dreams, index, index as u32, latent.as_ptr(), 5, h, cell, DIMS.hidden));
         assert_eq!(started, ok());
     }
-    let mut going_on = 0;
+    let mut active_count = 0;
     for _ in 0..5 {
         rust.step();
-        assert_eq!(call!(dreamstep_dreams_step(&mut *dreams, &mut going_on)), ok());
-        assert_eq!(going_on, rust.going_on());
+        assert_eq!(call!(dreamstep_dreams_step(&mut *dreams, &mut active_count)), ok());
+        assert_eq!(active_count, rust.active_count());
     }
     rust.act();
     assert_eq!(call!(dreamstep_dreams_act(&mut *dreams)), ok());
@@ -665,13 +667,13 @@ fn dreams(dims: Dims) {
         assert_eq!(call!(dreamstep_dreams_hidden(&*dreams, index, h.as_mut_ptr(), 19)), ok());
         assert_eq!(call!(dreamstep_dreams_cell(&*dreams, index, c.as_mut_ptr(), c.len())), ok());
         assert_eq!((&h[..], &c[..]), (rust.hidden(index), rust.cell(index)));
-        let mut info = dreamstep_dream_info { reward: 0.0, terminal_probability: 0.0, tick: 0, is_over: false };
+        let mut info = dreamstep_dream_info { reward: 0.0, terminal_probability: 0.0, tick: 0, is_done: false };
         assert_eq!(call!(dreamstep_dreams_get_info(&*dreams, index, &mut info)), ok());
         let expected = dreamstep_dream_info {
             reward: rust.reward(index),
             terminal_probability: rust.terminal_probability(index),
             tick: rust.tick(index),
-            is_over: rust.is_over(index),
+            is_done: rust.is_done(index),
         };
         assert_eq!(info, expected);
     }
@@ -751,7 +753,7 @@ fn a_model_without_the_head_predicts_and_dreams_nothing() {
 
 #[test]
 fn a_controller_on_observations_predicts_and_dreams_nothing() {
-    for input in Input::ALL {
+    for input in ControllerInput::ALL {
         let dims = Dims { input, ..DIMS };
         let file = synthetic::agent(&dims, 1);
         let (model, mut agent, mut dreams) = (loaded(&file), unmade::<dreamstep_agent>(), unmade::<dreamstep_dreams>());
@@ -764,7 +766,7 @@ fn a_controller_on_observations_predicts_and_dreams_nothing() {
         assert_eq!(call!(dreamstep_model_get_info(&*model, info.as_mut_ptr())), ok());
         // SAFETY: filled where the status is 0.
         let info = unsafe { info.assume_init() };
-        assert_eq!((info.dims, info.has_mdn), (of_c, input != Input::Observation));
+        assert_eq!((info.dims, info.has_mdn), (of_c, input != ControllerInput::Observation));
 
         assert_eq!(call!(dreamstep_agent_new(&mut *agent, &*model, at, len)), ok());
         let (observation, mut action, mut expected) = (synthetic::observation(&dims, 1, 0), [0.0; 3], [0.0; 3]);
@@ -777,14 +779,15 @@ fn a_controller_on_observations_predicts_and_dreams_nothing() {
             status::Input,
             "prediction: expected a controller that needs M, found one that reads observations alone",
         );
-        let none = if input == Input::Observation { none } else { ok() };
+        let none = if input == ControllerInput::Observation { none } else { ok() };
         assert_eq!(call!(dreamstep_predict(&mut *agent, &mut reward, null_mut())), none);
         assert_eq!(call!(dreamstep_expected_latent(&mut *agent, z.as_mut_ptr(), 5)), none);
         assert_eq!(call!(dreamstep_sample_latent(&mut *agent, 1.0, 0, 0, z.as_mut_ptr(), 5)), none);
 
         let message = "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found ";
         let none = refused(status::Input, format!("{message}{}", input.name()));
-        let none = if matches!(input, Input::Observation | Input::ObservationHidden) { none } else { ok() };
+        let none =
+            if matches!(input, ControllerInput::Observation | ControllerInput::ObservationHidden) { none } else { ok() };
         assert_eq!(call!(dreamstep_dreams_new(&mut *dreams, &*model, at, len, 1, null())), none);
     }
 }

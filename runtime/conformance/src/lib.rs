@@ -23,10 +23,12 @@
 #![forbid(unsafe_code)]
 
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 use dreamstep_core::maths;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Agent, Backend, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len, memory_len};
+use dreamstep_runtime::{
+    Agent, Backend, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len,
+};
 
 /// Bytes on a 64-byte boundary.
 #[repr(C, align(64))]
@@ -86,7 +88,7 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
         let model = Model::load_with(file.bytes, backend).expect("the suite's agents are valid");
         let mut emit = |check: &str, digest| emit(file.agent, file.precision, check, digest);
         match file.dims.input {
-            Input::LatentHidden => agent(&model, memory, &mut emit),
+            ControllerInput::LatentHidden => agent(&model, memory, &mut emit),
             _ => reader(&model, memory, &mut emit),
         }
     }
@@ -185,18 +187,18 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
 
     // Dreams begin where the agent's newest observation is.
     z.copy_from_slice(agent.latent());
-    let options = DreamOptions { seed: 7, temperature: 1.15, ending: Ending::Never };
-    let mut dreams = Dreams::new(model, &mut *memory, 1, options).expect("MEMORY is enough");
-    dreams.start(0, 0, Start { latent: z, state: None }).expect("the latent is finite");
+    let options = DreamOptions { seed: 7, temperature: 1.15, termination: Termination::Never };
+    let mut dreams = DreamBatch::new(model, &mut *memory, 1, options).expect("MEMORY is enough");
+    dreams.start(0, 0, DreamStart { latent: z, state: None }).expect("the latent is finite");
     for _ in 0..1_000 {
         dreams.step();
     }
     emit("dream", dreams.digest(0));
     for (name, count) in BATCHES {
-        let options = DreamOptions { ending: Ending::Sampled, ..options };
-        let mut dreams = Dreams::new(model, &mut *memory, count, options).expect("MEMORY is enough");
+        let options = DreamOptions { termination: Termination::Sampled, ..options };
+        let mut dreams = DreamBatch::new(model, &mut *memory, count, options).expect("MEMORY is enough");
         for index in 0..count {
-            dreams.start(index, index as u32, Start { latent: z, state: None }).expect("the latent is finite");
+            dreams.start(index, index as u32, DreamStart { latent: z, state: None }).expect("the latent is finite");
         }
         for _ in 0..20 {
             dreams.step();
@@ -218,16 +220,16 @@ fn reader(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)
         agent.step(observation, action).expect("the observation is valid");
         digest = digest.update(action);
     }
-    emit("100-actions", digest.update_bytes(&agent.proof_digest().to_le_bytes()).value());
+    emit("100-actions", digest.update_bytes(&agent.self_test_digest().to_le_bytes()).value());
     if dims.input.has_observation() {
         return;
     }
     let (z, memory) = memory.split_at_mut(dims.latent);
     z.fill(0.5);
-    let options = DreamOptions { seed: 7, temperature: 1.15, ending: Ending::Never };
-    let mut dreams = Dreams::new(model, memory, 7, options).expect("MEMORY is enough");
+    let options = DreamOptions { seed: 7, temperature: 1.15, termination: Termination::Never };
+    let mut dreams = DreamBatch::new(model, memory, 7, options).expect("MEMORY is enough");
     for index in 0..7 {
-        dreams.start(index, index as u32, Start { latent: z, state: None }).expect("the latent is finite");
+        dreams.start(index, index as u32, DreamStart { latent: z, state: None }).expect("the latent is finite");
     }
     for _ in 0..20 {
         dreams.step();

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use crate::kernels::dispatch;
-use dreamstep_core::dims::{Cell, padded};
+use dreamstep_core::dims::{MemoryCell, padded};
 
 /// A part of a tick. Dense layers come without what follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Part {
 
     /// Its name, with what remembers.
     #[must_use]
-    pub const fn name(self, cell: Cell) -> &'static str {
+    pub const fn name(self, cell: MemoryCell) -> &'static str {
         match self {
             Self::Whiten => "whiten",
             Self::Encoder0 => "encoder.0",
@@ -63,12 +63,12 @@ impl Part {
             Self::Squash => "squash",
             Self::Actuate => "actuate",
             Self::Gates => match cell {
-                Cell::Lstm => "lstm gates",
-                Cell::Gru => "gru gates",
+                MemoryCell::Lstm => "lstm gates",
+                MemoryCell::Gru => "gru gates",
             },
             Self::Cell => match cell {
-                Cell::Lstm => "lstm cell",
-                Cell::Gru => "gru cell",
+                MemoryCell::Lstm => "lstm cell",
+                MemoryCell::Gru => "gru cell",
             },
             Self::Head => "mdn head",
             Self::Sample => "sample",

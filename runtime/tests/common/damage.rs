@@ -5,7 +5,7 @@ use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, Dims, Input, LoadError, Mixture, Model, Precision};
+use dreamstep_runtime::{ControllerInput, Dims, LoadError, MemoryCell, Mixture, Model, Precision};
 
 pub(crate) const DIMS: Dims = Dims {
     obs: 5,
@@ -15,12 +15,12 @@ pub(crate) const DIMS: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// A packed agent of [`DIMS`] with either memory and self-test vectors, as bytes.
-pub(crate) fn agent_of(cell: Cell, precision: Precision) -> Vec<u8> {
+pub(crate) fn agent_of(cell: MemoryCell, precision: Precision) -> Vec<u8> {
     let dims = Dims { cell, ..DIMS };
     agent_with_selftest(&Settings { precision, ..synthetic::settings(&dims) }, &synthetic::tensors(&dims, 1))
 }
@@ -59,7 +59,13 @@ impl Loose {
 
 /// Each message must be one line; the file must be refused with this one.
 #[track_caller]
-pub(crate) fn refused_of(cell: Cell, precision: Precision, what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
+pub(crate) fn refused_of(
+    cell: MemoryCell,
+    precision: Precision,
+    what: &str,
+    message: &str,
+    damage: impl FnOnce(&mut Pieces),
+) {
     let mut pieces = Pieces::of(&agent_of(cell, precision));
     damage(&mut pieces);
     pieces.load(|result| match result {

@@ -1,7 +1,7 @@
 //! What the programs that test dreams have in common: how a dream begins.
 
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Cell, Dims, DreamOptions, Dreams, Ending, Input, Mixture, Start};
+use dreamstep_runtime::{ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Termination};
 
 pub(crate) const SMALL: Dims = Dims {
     obs: 5,
@@ -11,14 +11,14 @@ pub(crate) const SMALL: Dims = Dims {
     mixtures: 2,
     mixture: Mixture::Joint,
     encoder: [9, 4],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 pub(crate) const SEED: u64 = 0x0bad_5eed_0000_0007;
 
-pub(crate) fn options(ending: Ending) -> DreamOptions {
-    DreamOptions { seed: SEED, temperature: 1.15, ending }
+pub(crate) fn options(termination: Termination) -> DreamOptions {
+    DreamOptions { seed: SEED, temperature: 1.15, termination }
 }
 
 fn normal(number: u32, n: usize) -> Vec<f32> {
@@ -28,8 +28,8 @@ fn normal(number: u32, n: usize) -> Vec<f32> {
 }
 
 /// Begins dream `number` at a place of its own, every other one in the middle of an episode.
-pub(crate) fn start(dreams: &mut Dreams<'_, '_>, dims: &Dims, index: usize, number: u32) {
+pub(crate) fn start(dreams: &mut DreamBatch<'_, '_>, dims: &Dims, index: usize, number: u32) {
     let (h, c) = (normal(1000 + number, dims.hidden), normal(2000 + number, dims.cell_state()));
     let state = Some((h.as_slice(), c.as_slice())).filter(|_| number % 2 == 1);
-    dreams.start(index, number, Start { latent: &normal(number, dims.latent), state }).unwrap();
+    dreams.start(index, number, DreamStart { latent: &normal(number, dims.latent), state }).unwrap();
 }

@@ -24,7 +24,7 @@ pub(crate) fn agent_with_selftest(settings: &Settings, tensors: &Tensors) -> Vec
         selftest.observations.push(observation);
         selftest.actions.push(action);
     }
-    let settings = Settings { selftest_digest: Some(agent.proof_digest()), ..settings };
+    let settings = Settings { selftest_digest: Some(agent.self_test_digest()), ..settings };
     pack(&Parts { settings, selftest: Some(&selftest), ..bare }).unwrap()
 }
 

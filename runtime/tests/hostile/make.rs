@@ -10,7 +10,7 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::{MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
 use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Cell, Dims, Input, Mixture, Model, Precision, memory_len};
+use dreamstep_runtime::{ControllerInput, Dims, MemoryCell, Mixture, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
 const DIMS: Dims = Dims {
@@ -21,8 +21,8 @@ const DIMS: Dims = Dims {
     mixtures: 1,
     mixture: Mixture::Joint,
     encoder: [2, 2],
-    cell: Cell::Lstm,
-    input: Input::LatentHidden,
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
 };
 
 /// Every file, by name without its ending: `sound` loads and passes its self-test, all others must be refused.
@@ -44,7 +44,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(DAMAGES.map(damaged));
-    let gru = Dims { cell: Cell::Gru, ..DIMS };
+    let gru = Dims { cell: MemoryCell::Gru, ..DIMS };
     let gru = agent_with_selftest(&synthetic::settings(&gru), &synthetic::tensors(&gru, 1));
     files.extend(GRU_DAMAGES.map(|(name, damage)| {
         let mut pieces = Pieces::of(&gru);

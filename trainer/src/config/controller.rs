@@ -3,7 +3,7 @@
 use crate::env::Physics;
 use crate::evolve::generation::MAX_VECTORS;
 use anyhow::{Result, ensure};
-use dreamstep_core::dims::Input;
+use dreamstep_core::dims::ControllerInput;
 use serde::{Deserialize, Serialize};
 
 /// `train --stage controller`: an evolution strategy on real episodes, or in dreams.
@@ -15,7 +15,7 @@ pub struct ControllerConfig {
     /// What the controller reads: `z+h` (V's latent and M's memory), one of them alone (`z`, `h`), the whitened observation (`obs`:
     /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
     #[serde(with = "InputName")]
-    pub input: Input,
+    pub input: ControllerInput,
     /// How the linear output becomes an action in [-1, 1]: `clamp` or `tanh`.
     pub squash: Squash,
     /// Environment steps that evolution may spend (the last generation is finished).
@@ -112,9 +112,9 @@ pub enum Squash {
     Tanh,
 }
 
-/// How TOML spells an [`Input`].
+/// How TOML spells an [`ControllerInput`].
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Input")]
+#[serde(remote = "ControllerInput")]
 enum InputName {
     #[serde(rename = "z+h")]
     LatentHidden,
@@ -142,7 +142,7 @@ impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
             arena: ControllerArena::Real,
-            input: Input::LatentHidden,
+            input: ControllerInput::LatentHidden,
             squash: Squash::Clamp,
             steps: 400_000,
             strategy: StrategyName::Pgpe,

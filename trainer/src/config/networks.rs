@@ -2,7 +2,7 @@
 
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
-use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::dims::{MemoryCell, Mixture};
 use dreamstep_core::schema::Target;
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,7 @@ pub struct MdnrnnConfig {
     pub hidden: usize,
     /// What remembers: `lstm`, or `gru`, which has three quarters of its weights and h alone as state.
     #[serde(with = "CellName")]
-    pub cell: Cell,
+    pub cell: MemoryCell,
     /// What one mixture of Gaussians spans: the whole latent vector (`joint`, as in TorchWM) or one dimension (`per-dimension`, as in Ha &
     /// Schmidhuber's code).
     #[serde(with = "MixtureName")]
@@ -142,9 +142,9 @@ enum TargetName {
     Delta,
 }
 
-/// How TOML spells a [`Cell`].
+/// How TOML spells a [`MemoryCell`].
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Cell", rename_all = "lowercase")]
+#[serde(remote = "MemoryCell", rename_all = "lowercase")]
 enum CellName {
     Lstm,
     Gru,
@@ -178,7 +178,7 @@ impl Default for MdnrnnConfig {
     fn default() -> Self {
         Self {
             hidden: 256,
-            cell: Cell::Lstm,
+            cell: MemoryCell::Lstm,
             mixture: Mixture::Joint,
             target: Target::Next,
             mixtures: 5,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nets::optim::Rule;
-use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::MemoryCell;
 
 fn error(text: &str, overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
@@ -23,7 +23,7 @@ fn overrides_win_and_leave_the_rest() {
     let config = Config::default().overlay("x", "[vae]\nlatent = 64\n", &set).unwrap();
     assert_eq!((config.vae.latent, config.vae.epochs), (64, 3));
     assert_eq!(config.controller.squash, Squash::Tanh);
-    assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, cell: Cell::Gru, ..MdnrnnConfig::default() });
+    assert_eq!(config.mdnrnn, MdnrnnConfig { optimizer: Rule::RmsProp, cell: MemoryCell::Gru, ..MdnrnnConfig::default() });
     assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap(), config);
 }
 

@@ -17,7 +17,7 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::pack::{Ingredients, base_agent};
 use crate::run_dir::{RunDir, digest, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::{Cell, Dims, Mixture};
+use dreamstep_core::dims::{Dims, MemoryCell, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::action_map;
 use dreamstep_core::schema::Target;
@@ -35,7 +35,7 @@ pub enum Actions {
 
 /// Order of M's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Input {
+pub enum InputOrder {
     /// As TorchWM and ctallec have it.
     #[default]
     #[value(name = "action,z")]
@@ -61,7 +61,7 @@ pub struct Options {
     /// Has to be named where the environment's range is not [-1, 1], because then they differ.
     pub actions: Option<Actions>,
     /// M's input.
-    pub input: Input,
+    pub input: InputOrder,
     /// M's head.
     pub sigma: Sigma,
     /// Floor of log σ.
@@ -77,7 +77,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             actions: None,
-            input: Input::default(),
+            input: InputOrder::default(),
             sigma: Sigma::default(),
             log_sigma_min: -20.0,
             obs_clip: 1e30,
@@ -240,13 +240,13 @@ impl Import<'_> {
         let [gates, inputs] = part.shape(names::RNN_WEIGHT_IH)?;
         let [rows, hidden] = part.shape(names::RNN_WEIGHT_HH)?;
         let name = self.origin.display();
-        let cell = Cell::ALL.into_iter().find(|cell| rows == cell.gates() * hidden && gates == rows);
+        let cell = MemoryCell::ALL.into_iter().find(|cell| rows == cell.gates() * hidden && gates == rows);
         let cell = cell.with_context(|| {
             format!(
                 "{name}: tensor {}: expected the {} rows of an LSTM of {hidden}, or the {} of a GRU, found {rows} (and {gates} in {})",
                 names::RNN_WEIGHT_HH,
-                Cell::Lstm.gates() * hidden,
-                Cell::Gru.gates() * hidden,
+                MemoryCell::Lstm.gates() * hidden,
+                MemoryCell::Gru.gates() * hidden,
                 names::RNN_WEIGHT_IH
             )
         })?;
@@ -269,7 +269,7 @@ impl Import<'_> {
         );
         let mut weight_ih = part.take(names::RNN_WEIGHT_IH, &[rows, inputs])?;
         let mut bias_ih = part.take(names::RNN_BIAS_IH, &[rows])?;
-        if self.options.input == Input::ZAction {
+        if self.options.input == InputOrder::ZAction {
             weight_ih.chunks_exact_mut(inputs).for_each(|row| row.rotate_left(z));
             self.notes.push("M: columns of the input reordered to [action, z]".into());
         }

@@ -5,7 +5,7 @@
 //!                                                   (z, h) ─its candidate's controller→ a ─M→ h', z', reward, end
 //! ```
 //! All candidates dream the dreams of the same numbers: the same beginnings and the same draws. Which worker dreams which job, and beside
-//! which others, is a matter of time and changes no bit ([`dreamstep_runtime::Dreams`]); so neither does the number of threads.
+//! which others, is a matter of time and changes no bit ([`dreamstep_runtime::DreamBatch`]); so neither does the number of threads.
 //!
 //! Several M's may dream (an ensemble). What another M expects is told to the first, the agent's own, whose memory is the one that the
 //! controller reads, awake too: hidden vectors of two networks have nothing in common.
@@ -14,7 +14,7 @@ use super::recorded::Recorded;
 use crate::config::Config;
 use anyhow::{Context, Result};
 use dreamstep_core::rng::Philox;
-use dreamstep_runtime::{DreamOptions, Dreams, Ending, Model, dreams_memory_len};
+use dreamstep_runtime::{DreamBatch, DreamOptions, Model, Termination, dreams_memory_len};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Dreams that a worker steps together, at most: what the runtime steps as one.
@@ -101,16 +101,21 @@ impl<'a> DreamArena<'a> {
         next: &AtomicUsize,
     ) -> Result<Vec<(usize, Dreamt)>> {
         let (config, rng) = (&self.config.dream, Philox::new(self.config.seed));
-        let ending = if self.recorded.ends { Ending::Sampled } else { Ending::Never };
-        let options = |ending| DreamOptions { seed: self.config.seed, temperature: config.temperature as f32, ending };
+        let ending = if self.recorded.ends { Termination::Sampled } else { Termination::Never };
+        let options =
+            |termination| DreamOptions { seed: self.config.seed, temperature: config.temperature as f32, termination };
         let room = |model: &Model<'_>| vec![0.0; dreams_memory_len(model.dims(), slots)];
         let (own_model, told_model) = (&self.models[0], &self.models[member]);
         let (mut own_memory, mut told_memory) = (room(own_model), room(told_model));
-        let mut own =
-            Dreams::new(own_model, &mut own_memory, slots, options(if member == 0 { ending } else { Ending::Never }))?;
+        let mut own = DreamBatch::new(
+            own_model,
+            &mut own_memory,
+            slots,
+            options(if member == 0 { ending } else { Termination::Never }),
+        )?;
         let mut other = match member {
             0 => None,
-            _ => Some(Dreams::new(told_model, &mut told_memory, slots, options(ending))?),
+            _ => Some(DreamBatch::new(told_model, &mut told_memory, slots, options(ending))?),
         };
         let mut latent = vec![0.0; own_model.dims().latent];
         let mut running: Vec<Option<Job>> = vec![None; slots];
@@ -158,11 +163,11 @@ impl<'a> DreamArena<'a> {
     }
 
     /// Adds the step just dreamt to `dream`; whether there is another.
-    fn goes_on(&self, told: &Dreams<'_, '_>, slot: usize, dream: &mut Dreamt) -> bool {
+    fn goes_on(&self, told: &DreamBatch<'_, '_>, slot: usize, dream: &mut Dreamt) -> bool {
         let (config, rewards) = (&self.config.dream, &self.recorded.rewards);
         let offset = self.config.controller.reward_offset;
         dream.steps += 1;
-        if told.is_over(slot) {
+        if told.is_done(slot) {
             return false;
         }
         if self.recorded.is_left(told.latent(slot), config.bound as f32) {
@@ -175,7 +180,7 @@ impl<'a> DreamArena<'a> {
 }
 
 /// Every candidate acts in its dreams: neighbours of one candidate in one call.
-fn act(own: &mut Dreams<'_, '_>, candidates: &[Model<'_>], running: &[Option<Job>]) -> Result<()> {
+fn act(own: &mut DreamBatch<'_, '_>, candidates: &[Model<'_>], running: &[Option<Job>]) -> Result<()> {
     let mut from = 0;
     for same in running.chunk_by(|a, b| a.map(|job| job.candidate) == b.map(|job| job.candidate)) {
         if let Some(job) = same[0] {

@@ -113,14 +113,14 @@ pub fn train(
     progress.set_total(dream.generations);
     progress.resume_at(search.standing.generation);
     let (mut clock, mut logged) = (Clock::start(), search.standing.dream_steps);
-    while !search.standing.is_over(dream) {
+    while !search.standing.is_done(dream) {
         if interrupt::requested() {
             search.save(run, config)?;
             return Err(Interrupted.into());
         }
         search.generation(&place)?;
         let generation = search.standing.generation;
-        if search.standing.is_over(dream) || generation.is_multiple_of(dream.check_every) {
+        if search.standing.is_done(dream) || generation.is_multiple_of(dream.check_every) {
             search.look(&place)?;
             search.log(run, search.standing.dream_steps - logged, &clock)?;
             (clock, logged) = (Clock::start(), search.standing.dream_steps);
@@ -178,7 +178,7 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
     }
     let result = Checkpoint::read(&run.controller())?;
     let same = result.metadata.get(FINGERPRINT) == Some(&search::fingerprint(config, run)?);
-    Ok(same && search::standing(&result)?.is_over(&config.dream))
+    Ok(same && search::standing(&result)?.is_done(&config.dream))
 }
 
 /// That [`train`] would find in `run` what it begins with: so that a refusal comes before anything is written.

@@ -9,7 +9,7 @@ use crate::nets::to_vec;
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Agent, Model, Start, memory_len};
+use dreamstep_runtime::{Agent, DreamStart, Model, memory_len};
 use std::collections::BTreeSet;
 use tch::Device;
 
@@ -126,7 +126,14 @@ impl Recorded {
 
     /// Where dream `number` begins, in the `member`th model: a fraction `middle` of them in the middle of an episode. `latent` `[Z]` is
     /// room for the sample.
-    pub fn start<'s>(&'s self, rng: Philox, number: u32, middle: f64, member: usize, latent: &'s mut [f32]) -> Start<'s> {
+    pub fn start<'s>(
+        &'s self,
+        rng: Philox,
+        number: u32,
+        middle: f64,
+        member: usize,
+        latent: &'s mut [f32],
+    ) -> DreamStart<'s> {
         let step = u64::from(number);
         let in_the_middle = f64::from(rng.uniform(Stream::DreamStart, step, 0)) < middle && !self.middles.is_empty();
         let places = if in_the_middle { &self.middles } else { &self.resets };
@@ -136,7 +143,7 @@ impl Recorded {
             *z = mean + std * *z;
         }
         let state = place.memories.get(member).map(|(h, c)| (h.as_slice(), c.as_slice()));
-        Start { latent, state }
+        DreamStart { latent, state }
     }
 
     /// Whether `latent` `[Z]` lies outside what was recorded by more than `bound` of the range; never where `bound` is 0.

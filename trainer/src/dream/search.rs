@@ -82,7 +82,7 @@ impl Standing {
 
     /// Whether evolution has come to its end.
     #[must_use]
-    pub fn is_over(&self, config: &DreamConfig) -> bool {
+    pub fn is_done(&self, config: &DreamConfig) -> bool {
         self.generation >= config.generations || self.stopped.is_some() || self.has_drifted(config)
     }
 

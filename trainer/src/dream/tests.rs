@@ -16,7 +16,7 @@ use dreamstep_core::layout::Panels;
 use dreamstep_core::pack::{AlignedBytes, action_map};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{Agent, DreamOptions, Dreams, Ending, dreams_memory_len, memory_len};
+use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, Termination, dreams_memory_len, memory_len};
 
 const SETTINGS: &str = r#"
     env = "CartPole-v1"
@@ -116,11 +116,12 @@ fn controllers(model: &Model<'_>, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
 /// One candidate's mean score and all its steps, one dream after the other, each alone in its batch.
 fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, count: u32) -> (f64, u64) {
     let (rng, dream) = (Philox::new(config.seed), &config.dream);
-    let options = DreamOptions { seed: config.seed, temperature: dream.temperature as f32, ending: Ending::Sampled };
+    let options =
+        DreamOptions { seed: config.seed, temperature: dream.temperature as f32, termination: Termination::Sampled };
     let (mut score, mut steps) = (0.0, 0);
     for number in first..first + count {
         let mut memory = vec![0.0; dreams_memory_len(model.dims(), 1)];
-        let mut dreams = Dreams::new(model, &mut memory, 1, options).unwrap();
+        let mut dreams = DreamBatch::new(model, &mut memory, 1, options).unwrap();
         let mut latent = vec![0.0; model.dims().latent];
         dreams.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
         for _ in 0..dream.horizon {
@@ -253,11 +254,11 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
     for (candidate, (both, alone)) in candidates.iter().zip(scores(&models).iter().zip(&alone)) {
         let mut score = 0.0;
         for number in 0..30 {
-            let options = |ending| DreamOptions { seed: small.config.seed, temperature: 1.0, ending };
+            let options = |termination| DreamOptions { seed: small.config.seed, temperature: 1.0, termination };
             let mut memory = vec![0.0; dreams_memory_len(own.dims(), 1)];
-            let mut acting = Dreams::new(candidate, &mut memory, 1, options(Ending::Never)).unwrap();
+            let mut acting = DreamBatch::new(candidate, &mut memory, 1, options(Termination::Never)).unwrap();
             let mut memory = vec![0.0; dreams_memory_len(own.dims(), 1)];
-            let mut telling = Dreams::new(&other, &mut memory, 1, options(Ending::Sampled)).unwrap();
+            let mut telling = DreamBatch::new(&other, &mut memory, 1, options(Termination::Sampled)).unwrap();
             let mut latent = vec![0.0; own.dims().latent];
             acting.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
             telling.start(0, number, recorded.start(rng, number, dream.recorded_starts, 1, &mut latent)).unwrap();
@@ -266,7 +267,7 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
                 telling.set_action(0, acting.unit_action(0)).unwrap();
                 acting.imagine().unwrap();
                 telling.imagine().unwrap();
-                if telling.is_over(0) || recorded.is_left(telling.latent(0), dream.bound as f32) {
+                if telling.is_done(0) || recorded.is_left(telling.latent(0), dream.bound as f32) {
                     break;
                 }
                 score += 1.0 / 30.0;
@@ -293,7 +294,7 @@ fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
         standing
     };
     let standing = looks(&[(1.0, 10.0), (2.0, 30.0), (3.0, 20.0), (4.0, 15.0)]);
-    assert!(standing.has_drifted(&config) && standing.is_over(&config));
+    assert!(standing.has_drifted(&config) && standing.is_done(&config));
     assert_eq!(standing.best.iter().map(|look| look.generation).collect::<Vec<_>>(), [1, 2], "reality decides");
     // Both worse, or both better, in between: no drift.
     assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (1.5, 8.0), (3.0, 7.0)]).has_drifted(&config));
@@ -315,7 +316,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
         train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
         let result = Checkpoint::read(&small.run.controller()).unwrap();
         let bytes = crate::pack::pack(&config, &small.run).unwrap();
-        assert_eq!(Model::load(&bytes).unwrap().dims().input, dreamstep_core::dims::Input::Latent);
+        assert_eq!(Model::load(&bytes).unwrap().dims().input, dreamstep_core::dims::ControllerInput::Latent);
         (result.tensor(names::FC_WEIGHT, &[1, 3]).unwrap().to_vec(), bytes)
     };
     let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

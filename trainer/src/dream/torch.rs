@@ -6,7 +6,7 @@
 //! ```
 //! `R = C·W` rows: of each of C candidates W dreams, which begin together. Every few ticks rows whose dreams are over are left out.
 //!
-//! The dreams are the runtime's ([`super::arena`], [`dreamstep_runtime::Dreams`]): the same beginnings, the same ends, and the same draws
+//! The dreams are the runtime's ([`super::arena`], [`dreamstep_runtime::DreamBatch`]): the same beginnings, the same ends, and the same draws
 //! (Philox, made on the host: all candidates share them, so they are few). What differs is rounding: libtorch sums in another order, which
 //! may depend on the number of rows. So the same batch on the same device gives the same bytes again (with `torch_threads = 1` on a
 //! processor); on another device, or in the runtime, the same dream is as near as rounding leaves it.
@@ -19,7 +19,7 @@ use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::nets::{import, indices, matrix};
 use crate::train_controller::Linear;
 use anyhow::{Result, anyhow, ensure};
-use dreamstep_core::dims::{Cell, Dims, Input, Mixture};
+use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 use dreamstep_core::pack::{AlignedBytes, unpack};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_core::schema::{Settings, Squash};
@@ -166,7 +166,7 @@ impl<'a> TorchDreams<'a> {
                     c[dream * hidden..][..c_0.len()].copy_from_slice(c_0);
                 }
             }
-            MemoryState { h: rows(&h, hidden), c: (cell == Cell::Lstm).then(|| rows(&c, hidden)) }
+            MemoryState { h: rows(&h, hidden), c: (cell == MemoryCell::Lstm).then(|| rows(&c, hidden)) }
         };
         let (own, told) = (memory(0), (member > 0).then(|| memory(member)));
         let stacked = |part: fn(&Linear) -> &Vec<f32>| {
@@ -250,8 +250,8 @@ impl<'a> TorchDreams<'a> {
     /// Actions in [-1, 1] `[R, A]`: each candidate's in its own rows.
     fn act(&self, batch: &Batch) -> Tensor {
         let features = match self.settings.dims.input {
-            Input::Latent => batch.z.shallow_clone(),
-            Input::Hidden => batch.own.h.shallow_clone(),
+            ControllerInput::Latent => batch.z.shallow_clone(),
+            ControllerInput::Hidden => batch.own.h.shallow_clone(),
             _ => Tensor::cat(&[&batch.z, &batch.own.h], 1),
         };
         let features = features.reshape([batch.weight.size()[0], batch.width as i64, -1]); // [C, W, I]

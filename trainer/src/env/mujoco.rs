@@ -485,13 +485,13 @@ mod tests {
         ] {
             let task = TASKS.iter().find(|task| task.id == id).unwrap();
             let mut env = Mujoco::new(task, Physics::Task).unwrap();
-            let mut is_over = |value: f64| {
+            let mut is_done = |value: f64| {
                 env.world.data.reset();
                 env.world.data.qpos_mut()[position] = value;
                 let action = vec![0.0; env.spec.action];
                 (task.judge)(&Moment { world: &env.world, action: &action, velocity_x: 0.0 })
             };
-            let ((reward, over), (lost, lost_over)) = (is_over(inside), is_over(outside));
+            let ((reward, over), (lost, lost_over)) = (is_done(inside), is_done(outside));
             // A step over the bound moves nothing else, but where it is large.
             let lost_bonus = (reward - lost - task.healthy_bonus).abs() < 1e-9;
             assert!(!over && lost_over && lost_bonus, "{id}: position {position}: {inside}, {outside}: {reward}, {lost}");

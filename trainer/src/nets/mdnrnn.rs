@@ -7,7 +7,7 @@
 //! mixture spans the whole latent vector (TorchWM's convention): `p(z') = Σ_k π_k Π_j N(z'_j; µ_kj, σ_kj)`.
 
 use super::{forward, linear, uniform};
-use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::dims::{MemoryCell, Mixture};
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Target;
 use tch::{Device, Kind, Tensor, nn};
@@ -22,7 +22,7 @@ pub struct MdnRnnShape {
     /// `H`
     pub hidden: usize,
     /// What remembers.
-    pub cell: Cell,
+    pub cell: MemoryCell,
     /// What one mixture spans.
     pub mixture: Mixture,
     /// What it is of.
@@ -168,11 +168,11 @@ impl MdnRnn {
         let hx: Vec<Tensor> = state.iter().map(|s| s.unsqueeze(0)).collect(); // [1, B, H]
         let rnn = self.rnn.each_ref().map(|weight| weight.to_kind(input.kind()));
         match self.shape.cell {
-            Cell::Lstm => {
+            MemoryCell::Lstm => {
                 let (out, h, c) = Tensor::lstm_data(input, batch_sizes, &hx, &rnn, true, 1, 0.0, false, false);
                 (out, vec![h.squeeze_dim(0), c.squeeze_dim(0)])
             }
-            Cell::Gru => {
+            MemoryCell::Gru => {
                 let (out, h) = Tensor::gru_data(input, batch_sizes, &hx[0], &rnn, true, 1, 0.0, false, false);
                 (out, vec![h.squeeze_dim(0)])
             }
@@ -186,7 +186,7 @@ impl MdnRnn {
         let [w_ih, w_hh, b_ih, b_hh] = self.rnn.each_ref().map(|weight| weight.to_kind(input.kind()));
         let sizes = Vec::<i64>::try_from(batch_sizes).expect("sizes are integers on the host");
         // A GRU's gate weighs what comes from h with its bias, so that only an LSTM's two biases are one.
-        let bias = if self.shape.cell == Cell::Lstm { b_ih + &b_hh } else { b_ih };
+        let bias = if self.shape.cell == MemoryCell::Lstm { b_ih + &b_hh } else { b_ih };
         let from_input = input.linear(&w_ih, Some(bias)).split_with_sizes(&sizes, 0); // [n_t, 4H or 3H]
         let w_hh = w_hh.tr(); // [H, 4H or 3H]
         let mut out = Vec::with_capacity(sizes.len());
@@ -200,12 +200,12 @@ impl MdnRnn {
             }
             let h = &state[0]; // [n_t, H]
             state = match self.shape.cell {
-                Cell::Lstm => {
+                MemoryCell::Lstm => {
                     let gates = x.addmm(h, &w_hh).chunk(4, 1); // i, f, g, o
                     let c = gates[1].sigmoid() * &state[1] + gates[0].sigmoid() * gates[2].tanh();
                     vec![gates[3].sigmoid() * c.tanh(), c]
                 }
-                Cell::Gru => {
+                MemoryCell::Gru => {
                     let (x, from_h) = (x.chunk(3, 1), b_hh.addmm(h, &w_hh).chunk(3, 1)); // r, z, n
                     let [r, z] = [0, 1].map(|gate: usize| (&x[gate] + &from_h[gate]).sigmoid());
                     let new = (&x[2] + r * &from_h[2]).tanh();
@@ -268,7 +268,7 @@ impl MdnRnn {
     #[must_use]
     pub fn zero_state(&self, batch: usize) -> MemoryState {
         let zeros = || Tensor::zeros([batch as i64, self.shape.hidden as i64], (Kind::Float, self.rnn[0].device()));
-        MemoryState { h: zeros(), c: (self.shape.cell == Cell::Lstm).then(zeros) }
+        MemoryState { h: zeros(), c: (self.shape.cell == MemoryCell::Lstm).then(zeros) }
     }
 }
 
@@ -304,13 +304,13 @@ mod tests {
         action: 2,
         latent: 3,
         hidden: 7,
-        cell: Cell::Lstm,
+        cell: MemoryCell::Lstm,
         mixture: Mixture::Joint,
         target: Target::Next,
         mixtures: 4,
         log_sigma_min: -1.0,
     };
-    const GRU: MdnRnnShape = MdnRnnShape { cell: Cell::Gru, ..SHAPE };
+    const GRU: MdnRnnShape = MdnRnnShape { cell: MemoryCell::Gru, ..SHAPE };
 
     fn noise(step: u64, n: usize, columns: usize) -> Tensor {
         matrix(&normals(Philox::new(5), Stream::LatentNoise, step, n * columns), columns, Device::Cpu)
@@ -432,7 +432,7 @@ mod tests {
             let (input, weigh) = (noise(0, 13, 5).set_requires_grad(true), noise(1, 13, 7));
             let start = || {
                 let h = noise(2, 4, 7);
-                if shape.cell == Cell::Lstm { vec![h, noise(3, 4, 7)] } else { vec![h] }
+                if shape.cell == MemoryCell::Lstm { vec![h, noise(3, 4, 7)] } else { vec![h] }
             };
             let gradients = |(out, end): (Tensor, Vec<Tensor>)| {
                 let of_end = end.iter().map(|s| (s.square() * noise(4, 4, 7)).sum(Kind::Float));
@@ -502,7 +502,7 @@ mod tests {
             let m = MdnRnn::new(&vs.root(), shape.clone(), Philox::new(0));
             let sizes = [4_i64, 4, 3, 1, 1];
             let (z, a) = (noise(0, 13, 3), noise(1, 13, 2));
-            let c = (shape.cell == Cell::Lstm).then(|| noise(3, 4, 7));
+            let c = (shape.cell == MemoryCell::Lstm).then(|| noise(3, 4, 7));
             let start = MemoryState { h: noise(2, 4, 7), c };
             let (hidden, fed) = m.fed_back(Kind::Float, [&z, &a], &Tensor::from_slice(&sizes), &start, from);
             assert_eq!((hidden.size(), fed.size()), (vec![13, 7], vec![13, 3]));

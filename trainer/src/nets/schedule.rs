@@ -101,7 +101,7 @@ impl Schedule {
 
     /// Whether to end here.
     #[must_use]
-    pub const fn is_over(&self) -> bool {
+    pub const fn is_done(&self) -> bool {
         self.config.stop_after > 0 && self.since_best >= self.config.stop_after
     }
 
@@ -149,7 +149,7 @@ mod tests {
         for (i, (loss, rate)) in losses.into_iter().zip(rates).enumerate() {
             plateau.epoch_ended(loss);
             assert_eq!(plateau.rate(0.5), rate, "after loss {i}");
-            assert!(!plateau.is_over());
+            assert!(!plateau.is_done());
         }
     }
 
@@ -160,10 +160,10 @@ mod tests {
             [(-1.0, false), (-1.00005, false), (-0.5, false), (-1.1, false), (-1.1, false), (f64::NAN, false)]
         {
             schedule.epoch_ended(loss);
-            assert_eq!(schedule.is_over(), over, "{loss}");
+            assert_eq!(schedule.is_done(), over, "{loss}");
         }
         schedule.epoch_ended(0.0);
-        assert!(schedule.is_over());
+        assert!(schedule.is_done());
         assert_eq!(schedule.rate(0.9), 0.1);
     }
 

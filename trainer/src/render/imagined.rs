@@ -10,7 +10,7 @@ use crate::nets::{matrix, to_vec};
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::pack::action_map;
-use dreamstep_runtime::{Agent, DreamOptions, Dreams, Ending, Model, Start, dreams_memory_len, memory_len};
+use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len};
 use std::path::Path;
 use tch::{Device, Tensor};
 
@@ -100,7 +100,7 @@ impl Dream {
     ) -> Result<Self> {
         let dims = model.dims();
         let mut memory = vec![0.0; dreams_memory_len(dims, 1)];
-        let mut dreams = Dreams::new(model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
+        let mut dreams = DreamBatch::new(model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
         let first: Vec<f32> = episode.observations[0].iter().map(|&o| o as f32).collect();
         let mut memory = vec![0.0; memory_len(dims)];
         let mut agent = Agent::new(model, &mut memory)?;
@@ -109,7 +109,7 @@ impl Dream {
         let known = codec.encode(&episode.observations[..1])?.remove(0);
         ensure!(is_same_v(&latent, &known), "its V is another than the run's, whose decoder would draw the dream");
 
-        dreams.start(0, 0, Start { latent: &latent, state: None }).map_err(|error| anyhow!("{error}"))?;
+        dreams.start(0, 0, DreamStart { latent: &latent, state: None }).map_err(|error| anyhow!("{error}"))?;
         let mut dream = Self { latents: vec![latent.clone()], returns: vec![0.0], ended: false };
         let mut earned = 0.0;
         for action in &episode.actions {
@@ -125,7 +125,7 @@ impl Dream {
             earned += f64::from(dreams.reward(0));
             dream.latents.push(dreams.latent(0).to_vec());
             dream.returns.push(earned);
-            dream.ended = dreams.is_over(0);
+            dream.ended = dreams.is_done(0);
             if dream.ended {
                 break;
             }
@@ -143,5 +143,5 @@ fn is_same_v(a: &[f32], b: &[f32]) -> bool {
 /// How a dream is dreamt for a picture.
 #[must_use]
 pub const fn dream_options(seed: u64, temperature: f32) -> DreamOptions {
-    DreamOptions { seed, temperature, ending: Ending::Sampled }
+    DreamOptions { seed, temperature, termination: Termination::Sampled }
 }

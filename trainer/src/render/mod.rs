@@ -27,7 +27,7 @@ use crate::play::Policy;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use dreamstep_core::dims::Input;
+use dreamstep_core::dims::ControllerInput;
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
@@ -274,7 +274,7 @@ fn imagine(
             None => pack::expect(&run.mdnrnn(), "mdnrnn").and_then(|()| {
                 // Whose controller reads no observations, of which a dream has none: it does not act.
                 let mut config = config.clone();
-                config.controller.input = Input::LatentHidden;
+                config.controller.input = ControllerInput::LatentHidden;
                 let bytes = pack::base_agent(&Ingredients::read(run)?, &config)?;
                 Dream::of(episode, &agent_file::load(&run.mdnrnn(), &bytes, None)?, &codec, dreamer, how)
             }),

@@ -18,7 +18,7 @@ use crate::nets::vae::{Vae, VaeShape, kl_divergence};
 use crate::nets::{indices, matrix, normals};
 use crate::rollouts::Episode;
 use crate::stats::Normalizer;
-use dreamstep_core::dims::{Cell, Mixture};
+use dreamstep_core::dims::{MemoryCell, Mixture};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2, s};
@@ -91,7 +91,7 @@ fn network() -> TrainedMdnRnn {
         action: 1,
         latent: 2,
         hidden: 3,
-        cell: Cell::Lstm,
+        cell: MemoryCell::Lstm,
         mixture: Mixture::Joint,
         target: Target::Delta,
         mixtures: 2,

@@ -7,7 +7,7 @@ use crate::nets::to_vec;
 use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
-use dreamstep_core::dims::Cell;
+use dreamstep_core::dims::MemoryCell;
 use dreamstep_core::dims::Mixture;
 use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2};
@@ -110,10 +110,10 @@ fn train(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
 
 #[test]
 fn a_known_world_is_learned_to_near_zero() {
-    Cell::ALL.into_iter().for_each(learns_a_known_world);
+    MemoryCell::ALL.into_iter().for_each(learns_a_known_world);
 }
 
-fn learns_a_known_world(cell: Cell) {
+fn learns_a_known_world(cell: MemoryCell) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
     config.mdnrnn.cell = cell;
@@ -127,7 +127,7 @@ fn learns_a_known_world(cell: Cell) {
     let last = epochs.last().unwrap();
     assert!(last["stage"] == "mdnrnn" && last["validation"]["nll_per_dim"].is_number(), "{last}");
     let file = Checkpoint::read(&RunDir::new(folder.path()).mdnrnn()).unwrap();
-    let order = if cell == Cell::Lstm { "i,f,g,o" } else { "r,z,n" };
+    let order = if cell == MemoryCell::Lstm { "i,f,g,o" } else { "r,z,n" };
     assert_eq!([&file.metadata[metadata::RNN_CELL], &file.metadata[meta::GATES]], [cell.name(), order]);
     let offset: f32 = file.meta(metadata::REWARD_OFFSET).unwrap();
     assert!((offset - 3.0).abs() < 0.3, "the reward's constant is 3, or a little more since a₁ > 0.8 ends: {offset}");
@@ -435,10 +435,10 @@ fn a_packed_batch_holds_each_windows_steps_in_order() {
 #[test]
 fn cutting_an_episode_into_windows_changes_no_prediction() {
     tch::set_num_threads(1);
-    Cell::ALL.into_iter().for_each(cutting);
+    MemoryCell::ALL.into_iter().for_each(cutting);
 }
 
-fn cutting(cell: Cell) {
+fn cutting(cell: MemoryCell) {
     let vs = nn::VarStore::new(Device::Cpu);
     let shape = MdnRnnShape {
         action: 2,
