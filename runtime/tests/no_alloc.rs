@@ -214,8 +214,8 @@ fn nor_does_dreaming() {
                 continue;
             }
             let other = model.with_controller(&panels, &bias).unwrap();
-            for ending in [Termination::Sampled, Termination::Threshold(0.9), Termination::Never] {
-                let options = DreamOptions { seed: 1, temperature: 1.2, ending };
+            for termination in [Termination::Sampled, Termination::Threshold(0.9), Termination::Never] {
+                let options = DreamOptions { seed: 1, temperature: 1.2, termination };
                 let mut dreams = free(&what("new"), || DreamBatch::new(&model, &mut memory, DREAMS, options)).unwrap();
                 for index in 0..DREAMS {
                     let state = Some(state).filter(|_| index % 2 == 0);
