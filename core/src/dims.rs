@@ -1,13 +1,26 @@
-//! How large is everything? One letter per axis, used in every shape comment of the project.
+//! The sizes and kinds of an agent: what it observes, V, M and C, and what it does. One letter per axis, used in every shape comment.
 //!
 //! | letter | axis | Humanoid-v5 |
 //! |---|---|---|
 //! | `O` | observation | 348 |
-//! | `A` | action | 17 |
-//! | `Z` | latent vector of the VAE | 32 |
-//! | `H` | hidden units of the memory (LSTM or GRU) | 256 |
+//! | `U` | action as C scores it and M hears it: A of a continuous action, n of a discrete one | 17 |
+//! | `A` | action as the environment takes it: U of a continuous action, 1 of a discrete one (the choice's number) | 17 |
+//! | `Z` | latent vector of V | 32 |
+//! | `H` | hidden units of M (LSTM or GRU) | 256 |
 //! | `K` | Gaussians of the mixture | 5 |
-//! | `E1`, `E2` | the encoder's two hidden layers | 256, 128 |
+//! | `E` | hidden layers of V | 256, 128 |
+//!
+//! Each part is one of a few kinds, and each kind is described in its own file: [`crate::obs`], [`crate::v`], [`crate::m`], [`crate::c`],
+//! [`crate::action`]. [`Dims`] puts them together and derives every length from them.
+
+use crate::action::Action;
+use crate::c::{Controller, ControllerInput};
+use crate::error::LoadError;
+use crate::m::{Memory, MemoryCell, Mixture, Recurrent};
+use crate::obs::Observation;
+use crate::reader::File;
+use crate::schema::LayerList;
+use crate::v::Encoder;
 
 /// Lanes that every stored vector is padded to: 16 × binary32 = 64 bytes, one cache line and one AVX-512 register.
 pub const LANES: usize = 16;
@@ -15,207 +28,348 @@ pub const LANES: usize = 16;
 /// The largest value any single dimension may have. Caps the memory that a model file can ask for.
 pub const MAX_DIM: usize = 1 << 16;
 
-/// Most outputs of the MDN head: what an agent's memory is sized by, even where a file leaves the head out.
-pub const MAX_MDN_OUTPUTS: u64 = 1 << 20;
-
-/// What one mixture of Gaussians spans.
+/// A few layer widths, in order; none of them 0. (Unused places are 0, so that equal lists are equal values.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mixture {
-    /// The whole latent vector: one component is drawn for all of it (TorchWM).
-    Joint,
-    /// One dimension of it: every dimension draws a component of its own (Ha & Schmidhuber 2018).
-    PerDimension,
-}
+pub struct Widths<const N: usize>([usize; N]);
 
-impl Mixture {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Joint, Self::PerDimension];
+impl<const N: usize> Widths<N> {
+    /// No layer.
+    pub const NONE: Self = Self([0; N]);
 
-    /// Its name in metadata and configurations.
+    /// These widths, or none where there are more than `N`, or one of them is 0.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Joint => "joint",
-            Self::PerDimension => "per-dimension",
+    pub const fn new(widths: &[usize]) -> Option<Self> {
+        if widths.len() > N {
+            return None;
         }
+        let (mut all, mut i) = ([0; N], 0);
+        while i < widths.len() {
+            if widths[i] == 0 {
+                return None;
+            }
+            all[i] = widths[i];
+            i += 1;
+        }
+        Some(Self(all))
+    }
+
+    /// How many layers.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        let mut len = 0;
+        while len < N && self.0[len] > 0 {
+            len += 1;
+        }
+        len
+    }
+
+    /// Whether there is no layer.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The width of layer `index`; 0 where there is none.
+    #[must_use]
+    pub const fn at(&self, index: usize) -> usize {
+        if index < N { self.0[index] } else { 0 }
+    }
+
+    /// The widths.
+    #[must_use]
+    pub fn as_slice(&self) -> &[usize] {
+        &self.0[..self.len()]
     }
 }
 
-/// What remembers: the recurrent cell of M.
+/// The sizes and kinds of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MemoryCell {
-    /// Long short-term memory: four gates, state h and c (Hochreiter & Schmidhuber 1997).
-    Lstm,
-    /// Gated recurrent unit: three gates, state h alone (Cho et al. 2014, in the form of PyTorch's `GRU`).
-    Gru,
-}
-
-impl MemoryCell {
-    /// Both, the paper's first.
-    pub const ALL: [Self; 2] = [Self::Lstm, Self::Gru];
-
-    /// Its name in metadata and configurations.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lstm => "lstm",
-            Self::Gru => "gru",
-        }
-    }
-
-    /// Gates: rows of PyTorch's weight matrices for each hidden unit.
-    #[must_use]
-    pub const fn gates(self) -> usize {
-        match self {
-            Self::Lstm => 4,
-            Self::Gru => 3,
-        }
-    }
-}
-
-/// What the controller reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ControllerInput {
-    /// `[z, h]`: the latent vector and what M remembers (Ha & Schmidhuber 2018, equation 1).
-    LatentHidden,
-    /// `z` alone: V without M.
-    Latent,
-    /// `h` alone: what M remembers of the steps before, not the newest observation.
-    Hidden,
-    /// `x` alone: the whitened and clipped observation that the encoder sees. Neither V nor M.
-    Observation,
-    /// `[x, h]`: M without V's bottleneck on the newest observation.
-    ObservationHidden,
-}
-
-impl ControllerInput {
-    /// All of them, the paper's first.
-    pub const ALL: [Self; 5] = [Self::LatentHidden, Self::Latent, Self::Hidden, Self::Observation, Self::ObservationHidden];
-
-    /// Its name in metadata and configurations.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LatentHidden => "z+h",
-            Self::Latent => "z",
-            Self::Hidden => "h",
-            Self::Observation => "obs",
-            Self::ObservationHidden => "obs+h",
-        }
-    }
-
-    /// Whether an observation is part of it. A dream has none.
-    #[must_use]
-    pub const fn has_observation(self) -> bool {
-        matches!(self, Self::Observation | Self::ObservationHidden)
-    }
-
-    /// Whether h is part of it, so that an agent that acts must advance.
-    #[must_use]
-    pub const fn has_hidden(self) -> bool {
-        matches!(self, Self::LatentHidden | Self::Hidden | Self::ObservationHidden)
-    }
-}
-
-/// The sizes of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Dims {
-    /// `O`: observation.
-    pub obs: usize,
-    /// `A`: action.
-    pub action: usize,
-    /// `Z`: latent.
-    pub latent: usize,
-    /// `H`: hidden units of the memory.
-    pub hidden: usize,
-    /// `K`: mixture components.
-    pub mixtures: usize,
-    /// What a mixture spans: decides how many logits the MDN head has.
-    pub mixture: Mixture,
-    /// `[E1, E2]`: the encoder's hidden layers.
-    pub encoder: [usize; 2],
-    /// What remembers.
-    pub cell: MemoryCell,
-    /// What the controller reads.
-    pub input: ControllerInput,
+    /// What it observes.
+    pub obs: Observation,
+    /// V: from an observation to a latent vector.
+    pub v: Encoder,
+    /// M: what it remembers, and what it expects next.
+    pub m: Memory,
+    /// C: from a latent vector and what M remembers to an action.
+    pub c: Controller,
+    /// What it does.
+    pub action: Action,
 }
 
 impl Dims {
-    /// Humanoid-v5 as Ha & Schmidhuber's sizes would have it: z = 32, hidden = 256, 5 Gaussians.
-    pub const HUMANOID: Self = Self {
-        obs: 348,
-        action: 17,
-        latent: 32,
-        hidden: 256,
-        mixtures: 5,
-        mixture: Mixture::Joint,
-        encoder: [256, 128],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    };
+    /// Humanoid-v5 as Ha & Schmidhuber's sizes would have it: z = 32, 256 hidden units, 5 Gaussians.
+    pub const HUMANOID: Self = Self::vector(348, 17, &[256, 128], 32, 256, 5);
 
-    /// Mixture logits: `[K]` of a joint mixture, `[K,Z]` of one per dimension.
+    /// An agent of these parts.
     #[must_use]
-    pub const fn mixture_logits(&self) -> usize {
-        match self.mixture {
-            Mixture::Joint => self.mixtures,
-            Mixture::PerDimension => self.mixtures * self.latent,
+    pub const fn new(obs: Observation, v: Encoder, m: Memory, c: Controller, action: Action) -> Self {
+        Self { obs, v, m, c, action }
+    }
+
+    /// The paper's agent on vectors: observations `[O]`, continuous actions `[A]`, an MLP for V, an LSTM with a joint mixture for M, and a
+    /// linear C that reads `[z, h]`. The `with_…` methods change one part of it.
+    ///
+    /// # Panics
+    /// If V has more than four hidden layers, or one of width 0.
+    #[must_use]
+    pub const fn vector(
+        obs: usize,
+        action: usize,
+        hidden_v: &[usize],
+        latent: usize,
+        hidden: usize,
+        mixtures: usize,
+    ) -> Self {
+        let Some(hidden_v) = Widths::new(hidden_v) else { panic!("V: expected at most 4 hidden layers, none of width 0") };
+        Self {
+            obs: Observation::Vector { len: obs },
+            v: Encoder::Mlp { hidden: hidden_v, latent },
+            m: Memory::Lstm(Recurrent { hidden, mixtures, mixture: Mixture::Joint }),
+            c: Controller::linear(ControllerInput::LatentHidden),
+            action: Action::Continuous { len: action },
         }
     }
 
-    /// Outputs of the MDN head: means `[K,Z]`, log-sigmas `[K,Z]`, mixture logits, reward, terminal logit.
+    /// A controller that reads whitened observations `[O]` and nothing else: neither V nor M.
+    #[must_use]
+    pub const fn reactive(obs: usize, action: usize) -> Self {
+        Self {
+            obs: Observation::Vector { len: obs },
+            v: Encoder::None,
+            m: Memory::None,
+            c: Controller::linear(ControllerInput::Observation),
+            action: Action::Continuous { len: action },
+        }
+    }
+
+    /// With another V.
+    #[must_use]
+    pub const fn with_encoder(self, v: Encoder) -> Self {
+        Self { v, ..self }
+    }
+
+    /// With another M.
+    #[must_use]
+    pub const fn with_memory(self, m: Memory) -> Self {
+        Self { m, ..self }
+    }
+
+    /// With another cell of the same size, where there is an M.
+    #[must_use]
+    pub const fn with_cell(self, cell: MemoryCell) -> Self {
+        Self { m: self.m.with_cell(cell), ..self }
+    }
+
+    /// With so many hidden units in M, where there is one.
+    #[must_use]
+    pub const fn with_hidden(self, hidden: usize) -> Self {
+        Self { m: self.m.with_hidden(hidden), ..self }
+    }
+
+    /// With another mixture, where there is an M.
+    #[must_use]
+    pub const fn with_mixture(self, mixture: Mixture) -> Self {
+        Self { m: self.m.with_mixture(mixture), ..self }
+    }
+
+    /// With another C.
+    #[must_use]
+    pub const fn with_controller(self, c: Controller) -> Self {
+        Self { c, ..self }
+    }
+
+    /// With a C that reads something else. One that reads observations alone needs neither V nor M: they are left out.
+    #[must_use]
+    pub const fn with_input(self, input: ControllerInput) -> Self {
+        let c = self.c.with_input(input);
+        match input {
+            ControllerInput::Observation => Self { v: Encoder::None, m: Memory::None, c, ..self },
+            _ => Self { c, ..self },
+        }
+    }
+
+    /// With another action.
+    #[must_use]
+    pub const fn with_action(self, action: Action) -> Self {
+        Self { action, ..self }
+    }
+
+    /// `O`.
+    #[must_use]
+    pub const fn obs_len(&self) -> usize {
+        self.obs.len()
+    }
+
+    /// `A`: values of an action as the environment takes it.
+    #[must_use]
+    pub const fn action_len(&self) -> usize {
+        self.action.len()
+    }
+
+    /// `U`: values of an action as C scores it and M hears it.
+    #[must_use]
+    pub const fn unit_len(&self) -> usize {
+        self.action.unit_len()
+    }
+
+    /// `Z`; 0 without V.
+    #[must_use]
+    pub const fn latent_len(&self) -> usize {
+        self.v.latent()
+    }
+
+    /// `H`; 0 without M.
+    #[must_use]
+    pub const fn hidden_len(&self) -> usize {
+        self.m.hidden()
+    }
+
+    /// Values of c, the state that an LSTM has beside h `[H]`: `H`, and 0 of any other M.
+    #[must_use]
+    pub const fn cell_len(&self) -> usize {
+        self.m.cell_len()
+    }
+
+    /// `K`; 0 without M.
+    #[must_use]
+    pub const fn mixtures(&self) -> usize {
+        self.m.mixtures()
+    }
+
+    /// What one mixture spans; none without M.
+    #[must_use]
+    pub const fn mixture(&self) -> Option<Mixture> {
+        match self.m.recurrent() {
+            Some(recurrent) => Some(recurrent.mixture),
+            None => None,
+        }
+    }
+
+    /// The recurrent cell of M; none without M.
+    #[must_use]
+    pub const fn cell(&self) -> Option<MemoryCell> {
+        self.m.cell()
+    }
+
+    /// What C reads.
+    #[must_use]
+    pub const fn input(&self) -> ControllerInput {
+        self.c.input
+    }
+
+    /// Outputs of the MDN head; 0 without M.
     #[must_use]
     pub const fn mdn_outputs(&self) -> usize {
-        2 * self.latent * self.mixtures + self.mixture_logits() + 2
+        self.m.mdn_outputs(self.latent_len())
     }
 
-    /// Whether the MDN head has at most [`MAX_MDN_OUTPUTS`]. In 64 bits: the product of two dims may not fit a small machine's usize.
+    /// Inputs of M: `[u, z, h]`.
     #[must_use]
-    pub const fn mdn_outputs_fit(&self) -> bool {
-        let (z, k) = (self.latent as u64, self.mixtures as u64);
-        let logits = match self.mixture {
-            Mixture::Joint => k,
-            Mixture::PerDimension => k * z,
-        };
-        2 * z * k + logits + 2 <= MAX_MDN_OUTPUTS
+    pub const fn memory_inputs(&self) -> usize {
+        self.unit_len() + self.latent_len() + self.hidden_len()
     }
 
-    /// Values of c, the state that an LSTM has beside h `[H]`: `H`, and 0 with a GRU.
-    #[must_use]
-    pub const fn cell_state(&self) -> usize {
-        match self.cell {
-            MemoryCell::Lstm => self.hidden,
-            MemoryCell::Gru => 0,
-        }
-    }
-
-    /// Inputs of the memory: `[a, z, h]`.
-    #[must_use]
-    pub const fn rnn_inputs(&self) -> usize {
-        self.action + self.latent + self.hidden
-    }
-
-    /// Inputs of the controller.
+    /// Inputs of C.
     #[must_use]
     pub const fn controller_inputs(&self) -> usize {
-        match self.input {
-            ControllerInput::LatentHidden => self.latent + self.hidden,
-            ControllerInput::Latent => self.latent,
-            ControllerInput::Hidden => self.hidden,
-            ControllerInput::Observation => self.obs,
-            ControllerInput::ObservationHidden => self.obs + self.hidden,
+        let (o, z, h) = (self.obs_len(), self.latent_len(), self.hidden_len());
+        match self.c.input {
+            ControllerInput::LatentHidden => z + h,
+            ControllerInput::Latent => z,
+            ControllerInput::Hidden => h,
+            ControllerInput::Observation => o,
+            ControllerInput::ObservationHidden => o + h,
         }
+    }
+
+    /// Every layer, in the order in which a tick reads them, which is the file's.
+    #[must_use]
+    pub const fn layers(&self) -> LayerList {
+        self.m.layers(self, self.c.layers(self, self.v.layers(self, LayerList::NONE)))
     }
 
     /// Weights (biases left out) that one `act` + `advance` reads with the mean latent.
     #[must_use]
     pub const fn step_weights(&self) -> usize {
-        let [e1, e2] = self.encoder;
-        let controller = self.action * self.controller_inputs();
-        if let ControllerInput::Observation = self.input {
-            return controller; // neither V nor M runs
+        let (layers, mut sum, mut i) = (self.layers(), 0, 0);
+        while i < layers.len() {
+            let layer = layers.at(i);
+            if !layer.optional {
+                sum += layer.rows.count() * layer.inputs;
+            }
+            i += 1;
         }
-        self.obs * e1 + e1 * e2 + e2 * self.latent + self.cell.gates() * self.hidden * self.rnn_inputs() + controller
+        sum
+    }
+
+    /// Reads them from a packed file's metadata.
+    ///
+    /// # Errors
+    /// A key is missing, its value is not one that this version knows, or the parts do not fit each other.
+    pub fn read(file: &File<'_>) -> Result<Self, LoadError> {
+        let dims = Self {
+            obs: Observation::read(file)?,
+            v: Encoder::read(file)?,
+            m: Memory::read(file)?,
+            c: Controller::read(file)?,
+            action: Action::read(file)?,
+        };
+        dims.check()?;
+        Ok(dims)
+    }
+
+    /// That the parts fit each other.
+    ///
+    /// # Errors
+    /// What does not fit, see [`LoadError::BadParts`] and [`LoadError::TooManyOutputs`].
+    pub fn check(&self) -> Result<(), LoadError> {
+        let bad = |what, expected| Err(LoadError::BadParts { what, expected });
+        let (input, has_v, has_m) = (self.c.input, self.latent_len() > 0, self.hidden_len() > 0);
+        if has_m && !has_v {
+            return bad(
+                "m.kind",
+                "none where v.kind is none: M remembers latent vectors (`identity` makes one of the observation)",
+            );
+        }
+        if input.has_latent() && !has_v {
+            return bad("controller.input", "obs where v.kind is none");
+        }
+        if input.has_hidden() && !has_m {
+            return bad("controller.input", "z or obs where m.kind is none");
+        }
+        if !input.has_latent() && !has_m && has_v {
+            return bad("v.kind", "none where neither M nor C reads a latent vector");
+        }
+        if let (Encoder::Identity { latent }, Observation::Vector { len }) = (self.v, self.obs)
+            && latent > len
+        {
+            return bad("dims.latent", "at most dims.obs where v.kind is identity");
+        }
+        if matches!(self.v, Encoder::Mlp { hidden, .. } if hidden.is_empty()) {
+            return bad("v.hidden", "one to four widths");
+        }
+        if let (Encoder::Identity { .. } | Encoder::Mlp { .. }, Observation::Image { .. }) = (self.v, self.obs) {
+            return bad("observation.kind", "vector where v.kind is identity or mlp");
+        }
+        match self.m.outputs_fit(self.latent_len()) {
+            true => Ok(()),
+            false => Err(LoadError::TooManyOutputs { limit: crate::m::MAX_MDN_OUTPUTS }),
+        }
+    }
+
+    /// The metadata entries that [`Self::read`] reads back.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn entries(&self) -> std::vec::Vec<(&'static str, std::string::String)> {
+        let mut entries = std::vec::Vec::new();
+        self.obs.write(&mut entries);
+        self.v.write(&mut entries);
+        self.m.write(&mut entries);
+        self.c.write(&mut entries);
+        self.action.write(&mut entries);
+        entries
     }
 }
 
@@ -223,4 +377,51 @@ impl Dims {
 #[must_use]
 pub const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_are_at_most_so_many_and_none_is_zero() {
+        let some = Widths::<2>::new(&[3, 1]).unwrap();
+        assert_eq!((some.len(), some.as_slice(), some.at(1), some.at(2)), (2, &[3, 1][..], 1, 0));
+        assert!(Widths::<2>::NONE.is_empty());
+        assert_eq!(Widths::<2>::new(&[]), Some(Widths::NONE));
+        assert_eq!((Widths::<2>::new(&[1, 2, 3]), Widths::<2>::new(&[1, 0])), (None, None));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_named() {
+        let good = Dims::vector(5, 2, &[9, 4], 3, 7, 2);
+        let of = |dims: Dims| match dims.check() {
+            Ok(()) => "",
+            Err(LoadError::BadParts { what, .. }) => what,
+            Err(_) => "another",
+        };
+        assert_eq!(of(good), "");
+        assert_eq!(of(good.with_input(ControllerInput::Observation)), "");
+        assert_eq!(of(good.with_encoder(Encoder::Identity { latent: 5 })), "");
+        assert_eq!(of(good.with_encoder(Encoder::Identity { latent: 6 })), "dims.latent");
+        assert_eq!(of(good.with_encoder(Encoder::None)), "m.kind");
+        assert_eq!(of(good.with_memory(Memory::None)), "controller.input");
+        assert_eq!(of(good.with_memory(Memory::None).with_input(ControllerInput::Latent)), "");
+        assert_eq!(of(Dims::reactive(5, 2).with_input(ControllerInput::Latent)), "controller.input");
+        let unread =
+            Dims::new(good.obs, good.v, Memory::None, Controller::linear(ControllerInput::Observation), good.action);
+        assert_eq!(of(unread), "v.kind");
+        let image = Dims { obs: Observation::Image { height: 2, width: 2, channels: 3 }, ..good };
+        assert_eq!(of(image), "observation.kind");
+    }
+
+    #[test]
+    fn a_step_reads_the_weights_of_its_layers() {
+        let (z, h) = (32, 256);
+        let expected = 348 * 256 + 256 * 128 + 128 * z + 4 * h * (17 + z + h) + 17 * (z + h);
+        assert_eq!(Dims::HUMANOID.step_weights(), expected);
+        assert_eq!(Dims::reactive(11, 3).step_weights(), 33);
+        let identity = Dims::HUMANOID.with_encoder(Encoder::Identity { latent: z });
+        assert_eq!(expected - identity.step_weights(), 348 * 256 + 256 * 128 + 128 * z);
+    }
 }

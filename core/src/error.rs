@@ -1,12 +1,60 @@
 //! What was expected, and what was found? Every way a model file can be wrong, each naming the place.
 //!
-//! The errors borrow the names they print from the file, so that they need no allocation; `to_string` makes one owned.
+//! The errors hold what they print, shortened where it is long ([`Text`]), so that they need neither an allocation nor the file.
 
 use core::fmt;
 
+/// Up to [`Text::MAX`] bytes of a text; a longer one is cut at a character and ends in `…` when it is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    bytes: [u8; Self::MAX],
+    len: u8,
+    cut: bool,
+}
+
+impl Text {
+    /// Bytes kept.
+    pub const MAX: usize = 62;
+
+    /// The beginning of `text`, all of it where it fits.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let len = (0..=text.len().min(Self::MAX)).rev().find(|&len| text.is_char_boundary(len)).unwrap_or(0);
+        let mut bytes = [0; Self::MAX];
+        bytes.iter_mut().zip(text.as_bytes().iter().take(len)).for_each(|(slot, &byte)| *slot = byte);
+        Self { bytes, len: len as u8, cut: len < text.len() }
+    }
+
+    /// What was kept.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.bytes.get(..usize::from(self.len)).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        if self.cut { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{}", self.as_str(), if self.cut { "…" } else { "" })
+    }
+}
+
 /// Why bytes are not a valid safetensors file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError<'a> {
+#[non_exhaustive]
+pub enum ReadError {
     /// The file ends before its header does.
     Truncated {
         /// Bytes that the header needs.
@@ -36,7 +84,7 @@ pub enum ReadError<'a> {
     /// The same tensor or metadata key twice.
     Duplicate {
         /// Its name.
-        name: &'a str,
+        name: Text,
     },
     /// More tensors than the reader allows.
     TooManyTensors {
@@ -51,21 +99,21 @@ pub enum ReadError<'a> {
     /// A tensor has more axes than the reader allows.
     TooManyAxes {
         /// The tensor.
-        name: &'a str,
+        name: Text,
         /// Axes allowed.
         limit: usize,
     },
     /// A tensor's dtype is not one of the format's.
     UnknownDtype {
         /// The tensor.
-        name: &'a str,
+        name: Text,
         /// The dtype claimed.
-        found: &'a str,
+        found: Text,
     },
     /// dtype × shape is not the number of bytes between the offsets.
     WrongLength {
         /// The tensor.
-        name: &'a str,
+        name: Text,
         /// Bytes by dtype and shape; none where the product overflows.
         expected: Option<u64>,
         /// Bytes by the offsets.
@@ -74,7 +122,7 @@ pub enum ReadError<'a> {
     /// A tensor's offsets leave the file, or end before they begin.
     OutOfRange {
         /// The tensor.
-        name: &'a str,
+        name: Text,
         /// First byte of its data.
         begin: u64,
         /// Byte after its data.
@@ -90,10 +138,11 @@ pub enum ReadError<'a> {
 }
 
 /// Why a file is not an agent that the runtime can run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LoadError<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadError {
     /// Not a safetensors file.
-    Read(ReadError<'a>),
+    Read(ReadError),
     /// A metadata key is missing.
     MissingKey {
         /// The key.
@@ -106,7 +155,19 @@ pub enum LoadError<'a> {
         /// What it may be.
         expected: &'static str,
         /// What it is.
-        found: &'a str,
+        found: Text,
+    },
+    /// Parts that do not fit each other, or that this version cannot run.
+    BadParts {
+        /// The key of what does not fit.
+        what: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The MDN head would have more outputs than is allowed.
+    TooManyOutputs {
+        /// Outputs allowed.
+        limit: u64,
     },
     /// A tensor is missing.
     MissingTensor {
@@ -116,7 +177,7 @@ pub enum LoadError<'a> {
     /// A tensor that the format does not have.
     UnknownTensor {
         /// The tensor.
-        name: &'a str,
+        name: Text,
     },
     /// A tensor of another dtype.
     WrongDtype {
@@ -125,7 +186,7 @@ pub enum LoadError<'a> {
         /// What it should be.
         expected: &'static str,
         /// What it is.
-        found: &'a str,
+        found: Text,
     },
     /// A tensor of another number of axes.
     WrongRank {
@@ -175,13 +236,13 @@ pub enum LoadError<'a> {
     },
 }
 
-impl<'a> From<ReadError<'a>> for LoadError<'a> {
-    fn from(error: ReadError<'a>) -> Self {
+impl From<ReadError> for LoadError {
+    fn from(error: ReadError) -> Self {
         Self::Read(error)
     }
 }
 
-impl fmt::Display for ReadError<'_> {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Truncated { expected, found } => {
@@ -216,12 +277,16 @@ impl fmt::Display for ReadError<'_> {
     }
 }
 
-impl fmt::Display for LoadError<'_> {
+impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Read(error) => error.fmt(f),
             Self::MissingKey { key } => write!(f, "metadata `{key}`: expected, not found (is this a packed agent?)"),
             Self::BadValue { key, expected, found } => write!(f, "metadata `{key}`: expected {expected}, found `{found}`"),
+            Self::BadParts { what, expected } => write!(f, "metadata `{what}`: expected {expected}"),
+            Self::TooManyOutputs { limit } => {
+                write!(f, "metadata `dims.mixtures`: expected at most {limit} outputs of the MDN head, found more")
+            }
             Self::MissingTensor { name } => write!(f, "tensor `{name}`: expected, not found"),
             Self::UnknownTensor { name } => write!(f, "tensor `{name}`: not part of a packed agent"),
             Self::WrongDtype { name, expected, found } => {
@@ -248,5 +313,28 @@ impl fmt::Display for LoadError<'_> {
     }
 }
 
-impl core::error::Error for ReadError<'_> {}
-impl core::error::Error for LoadError<'_> {}
+impl core::error::Error for ReadError {}
+impl core::error::Error for LoadError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::ToString;
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!(Text::new("").to_string(), "");
+        assert_eq!(
+            (Text::new("packed-2").to_string(), format!("{:?}", Text::new("a\"b"))),
+            ("packed-2".into(), "\"a\\\"b\"".into())
+        );
+        let fits = "x".repeat(Text::MAX);
+        assert_eq!(Text::new(&fits).to_string(), fits);
+        let two_bytes_each = "é".repeat(40);
+        assert_eq!(Text::new(&two_bytes_each).to_string(), "é".repeat(31) + "…");
+        let odd = format!("x{two_bytes_each}");
+        assert_eq!(Text::new(&odd).to_string(), format!("x{}…", "é".repeat(30)));
+        assert_ne!(Text::new(&fits), Text::new(&(fits.clone() + "y")), "cut and whole");
+    }
+}

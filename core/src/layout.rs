@@ -87,26 +87,58 @@ impl Panels {
         let within = if g == 4 { I8_ORDER[k % 4] } else { k % g };
         ((panel * self.groups(precision) + k / g) * self.width + lane) * g + within
     }
+}
 
-    /// The row of a dense layer of `outputs` outputs at `(panel, lane)`, none where it is padding.
-    pub fn dense_row(&self, outputs: usize) -> impl Fn(usize, usize) -> Option<usize> + use<> {
-        let width = self.width;
-        move |panel, lane| Some(panel * width + lane).filter(|&n| n < outputs)
-    }
+/// What the rows of a layer's weight matrix are, and so where each lies in its panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// So many outputs, one after the other.
+    Dense(usize),
+    /// PyTorch's `[4H, …]` gate matrix of so many hidden units: i, f, g, o.
+    Lstm(usize),
+    /// PyTorch's `[3H, …]` gate matrix of so many hidden units: r, z, n.
+    Gru(usize),
+}
 
-    /// The row of PyTorch's `[4H, …]` gate matrix (i, f, g, o) at `(panel, lane)`, none where it is padding.
-    pub fn lstm_row(hidden: usize) -> impl Fn(usize, usize) -> Option<usize> {
-        move |panel, lane| {
-            Some(panel * LANES + lane % LANES).filter(|&unit| unit < hidden).map(|unit| lane / LANES * hidden + unit)
+impl Rows {
+    /// How many rows there are: the layer's outputs, without padding.
+    #[must_use]
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Dense(outputs) => outputs,
+            Self::Lstm(hidden) => 4 * hidden,
+            Self::Gru(hidden) => 3 * hidden,
         }
     }
 
-    /// The row of PyTorch's `[3H, …]` gate matrix (r, z, n) at `(panel, lane)`, none where it is padding.
-    pub fn gru_row(hidden: usize) -> impl Fn(usize, usize) -> Option<usize> {
-        let gate = padded(hidden);
-        move |panel, lane| {
-            let place = panel * PANEL + lane;
-            Some(place % gate).filter(|&unit| unit < hidden && place < 3 * gate).map(|unit| place / gate * hidden + unit)
+    /// The panels of a layer of these rows over `inputs` inputs.
+    #[must_use]
+    pub const fn panels(self, inputs: usize) -> Panels {
+        match self {
+            Self::Dense(outputs) => Panels::dense(outputs, inputs),
+            Self::Lstm(hidden) => Panels::lstm(hidden, inputs),
+            Self::Gru(hidden) => Panels::gru(hidden, inputs),
         }
+    }
+
+    /// The row at output `lane` of panel `panel`, none where it is padding.
+    #[must_use]
+    pub const fn at(self, panel: usize, lane: usize) -> Option<usize> {
+        let row = match self {
+            Self::Dense(outputs) => {
+                let row = panel * Panels::dense(outputs, 1).width + lane;
+                if row < outputs { row } else { return None }
+            }
+            Self::Lstm(hidden) => {
+                let unit = panel * LANES + lane % LANES;
+                if unit < hidden { lane / LANES * hidden + unit } else { return None }
+            }
+            Self::Gru(hidden) => {
+                let (gate, place) = (padded(hidden), panel * PANEL + lane);
+                let unit = place % gate;
+                if unit < hidden && place < 3 * gate { place / gate * hidden + unit } else { return None }
+            }
+        };
+        Some(row)
     }
 }

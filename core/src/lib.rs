@@ -2,7 +2,8 @@
 //!
 //! | module | question it answers |
 //! |---|---|
-//! | [`dims`] | how large is everything, in the letters that every shape comment uses? |
+//! | [`dims`] | which parts has an agent, and how large is everything, in the letters that every shape comment uses? |
+//! | [`obs`], [`v`], [`m`], [`c`], [`action`] | which kinds of each part are there, and what are their layers? |
 //! | [`names`] | what is each tensor and metadata key called? |
 //! | [`precision`] | what number is a weight, in each of the four precisions? |
 //! | [`layout`] | where does weight `[n, k]` lie in the packed file? |
@@ -39,16 +40,21 @@
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 
+pub mod action;
+pub mod c;
 pub mod digest;
 pub mod dims;
 pub mod error;
 pub mod layout;
+pub mod m;
 pub mod maths;
 pub mod names;
+pub mod obs;
 pub mod precision;
 pub mod reader;
 pub mod rng;
 pub mod schema;
+pub mod v;
 
 #[cfg(feature = "host")]
 pub mod pack;

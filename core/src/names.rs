@@ -9,14 +9,18 @@ pub mod checkpoint {
     pub const NORMALIZER_MEAN: &str = "normalizer.mean";
     /// `[O]` 1/std of the training observations; 0 where the dimension is dead (constant).
     pub const NORMALIZER_INV_STD: &str = "normalizer.inv_std";
-    /// `[E1,O]`, `[E2,E1]`, `[2Z,E2]` (mean rows, then log-variance rows).
-    pub const ENCODER_WEIGHT: [&str; 3] = ["encoder.0.weight", "encoder.2.weight", "encoder.4.weight"];
-    /// `[E1]`, `[E2]`, `[2Z]`.
-    pub const ENCODER_BIAS: [&str; 3] = ["encoder.0.bias", "encoder.2.bias", "encoder.4.bias"];
-    /// `[E2,Z]`, `[E1,E2]`, `[O,E1]`.
-    pub const DECODER_WEIGHT: [&str; 3] = ["decoder.0.weight", "decoder.2.weight", "decoder.4.weight"];
-    /// `[E2]`, `[E1]`, `[O]`.
-    pub const DECODER_BIAS: [&str; 3] = ["decoder.0.bias", "decoder.2.bias", "decoder.4.bias"];
+    /// The encoder's layers: `[E1,O]`, `[E2,E1]` … and after the last hidden one `[2Z,E]` (mean rows, then log-variance rows).
+    pub const ENCODER_WEIGHT: [&str; 5] =
+        ["encoder.0.weight", "encoder.2.weight", "encoder.4.weight", "encoder.6.weight", "encoder.8.weight"];
+    /// `[E1]`, `[E2]` …, `[2Z]`.
+    pub const ENCODER_BIAS: [&str; 5] =
+        ["encoder.0.bias", "encoder.2.bias", "encoder.4.bias", "encoder.6.bias", "encoder.8.bias"];
+    /// The decoder's layers, the encoder's sizes backwards: `[E,Z]` …, `[O,E1]`.
+    pub const DECODER_WEIGHT: [&str; 5] =
+        ["decoder.0.weight", "decoder.2.weight", "decoder.4.weight", "decoder.6.weight", "decoder.8.weight"];
+    /// `[E]` …, `[O]`.
+    pub const DECODER_BIAS: [&str; 5] =
+        ["decoder.0.bias", "decoder.2.bias", "decoder.4.bias", "decoder.6.bias", "decoder.8.bias"];
     /// `[4H, A+Z]`, gates i, f, g, o; a GRU's `[3H, A+Z]`, gates r, z, n; input `[action, z]`.
     pub const RNN_WEIGHT_IH: &str = "rnn.weight_ih_l0";
     /// `[4H, H]`; a GRU's `[3H, H]`.
@@ -29,7 +33,7 @@ pub mod checkpoint {
     pub const GMM_WEIGHT: &str = "gmm_linear.weight";
     /// `[(2Z+1)K+2]`.
     pub const GMM_BIAS: &str = "gmm_linear.bias";
-    /// `[A, Z+H]`, input `[z, h]`; other inputs (see [`crate::dims::ControllerInput`]) are as wide as they are.
+    /// `[A, Z+H]`, input `[z, h]`; other inputs (see [`crate::c::ControllerInput`]) are as wide as they are.
     pub const FC_WEIGHT: &str = "fc.weight";
     /// `[A]`.
     pub const FC_BIAS: &str = "fc.bias";
@@ -69,13 +73,12 @@ pub mod packed {
     pub const OBSERVATION_MEAN: &str = "observation.mean";
     /// `[O]` (padded) 1/std of the training observations; 0 where the dimension is dead.
     pub const OBSERVATION_INV_STD: &str = "observation.inv_std";
-    /// The encoder's first layer, O → E1, ReLU.
-    pub const ENCODER_0: LayerNames = layer!("encoder.0");
-    /// The encoder's second layer, E1 → E2, ReLU.
-    pub const ENCODER_2: LayerNames = layer!("encoder.2");
-    /// The encoder's mean, E2 → Z.
+    /// The encoder's hidden layers, O → E1, E1 → E2 …, ReLU.
+    pub const ENCODER_HIDDEN: [LayerNames; 4] =
+        [layer!("encoder.0"), layer!("encoder.2"), layer!("encoder.4"), layer!("encoder.6")];
+    /// The encoder's mean, E → Z.
     pub const ENCODER_MEAN: LayerNames = layer!("encoder.mean");
-    /// The encoder's log-variance, E2 → Z.
+    /// The encoder's log-variance, E → Z.
     pub const ENCODER_LOG_VAR: LayerNames = layer!("encoder.log_var");
     /// An LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
     pub const RNN: LayerNames = layer!("rnn");
@@ -85,7 +88,7 @@ pub mod packed {
     pub const RNN_HH: LayerNames = layer!("rnn.hh");
     /// The MDN head, H → means, log-sigmas, logits, reward, terminal logit.
     pub const GMM: LayerNames = layer!("gmm_linear");
-    /// The controller, `[z, h]` (or another [`crate::dims::ControllerInput`]) → A.
+    /// The controller, `[z, h]` (or another [`crate::c::ControllerInput`]) → A.
     pub const FC: LayerNames = layer!("fc");
     /// `[A]` (padded) middle of the action range, in the environment's units.
     pub const ACTION_MID: &str = "action.mid";
@@ -102,7 +105,7 @@ pub mod metadata {
     /// What the file is: [`FORMAT_PACKED`] or [`FORMAT_CHECKPOINT`].
     pub const FORMAT: &str = "dreamstep.format";
     /// Value of [`FORMAT`] in packed files. The number changes with the layout.
-    pub const FORMAT_PACKED: &str = "packed-2";
+    pub const FORMAT_PACKED: &str = "packed-3";
     /// Value of [`FORMAT`] in checkpoints.
     pub const FORMAT_CHECKPOINT: &str = "checkpoint-1";
     /// `O`.
@@ -115,8 +118,24 @@ pub mod metadata {
     pub const DIM_HIDDEN: &str = "dims.hidden";
     /// `K`.
     pub const DIM_MIXTURES: &str = "dims.mixtures";
-    /// `[E1, E2]`.
-    pub const DIM_ENCODER: [&str; 2] = ["dims.encoder.0", "dims.encoder.1"];
+    /// What is observed: `vector` or `image`.
+    pub const OBS_KIND: &str = "observation.kind";
+    /// An image's height, width and channels.
+    pub const OBS_IMAGE: [&str; 3] = ["observation.height", "observation.width", "observation.channels"];
+    /// What makes x of an observation: `mean-std` or `none`.
+    pub const OBS_NORMALIZER: &str = "observation.normalizer";
+    /// V: `none`, `identity` or `mlp`.
+    pub const V_KIND: &str = "v.kind";
+    /// Widths of V's hidden layers, comma-separated: `256,128`.
+    pub const V_HIDDEN: &str = "v.hidden";
+    /// M: `none`, `lstm` or `gru`.
+    pub const M_KIND: &str = "m.kind";
+    /// C: `linear`.
+    pub const C_KIND: &str = "c.kind";
+    /// What is done: `continuous` or `discrete`.
+    pub const ACTION_KIND: &str = "action.kind";
+    /// Seconds of simulated or real time from one tick to the next.
+    pub const CONTROL_PERIOD_S: &str = "control.period_s";
     /// Weight precision: `f32`, `f16`, `bf16` or `i8`.
     pub const PRECISION: &str = "precision";
     /// Whitened observations are clipped to ± this.
@@ -127,9 +146,6 @@ pub mod metadata {
     pub const ACTION_LATENT: &str = "action.latent";
     /// The encoder's log-variance is clamped into this range: lower and upper end.
     pub const LOG_VAR_RANGE: [&str; 2] = ["encoder.log_var_min", "encoder.log_var_max"];
-    /// What remembers: `lstm` or `gru`. A file without this key has an LSTM; an LSTM's is written without it, so that its bytes, and
-    /// with them the fingerprint that saved states name, are those of before there was a choice.
-    pub const RNN_CELL: &str = "rnn.cell";
     /// Order of the memory's input: `action,z` (the action normalised to [-1, 1]).
     pub const RNN_INPUT: &str = "rnn.input";
     /// `joint`: one mixture over the whole latent vector; `per-dimension`: one for each of its dimensions.
@@ -142,10 +158,11 @@ pub mod metadata {
     pub const GMM_LOG_SIGMA_MIN: &str = "gmm.log_sigma_min";
     /// Added to the reward head's output.
     pub const REWARD_OFFSET: &str = "reward.offset";
+    /// Nats per dimension that M's surprise seldom exceeds on held-out data: a threshold for what is unusual.
+    pub const SURPRISE_LIMIT: &str = "surprise.limit";
     /// Digest of h, c and the MDN head's outputs (where the file has the head) after the self-test, 16 hexadecimal digits.
     pub const SELFTEST_DIGEST: &str = "selftest.digest";
-    /// What the controller reads: `z+h`, `z`, `h`, `obs` or `obs+h`. A file without this key reads `z+h`, and is written without it, as
-    /// for [`RNN_CELL`].
+    /// What the controller reads: `z+h`, `z`, `h`, `obs` or `obs+h`.
     pub const CONTROLLER_INPUT: &str = "controller.input";
     /// Environment id.
     pub const ENV: &str = "env";

@@ -62,7 +62,7 @@ impl<'a> File<'a> {
     ///
     /// # Errors
     /// The first [`ReadError`] found.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, ReadError<'a>> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let truncated = |expected| ReadError::Truncated { expected, found: bytes.len() };
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or(truncated(8))?;
         let length = u64::from_le_bytes(*length);
@@ -111,7 +111,7 @@ impl<'a> File<'a> {
         self.metadata_entries().find_map(|(k, value)| (k == key).then_some(value))
     }
 
-    fn check(&self) -> Result<(), ReadError<'a>> {
+    fn check(&self) -> Result<(), ReadError> {
         let mut count = 0;
         let mut filled = 0;
         let mut metadata = None;
@@ -125,12 +125,12 @@ impl<'a> File<'a> {
                     filled += usize::from(tensor.begin < tensor.end);
                     let earlier = Entries::new(self.header, self.data).take(i).flatten();
                     if earlier.into_iter().any(|e| matches!(e, Entry::Tensor(other) if other.name == tensor.name)) {
-                        return Err(ReadError::Duplicate { name: tensor.name });
+                        return Err(ReadError::Duplicate { name: tensor.name.into() });
                     }
                 }
                 Entry::Metadata(object) => {
                     if metadata.replace(object).is_some() {
-                        return Err(ReadError::Duplicate { name: METADATA });
+                        return Err(ReadError::Duplicate { name: METADATA.into() });
                     }
                 }
             }
@@ -142,7 +142,7 @@ impl<'a> File<'a> {
             }
             let mut earlier = metadata.into_iter().flat_map(Pairs::new).flatten().take(i);
             if earlier.any(|(other, _)| other == key) {
-                return Err(ReadError::Duplicate { name: key });
+                return Err(ReadError::Duplicate { name: key.into() });
             }
         }
         // Walk the data from tensor to tensor: each of them once, from the first byte to the last.
@@ -198,7 +198,7 @@ impl<'a> Entries<'a> {
         Self { cursor: Cursor { text: header, at: 0 }, data, state: Walk::Start }
     }
 
-    fn advance(&mut self) -> Result<Option<Entry<'a>>, ReadError<'a>> {
+    fn advance(&mut self) -> Result<Option<Entry<'a>>, ReadError> {
         let cursor = &mut self.cursor;
         if self.state == Walk::Start {
             cursor.expect(b'{', "`{`")?;
@@ -226,7 +226,7 @@ impl<'a> Entries<'a> {
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Result<Entry<'a>, ReadError<'a>>;
+    type Item = Result<Entry<'a>, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.state == Walk::Done {
@@ -251,7 +251,7 @@ impl<'a> Pairs<'a> {
         Self { cursor, state: Walk::Start }
     }
 
-    fn advance(&mut self) -> Result<Option<(&'a str, &'a str)>, ReadError<'a>> {
+    fn advance(&mut self) -> Result<Option<(&'a str, &'a str)>, ReadError> {
         if !self.cursor.another(b'}', self.state == Walk::Start, "`,` or `}`")? {
             return Ok(None);
         }
@@ -264,7 +264,7 @@ impl<'a> Pairs<'a> {
 }
 
 impl<'a> Iterator for Pairs<'a> {
-    type Item = Result<(&'a str, &'a str), ReadError<'a>>;
+    type Item = Result<(&'a str, &'a str), ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.state == Walk::Done {
@@ -279,7 +279,7 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 /// The object of one tensor, from after its opening brace.
-fn tensor<'a>(cursor: &mut Cursor<'a>, name: &'a str, data: &'a [u8]) -> Result<Tensor<'a>, ReadError<'a>> {
+fn tensor<'a>(cursor: &mut Cursor<'a>, name: &'a str, data: &'a [u8]) -> Result<Tensor<'a>, ReadError> {
     let mut dtype = None;
     let mut shape: Option<([usize; MAX_AXES], usize)> = None;
     let mut offsets: Option<(u64, u64)> = None;
@@ -296,7 +296,7 @@ fn tensor<'a>(cursor: &mut Cursor<'a>, name: &'a str, data: &'a [u8]) -> Result<
                 let mut rank = 0;
                 cursor.expect(b'[', "`[`")?;
                 while cursor.another(b']', rank == 0, "`,` or `]`")? {
-                    let slot = axes.get_mut(rank).ok_or(ReadError::TooManyAxes { name, limit: MAX_AXES })?;
+                    let slot = axes.get_mut(rank).ok_or(ReadError::TooManyAxes { name: name.into(), limit: MAX_AXES })?;
                     let at = *cursor;
                     *slot = usize::try_from(cursor.number()?).map_err(|_| at.syntax("a size that fits this machine"))?;
                     rank += 1;
@@ -314,19 +314,19 @@ fn tensor<'a>(cursor: &mut Cursor<'a>, name: &'a str, data: &'a [u8]) -> Result<
             _ => return Err(start.syntax("`dtype`, `shape` or `data_offsets`")),
         };
         if twice {
-            return Err(ReadError::Duplicate { name: key });
+            return Err(ReadError::Duplicate { name: key.into() });
         }
     }
     let dtype = dtype.ok_or(cursor.syntax("a `dtype` before the end of the tensor"))?;
     let (axes, rank) = shape.ok_or(cursor.syntax("a `shape` before the end of the tensor"))?;
     let (begin, end) = offsets.ok_or(cursor.syntax("`data_offsets` before the end of the tensor"))?;
-    let element = dtype_bytes(dtype).ok_or(ReadError::UnknownDtype { name, found: dtype })?;
+    let element = dtype_bytes(dtype).ok_or(ReadError::UnknownDtype { name: name.into(), found: dtype.into() })?;
     let range = usize::try_from(begin).ok().zip(usize::try_from(end).ok());
     let bytes = range.and_then(|(begin, end)| data.get(begin..end));
-    let bytes = bytes.ok_or(ReadError::OutOfRange { name, begin, end, data: data.len() })?;
+    let bytes = bytes.ok_or(ReadError::OutOfRange { name: name.into(), begin, end, data: data.len() })?;
     let expected = axes[..rank].iter().try_fold(element, |product, &axis| product.checked_mul(axis as u64));
     if expected != Some(end - begin) {
-        return Err(ReadError::WrongLength { name, expected, found: end - begin });
+        return Err(ReadError::WrongLength { name: name.into(), expected, found: end - begin });
     }
     Ok(Tensor { name, dtype, axes, rank, begin, end, data: bytes })
 }
@@ -339,7 +339,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn syntax(&self, expected: &'static str) -> ReadError<'a> {
+    fn syntax(&self, expected: &'static str) -> ReadError {
         ReadError::Syntax { at: self.at, expected }
     }
 
@@ -352,7 +352,7 @@ impl<'a> Cursor<'a> {
         bytes.get(self.at).copied()
     }
 
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), ReadError<'a>> {
+    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), ReadError> {
         if self.peek() != Some(byte) {
             return Err(self.syntax(expected));
         }
@@ -361,7 +361,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether another item follows in a list that `close` ends; steps over the comma or the closing byte.
-    fn another(&mut self, close: u8, first: bool, expected: &'static str) -> Result<bool, ReadError<'a>> {
+    fn another(&mut self, close: u8, first: bool, expected: &'static str) -> Result<bool, ReadError> {
         match self.peek() {
             Some(byte) if byte == close => {
                 self.at += 1;
@@ -377,7 +377,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string, between its quotes. With `escapes`, JSON's escapes may stand in it and stay as they are.
-    fn string(&mut self, escapes: bool) -> Result<&'a str, ReadError<'a>> {
+    fn string(&mut self, escapes: bool) -> Result<&'a str, ReadError> {
         self.expect(b'"', "a string")?;
         let bytes = self.text.as_bytes();
         let start = self.at;
@@ -397,7 +397,7 @@ impl<'a> Cursor<'a> {
         Ok(string)
     }
 
-    fn escape(&mut self) -> Result<(), ReadError<'a>> {
+    fn escape(&mut self) -> Result<(), ReadError> {
         match self.text.as_bytes().get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             _ => match (self.utf16(self.at), self.utf16(self.at + 6)) {
@@ -416,7 +416,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An unsigned integer without sign, point, exponent or leading zero.
-    fn number(&mut self) -> Result<u64, ReadError<'a>> {
+    fn number(&mut self) -> Result<u64, ReadError> {
         self.peek();
         let start = *self;
         let mut value = 0_u64;

@@ -1,43 +1,37 @@
-//! What happens in one tick of the control loop?
+//! One tick of the control loop.
 //!
 //! ```text
-//! obs [O] ─normalise→ x [O] ─encoder→ z [Z] ─controller(z,h)→ action [A]      ← act():     what the actuators wait for
-//!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance(): after the command is out
+//! obs [O] ─whiten→ x [O] ─V→ z [Z] ─C(z,h)→ u [U] ─→ action [A]     ← act():     what the actuators wait for
+//!                                   └────── M([u,z], h, c) → h', c' [H] ← advance(): after the command is out
 //! ```
 //!
-//! Where M is a GRU, the last line is `gru([a,z], h) → h'`, and c is empty. A controller may read less than `(z,h)`, or x in place of
-//! z: see [`ControllerInput`]. One that reads x alone needs neither V nor M, and neither runs:
-//!
-//! ```text
-//! obs [O] ─normalise→ x [O] ─controller(x)→ action [A]                           ← act(); advance() counts the tick
-//! ```
-//!
-//! z, h and c of such an agent are 0 for ever, and it expects nothing ([`Agent::predict`]).
+//! V, M and C are of one of a few kinds each, and may be absent ([`Dims`]): z, h and c are empty then, and the tick is what is left of it.
+//! A controller that reads x alone has neither V nor M: its [`Agent::advance`] counts the tick.
 
-#[cfg(feature = "parts")]
-mod parts;
-
-#[cfg(feature = "parts")]
-pub use parts::Part;
-
-use crate::kernels::dispatch;
-use crate::matvec;
-use crate::mdn::{HEAD_SLACK, Prediction};
+use crate::buffers::{Buffers, Cutter, copy, lengths as buffer_lengths, outputs, total};
+use crate::health::Health;
+use crate::m::States;
+use crate::matvec::Rows;
+use crate::mdn::Prediction;
 use crate::model::Model;
+use crate::v::Draw;
 use core::fmt;
+use dreamstep_core::action::Action;
+use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, padded};
-use dreamstep_core::layout::Panels;
-use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::{Acting, Rnn};
+use dreamstep_core::dims::{Dims, padded};
+use dreamstep_core::rng::Philox;
 
 /// An agent in its loop: a constant [`Model`] and the memory of what it has seen.
 ///
 /// No method allocates, locks, makes a system call, or runs longer on one observation than on another.
 #[derive(Debug)]
 pub struct Agent<'m, 'f> {
-    model: &'m Model<'f>,
-    work: Work<'m>,
+    pub(crate) model: Model<'f>,
+    pub(crate) work: Work<'m>,
+    pub(crate) health: Health,
+    /// Whether this tick's surprise is counted.
+    pub(crate) surprised: bool,
     acted: bool,
     seed: u64,
     tick: u64,
@@ -45,28 +39,28 @@ pub struct Agent<'m, 'f> {
 
 /// Everything that changes, cut from the caller's block. What is padded is padded to whole panels.
 #[derive(Debug)]
-struct Work<'m> {
-    x: &'m mut [f32],      // [A+Z+H] the memory's input: action in [-1, 1], latent, h; the recurrent h lives here
-    c: &'m mut [f32],      // [H] recurrent, padded; empty with a GRU
-    z: &'m mut [f32],      // [Z] latent of the newest observation, padded
-    u: &'m mut [f32],      // [A] newest action in [-1, 1], padded
-    action: &'m mut [f32], // [A] in the action range, padded
-    obs: &'m mut [f32],    // [O] the observation, then whitened, padded
-    e1: &'m mut [f32],     // [E1] padded
-    e2: &'m mut [f32],     // [E2] padded
-    input: &'m mut [f32],  // [O+H] what a controller of both reads, padded; empty with any other
-    log_var: &'m mut [f32], // [Z] padded
-    noise: &'m mut [f32],  // [Z] padded
-    gates: &'m mut [f32],  // [H/16, 4, 16]; a GRU's [3, H], over inputs,
-    gates_h: &'m mut [f32], // [3, H] and over h
-    h_next: &'m mut [f32], // [H] padded
-    head: &'m mut [f32],   // MDN outputs, padded, and slack
-    saved: &'m mut [f32],  // [Z+A] what peek puts back, padded each
-    scratch: &'m mut [f32], // a layer's inputs as integers
+pub(crate) struct Work<'m> {
+    pub(crate) x: &'m mut [f32], // [U+Z+H] M's input: the newest u and z that it took in, and h, which lives here
+    pub(crate) c: &'m mut [f32], // [H] padded; empty where M has none
+    pub(crate) before: &'m mut [f32], // [Z] padded: the latent before, as the head's reader wants it
+    pub(crate) tick: Tick<'m>,
+    spare: Tick<'m>, // what peek works in
+    pub(crate) buffers: Buffers<'m>,
+}
+
+/// What `act` writes and `advance` reads.
+#[derive(Debug)]
+pub(crate) struct Tick<'m> {
+    pub(crate) obs: &'m mut [f32],    // [O] the observation, then x, padded
+    pub(crate) z: &'m mut [f32],      // [Z] padded
+    pub(crate) u: &'m mut [f32],      // [U] padded
+    pub(crate) action: &'m mut [f32], // [A] padded
+    input: &'m mut [f32],             // what C reads, padded; empty where that lies in one piece elsewhere
 }
 
 /// Why a step was refused. The state is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum StepError {
     /// An observation of another length.
     ObservationLength {
@@ -96,12 +90,22 @@ pub enum StepError {
         /// Its value.
         found: f32,
     },
+    /// An overriding action of a discrete agent that is none of its choices.
+    NoSuchChoice {
+        /// Choices.
+        choices: usize,
+        /// The value.
+        found: f32,
+    },
     /// `advance` without an `act` since the last `advance` or `reset`: there is no action to remember.
     AdvanceBeforeAct,
+    /// `override_action` without an `act` since the last `advance` or `reset`: there is no action to put another in the place of.
+    OverrideBeforeAct,
 }
 
 /// Why an agent does not take another model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplaceModelError {
     /// A model of other sizes.
     Dims {
@@ -123,83 +127,61 @@ pub struct MemoryError {
     pub found: usize,
 }
 
-/// How many `f32` an agent of these sizes works in.
+/// How many `f32` an agent of these sizes works in; `usize::MAX` where that does not fit a `usize`.
 #[must_use]
 pub const fn memory_len(dims: &Dims) -> usize {
-    let lengths = lengths(dims);
-    let mut sum = 0;
-    let mut i = 0;
-    while i < lengths.len() {
-        sum += lengths[i];
-        i += 1;
-    }
-    sum
+    let tick = total(tick_lengths(dims));
+    total([total(state_lengths(dims)), tick, tick, total(buffer_lengths(dims, 1))])
 }
 
-/// Lengths of [`Work`]'s slices, in its order.
-const fn lengths(dims: &Dims) -> [usize; 17] {
-    let [e1, e2] = dims.encoder;
-    let (z, a, h) = (outputs(dims.latent), outputs(dims.action), padded(dims.hidden));
-    let [gates, gates_h] = gates(dims);
-    let inputs = widest([dims.obs, e1, e2, dims.rnn_inputs(), dims.controller_inputs()]);
-    let input = match dims.input {
-        ControllerInput::ObservationHidden => padded(dims.controller_inputs()),
-        _ => 0, // it lies in one piece already
+/// Lengths of [`Work`]'s own slices, in its order.
+const fn state_lengths(dims: &Dims) -> [usize; 3] {
+    [padded(dims.memory_inputs()), padded(dims.cell_len()), padded(dims.latent_len())]
+}
+
+/// Lengths of [`Tick`]'s slices, in its order.
+const fn tick_lengths(dims: &Dims) -> [usize; 5] {
+    let input = match dims.input() {
+        ControllerInput::LatentHidden | ControllerInput::ObservationHidden => padded(dims.controller_inputs()),
+        ControllerInput::Latent | ControllerInput::Hidden | ControllerInput::Observation => 0,
     };
-    [
-        padded(dims.rnn_inputs()),
-        padded(dims.cell_state()),
-        z,
-        a,
-        a,
-        padded(dims.obs),
-        outputs(e1),
-        outputs(e2),
-        input,
-        z,
-        z,
-        gates,
-        gates_h,
-        h,
-        outputs(dims.mdn_outputs()) + HEAD_SLACK,
-        z + a,
-        matvec::scratch_len(inputs),
-    ]
+    [padded(dims.obs_len()), outputs(dims.latent_len()), outputs(dims.unit_len()), padded(dims.action_len()), input]
 }
 
-/// A dense layer's outputs, padded to whole panels.
-pub(crate) const fn outputs(n: usize) -> usize {
-    Panels::dense(n, 1).outputs()
-}
-
-/// Outputs of the memory's layers, padded to whole panels: all gates of an LSTM; a GRU's over inputs, and over h.
-pub(crate) const fn gates(dims: &Dims) -> [usize; 2] {
-    match dims.cell {
-        MemoryCell::Lstm => [Panels::lstm(dims.hidden, 1).outputs(), 0],
-        MemoryCell::Gru => [Panels::gru(dims.hidden, 1).outputs(); 2],
+impl<'m> Tick<'m> {
+    fn cut(cutter: &mut Cutter<'m>, [obs, z, u, action, input]: [usize; 5]) -> Option<Self> {
+        Some(Self {
+            obs: cutter.cut(obs)?,
+            z: cutter.cut(z)?,
+            u: cutter.cut(u)?,
+            action: cutter.cut(action)?,
+            input: cutter.cut(input)?,
+        })
     }
 }
 
-pub(crate) const fn widest<const N: usize>(inputs: [usize; N]) -> usize {
-    let (mut widest, mut i) = (0, 0);
-    while i < N {
-        if inputs[i] > widest {
-            widest = inputs[i];
-        }
-        i += 1;
+impl<'m> Work<'m> {
+    fn cut(cutter: &mut Cutter<'m>, dims: &Dims) -> Option<Self> {
+        let [x, c, before] = state_lengths(dims);
+        Some(Self {
+            x: cutter.cut(x)?,
+            c: cutter.cut(c)?,
+            before: cutter.cut(before)?,
+            tick: Tick::cut(cutter, tick_lengths(dims))?,
+            spare: Tick::cut(cutter, tick_lengths(dims))?,
+            buffers: cutter.buffers(buffer_lengths(dims, 1))?,
+        })
     }
-    widest
 }
 
-/// What the controller reads, where it lies; what follows it there is of no consequence. (A macro: it borrows one part of the work.)
+/// What C reads, where it lies; what follows it there is of no consequence. (A macro: it borrows parts of the work.)
 macro_rules! reads {
     ($dims:expr, $work:expr) => {
-        match $dims.input {
-            ControllerInput::LatentHidden => $work.x.get($dims.action..).unwrap_or_default(),
-            ControllerInput::Latent => &$work.z[..],
-            ControllerInput::Hidden => $work.x.get($dims.action + $dims.latent..).unwrap_or_default(),
-            ControllerInput::Observation => &$work.obs[..],
-            ControllerInput::ObservationHidden => &$work.input[..],
+        match $dims.input() {
+            ControllerInput::LatentHidden | ControllerInput::ObservationHidden => &$work.tick.input[..],
+            ControllerInput::Latent => &$work.tick.z[..],
+            ControllerInput::Hidden => $work.x.get($dims.unit_len() + $dims.latent_len()..).unwrap_or_default(),
+            ControllerInput::Observation => &$work.tick.obs[..],
         }
     };
 }
@@ -209,41 +191,14 @@ impl<'m, 'f> Agent<'m, 'f> {
     ///
     /// # Errors
     /// The memory is too small.
-    pub fn new(model: &'m Model<'f>, memory: &'m mut [f32]) -> Result<Self, MemoryError> {
-        let dims = model.dims();
-        let error = MemoryError { expected: memory_len(dims), found: memory.len() };
+    pub fn new(model: Model<'f>, memory: &'m mut [f32]) -> Result<Self, MemoryError> {
+        let dims = *model.dims();
+        let error = MemoryError { expected: memory_len(&dims), found: memory.len() };
         if error.found < error.expected {
             return Err(error);
         }
-        memory.fill(0.0);
-        let mut rest = memory;
-        let mut cut = |len| {
-            let (slice, after) = core::mem::take(&mut rest).split_at_mut_checked(len).ok_or(error)?;
-            rest = after;
-            Ok(slice)
-        };
-        let [x, c, z, u, action, obs, e1, e2, input, log_var, noise, gates, gates_h, h_next, head, saved, scratch] =
-            lengths(dims);
-        let work = Work {
-            x: cut(x)?,
-            c: cut(c)?,
-            z: cut(z)?,
-            u: cut(u)?,
-            action: cut(action)?,
-            obs: cut(obs)?,
-            e1: cut(e1)?,
-            e2: cut(e2)?,
-            input: cut(input)?,
-            log_var: cut(log_var)?,
-            noise: cut(noise)?,
-            gates: cut(gates)?,
-            gates_h: cut(gates_h)?,
-            h_next: cut(h_next)?,
-            head: cut(head)?,
-            saved: cut(saved)?,
-            scratch: cut(scratch)?,
-        };
-        Ok(Self { model, work, acted: false, seed: 0, tick: 0 })
+        let work = Work::cut(&mut Cutter::new(memory), &dims).ok_or(error)?;
+        Ok(Self { model, work, health: Health::NEW, surprised: false, acted: false, seed: 0, tick: 0 })
     }
 
     /// From an observation `[O]` to an action `[A]`, in the environment's units. The recurrent state is read, not changed: until
@@ -254,7 +209,7 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// Wrong lengths or a non-finite observation; nothing has changed then.
     #[inline]
     pub fn act(&mut self, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
-        let expected = self.model.dims().action;
+        let expected = self.model.dims().action_len();
         if action.len() != expected {
             return Err(StepError::ActionLength { expected, found: action.len() });
         }
@@ -270,168 +225,112 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// As for [`Self::act`].
     #[inline]
     pub fn act_in_place(&mut self, observation: &[f32]) -> Result<&[f32], StepError> {
-        let dims = self.model.dims();
-        if observation.len() != dims.obs {
-            return Err(StepError::ObservationLength { expected: dims.obs, found: observation.len() });
+        let expected = self.model.dims().obs_len();
+        if observation.len() != expected {
+            return Err(StepError::ObservationLength { expected, found: observation.len() });
         }
         if let Some((index, &found)) = observation.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             return Err(StepError::NonFinite { index, found });
         }
-        copy(observation, self.work.obs);
+        copy(observation, self.work.tick.obs);
         self.whiten();
-        if dims.input != ControllerInput::Observation {
-            self.encode();
-        }
+        self.encode();
         self.control();
         self.acted = true;
-        Ok(self.work.action.get(..dims.action).unwrap_or_default())
+        Ok(self.work.tick.action.get(..self.model.dims().action_len()).unwrap_or_default())
     }
 
-    /// What [`Self::act`] would answer, without a trace: whatever the agent was about to do, it still is.
+    /// What [`Self::act`] would answer, without a trace: whatever the agent was about to do, it still is, and whatever it tells of itself
+    /// stays.
     ///
     /// # Errors
     /// As for [`Self::act`].
     pub fn peek(&mut self, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
         let acted = self.acted;
-        let n = self.work.z.len();
-        if let Some((z, u)) = self.work.saved.split_at_mut_checked(n) {
-            copy(self.work.z, z);
-            copy(self.work.u, u);
-        }
-        self.act(observation, action)?;
-        if let Some((z, u)) = self.work.saved.split_at_checked(n) {
-            copy(z, self.work.z);
-            copy(u, self.work.u);
-        }
+        core::mem::swap(&mut self.work.tick, &mut self.work.spare);
+        let result = self.act(observation, action);
+        core::mem::swap(&mut self.work.tick, &mut self.work.spare);
         self.acted = acted;
-        Ok(())
+        result
     }
 
-    /// Observation → x: whitened and clipped, in `work.obs` `[O]`.
+    /// Observation → x `[O]`, in place.
     #[inline]
-    fn whiten(&mut self) {
-        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        dispatch!(isa, whiten(model, work.obs));
+    pub(crate) fn whiten(&mut self) {
+        let (model, tick) = (&self.model, &mut self.work.tick);
+        model.whitener.whiten(model.isa, model.settings.obs_clip, tick.obs);
     }
 
-    /// x → latent: the encoder's three layers. Ha & Schmidhuber (2018), V.
-    ///
-    /// Reads `work.obs` `[O]`, which stays, and writes `work.z` `[Z]`.
+    /// x `[O]` → z `[Z]`: V. Ha & Schmidhuber (2018), V.
     #[inline]
     fn encode(&mut self) {
-        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        dispatch!(isa, affine(&model.encoder_0, work.obs, work.scratch, work.e1)); // [E1]
-        dispatch!(isa, relu(work.e1));
-        dispatch!(isa, affine(&model.encoder_2, work.e1, work.scratch, work.e2)); // [E2]
-        dispatch!(isa, relu(work.e2));
-        dispatch!(isa, affine(&model.encoder_mean, work.e2, work.scratch, work.z)); // [Z]
-        if let (Acting::Sampled, Some(log_var)) = (model.settings.acting, &model.encoder_log_var) {
-            dispatch!(isa, affine(log_var, work.e2, work.scratch, work.log_var)); // [Z]
-            Philox::new(self.seed).fill_normal(Stream::ActingLatent, self.tick, work.noise);
-            dispatch!(isa, draw(model.settings.log_var_range, work.log_var, work.noise, work.z));
-        }
-        dispatch!(isa, no_nan(work.z));
+        let (model, work) = (&self.model, &mut self.work);
+        let draw = Draw { rng: Philox::new(self.seed), tick: self.tick };
+        model.v.encode(model.isa, &model.settings, draw, work.tick.obs, &mut work.buffers, work.tick.z);
     }
 
-    /// `[z, h]`, or another [`ControllerInput`], → action: the linear controller, its squashing, and the affine map to the environment's units.
-    /// Ha & Schmidhuber (2018), equation 1.
-    ///
-    /// Reads of `work.z`, h and `work.obs` (x) what the controller does, writes `work.u` (in [-1, 1]) and `work.action` (in the action
-    /// range), both `[A]`.
+    /// `[z, h]`, or another [`ControllerInput`], → u `[U]` → action `[A]`: C. Ha & Schmidhuber (2018), equation 1.
     #[inline]
     fn control(&mut self) {
         self.gather();
-        self.sum_control();
-        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        dispatch!(isa, squash(model.settings.squash, work.u));
-        dispatch!(isa, actuate(model, work.u, work.action));
+        self.score();
+        let (model, tick) = (&self.model, &mut self.work.tick);
+        model.actuator.decide(model.isa, tick.u);
+        model.actuator.actuate(model.isa, tick.u, tick.action);
     }
 
-    /// Brings together what the controller reads, where it does not lie in one piece.
+    /// Brings together what C reads, where it does not lie in one piece.
     #[inline]
     fn gather(&mut self) {
         let (dims, work) = (self.model.dims(), &mut self.work);
-        match dims.input {
-            ControllerInput::LatentHidden => {
-                let z = work.z.get(..dims.latent).unwrap_or_default();
-                copy(z, work.x.get_mut(dims.action..).unwrap_or_default()); // beside h, which lives there
-            }
-            ControllerInput::ObservationHidden => {
-                let (x, h) = work.input.split_at_mut_checked(dims.obs).unwrap_or_default();
-                copy(work.obs, x);
-                copy(work.x.get(dims.action + dims.latent..).unwrap_or_default(), h);
-            }
-            ControllerInput::Latent | ControllerInput::Hidden | ControllerInput::Observation => {}
-        }
+        let newest = match dims.input() {
+            ControllerInput::LatentHidden => work.tick.z.get(..dims.latent_len()).unwrap_or_default(),
+            ControllerInput::ObservationHidden => work.tick.obs.get(..dims.obs_len()).unwrap_or_default(),
+            ControllerInput::Latent | ControllerInput::Hidden | ControllerInput::Observation => return,
+        };
+        let h = work.x.get(dims.unit_len() + dims.latent_len()..).and_then(|x| x.get(..dims.hidden_len()));
+        copy(newest, work.tick.input);
+        copy(h.unwrap_or_default(), work.tick.input.get_mut(newest.len()..).unwrap_or_default());
     }
 
-    /// What the controller reads → `work.u`: its layer.
+    /// What C reads → its scores, in `tick.u`.
     #[inline]
-    fn sum_control(&mut self) {
-        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        let input = reads!(model.dims(), work);
-        dispatch!(isa, affine(&model.controller, input, work.scratch, work.u)); // [A]
+    pub(crate) fn score(&mut self) {
+        let (model, work) = (&self.model, &mut self.work);
+        let rows = Rows::one(reads!(model.dims(), work));
+        model.c.score(model.isa, rows, &mut work.buffers, work.tick.u);
     }
 
-    /// `([a, z], h, c)` → `(h', c')`: the memory, an LSTM, or a GRU, which has no c.
-    ///
-    /// Reads `work.u`, `work.z`, h and `work.c`; writes h and `work.c`.
+    /// `([u, z], h, c)` → `(h', c')`: M.
     #[inline]
     fn remember(&mut self) {
-        let (dims, work) = (self.model.dims(), &mut self.work);
-        copy(work.u.get(..dims.action).unwrap_or_default(), work.x);
-        copy(work.z.get(..dims.latent).unwrap_or_default(), work.x.get_mut(dims.action..).unwrap_or_default());
-        self.sum_gates();
-        self.apply_cell();
-    }
-
-    /// `[a, z, h]` → `work.gates` and `work.gates_h`: the layers of the memory.
-    #[inline]
-    fn sum_gates(&mut self) {
-        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
-        match &model.rnn {
-            Rnn::Lstm(gates) => dispatch!(isa, affine(gates, work.x, work.scratch, work.gates)), // [4H]
-            Rnn::Gru { input, hidden } => {
-                let h = work.x.get(model.dims().action + model.dims().latent..).unwrap_or_default();
-                dispatch!(isa, affine(input, work.x, work.scratch, work.gates)); // [3H]
-                dispatch!(isa, affine(hidden, h, work.scratch, work.gates_h)); // [3H]
-            }
-        }
-    }
-
-    /// The gates, h and `work.c` → h and `work.c`: what follows the memory's layers.
-    #[inline]
-    fn apply_cell(&mut self) {
-        let (model, isa, work) = (self.model, self.model.isa, &mut self.work);
+        let (model, work) = (&self.model, &mut self.work);
         let dims = model.dims();
-        let h = work.x.get_mut(dims.action + dims.latent..).and_then(|rest| rest.get_mut(..dims.hidden)).unwrap_or_default();
-        match &model.rnn {
-            Rnn::Lstm(_) => dispatch!(isa, lstm_cell(work.gates, work.c, work.h_next)),
-            Rnn::Gru { .. } => {
-                copy(h, work.h_next); // whole blocks, which h need not end in
-                dispatch!(isa, gru_cell(work.gates, work.gates_h, work.h_next));
-            }
-        }
-        copy(work.h_next, h);
+        copy(work.tick.u.get(..dims.unit_len()).unwrap_or_default(), work.x);
+        copy(
+            work.tick.z.get(..dims.latent_len()).unwrap_or_default(),
+            work.x.get_mut(dims.unit_len()..).unwrap_or_default(),
+        );
+        let states = States { x: work.x, x_stride: 0, c: work.c, count: 1 };
+        model.m.remember(model.isa, dims, states, |_| true, &mut work.buffers);
     }
 
-    /// h → the MDN head's outputs; false where the file has no head, or M does not run.
-    fn head(&mut self) -> bool {
-        let (isa, work) = (self.model.isa, &mut self.work);
-        let Some(gmm) = self.model.gmm.as_ref().filter(|_| self.model.has_mdn()) else { return false };
-        let at = self.model.dims().action + self.model.dims().latent;
-        dispatch!(isa, affine(gmm, work.x.get(at..).unwrap_or_default(), work.scratch, work.head));
-        dispatch!(isa, no_nan(work.head));
-        true
+    /// h → the MDN head's outputs, in `buffers.ping`; false where the file has no head.
+    pub(crate) fn expect(&mut self) -> bool {
+        let (model, work) = (&self.model, &mut self.work);
+        let at = model.dims().unit_len() + model.dims().latent_len();
+        let h = Rows::one(work.x.get(at..).unwrap_or_default());
+        model.m.expect(model.isa, h, &mut work.buffers)
     }
 
     /// Tells the agent what was really sent to the actuators `[A]`, where that is not what [`Self::act`] asked for: a safety filter
     /// cut it, or a person or another policy is in command. [`Self::advance`] then remembers this action.
     ///
     /// # Errors
-    /// Wrong length, a non-finite value, or no [`Self::act`] to correct; nothing has changed then.
+    /// Wrong length, a non-finite value, a discrete action that is none of the choices, or no [`Self::act`] to correct; nothing has changed
+    /// then.
     pub fn override_action(&mut self, applied: &[f32]) -> Result<(), StepError> {
-        let expected = self.model.dims().action;
+        let expected = self.model.dims().action_len();
         if applied.len() != expected {
             return Err(StepError::ActionLength { expected, found: applied.len() });
         }
@@ -439,19 +338,13 @@ impl<'m, 'f> Agent<'m, 'f> {
             return Err(StepError::NonFiniteAction { index, found });
         }
         if !self.acted {
-            return Err(StepError::AdvanceBeforeAct);
+            return Err(StepError::OverrideBeforeAct);
         }
-        let map = self.model.action_mid.iter().zip(self.model.action_half);
-        for ((unit, &action), (&mid, &half)) in self.work.u.iter_mut().zip(applied).zip(map) {
-            // An actuator without range has one action, whatever the controller asked for.
-            if half != 0.0 {
-                *unit = ((action - mid) / half).clamp(-1.0, 1.0);
-            }
-        }
-        Ok(())
+        let (choices, found) = (self.model.dims().unit_len(), applied.first().copied().unwrap_or_default());
+        self.model.actuator.hear(applied, self.work.tick.u).map_err(|_| StepError::NoSuchChoice { choices, found })
     }
 
-    /// Takes the newest observation and action into the recurrent state, which an agent of [`ControllerInput::Observation`] does not have. Call it
+    /// Takes the newest observation and action into the recurrent state, where there is an M, and counts what [`Self::health`] tells. Call it
     /// when the command is out.
     ///
     /// # Errors
@@ -461,11 +354,14 @@ impl<'m, 'f> Agent<'m, 'f> {
         if !self.acted {
             return Err(StepError::AdvanceBeforeAct);
         }
-        if self.model.dims().input != ControllerInput::Observation {
-            self.remember();
-        }
+        let (model, tick) = (&self.model, &self.work.tick);
+        let clipped =
+            model.whitener.clipped(model.settings.obs_clip, tick.obs.get(..model.dims().obs_len()).unwrap_or_default());
+        let saturated = model.actuator.saturated(tick.u.get(..model.dims().unit_len()).unwrap_or_default());
+        self.health.count(clipped, saturated);
+        self.remember();
         self.tick = self.tick.wrapping_add(1);
-        self.acted = false;
+        (self.acted, self.surprised) = (false, false);
         Ok(())
     }
 
@@ -483,17 +379,18 @@ impl<'m, 'f> Agent<'m, 'f> {
     pub fn reset(&mut self) {
         self.work.x.fill(0.0);
         self.work.c.fill(0.0);
-        self.work.z.fill(0.0);
-        self.work.u.fill(0.0);
+        self.work.tick.z.fill(0.0);
+        self.work.tick.u.fill(0.0);
+        self.health = Health::NEW;
         self.tick = 0;
-        self.acted = false;
+        (self.acted, self.surprised) = (false, false);
     }
 
-    /// Goes on with another model of the same sizes, the state kept: a newer training, another precision.
+    /// Continues with another model of the same sizes and kinds, the state kept: a newer training, another precision.
     ///
     /// # Errors
-    /// Other sizes, or not between two ticks; the present model stays then.
-    pub fn replace_model(&mut self, model: &'m Model<'f>) -> Result<(), ReplaceModelError> {
+    /// Other sizes or kinds, or not between two ticks; the present model stays then.
+    pub fn replace_model(&mut self, model: Model<'f>) -> Result<(), ReplaceModelError> {
         if self.acted {
             return Err(ReplaceModelError::MidTick);
         }
@@ -506,8 +403,8 @@ impl<'m, 'f> Agent<'m, 'f> {
 
     /// The model that steps it.
     #[must_use]
-    pub const fn model(&self) -> &'m Model<'f> {
-        self.model
+    pub const fn model(&self) -> &Model<'f> {
+        &self.model
     }
 
     /// The seed that names the draws of a latent that is sampled while acting ([`Acting::Sampled`]); 0 until set.
@@ -534,12 +431,12 @@ impl<'m, 'f> Agent<'m, 'f> {
     }
 
     /// What the model expects after the newest [`Self::advance`]: the mixture over the next latent vector, the reward, the end.
-    /// None where the file has no MDN head, or the controller reads observations alone, so that M does not run.
+    /// None where there is no M, or the file has no MDN head.
     pub fn predict(&mut self) -> Option<Prediction<'_>> {
-        if !self.head() {
+        if !self.expect() {
             return None;
         }
-        Prediction::new(&self.model.settings, self.work.head, self.work.z)
+        Prediction::new(&self.model.settings, self.work.buffers.ping, self.work.tick.z)
     }
 
     /// Digest of the recurrent state (h, then an LSTM's c): equal on every target, back end and machine.
@@ -551,69 +448,83 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// Digest of everything that the model computes from the present state: h and an LSTM's c, and the MDN head's outputs where
     /// [`Self::predict`] answers. What the self-test compares.
     pub fn self_test_digest(&mut self) -> u64 {
-        let head = self.head();
+        let has_head = self.expect();
         let state = Digest::default().update(self.hidden()).update(self.cell());
-        if !head {
+        if !has_head {
             return state.value();
         }
-        state.update(self.work.head.get(..self.model.dims().mdn_outputs()).unwrap_or_default()).value()
+        state.update(self.work.buffers.ping.get(..self.model.dims().mdn_outputs()).unwrap_or_default()).value()
     }
 
-    /// `h` `[H]`.
+    /// `h` `[H]`; empty without M.
     #[must_use]
     pub fn hidden(&self) -> &[f32] {
         let dims = self.model.dims();
-        let from = dims.action + dims.latent;
-        self.work.x.get(from..from + dims.hidden).unwrap_or_default()
+        let from = dims.unit_len() + dims.latent_len();
+        self.work.x.get(from..from + dims.hidden_len()).unwrap_or_default()
     }
 
-    /// `c` `[H]`; empty with a GRU.
+    /// `c` `[H]`; empty where M has none.
     #[must_use]
     pub fn cell(&self) -> &[f32] {
-        self.work.c.get(..self.model.dims().cell_state()).unwrap_or_default()
+        self.work.c.get(..self.model.dims().cell_len()).unwrap_or_default()
     }
 
-    /// `z` `[Z]` of the newest observation.
+    /// `z` `[Z]` of the newest observation; empty without V.
     #[must_use]
     pub fn latent(&self) -> &[f32] {
-        self.work.z.get(..self.model.dims().latent).unwrap_or_default()
+        self.work.tick.z.get(..self.model.dims().latent_len()).unwrap_or_default()
     }
 
-    /// The newest action `[A]`, in [-1, 1].
+    /// The newest action `[U]` as M hears it: in [-1, 1], or one-hot.
     #[must_use]
     pub fn unit_action(&self) -> &[f32] {
-        self.work.u.get(..self.model.dims().action).unwrap_or_default()
+        self.work.tick.u.get(..self.model.dims().unit_len()).unwrap_or_default()
     }
 
-    /// What the controller read in the newest [`Self::act`], in the order of its weights' columns (see [`ControllerInput`]), where
-    /// [`Self::advance`] has not come yet.
+    /// The newest choice, from 0, of a discrete agent; none of a continuous one.
+    #[must_use]
+    pub fn choice(&self) -> Option<usize> {
+        match self.model.dims().action {
+            Action::Discrete { .. } => Some(dreamstep_core::action::greatest(self.unit_action())),
+            _ => None,
+        }
+    }
+
+    /// What C read in the newest [`Self::act`], in the order of its weights' columns (see [`ControllerInput`]), where [`Self::advance`]
+    /// has not come yet.
     #[must_use]
     pub fn controller_input(&self) -> &[f32] {
         let dims = self.model.dims();
         reads!(dims, self.work).get(..dims.controller_inputs()).unwrap_or_default()
     }
 
-    /// Takes over a state: h, c, z and action are read from `values` in this order.
-    pub(crate) fn put_state(&mut self, seed: u64, tick: u64, acted: bool, values: &mut impl Iterator<Item = f32>) {
+    /// The numbers of the state, in the order of [`Self::put_state`].
+    pub(crate) fn state(&self) -> impl Iterator<Item = f32> {
         let dims = self.model.dims();
-        let (from, work) = (dims.action + dims.latent, &mut self.work);
+        let before = self.work.x.get(dims.unit_len()..).and_then(|x| x.get(..dims.latent_len())).unwrap_or_default();
+        let parts = [self.hidden(), self.cell(), before, self.latent(), self.unit_action()];
+        parts.into_iter().flatten().copied()
+    }
+
+    /// Takes over a state: h, c, the latent before, z and u are read from `values` in this order.
+    pub(crate) fn put_state(&mut self, seed: u64, tick: u64, acted: bool, values: &mut impl Iterator<Item = f32>) {
+        let (dims, work) = (self.model.dims(), &mut self.work);
+        let (u, z) = (dims.unit_len(), dims.latent_len());
+        let (before, h) = work.x.split_at_mut_checked(u + z).unwrap_or_default();
         let parts = [
-            work.x.get_mut(from..from + dims.hidden),
-            work.c.get_mut(..dims.cell_state()),
-            work.z.get_mut(..dims.latent),
-            work.u.get_mut(..dims.action),
+            h.get_mut(..dims.hidden_len()),
+            work.c.get_mut(..dims.cell_len()),
+            before.get_mut(u..),
+            work.tick.z.get_mut(..z),
+            work.tick.u.get_mut(..u),
         ];
         for slot in parts.into_iter().flatten().flatten() {
             *slot = values.next().unwrap_or_default();
         }
         (self.seed, self.tick, self.acted) = (seed, tick, acted);
+        (self.health, self.surprised) = (Health::NEW, false);
     }
-}
-
-/// The first values of `to` become those of `from`; what one has beyond the other is left alone.
-#[inline(always)]
-pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
-    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 impl fmt::Display for StepError {
@@ -625,8 +536,14 @@ impl fmt::Display for StepError {
             Self::ActionLength { expected, found } => write!(f, "action buffer: expected {expected} values, found {found}"),
             Self::NonFinite { index, found } => write!(f, "observation[{index}]: expected a finite value, found {found}"),
             Self::NonFiniteAction { index, found } => write!(f, "action[{index}]: expected a finite value, found {found}"),
+            Self::NoSuchChoice { choices, found } => {
+                write!(f, "action[0]: expected the number of one of {choices} choices, found {found}")
+            }
             Self::AdvanceBeforeAct => {
                 f.write_str("advance: expected an act before it, found none since the last advance or reset")
+            }
+            Self::OverrideBeforeAct => {
+                f.write_str("override action: expected an act before it, found none since the last advance or reset")
             }
         }
     }

@@ -1,26 +1,26 @@
-//! What happens in one tick of a dream, or of many?
+//! A batch of dreams: one tick of one dream, or of many.
 //!
 //! ```text
-//! (z,h) ─controller→ a ─lstm([a,z], h, c)→ h', c' ─mdn(h')→ mixture, reward, end ─sample→ z'
+//! (z,h) ─C→ u ─M([u,z], h, c)→ h', c' ─mdn(h')→ mixture, reward, end ─sample→ z'
 //! ```
-//!
-//! (Where M is a GRU: `gru([a,z], h) → h'`.)
 //!
 //! Ha & Schmidhuber (2018), §"Learning inside of a dream". Dreams are stepped side by side, so that the weights are read once for
 //! many of them; each gives the bits that it gives alone, whatever the number, the order, or the threads among which they are shared
 //! out: its arithmetic is its own ([`crate::matvec`]), and its draws are named by its own number (see [`DreamBatch::start`]).
 
-use crate::agent::{copy, gates, outputs, widest};
+use crate::buffers::{Buffers, Cutter, copy, lengths as buffer_lengths, outputs, row, row_mut, total};
 use crate::kernels::dispatch;
-use crate::matvec::{Rows, tiles_scratch_len};
-use crate::mdn::{HEAD_SLACK, Prediction};
-use crate::model::{Layer, Model};
+use crate::m::States;
+use crate::matvec::Rows;
+use crate::mdn::Prediction;
+use crate::model::Model;
 use core::fmt;
 use core::ops::Range;
+use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{ControllerInput, Dims, Mixture, padded};
+use dreamstep_core::dims::{Dims, padded};
+use dreamstep_core::m::Mixture;
 use dreamstep_core::rng::{Philox, Stream, dream_step};
-use dreamstep_core::schema::Rnn;
 
 /// Dreams that are stepped together: enough to spread the reading of the weights thin, few enough for their state to stay in the
 /// cache.
@@ -28,6 +28,7 @@ const GROUP: usize = 64;
 
 /// When a dream ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Termination {
     /// Where the terminal probability reaches this, in (0, 1].
     Threshold(f32),
@@ -66,6 +67,7 @@ pub struct DreamStart<'a> {
 
 /// Why dreams cannot be dreamt as asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum DreamError {
     /// The model has no MDN head to dream with.
     NoHead,
@@ -124,8 +126,7 @@ pub enum DreamError {
 /// A batch of dreams of one model, in the caller's memory.
 #[derive(Debug)]
 pub struct DreamBatch<'m, 'f> {
-    model: &'m Model<'f>,
-    gmm: Layer<'f>,
+    model: Model<'f>,
     options: DreamOptions,
     count: usize,
     sizes: Sizes,
@@ -136,31 +137,24 @@ pub struct DreamBatch<'m, 'f> {
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     x: usize,
-    h: usize,
     c: usize,
     z: usize,
     u: usize,
-    gates: usize,
-    gates_h: usize,
     head: usize,
 }
 
 /// Everything that changes. One row for each dream, then what a group works in.
 #[derive(Debug)]
 struct Memory<'m> {
-    x: &'m mut [f32],       // [N, A+Z+H] the memory's input; h lives here
-    c: &'m mut [f32],       // [N, H]; empty with a GRU
+    x: &'m mut [f32],       // [N, U+Z+H] M's input; h lives here
+    c: &'m mut [f32],       // [N, H]; empty where M has none
     z: &'m mut [f32],       // [N, Z]
-    u: &'m mut [f32],       // [N, A] in [-1, 1]
+    u: &'m mut [f32],       // [N, U] as M hears it
     outcome: &'m mut [f32], // [N, 2] reward, terminal probability
     status: &'m mut [u32],  // [N, 3] phase, number, tick
-    actions: &'m mut [f32], // [GROUP, A]
-    gates: &'m mut [f32],   // [GROUP, 4H]; a GRU's [GROUP, 3H], over inputs,
-    gates_h: &'m mut [f32], // [GROUP, 3H] and over h
-    head: &'m mut [f32],    // [GROUP, MDN outputs], slack
-    cell: &'m mut [f32],    // one dream's next h [H] and c
+    actions: &'m mut [f32], // [GROUP, U]
     drawing: &'m mut [f32], // [3, Z] one dream's draws for component and noise, and its latent
-    scratch: &'m mut [f32],
+    buffers: Buffers<'m>,
 }
 
 /// Phases of a dream.
@@ -174,51 +168,38 @@ mod phase {
 }
 
 const fn sizes(dims: &Dims) -> Sizes {
-    let [gates, gates_h] = gates(dims);
     Sizes {
-        x: padded(dims.rnn_inputs()),
-        h: padded(dims.hidden),
-        c: padded(dims.cell_state()),
-        z: outputs(dims.latent),
-        u: outputs(dims.action),
-        gates,
-        gates_h,
+        x: padded(dims.memory_inputs()),
+        c: padded(dims.cell_len()),
+        z: outputs(dims.latent_len()),
+        u: outputs(dims.unit_len()),
         head: outputs(dims.mdn_outputs()),
     }
 }
 
-/// How many `f32` a batch of `count` dreams works in.
+/// How many `f32` a batch of `count` dreams works in; `usize::MAX` where that does not fit a `usize`.
 #[must_use]
 pub const fn dreams_memory_len(dims: &Dims, count: usize) -> usize {
-    let lengths = lengths(dims, count);
-    let mut sum = 0;
-    let mut i = 0;
-    while i < lengths.len() {
-        sum += lengths[i];
-        i += 1;
-    }
-    sum
+    total([total(lengths(dims, count)), total(buffer_lengths(dims, group(count)))])
 }
 
-/// Lengths of [`Memory`]'s slices, in its order.
-const fn lengths(dims: &Dims, count: usize) -> [usize; 13] {
-    let Sizes { x, h, c, z, u, gates, gates_h, head } = sizes(dims);
-    let group = if count < GROUP { count } else { GROUP };
-    let inputs = widest([dims.rnn_inputs(), dims.latent + dims.hidden, dims.hidden]);
+/// Dreams of a batch of `count` that are stepped together.
+const fn group(count: usize) -> usize {
+    if count < GROUP { count } else { GROUP }
+}
+
+/// Lengths of [`Memory`]'s own slices, in its order; `usize::MAX` where one does not fit a `usize`.
+const fn lengths(dims: &Dims, count: usize) -> [usize; 8] {
+    let Sizes { x, c, z, u, .. } = sizes(dims);
     [
-        count * x,
-        count * c,
-        count * z,
-        count * u,
-        count * 2,
-        count * 3,
-        group * u,
-        group * gates,
-        group * gates_h,
-        group * head + HEAD_SLACK,
-        h + c,
-        3 * z,
-        tiles_scratch_len(inputs, group),
+        count.saturating_mul(x),
+        count.saturating_mul(c),
+        count.saturating_mul(z),
+        count.saturating_mul(u),
+        count.saturating_mul(2),
+        count.saturating_mul(3),
+        group(count).saturating_mul(u),
+        z.saturating_mul(3),
     ]
 }
 
@@ -228,16 +209,14 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     ///
     /// # Errors
     /// The controller reads observations, the model has no MDN head, an option is out of its range, or the memory is too small.
-    pub fn new(
-        model: &'m Model<'f>,
-        memory: &'m mut [f32],
-        count: usize,
-        options: DreamOptions,
-    ) -> Result<Self, DreamError> {
-        if model.dims().input.has_observation() {
-            return Err(DreamError::Input { found: model.dims().input });
+    pub fn new(model: Model<'f>, memory: &'m mut [f32], count: usize, options: DreamOptions) -> Result<Self, DreamError> {
+        let dims = *model.dims();
+        if dims.input().has_observation() {
+            return Err(DreamError::Input { found: dims.input() });
         }
-        let gmm = model.gmm.ok_or(DreamError::NoHead)?;
+        if !model.has_mdn() {
+            return Err(DreamError::NoHead);
+        }
         let DreamOptions { temperature, termination, .. } = options;
         if !(temperature > 0.0 && temperature.is_finite()) {
             return Err(DreamError::Temperature { found: temperature });
@@ -246,19 +225,13 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             Termination::Threshold(found) if !(found > 0.0 && found <= 1.0) => return Err(DreamError::Threshold { found }),
             _ => {}
         }
-        let dims = model.dims();
-        let error = DreamError::Memory { expected: dreams_memory_len(dims, count), found: memory.len() };
-        if memory.len() < dreams_memory_len(dims, count) {
+        let error = DreamError::Memory { expected: dreams_memory_len(&dims, count), found: memory.len() };
+        if memory.len() < dreams_memory_len(&dims, count) {
             return Err(error);
         }
-        memory.fill(0.0);
-        let mut rest = memory;
-        let mut cut = |len| {
-            let (slice, after) = core::mem::take(&mut rest).split_at_mut_checked(len).ok_or(error)?;
-            rest = after;
-            Ok(slice)
-        };
-        let [x, c, z, u, outcome, status, actions, gates, gates_h, head, cell, drawing, scratch] = lengths(dims, count);
+        let [x, c, z, u, outcome, status, actions, drawing] = lengths(&dims, count);
+        let mut cutter = Cutter::new(memory);
+        let mut cut = |len| cutter.cut(len).ok_or(error);
         let memory = Memory {
             x: cut(x)?,
             c: cut(c)?,
@@ -267,14 +240,10 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             outcome: cut(outcome)?,
             status: bytemuck::try_cast_slice_mut(cut(status)?).map_err(|_| error)?,
             actions: cut(actions)?,
-            gates: cut(gates)?,
-            gates_h: cut(gates_h)?,
-            head: cut(head)?,
-            cell: cut(cell)?,
             drawing: cut(drawing)?,
-            scratch: cut(scratch)?,
+            buffers: cutter.buffers(buffer_lengths(&dims, group(count))).ok_or(error)?,
         };
-        Ok(Self { model, gmm, options, count, sizes: sizes(dims), memory })
+        Ok(Self { model, options, count, sizes: sizes(&dims), memory })
     }
 
     /// Begins dream `index` (anew). `number` names its draws: the same number, seed and start dream the same dream in any batch.
@@ -284,10 +253,10 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     pub fn start(&mut self, index: usize, number: u32, start: DreamStart<'_>) -> Result<(), DreamError> {
         let dims = self.model.dims();
         self.check_index(index)?;
-        check("latent", start.latent, dims.latent)?;
+        check("latent", start.latent, dims.latent_len())?;
         if let Some((h, c)) = start.state {
-            check("h", h, dims.hidden)?;
-            check("c", c, dims.cell_state())?;
+            check("h", h, dims.hidden_len())?;
+            check("c", c, dims.cell_len())?;
         }
         let (sizes, memory) = (self.sizes, &mut self.memory);
         let x = row_mut(memory.x, index, sizes.x);
@@ -299,21 +268,21 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         row_mut(memory.u, index, sizes.u).fill(0.0);
         row_mut(memory.outcome, index, 2).fill(0.0);
         copy(start.latent, z);
-        copy(start.latent, x.get_mut(dims.action..).unwrap_or_default());
+        copy(start.latent, x.get_mut(dims.unit_len()..).unwrap_or_default());
         if let Some((h, cell)) = start.state {
-            copy(h, x.get_mut(dims.action + dims.latent..).unwrap_or_default());
+            copy(h, x.get_mut(dims.unit_len() + dims.latent_len()..).unwrap_or_default());
             copy(cell, c);
         }
         self.set_status(index, [phase::PERCEIVED, number, 0]);
         Ok(())
     }
 
-    /// The model's controller acts in every dream that goes on.
+    /// The model's controller acts in every dream that is active.
     pub fn act(&mut self) {
         self.act_in(0..self.count, self.model);
     }
 
-    /// The controller of `other` acts in those dreams of `range` that go on, as [`Self::act`] would let the model's own: the dreams'
+    /// The controller of `other` acts in those dreams of `range` that are active, as [`Self::act`] would let the model's own: the dreams'
     /// memory and what they expect stay the model's. So one batch tries many controllers of one V and M
     /// ([`Model::with_controller`]), and the memory's weights are read once for all of them. A dream gives the bits that it gives alone
     /// in a batch of a model with that controller.
@@ -325,36 +294,37 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             return Ok(());
         }
         self.check_index(range.end - 1)?;
-        let (dims, found, found_input) = (self.model.dims(), other.dims(), other.dims().input);
-        let sizes =
-            [("latent", dims.latent, found.latent), ("h", dims.hidden, found.hidden), ("action", dims.action, found.action)];
+        let (dims, found, found_input) = (self.model.dims(), other.dims(), other.dims().input());
+        let sizes = [
+            ("latent", dims.latent_len(), found.latent_len()),
+            ("h", dims.hidden_len(), found.hidden_len()),
+            ("action", dims.unit_len(), found.unit_len()),
+        ];
         if let Some((what, expected, found)) = sizes.into_iter().find(|(_, expected, found)| expected != found) {
             return Err(DreamError::Length { what, expected, found });
         }
         if found_input.has_observation() {
             return Err(DreamError::Input { found: found_input });
         }
-        self.act_in(range, other);
+        self.act_in(range, *other);
         Ok(())
     }
 
-    /// The controller of `acting` acts in those dreams of `range`, all of which there are, that go on.
-    fn act_in(&mut self, range: Range<usize>, acting: &Model<'_>) {
-        let (dims, isa, sizes) = (self.model.dims(), self.model.isa, self.sizes);
-        // In a row of x, [a, z, h], the controller's input begins with z, or is h.
-        let z = if acting.dims().input == ControllerInput::Hidden { dims.latent } else { 0 };
-        let at = dims.action + z;
+    /// The controller of `acting` acts in those dreams of `range`, all of which there are, that are active.
+    fn act_in(&mut self, range: Range<usize>, acting: Model<'_>) {
+        let (dims, isa, sizes) = (*self.model.dims(), self.model.isa, self.sizes);
+        // In a row of x, [u, z, h], what C reads begins with z, or is h.
+        let z = if acting.dims().input() == ControllerInput::Hidden { dims.latent_len() } else { 0 };
+        let at = dims.unit_len() + z;
         for from in range.clone().step_by(GROUP) {
             let count = GROUP.min(range.end - from);
             let memory = &mut self.memory;
             let values = memory.x.get(from * sizes.x + at..).unwrap_or_default();
-            let rows = Rows { values, stride: sizes.x, count };
-            dispatch!(isa, affine_tiles(&acting.controller, rows, memory.scratch, memory.actions));
-            let actions = memory.actions.get_mut(..count * sizes.u).unwrap_or_default();
-            dispatch!(isa, squash(acting.settings.squash, actions));
+            acting.c.score(isa, Rows { values, stride: sizes.x, count }, &mut memory.buffers, memory.actions);
             for index in 0..count {
                 if self.status(from + index)[0] != phase::OVER {
-                    let action = row(self.memory.actions, index, sizes.u);
+                    let action = row_mut(self.memory.actions, index, sizes.u);
+                    acting.actuator.decide(isa, action);
                     copy(action, row_mut(self.memory.u, from + index, sizes.u));
                     self.set_phase(from + index, phase::ACTED);
                 }
@@ -362,13 +332,13 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         }
     }
 
-    /// Another policy acts in dream `index`, where that goes on: `unit_action` `[A]`, clamped to [-1, 1].
+    /// Another policy acts in dream `index`, where that is active: `unit_action` `[U]` as M hears it, clamped to [-1, 1].
     ///
     /// # Errors
     /// There is no such dream, or the slice has another length or a non-finite value; nothing has changed then.
     pub fn set_action(&mut self, index: usize, unit_action: &[f32]) -> Result<(), DreamError> {
         self.check_index(index)?;
-        check("action", unit_action, self.model.dims().action)?;
+        check("action", unit_action, self.model.dims().unit_len())?;
         if self.status(index)[0] != phase::OVER {
             let slots = row_mut(self.memory.u, index, self.sizes.u);
             slots.iter_mut().zip(unit_action).for_each(|(slot, value)| *slot = value.clamp(-1.0, 1.0));
@@ -377,19 +347,19 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         Ok(())
     }
 
-    /// Dream `index`, where that goes on, stands at `latent` `[Z]` from now on, whatever M sampled: what another model, or an environment,
-    /// says came next. With its own memory the dream follows a story that is told elsewhere.
+    /// Dream `index`, where that is active, stands at `latent` `[Z]` from now on, whatever M sampled: what another model, or an environment,
+    /// says came next. With its own memory the dream follows a trajectory that comes from elsewhere.
     ///
     /// # Errors
     /// There is no such dream, or the slice has another length or a non-finite value; nothing has changed then.
     pub fn set_latent(&mut self, index: usize, latent: &[f32]) -> Result<(), DreamError> {
         let dims = self.model.dims();
         self.check_index(index)?;
-        check("latent", latent, dims.latent)?;
+        check("latent", latent, dims.latent_len())?;
         if self.status(index)[0] != phase::OVER {
             copy(latent, row_mut(self.memory.z, index, self.sizes.z));
             let x = row_mut(self.memory.x, index, self.sizes.x);
-            copy(latent, x.get_mut(dims.action..).unwrap_or_default());
+            copy(latent, x.get_mut(dims.unit_len()..).unwrap_or_default());
         }
         Ok(())
     }
@@ -404,15 +374,15 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         Ok(())
     }
 
-    /// M takes in the actions of all dreams that go on, and says what comes next: reward, end, and a sampled latent.
+    /// M takes in the actions of all dreams that are active, and says what comes next: reward, end, and a sampled latent.
     ///
     /// # Errors
-    /// A dream that goes on has no action; nothing has changed then.
+    /// A dream that is active has no action; nothing has changed then.
     pub fn imagine(&mut self) -> Result<(), DreamError> {
         if let Some(index) = (0..self.count).find(|&index| self.status(index)[0] == phase::PERCEIVED) {
             return Err(DreamError::NoAction { index });
         }
-        let (a, sizes) = (self.model.dims().action, self.sizes);
+        let (a, sizes) = (self.model.dims().unit_len(), self.sizes);
         for from in (0..self.count).step_by(GROUP) {
             // Dreams that are over at either end of a group cost nothing; those between others are computed and dropped.
             let mut range = from..self.count.min(from + GROUP);
@@ -436,62 +406,35 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         Ok(())
     }
 
-    /// [`Self::act`], then [`Self::imagine`]. Returns how many dreams go on.
+    /// [`Self::act`], then [`Self::imagine`]. Returns how many dreams are active.
     pub fn step(&mut self) -> usize {
         self.act();
-        // Every dream that goes on has just acted.
+        // Every dream that is active has just acted.
         let _ = self.imagine();
         self.active_count()
     }
 
-    /// The memory, for dreams `from..from + count`.
+    /// M, for dreams `from..from + count`.
     fn remember(&mut self, from: usize, count: usize) {
-        let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
-        let at = model.dims().action + model.dims().latent;
-        let Memory { x, gates, gates_h, scratch, .. } = &mut self.memory;
-        let values = x.get(from * sizes.x..).unwrap_or_default();
-        let rows = Rows { values, stride: sizes.x, count };
-        match &model.rnn {
-            Rnn::Lstm(layer) => dispatch!(isa, affine_tiles(layer, rows, scratch, gates)),
-            Rnn::Gru { input, hidden } => {
-                dispatch!(isa, affine_tiles(input, rows, scratch, gates));
-                let rows = Rows { values: values.get(at..).unwrap_or_default(), ..rows };
-                dispatch!(isa, affine_tiles(hidden, rows, scratch, gates_h));
-            }
-        }
-        for index in 0..count {
-            if self.status(from + index)[0] == phase::OVER {
-                continue;
-            }
-            let memory = &mut self.memory;
-            let (next_h, next_c) = memory.cell.split_at_mut_checked(sizes.h).unwrap_or_default();
-            let gates = row(memory.gates, index, sizes.gates);
-            let h = row_mut(memory.x, from + index, sizes.x).get_mut(at..).unwrap_or_default();
-            let h = h.get_mut(..model.dims().hidden).unwrap_or_default();
-            match &model.rnn {
-                Rnn::Lstm(_) => {
-                    copy(row(memory.c, from + index, sizes.c), next_c);
-                    dispatch!(isa, lstm_cell(gates, next_c, next_h));
-                    copy(next_c, row_mut(memory.c, from + index, sizes.c));
-                }
-                Rnn::Gru { .. } => {
-                    copy(h, next_h); // whole blocks, which h need not end in
-                    dispatch!(isa, gru_cell(gates, row(memory.gates_h, index, sizes.gates_h), next_h));
-                }
-            }
-            copy(next_h, h);
-        }
+        let (model, sizes) = (self.model, self.sizes);
+        let Memory { x, c, status, buffers, .. } = &mut self.memory;
+        let states = States {
+            x: x.get_mut(from * sizes.x..).unwrap_or_default(),
+            x_stride: sizes.x,
+            c: c.get_mut(from * sizes.c..).unwrap_or_default(),
+            count,
+        };
+        let status = status.as_chunks::<3>().0;
+        let is_active = |index: usize| status.get(from + index).is_some_and(|status| status[0] != phase::OVER);
+        model.m.remember(model.isa, model.dims(), states, is_active, buffers);
     }
 
     /// The MDN head and what it leads to, for dreams `from..from + count`.
     fn expect(&mut self, from: usize, count: usize) {
         let (model, isa, sizes) = (self.model, self.model.isa, self.sizes);
-        let (a, z) = (model.dims().action, model.dims().latent);
+        let (a, z) = (model.dims().unit_len(), model.dims().latent_len());
         let values = self.memory.x.get(from * sizes.x + a + z..).unwrap_or_default();
-        let rows = Rows { values, stride: sizes.x, count };
-        dispatch!(isa, affine_tiles(&self.gmm, rows, self.memory.scratch, self.memory.head));
-        let heads = self.memory.head.get_mut(..count * sizes.head).unwrap_or_default();
-        dispatch!(isa, no_nan(heads));
+        model.m.expect(isa, Rows { values, stride: sizes.x, count }, &mut self.memory.buffers);
         for index in 0..count {
             let [phase, number, tick] = self.status(from + index);
             if phase == phase::OVER {
@@ -502,10 +445,10 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             let (component, rest) = memory.drawing.split_at_mut_checked(sizes.z).unwrap_or_default();
             let (noise, present) = rest.split_at_mut_checked(sizes.z).unwrap_or_default();
             // A joint mixture draws one component.
-            let drawn = if model.dims().mixture == Mixture::Joint { 1 } else { z };
+            let drawn = if model.dims().mixture() == Some(Mixture::Joint) { 1 } else { z };
             rng.fill_uniform(Stream::Component, name, component.get_mut(..drawn).unwrap_or_default());
             rng.fill_uniform(Stream::Latent, name, noise.get_mut(..z).unwrap_or_default());
-            let head = memory.head.get(index * sizes.head..).unwrap_or_default();
+            let head = memory.buffers.ping.get(index * sizes.head..).unwrap_or_default();
             // From its own row: in `x` it may end before a whole chunk can be read.
             copy(row(memory.z, from + index, sizes.z), present);
             let Some(prediction) = Prediction::new(&model.settings, head, present) else { continue };
@@ -529,8 +472,8 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
 
     /// The model that dreams them.
     #[must_use]
-    pub const fn model(&self) -> &'m Model<'f> {
-        self.model
+    pub const fn model(&self) -> &Model<'f> {
+        &self.model
     }
 
     /// Dreams, begun or not.
@@ -539,7 +482,7 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         self.count
     }
 
-    /// Dreams that go on.
+    /// Dreams that are active.
     #[must_use]
     pub fn active_count(&self) -> usize {
         (0..self.count).filter(|&index| !self.is_done(index)).count()
@@ -572,27 +515,27 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     /// `z` `[Z]` that dream `index` stands at; empty where there is no such dream.
     #[must_use]
     pub fn latent(&self, index: usize) -> &[f32] {
-        row(self.memory.z, index, self.sizes.z).get(..self.model.dims().latent).unwrap_or_default()
+        row(self.memory.z, index, self.sizes.z).get(..self.model.dims().latent_len()).unwrap_or_default()
     }
 
     /// `h` `[H]` of dream `index`.
     #[must_use]
     pub fn hidden(&self, index: usize) -> &[f32] {
         let dims = self.model.dims();
-        let from = dims.action + dims.latent;
-        row(self.memory.x, index, self.sizes.x).get(from..from + dims.hidden).unwrap_or_default()
+        let from = dims.unit_len() + dims.latent_len();
+        row(self.memory.x, index, self.sizes.x).get(from..from + dims.hidden_len()).unwrap_or_default()
     }
 
     /// `c` `[H]` of dream `index`; empty with a GRU.
     #[must_use]
     pub fn cell(&self, index: usize) -> &[f32] {
-        row(self.memory.c, index, self.sizes.c).get(..self.model.dims().cell_state()).unwrap_or_default()
+        row(self.memory.c, index, self.sizes.c).get(..self.model.dims().cell_len()).unwrap_or_default()
     }
 
     /// The newest action `[A]` of dream `index`, in [-1, 1].
     #[must_use]
     pub fn unit_action(&self, index: usize) -> &[f32] {
-        row(self.memory.u, index, self.sizes.u).get(..self.model.dims().action).unwrap_or_default()
+        row(self.memory.u, index, self.sizes.u).get(..self.model.dims().unit_len()).unwrap_or_default()
     }
 
     /// Digest of dream `index`: h, an LSTM's c, z, reward, terminal probability. Equal on every target, in every batch.
@@ -621,17 +564,6 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     const fn check_index(&self, index: usize) -> Result<(), DreamError> {
         if index < self.count { Ok(()) } else { Err(DreamError::Index { count: self.count, found: index }) }
     }
-}
-
-/// Row `index` of rows of `width`; empty where there is none, whatever the index.
-#[inline(always)]
-fn row(values: &[f32], index: usize, width: usize) -> &[f32] {
-    values.get(index.saturating_mul(width)..).and_then(|rest| rest.get(..width)).unwrap_or_default()
-}
-
-#[inline(always)]
-fn row_mut(values: &mut [f32], index: usize, width: usize) -> &mut [f32] {
-    values.get_mut(index.saturating_mul(width)..).and_then(|rest| rest.get_mut(..width)).unwrap_or_default()
 }
 
 /// That a slice has its length, and only finite values.

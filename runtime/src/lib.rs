@@ -9,7 +9,7 @@
 //! let mut memory = [0.0; memory_len(&Dims::HUMANOID)];
 //! model.self_test(&mut memory).unwrap(); // this machine computes what the packer's did
 //!
-//! let mut agent = Agent::new(&model, &mut memory).unwrap();
+//! let mut agent = Agent::new(model, &mut memory).unwrap();
 //! let (observation, mut action) = ([0.0; 348], [0.0; 17]);
 //! agent.act(&observation, &mut action).unwrap(); // what the actuators wait for
 //! agent.advance().unwrap(); // after the command is out
@@ -18,23 +18,27 @@
 //! # One tick
 //!
 //! ```text
-//! obs [O] ─normalise→ x [O] ─encoder→ z [Z] ─controller(z,h)→ action [A]      ← act()
-//!                                       └────── lstm([a,z], h, c) → h', c' [H] ← advance()
+//! obs [O] ─whiten→ x [O] ─V→ z [Z] ─C(z,h)→ action [A]              ← act()
+//!                                   └────── M([u,z], h, c) → h', c' [H] ← advance()
 //! ```
 //!
-//! A file may have a GRU for a memory ([`MemoryCell::Gru`]): `gru([a,z], h) → h'`. Everything here holds for both; where c stands, a GRU has none.
+//! V may be an MLP, the identity or absent, M an LSTM, a GRU or absent, the action continuous or discrete: [`Dims`] says which.
 //!
 //! # Where things are
 //!
-//! | module | question it answers |
+//! Each stands on those below it.
+//!
+//! | module | is |
 //! |---|---|
-//! | `agent` | what happens in one tick? |
-//! | `state` | what does an agent remember, as bytes? |
-//! | `dreams` | what happens in one tick of a dream, or of many? |
-//! | `layers`, `matvec` | what does each layer compute? |
-//! | `mdn` | what does M expect to come next? |
-//! | `model` | is this file an agent, and where are its weights? |
-//! | `kernels` | which instructions compute the layers? |
+//! | `dreams` | a batch of dreams |
+//! | `self_test`, `state`, `health` | the file's proof on this machine; an agent's state as bytes; what a running agent tells of itself |
+//! | `agent` | one tick of the control loop |
+//! | `model` | a packed agent in memory |
+//! | `observation`, `v`, `m`, `c`, `action` | the parts, a file a kind |
+//! | `buffers` | working memory, derived from the layers |
+//! | `kernels` | the back ends: the layers compiled for each instruction set |
+//! | `matvec`, `pointwise`, `mdn` | what is computed, written once over a register of lanes |
+//! | `layer` | a dense layer in a packed file |
 //!
 //! # Determinism
 //!
@@ -47,24 +51,44 @@
 #[cfg(target_endian = "big")]
 compile_error!("dreamstep-runtime reads weights in place, and files are little-endian");
 
+mod action;
 mod agent;
+mod buffers;
+mod c;
 mod dreams;
+mod health;
 #[allow(unsafe_code)] // the instruction sets' files, and nothing else
 mod kernels;
-mod layers;
+mod layer;
+mod m;
 mod matvec;
 mod mdn;
 mod model;
-mod state;
-
+mod observation;
 #[cfg(feature = "parts")]
-pub use agent::Part;
+mod parts;
+mod pointwise;
+mod self_test;
+mod state;
+mod v;
+
 pub use agent::{Agent, MemoryError, ReplaceModelError, StepError, memory_len};
 pub use dreams::{DreamBatch, DreamError, DreamOptions, DreamStart, Termination, dreams_memory_len};
-pub use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
-pub use dreamstep_core::error::{LoadError, ReadError};
+pub use dreamstep_core::action::Action;
+pub use dreamstep_core::c::{Controller, ControllerInput, ControllerKind};
+pub use dreamstep_core::dims::{Dims, Widths};
+pub use dreamstep_core::error::{LoadError, ReadError, Text};
+pub use dreamstep_core::m::{Memory, MemoryCell, Mixture, Recurrent};
+pub use dreamstep_core::obs::Observation;
 pub use dreamstep_core::precision::Precision;
+pub use dreamstep_core::rng::{Philox, Stream, dream_step};
+pub use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
+pub use dreamstep_core::v::Encoder;
+pub use health::Health;
 pub use kernels::Backend;
 pub use mdn::Prediction;
-pub use model::{Model, SelfTestError};
+pub use model::Model;
+#[cfg(feature = "parts")]
+pub use parts::Part;
+pub use self_test::SelfTestError;
 pub use state::{StateError, StateMatch, state_len};

@@ -8,7 +8,7 @@
 //! could still be too short for the type system, the loop ends.
 
 use crate::kernels::{F32x16, I32x16, Quad, Vectors};
-use crate::model::{Integers, Layer, Weights};
+use crate::layer::{Integers, Layer, Weights};
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, MAGIC};
 use dreamstep_core::precision::levels;
@@ -25,6 +25,12 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// One vector.
+    #[inline(always)]
+    pub(crate) const fn one(values: &'a [f32]) -> Self {
+        Self { values, stride: 0, count: 1 }
+    }
+
     /// The first `inputs` values of vector `row`, none where there is no such vector.
     #[inline(always)]
     fn row(&self, row: usize, inputs: usize) -> Option<&'a [f32]> {
@@ -43,7 +49,7 @@ pub(crate) const fn scratch_len(inputs: usize) -> usize {
 /// Scratch that [`affine_tiles`] needs for `count` vectors, in `f32`, whatever the tile.
 pub(crate) const fn tiles_scratch_len(inputs: usize, count: usize) -> usize {
     // The last tile is filled up.
-    (count + MAX_TILE - 1) * (1 + inputs.div_ceil(LANES) * LANES)
+    count.saturating_add(MAX_TILE - 1).saturating_mul(1 + inputs.div_ceil(LANES) * LANES)
 }
 
 /// No back end's tile holds more vectors.
@@ -134,7 +140,7 @@ fn quantise<'q, V: Vectors>(x: &[f32], factors: &[f32], mut quads: impl Iterator
     let range = levels(x.len()) as f32;
     let m = if largest > SMALLEST { largest } else { SMALLEST };
     let per_unit = range / m;
-    // Not zipped, see `layers::chunks`.
+    // Not zipped, see `pointwise::chunks`.
     let mut factors = factors.chunks(LANES);
     for x in x.chunks(LANES) {
         let factors = factors.next().unwrap_or_default();

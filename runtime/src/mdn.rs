@@ -1,10 +1,11 @@
-//! What does M expect to come next? The mixture density head (Bishop 1994; Ha & Schmidhuber 2018, §"MDN-RNN"): K Gaussians with
-//! diagonal covariance over the whole latent vector or over each of its dimensions, a reward, and a terminal probability.
+//! What M expects to come next: the reading of its mixture density head (Bishop 1994; Ha & Schmidhuber 2018, §"MDN-RNN"): K Gaussians
+//! with diagonal covariance over the whole latent vector or over each of its dimensions, a reward, and a terminal probability.
 
 use crate::kernels::{Chunk, Vectors};
-use crate::layers::{chunks, chunks_mut};
-use dreamstep_core::dims::{Mixture, padded};
-use dreamstep_core::maths::{Lane, exp, normal_quantile, sigmoid};
+use crate::pointwise::{chunks, chunks_mut};
+use dreamstep_core::dims::padded;
+use dreamstep_core::m::Mixture;
+use dreamstep_core::maths::{Lane, exp, ln, normal_quantile, sigmoid};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Target};
 
@@ -15,8 +16,14 @@ pub struct Prediction<'a> {
     z: &'a [f32],    // [Z] the latent that a predicted change is added to, padded
     reward: f32,
     terminal_logit: f32,
+    latent: usize,
+    mixtures: usize,
+    mixture: Mixture,
     settings: &'a Settings,
 }
+
+/// ½·ln 2π.
+const HALF_LN_TWO_PI: f32 = 0.918_938_5;
 
 /// Values that must follow a head's outputs in memory: a chunk that begins at the last logit may be read whole.
 pub(crate) const HEAD_SLACK: usize = dreamstep_core::dims::LANES;
@@ -24,9 +31,11 @@ pub(crate) const HEAD_SLACK: usize = dreamstep_core::dims::LANES;
 impl<'a> Prediction<'a> {
     /// Reads the head's outputs; none only if they are too short, which a loaded model's never are.
     pub(crate) fn new(settings: &'a Settings, head: &'a [f32], z: &'a [f32]) -> Option<Self> {
-        let at = settings.dims.mdn_outputs().checked_sub(2)?;
+        let dims = &settings.dims;
+        let at = dims.mdn_outputs().checked_sub(2)?;
         let (&reward, &terminal_logit) = (head.get(at)?, head.get(at + 1)?);
-        Some(Self { head, z, reward: reward + settings.reward_offset, terminal_logit, settings })
+        let (latent, mixtures, mixture) = (dims.latent_len(), dims.mixtures(), dims.mixture()?);
+        Some(Self { head, z, reward: reward + settings.reward_offset, terminal_logit, latent, mixtures, mixture, settings })
     }
 
     /// The expected reward.
@@ -45,8 +54,8 @@ impl<'a> Prediction<'a> {
     #[must_use]
     pub fn weight(&self, k: usize, i: usize) -> f32 {
         let logits = self.logits::<f32>(i, 1.0);
-        let top = top(self.settings.dims.mixtures, &logits);
-        let sum = (0..self.settings.dims.mixtures).fold(0.0, |sum, k| sum + exp(logits(k) - top));
+        let top = top(self.mixtures, &logits);
+        let sum = (0..self.mixtures).fold(0.0, |sum, k| sum + exp(logits(k) - top));
         exp(logits(k) - top) / sum
     }
 
@@ -69,8 +78,42 @@ impl<'a> Prediction<'a> {
     /// The expected next latent `[Z]`: the components' means by weight.
     pub fn expected_latent(&self, z: &mut [f32]) {
         for (i, slot) in z.iter_mut().enumerate() {
-            *slot = (0..self.settings.dims.mixtures).fold(0.0, |sum, k| sum + self.weight(k, i) * self.mean(k, i));
+            *slot = (0..self.mixtures).fold(0.0, |sum, k| sum + self.weight(k, i) * self.mean(k, i));
         }
+    }
+
+    /// The negative log-likelihood of `latent` `[Z]`, in nats for each of its dimensions: how surprised M is that this came next.
+    ///
+    /// ```text
+    /// joint          −(1/Z)·ln Σ_k π_k Π_i N(z_i; μ_ki, σ_ki)
+    /// per dimension  −(1/Z)·Σ_i ln Σ_k π_ki N(z_i; μ_ki, σ_ki)
+    /// ```
+    #[must_use]
+    pub fn surprise(&self, latent: &[f32]) -> f32 {
+        let log_density = |k: usize, i: usize, z: f32| {
+            let log_sigma = Lane::max(self.row::<f32>(1, k, i), self.settings.log_sigma_min);
+            let deviation = (z - self.mean(k, i)) / exp(log_sigma);
+            -0.5 * deviation * deviation - log_sigma - HALF_LN_TWO_PI
+        };
+        let log_likelihood = match self.mixture {
+            Mixture::Joint => {
+                self.log_sum(0, |k| latent.iter().enumerate().fold(0.0, |sum, (i, &z)| sum + log_density(k, i, z)))
+            }
+            Mixture::PerDimension => {
+                latent.iter().enumerate().fold(0.0, |sum, (i, &z)| sum + self.log_sum(i, |k| log_density(k, i, z)))
+            }
+        };
+        Lane::nan_is_canonical(-log_likelihood / self.latent as f32)
+    }
+
+    /// `ln Σ_k π_k·e^f(k)` of the mixture at dimension `i`, without overflow.
+    fn log_sum(&self, i: usize, log_density: impl Fn(usize) -> f32) -> f32 {
+        let logits = self.logits::<f32>(i, 1.0);
+        let of = |value: &dyn Fn(usize) -> f32| {
+            let top = top(self.mixtures, &|k| value(k));
+            top + ln((0..self.mixtures).fold(0.0, |sum, k| sum + exp(value(k) - top)))
+        };
+        of(&|k| logits(k) + log_density(k)) - of(&|k| logits(k))
     }
 
     /// A sampled next latent `[Z]`. The temperature divides the mixture logits and √τ multiplies σ (Ha & Schmidhuber 2018, appendix
@@ -89,16 +132,16 @@ impl<'a> Prediction<'a> {
     /// Row `k` of block 0 (means), 1 (log sigmas) or 2 (logits of a mixture per dimension), from dimension `i` on.
     #[inline(always)]
     fn row<L: Chunk>(&self, block: usize, k: usize, i: usize) -> L {
-        let (n, z) = (self.settings.dims.mixtures, self.settings.dims.latent);
+        let (n, z) = (self.mixtures, self.latent);
         read(self.head, (block * n + k) * z + i)
     }
 
     /// The logits at dimension `i`, divided by the temperature.
     #[inline(always)]
     fn logits<L: Chunk>(&self, i: usize, temperature: f32) -> impl Fn(usize) -> L {
-        let (n, z) = (self.settings.dims.mixtures, self.settings.dims.latent);
+        let (n, z) = (self.mixtures, self.latent);
         move |k| {
-            let logit = match self.settings.dims.mixture {
+            let logit = match self.mixture {
                 Mixture::Joint => L::splat(self.head.get(2 * n * z + k).copied().unwrap_or_default()),
                 Mixture::PerDimension => self.row(2, k, i),
             };
@@ -109,10 +152,10 @@ impl<'a> Prediction<'a> {
     /// The component that `uniform` draws from a joint mixture; none where the mixture is not joint.
     #[inline(always)]
     fn joint(&self, uniform: f32, temperature: f32) -> Option<usize> {
-        if self.settings.dims.mixture != Mixture::Joint {
+        if self.mixture != Mixture::Joint {
             return None;
         }
-        Some(draw_component(self.settings.dims.mixtures, uniform, &self.logits(0, temperature), |k| k as f32) as usize)
+        Some(draw_component(self.mixtures, uniform, &self.logits(0, temperature), |k| k as f32) as usize)
     }
 
     /// A draw of the latent's dimensions from `i` on: of component `joint`, or else of one that `component` draws for each of them.
@@ -121,7 +164,7 @@ impl<'a> Prediction<'a> {
         let (mean, log_sigma) = match joint {
             Some(k) => (self.row::<L>(0, k, i), self.row::<L>(1, k, i)),
             None => {
-                let (n, logits) = (self.settings.dims.mixtures, self.logits::<L>(i, temperature));
+                let (n, logits) = (self.mixtures, self.logits::<L>(i, temperature));
                 let of = |block| draw_component(n, component, &logits, |k| self.row(block, k, i));
                 (of(0), of(1))
             }
@@ -169,7 +212,7 @@ fn draw_component<L: Lane>(n: usize, uniform: L, logits: &impl Fn(usize) -> L, v
 pub(crate) fn sample<V: Vectors>(prediction: &Prediction<'_>, temperature: f32, uniform: [&[f32]; 2], z: &mut [f32]) {
     let [component, noise] = uniform;
     let joint = prediction.joint(component.first().copied().unwrap_or_default(), temperature);
-    let z = z.get_mut(..padded(prediction.settings.dims.latent)).unwrap_or_default();
+    let z = z.get_mut(..padded(prediction.latent)).unwrap_or_default();
     for (chunk, ((z, component), noise)) in
         chunks_mut::<V>(z).zip(chunks::<V>(component)).zip(chunks::<V>(noise)).enumerate()
     {

@@ -1,15 +1,15 @@
-//! What does an agent remember, as bytes? A state leaves the process and comes back, here or on another machine, bit for bit.
+//! An agent's state as bytes: it leaves the process and comes back, here or on another machine, bit for bit.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `DSSTATE1` |
+//! | 8 | `DSSTATE2` |
 //! | 8 | fingerprint of the model that the state belongs to |
-//! | 4 × 4 | O, A, Z, H |
+//! | 4 × 4 | O, U, Z, H |
 //! | 8 | seed of the latents that act, where they are sampled |
 //! | 8 | tick: how often the agent advanced since its reset |
 //! | 4 | 1 between `act` and `advance`, else 0 |
-//! | 4 | what remembers: 0 an LSTM, 1 a GRU; and 2 × what the controller reads: 0 z+h, 1 z, 2 h, 3 obs, 4 obs+h |
-//! | 4 × (H + H + Z + A) | h, c (not a GRU's), z, action in [-1, 1]; binary32 |
+//! | 4 | kinds: M (0 none, 1 LSTM, 2 GRU) + 4 × what C reads (0 z+h, 1 z, 2 h, 3 obs, 4 obs+h) + 32 × action (0 continuous, 1 discrete) |
+//! | 4 × (H + H + Z + Z + U) | h, c (an LSTM's), the latent that M took in last, the newest latent, the newest action as M hears it; binary32 |
 //! | 8 | FNV-1a digest of all before |
 //!
 //! All little-endian. [`state_len`] is the length.
@@ -17,22 +17,25 @@
 use crate::agent::Agent;
 use crate::model::Model;
 use core::fmt;
+use dreamstep_core::action::Action;
+use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::m::Memory;
 
-const MAGIC: [u8; 8] = *b"DSSTATE1";
+const MAGIC: [u8; 8] = *b"DSSTATE2";
 const HEADER: usize = 8 + 8 + 4 * 4 + 8 + 8 + 4 + 4;
 
 /// Bytes of an agent's state.
 #[must_use]
 pub const fn state_len(dims: &Dims) -> usize {
-    HEADER + 4 * (dims.hidden + dims.cell_state() + dims.latent + dims.action) + 8
+    HEADER + 4 * (dims.hidden_len() + dims.cell_len() + 2 * dims.latent_len() + dims.unit_len()) + 8
 }
 
 /// Whose state it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateMatch {
-    /// Of this very model: going on gives the bits that the saved agent would have given.
+    /// Of this very model: continuing gives the bits that the saved agent would have given.
     SameModel,
     /// Of another model of the same sizes.
     SameDims,
@@ -40,6 +43,7 @@ pub enum StateMatch {
 
 /// Why bytes are not a state of this agent, or a state was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StateError {
     /// Another number of bytes than [`state_len`].
     Length {
@@ -66,19 +70,14 @@ pub enum StateError {
         /// The state's.
         found: usize,
     },
-    /// An agent with another memory.
-    Cell {
+    /// An agent with another M, another controller input, or another kind of action.
+    Kind {
+        /// Which of them.
+        what: &'static str,
         /// This model's.
-        expected: MemoryCell,
+        expected: &'static str,
         /// The state's.
-        found: MemoryCell,
-    },
-    /// An agent whose controller reads something else.
-    Input {
-        /// This model's.
-        expected: ControllerInput,
-        /// The state's.
-        found: ControllerInput,
+        found: &'static str,
     },
     /// A state of another model, where one of the same model was asked for.
     OtherModel {
@@ -144,32 +143,62 @@ const AXES: [&str; 4] = ["observation", "action", "latent", "hidden"];
 
 /// The sizes that a state has in common with its model. None is above 65536.
 fn sizes(dims: &Dims) -> [u32; 4] {
-    [dims.obs, dims.action, dims.latent, dims.hidden].map(|n| n as u32)
+    [dims.obs_len(), dims.unit_len(), dims.latent_len(), dims.hidden_len()].map(|n| n as u32)
 }
 
-/// What remembers, and what the controller reads, as a number that stays.
-const fn code(dims: &Dims) -> u32 {
-    let cell = match dims.cell {
-        MemoryCell::Lstm => 0,
-        MemoryCell::Gru => 1,
+/// Kinds of M, in the order of their numbers.
+const MEMORIES: [&str; 3] = ["none", "lstm", "gru"];
+/// Kinds of action, in the order of their numbers.
+const ACTIONS: [&str; 2] = ["continuous", "discrete"];
+
+/// The kinds of an agent as numbers that stay: M, what C reads, action.
+const fn kinds(dims: &Dims) -> [u32; 3] {
+    let memory = match dims.m {
+        Memory::Lstm(_) => 1,
+        Memory::Gru(_) => 2,
+        _ => 0,
     };
-    let input = match dims.input {
+    let input = match dims.input() {
         ControllerInput::LatentHidden => 0,
         ControllerInput::Latent => 1,
         ControllerInput::Hidden => 2,
         ControllerInput::Observation => 3,
         ControllerInput::ObservationHidden => 4,
     };
-    2 * input + cell
+    let action = match dims.action {
+        Action::Discrete { .. } => 1,
+        _ => 0,
+    };
+    [memory, input, action]
 }
 
-/// What the controller reads in a state of this `kind`; none where that is another memory's, or no state's.
-fn reads(dims: &Dims, kind: u32) -> Option<ControllerInput> {
-    ControllerInput::ALL.into_iter().find(|&input| code(&Dims { input, ..*dims }) == kind)
+const fn code(dims: &Dims) -> u32 {
+    let [memory, input, action] = kinds(dims);
+    memory + 4 * input + 32 * action
+}
+
+/// That a state of these kinds is one of `dims`.
+fn check_kinds(dims: &Dims, code: u32) -> Result<(), StateError> {
+    let found = [code % 4, code / 4 % 8, code / 32];
+    let names = |what, expected, found| StateError::Kind { what, expected, found };
+    let inputs = ControllerInput::ALL.map(ControllerInput::name);
+    let tables: [(&'static str, &[&'static str]); 3] =
+        [("memory", &MEMORIES), ("controller input", &inputs), ("action", &ACTIONS)];
+    let mut differs = None;
+    for (((what, table), expected), found) in tables.into_iter().zip(kinds(dims)).zip(found) {
+        let of = |number: u32| table.get(number as usize).copied();
+        let (Some(expected_name), Some(found_name)) = (of(expected), of(found)) else {
+            return Err(StateError::Value { at: HEADER - 4, expected: "kinds of memory, controller input and action" });
+        };
+        if expected != found {
+            differs = differs.or(Some(names(what, expected_name, found_name)));
+        }
+    }
+    differs.map_or(Ok(()), Err)
 }
 
 impl Model<'_> {
-    /// Whether an agent of this model can go on from a saved state: every byte is checked.
+    /// Whether an agent of this model can continue from a saved state: every byte is checked.
     ///
     /// # Errors
     /// It cannot, see [`StateError`].
@@ -188,30 +217,18 @@ impl Model<'_> {
                 return Err(StateError::Dims { axis, expected: expected as usize, found: found as usize });
             }
         }
-        // One of the other memory's, which has that one's length; anything else is a damaged one.
-        let others = |&cell: &MemoryCell| {
-            let dims = Dims { cell, ..*self.dims() };
-            dims != *self.dims() && reads(&dims, header.kind).is_some() && bytes.len() == state_len(&dims)
-        };
-        if let Some(found) = MemoryCell::ALL.into_iter().find(others) {
-            return Err(StateError::Cell { expected: self.dims().cell, found });
-        }
+        // A state of another kind may have another length: that is said first. One of this length is whole, or it is damaged.
         let Some((body, found)) = bytes.split_last_chunk().filter(|_| bytes.len() == state_len(self.dims())) else {
+            check_kinds(self.dims(), header.kind)?;
             return Err(length);
         };
         let (expected, found) = (Digest::default().update_bytes(body).value(), u64::from_le_bytes(*found));
         if expected != found {
             return Err(StateError::Damaged { expected, found });
         }
+        check_kinds(self.dims(), header.kind)?;
         if header.acted > 1 {
             return Err(StateError::Value { at: HEADER - 8, expected: "0 or 1" });
-        }
-        match reads(self.dims(), header.kind) {
-            Some(input) if input == self.dims().input => {}
-            Some(found) => return Err(StateError::Input { expected: self.dims().input, found }),
-            None => {
-                return Err(StateError::Value { at: HEADER - 4, expected: "this model's memory and a controller's input" });
-            }
         }
         if let Some(index) = values(body).position(|value| !value.is_finite()) {
             return Err(StateError::Value { at: HEADER + 4 * index, expected: "a finite number" });
@@ -221,7 +238,7 @@ impl Model<'_> {
     }
 }
 
-/// The numbers of a state without its digest: h, an LSTM's c, z, action.
+/// The numbers of a state without its digest.
 fn values(body: &[u8]) -> impl Iterator<Item = f32> {
     body.get(HEADER..).unwrap_or_default().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
 }
@@ -246,14 +263,13 @@ impl Agent<'_, '_> {
             acted: u32::from(self.has_acted()),
             kind: code(dims),
         };
-        let numbers = self.hidden().iter().chain(self.cell()).chain(self.latent()).chain(self.unit_action());
-        let bytes = header.bytes().chain(numbers.flat_map(|value| value.to_le_bytes()));
+        let bytes = header.bytes().chain(self.state().flat_map(f32::to_le_bytes));
         body.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
         *digest = Digest::default().update_bytes(body).value().to_le_bytes();
         Ok(())
     }
 
-    /// Goes on from a state that this model's agent saved, here or elsewhere: with the bits that it would have given.
+    /// Continues from a state that this model's agent saved, here or elsewhere: with the bits that it would have given.
     ///
     /// # Errors
     /// The bytes are not such a state; nothing has changed then.
@@ -266,7 +282,7 @@ impl Agent<'_, '_> {
         Ok(())
     }
 
-    /// Goes on from the state of an agent of the same sizes, whatever its model: of a newer training, say, or another precision.
+    /// Continues from the state of an agent of the same sizes, whatever its model: of a newer training, say, or another precision.
     ///
     /// # Errors
     /// The bytes are not such a state; nothing has changed then.
@@ -286,16 +302,13 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Length { expected, found } => write!(f, "state: expected {expected} bytes, found {found}"),
-            Self::NotAState => f.write_str("state: expected it to begin with DSSTATE1: not a state, or of another version"),
+            Self::NotAState => f.write_str("state: expected it to begin with DSSTATE2: not a state, or of another version"),
             Self::Damaged { expected, found } => {
                 write!(f, "state: damaged: expected digest {expected:016x}, found {found:016x}")
             }
             Self::Dims { axis, expected, found } => write!(f, "state: expected {axis} size {expected}, found {found}"),
-            Self::Cell { expected, found } => {
-                write!(f, "state: expected one of a model with memory {}, found {}", expected.name(), found.name())
-            }
-            Self::Input { expected, found } => {
-                write!(f, "state: expected one of a controller that reads {}, found {}", expected.name(), found.name())
+            Self::Kind { what, expected, found } => {
+                write!(f, "state: expected one of an agent with {what} {expected}, found {found}")
             }
             Self::OtherModel { expected, found } => {
                 write!(f, "state: expected one of model {expected:016x}, found one of model {found:016x}")

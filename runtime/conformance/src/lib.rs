@@ -22,13 +22,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod recipes;
+
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 use dreamstep_core::maths;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{
-    Agent, Backend, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len,
+    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len,
+    memory_len,
 };
+
+use recipes::AGENTS;
 
 /// Bytes on a 64-byte boundary.
 #[repr(C, align(64))]
@@ -43,10 +47,19 @@ macro_rules! embedded {
 
 /// A packed agent.
 struct File {
-    agent: &'static str,
+    recipe: usize,
     precision: &'static str,
-    dims: Dims,
     bytes: &'static [u8],
+}
+
+impl File {
+    const fn agent(&self) -> &'static str {
+        AGENTS[self.recipe].0
+    }
+
+    const fn dims(&self) -> &'static Dims {
+        &AGENTS[self.recipe].2
+    }
 }
 
 /// What `build.rs` packed.
@@ -59,7 +72,7 @@ const RNG: Philox = Philox::new(7);
 pub const MEMORY: usize = {
     let (mut most, mut i) = (0, 0);
     while i < FILES.len() {
-        let needed = memory_needed(&FILES[i].dims);
+        let needed = memory_needed(FILES[i].dims());
         if needed > most {
             most = needed;
         }
@@ -71,7 +84,7 @@ pub const MEMORY: usize = {
 /// The agent's own or that of the largest batch of dreams, and room for an observation, an action and a latent vector.
 const fn memory_needed(dims: &Dims) -> usize {
     let (agent, dreams) = (memory_len(dims), dreams_memory_len(dims, BATCHES[BATCHES.len() - 1].1));
-    dims.obs + dims.action + dims.latent + if agent > dreams { agent } else { dreams }
+    dims.obs_len() + dims.action_len() + dims.latent_len() + if agent > dreams { agent } else { dreams }
 }
 
 /// Batches of dreams, the largest last.
@@ -86,8 +99,8 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
     functions(&mut |check, digest| emit("maths", "f32", check, digest));
     for file in FILES {
         let model = Model::load_with(file.bytes, backend).expect("the suite's agents are valid");
-        let mut emit = |check: &str, digest| emit(file.agent, file.precision, check, digest);
-        match file.dims.input {
+        let mut emit = |check: &str, digest| emit(file.agent(), file.precision, check, digest);
+        match file.dims().input() {
             ControllerInput::LatentHidden => agent(&model, memory, &mut emit),
             _ => reader(&model, memory, &mut emit),
         }
@@ -95,9 +108,9 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
     #[cfg(feature = "humanoid")]
     for (precision, bytes) in [("f32", dreamstep_fixtures::HUMANOID), ("i8", SHIPPED_I8)] {
         let model = Model::load_with(bytes, backend).expect("the shipped agent is valid");
-        let (observation, memory) = memory.split_at_mut(model.dims().obs);
-        let (action, memory) = memory.split_at_mut(model.dims().action);
-        let mut agent = Agent::new(&model, memory).expect("MEMORY is enough");
+        let (observation, memory) = memory.split_at_mut(model.dims().obs_len());
+        let (action, memory) = memory.split_at_mut(model.dims().action_len());
+        let mut agent = Agent::new(model, memory).expect("MEMORY is enough");
         for t in 0..SHIPPED_STEPS {
             observe(t, observation);
             agent.step(observation, action).expect("the observation is valid");
@@ -108,7 +121,7 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
 
 /// The suite's agent with a GRU: its sizes, and its files by precision.
 pub fn gated() -> impl Iterator<Item = (&'static str, Dims, &'static [u8])> {
-    FILES.iter().filter(|file| file.agent == "gated").map(|file| (file.precision, file.dims, file.bytes))
+    FILES.iter().filter(|file| file.agent() == "gated").map(|file| (file.precision, *file.dims(), file.bytes))
 }
 
 /// The shipped agent in i8.
@@ -149,10 +162,10 @@ fn functions(emit: &mut dyn FnMut(&str, u64)) {
 /// The checks of one agent.
 fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
     let dims = *model.dims();
-    let (observation, memory) = memory.split_at_mut(dims.obs);
-    let (action, memory) = memory.split_at_mut(dims.action);
-    let (z, memory) = memory.split_at_mut(dims.latent);
-    let mut agent = Agent::new(model, &mut *memory).expect("MEMORY is enough");
+    let (observation, memory) = memory.split_at_mut(dims.obs_len());
+    let (action, memory) = memory.split_at_mut(dims.action_len());
+    let (z, memory) = memory.split_at_mut(dims.latent_len());
+    let mut agent = Agent::new(*model, &mut *memory).expect("MEMORY is enough");
 
     observe(0, observation);
     agent.act(observation, action).expect("the observation is valid");
@@ -162,8 +175,8 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
 
     let prediction = agent.predict().expect("the suite's agents have an MDN head");
     let mut digest = Digest::default().update(&[prediction.reward(), prediction.terminal_probability()]);
-    for k in 0..dims.mixtures {
-        for i in 0..dims.latent {
+    for k in 0..dims.mixtures() {
+        for i in 0..dims.latent_len() {
             digest = digest.update(&[prediction.weight(k, i), prediction.mean(k, i), prediction.sigma(k, i)]);
         }
     }
@@ -188,7 +201,7 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
     // Dreams begin where the agent's newest observation is.
     z.copy_from_slice(agent.latent());
     let options = DreamOptions { seed: 7, temperature: 1.15, termination: Termination::Never };
-    let mut dreams = DreamBatch::new(model, &mut *memory, 1, options).expect("MEMORY is enough");
+    let mut dreams = DreamBatch::new(*model, &mut *memory, 1, options).expect("MEMORY is enough");
     dreams.start(0, 0, DreamStart { latent: z, state: None }).expect("the latent is finite");
     for _ in 0..1_000 {
         dreams.step();
@@ -196,7 +209,7 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
     emit("dream", dreams.digest(0));
     for (name, count) in BATCHES {
         let options = DreamOptions { termination: Termination::Sampled, ..options };
-        let mut dreams = DreamBatch::new(model, &mut *memory, count, options).expect("MEMORY is enough");
+        let mut dreams = DreamBatch::new(*model, &mut *memory, count, options).expect("MEMORY is enough");
         for index in 0..count {
             dreams.start(index, index as u32, DreamStart { latent: z, state: None }).expect("the latent is finite");
         }
@@ -211,9 +224,9 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
 /// The checks of an agent whose controller reads something else than `[z, h]`.
 fn reader(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
     let dims = *model.dims();
-    let (observation, memory) = memory.split_at_mut(dims.obs);
-    let (action, memory) = memory.split_at_mut(dims.action);
-    let mut agent = Agent::new(model, &mut *memory).expect("MEMORY is enough");
+    let (observation, memory) = memory.split_at_mut(dims.obs_len());
+    let (action, memory) = memory.split_at_mut(dims.action_len());
+    let mut agent = Agent::new(*model, &mut *memory).expect("MEMORY is enough");
     let mut digest = Digest::default();
     for t in 0..100 {
         observe(t, observation);
@@ -221,13 +234,13 @@ fn reader(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)
         digest = digest.update(action);
     }
     emit("100-actions", digest.update_bytes(&agent.self_test_digest().to_le_bytes()).value());
-    if dims.input.has_observation() {
+    if dims.input().has_observation() {
         return;
     }
-    let (z, memory) = memory.split_at_mut(dims.latent);
+    let (z, memory) = memory.split_at_mut(dims.latent_len());
     z.fill(0.5);
     let options = DreamOptions { seed: 7, temperature: 1.15, termination: Termination::Never };
-    let mut dreams = DreamBatch::new(model, memory, 7, options).expect("MEMORY is enough");
+    let mut dreams = DreamBatch::new(*model, memory, 7, options).expect("MEMORY is enough");
     for index in 0..7 {
         dreams.start(index, index as u32, DreamStart { latent: z, state: None }).expect("the latent is finite");
     }

@@ -1,5 +1,5 @@
 //! Which instructions compute the layers? A back end is one file that says what a register of sixteen lanes is on its instruction
-//! set; the layers ([`crate::layers`], [`crate::matvec`]) are written once over that register, and the safe portable one specifies
+//! set; the layers ([`crate::pointwise`], [`crate::matvec`]) are written once over that register, and the safe portable one specifies
 //! what all must compute, bit for bit.
 //!
 //! [`Isa`] is the one dispatch ladder. A variant of it exists only where the processor was seen to run it.
@@ -228,22 +228,22 @@ macro_rules! entry_points {
     ($features:tt, columns = [$four:literal, $two:literal], tile = [$integer:literal, $column:literal, $tile:literal]) => {
         impl Token {
             entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two>,
-                (layer: &$crate::model::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
+                (layer: &$crate::layer::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $integer, $column, $tile>,
-                (layer: &$crate::model::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
-            entry_points!(@function $features whiten, $crate::layers::whiten::<Vectors>,
-                (model: &$crate::model::Model<'_>, obs: &mut [f32]));
-            entry_points!(@function $features relu, $crate::layers::relu::<Vectors>, (x: &mut [f32]));
-            entry_points!(@function $features no_nan, $crate::layers::no_nan::<Vectors>, (x: &mut [f32]));
-            entry_points!(@function $features squash, $crate::layers::squash::<Vectors>,
+                (layer: &$crate::layer::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
+            entry_points!(@function $features whiten, $crate::pointwise::whiten::<Vectors>,
+                (mean: &[f32], inv_std: &[f32], clip: f32, obs: &mut [f32]));
+            entry_points!(@function $features relu, $crate::pointwise::relu::<Vectors>, (x: &mut [f32]));
+            entry_points!(@function $features no_nan, $crate::pointwise::no_nan::<Vectors>, (x: &mut [f32]));
+            entry_points!(@function $features squash, $crate::pointwise::squash::<Vectors>,
                 (squash: dreamstep_core::schema::Squash, u: &mut [f32]));
-            entry_points!(@function $features actuate, $crate::layers::actuate::<Vectors>,
-                (model: &$crate::model::Model<'_>, u: &[f32], action: &mut [f32]));
-            entry_points!(@function $features lstm_cell, $crate::layers::lstm_cell::<Vectors>,
+            entry_points!(@function $features actuate, $crate::pointwise::actuate::<Vectors>,
+                (mid: &[f32], half: &[f32], u: &[f32], action: &mut [f32]));
+            entry_points!(@function $features lstm_cell, $crate::pointwise::lstm_cell::<Vectors>,
                 (gates: &[f32], c: &mut [f32], h: &mut [f32]));
-            entry_points!(@function $features gru_cell, $crate::layers::gru_cell::<Vectors>,
+            entry_points!(@function $features gru_cell, $crate::pointwise::gru_cell::<Vectors>,
                 (input: &[f32], hidden: &[f32], h: &mut [f32]));
-            entry_points!(@function $features draw, $crate::layers::draw::<Vectors>,
+            entry_points!(@function $features draw, $crate::pointwise::draw::<Vectors>,
                 (range: [f32; 2], log_var: &[f32], noise: &[f32], z: &mut [f32]));
             entry_points!(@function $features sample, $crate::mdn::sample::<Vectors>,
                 (prediction: &$crate::mdn::Prediction<'_>, temperature: f32, uniform: [&[f32]; 2], z: &mut [f32]));

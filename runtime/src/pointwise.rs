@@ -1,4 +1,4 @@
-//! What does each layer compute beside its product of a matrix and a vector ([`crate::matvec`])? Written once over a chunk of lanes; a
+//! What follows a layer's product of a matrix and a vector ([`crate::matvec`]), value by value. Written once over a chunk of lanes; a
 //! back end (see [`crate::kernels`]) says what that is. Every function is inlined into its back end's entry point, so that it is
 //! compiled with that back end's instructions.
 //!
@@ -6,16 +6,15 @@
 
 use crate::kernels::{Chunk, Vectors};
 use crate::matvec::piece;
-use crate::model::Model;
+
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{Lane, exp, sigmoid, tanh};
 use dreamstep_core::schema::Squash;
 
 /// `clamp((obs − mean)·inv_std, ±clip)`, in place, `[O]`.
 #[inline(always)]
-pub(crate) fn whiten<V: Vectors>(model: &Model<'_>, obs: &mut [f32]) {
-    let clip = model.settings.obs_clip;
-    let statistics = chunks::<V>(model.observation_mean).zip(chunks::<V>(model.observation_inv_std));
+pub(crate) fn whiten<V: Vectors>(mean: &[f32], inv_std: &[f32], clip: f32, obs: &mut [f32]) {
+    let statistics = chunks::<V>(mean).zip(chunks::<V>(inv_std));
     for (x, (mean, inv_std)) in chunks_mut::<V>(obs).zip(statistics) {
         let white = V::Chunk::read(x).sub(V::Chunk::read(mean)).mul(V::Chunk::read(inv_std));
         white.max(Lane::splat(-clip)).min(Lane::splat(clip)).write(x);
@@ -45,8 +44,8 @@ pub(crate) fn squash<V: Vectors>(squash: Squash, u: &mut [f32]) {
 
 /// `mid + half·u`: an action in [-1, 1] in the environment's units, `[A]`.
 #[inline(always)]
-pub(crate) fn actuate<V: Vectors>(model: &Model<'_>, u: &[f32], action: &mut [f32]) {
-    let map = chunks::<V>(model.action_mid).zip(chunks::<V>(model.action_half));
+pub(crate) fn actuate<V: Vectors>(mid: &[f32], half: &[f32], u: &[f32], action: &mut [f32]) {
+    let map = chunks::<V>(mid).zip(chunks::<V>(half));
     for ((u, action), (mid, half)) in chunks::<V>(u).zip(chunks_mut::<V>(action)).zip(map) {
         V::Chunk::read(mid).add(V::Chunk::read(half).mul(V::Chunk::read(u))).write(action);
     }

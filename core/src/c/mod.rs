@@ -1,0 +1,148 @@
+//! C: what makes an action of what is seen and remembered. What it reads and what it is are separate choices.
+//!
+//! | kind | layers |
+//! |---|---|
+//! | linear | [`linear`] |
+
+pub mod linear;
+
+use crate::dims::Dims;
+use crate::error::LoadError;
+use crate::names::metadata as key;
+use crate::reader::File;
+use crate::schema::{LayerList, one_of};
+
+/// What C reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ControllerInput {
+    /// `[z, h]`: the latent vector and what M remembers (Ha & Schmidhuber 2018, equation 1).
+    LatentHidden,
+    /// `z` alone: V without M.
+    Latent,
+    /// `h` alone: what M remembers of the steps before, not the newest observation.
+    Hidden,
+    /// `x` alone: the whitened and clipped observation that V sees. Neither V nor M.
+    Observation,
+    /// `[x, h]`: M without V's bottleneck on the newest observation.
+    ObservationHidden,
+}
+
+const INPUTS: [(&str, ControllerInput); 5] = [
+    (ControllerInput::LatentHidden.name(), ControllerInput::LatentHidden),
+    (ControllerInput::Latent.name(), ControllerInput::Latent),
+    (ControllerInput::Hidden.name(), ControllerInput::Hidden),
+    (ControllerInput::Observation.name(), ControllerInput::Observation),
+    (ControllerInput::ObservationHidden.name(), ControllerInput::ObservationHidden),
+];
+
+impl ControllerInput {
+    /// All of them, the paper's first.
+    pub const ALL: [Self; 5] = [Self::LatentHidden, Self::Latent, Self::Hidden, Self::Observation, Self::ObservationHidden];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LatentHidden => "z+h",
+            Self::Latent => "z",
+            Self::Hidden => "h",
+            Self::Observation => "obs",
+            Self::ObservationHidden => "obs+h",
+        }
+    }
+
+    /// Whether an observation is part of it. A dream has none.
+    #[must_use]
+    pub const fn has_observation(self) -> bool {
+        matches!(self, Self::Observation | Self::ObservationHidden)
+    }
+
+    /// Whether z is part of it.
+    #[must_use]
+    pub const fn has_latent(self) -> bool {
+        matches!(self, Self::LatentHidden | Self::Latent)
+    }
+
+    /// Whether h is part of it, so that an agent that acts must advance.
+    #[must_use]
+    pub const fn has_hidden(self) -> bool {
+        matches!(self, Self::LatentHidden | Self::Hidden | Self::ObservationHidden)
+    }
+}
+
+/// C's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ControllerKind {
+    /// One layer (the paper's).
+    Linear,
+}
+
+/// C: what it reads, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Controller {
+    /// What it reads.
+    pub input: ControllerInput,
+    /// What it is.
+    pub kind: ControllerKind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Linear,
+}
+
+const KINDS: [(&str, Kind); 1] = [("linear", Kind::Linear)];
+
+impl Controller {
+    /// A linear controller.
+    #[must_use]
+    pub const fn linear(input: ControllerInput) -> Self {
+        Self { input, kind: ControllerKind::Linear }
+    }
+
+    /// The same of another input.
+    #[must_use]
+    pub const fn with_input(self, input: ControllerInput) -> Self {
+        Self { input, ..self }
+    }
+
+    /// Its kind's name in metadata.
+    #[must_use]
+    pub const fn kind_name(&self) -> &'static str {
+        match self.kind {
+            ControllerKind::Linear => "linear",
+        }
+    }
+
+    /// Its own layers in `dims`, in order.
+    #[must_use]
+    pub const fn own_layers(&self, dims: &Dims) -> LayerList {
+        match self.kind {
+            ControllerKind::Linear => LayerList::NONE.and(linear::layer(dims.controller_inputs(), dims.unit_len())),
+        }
+    }
+
+    pub(crate) const fn layers(&self, dims: &Dims, list: LayerList) -> LayerList {
+        list.and_all(self.own_layers(dims))
+    }
+
+    pub(crate) fn read(file: &File<'_>) -> Result<Self, LoadError> {
+        let input = one_of(file, key::CONTROLLER_INPUT, "z+h, z, h, obs or obs+h", &INPUTS)?;
+        let kind = match one_of(file, key::C_KIND, "linear", &KINDS)? {
+            Kind::Linear => ControllerKind::Linear,
+        };
+        Ok(Self { input, kind })
+    }
+
+    #[cfg(feature = "host")]
+    pub(crate) fn write(&self, entries: &mut std::vec::Vec<(&'static str, std::string::String)>) {
+        use std::string::ToString;
+        entries.push((key::CONTROLLER_INPUT, self.input.name().to_string()));
+        entries.push((key::C_KIND, self.kind_name().to_string()));
+        match self.kind {
+            ControllerKind::Linear => {}
+        }
+    }
+}

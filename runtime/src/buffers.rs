@@ -1,0 +1,106 @@
+//! Working memory: what the parts of an agent compute in, derived from its layers, and cut from the caller's block.
+
+use crate::kernels::{Isa, dispatch};
+use crate::layer::Layer;
+use crate::matvec::{Rows, scratch_len, tiles_scratch_len};
+use crate::mdn::HEAD_SLACK;
+use dreamstep_core::dims::{Dims, padded};
+use dreamstep_core::layout::Panels;
+
+/// What the layers of `count` vectors compute in; nothing in it outlives a call.
+#[derive(Debug)]
+pub(crate) struct Buffers<'m> {
+    /// `count` vectors of any layer's outputs, and what the MDN head's reader needs after them.
+    pub(crate) ping: &'m mut [f32],
+    /// Another `count` vectors of any layer's outputs.
+    pub(crate) pong: &'m mut [f32],
+    /// `[H]` padded: one vector's next h.
+    pub(crate) next: &'m mut [f32],
+    /// A layer's inputs as its kernel wants them.
+    pub(crate) scratch: &'m mut [f32],
+}
+
+/// Lengths of [`Buffers`]' slices, in its order; `usize::MAX` where one does not fit a `usize`.
+pub(crate) const fn lengths(dims: &Dims, count: usize) -> [usize; 4] {
+    let (layers, mut outputs, mut inputs, mut i) = (dims.layers(), 0, 0, 0);
+    while i < layers.len() {
+        let panels = layers.at(i).panels();
+        if panels.outputs() > outputs {
+            outputs = panels.outputs();
+        }
+        if panels.inputs > inputs {
+            inputs = panels.inputs;
+        }
+        i += 1;
+    }
+    let rows = outputs.saturating_mul(count);
+    let scratch = if count == 1 { scratch_len(inputs) } else { tiles_scratch_len(inputs, count) };
+    [rows.saturating_add(HEAD_SLACK), rows, padded(dims.hidden_len()), scratch]
+}
+
+/// The sum of lengths; `usize::MAX` where it does not fit a `usize`, which no slice has.
+pub(crate) const fn total<const N: usize>(lengths: [usize; N]) -> usize {
+    let (mut sum, mut i) = (0_usize, 0);
+    while i < N {
+        sum = sum.saturating_add(lengths[i]);
+        i += 1;
+    }
+    sum
+}
+
+/// A dense layer's outputs, padded to whole panels.
+pub(crate) const fn outputs(n: usize) -> usize {
+    Panels::dense(n, 1).outputs()
+}
+
+/// Cuts slices from a block of memory, one after the other; none where too little is left.
+#[derive(Debug)]
+pub(crate) struct Cutter<'m>(&'m mut [f32]);
+
+impl<'m> Cutter<'m> {
+    /// Cuts from `memory`, which is filled with zeros.
+    pub(crate) fn new(memory: &'m mut [f32]) -> Self {
+        memory.fill(0.0);
+        Self(memory)
+    }
+
+    /// The next `len` values.
+    pub(crate) fn cut(&mut self, len: usize) -> Option<&'m mut [f32]> {
+        let (slice, after) = core::mem::take(&mut self.0).split_at_mut_checked(len)?;
+        self.0 = after;
+        Some(slice)
+    }
+
+    /// The next values as [`Buffers`] of these [`lengths`].
+    pub(crate) fn buffers(&mut self, [ping, pong, next, scratch]: [usize; 4]) -> Option<Buffers<'m>> {
+        Some(Buffers { ping: self.cut(ping)?, pong: self.cut(pong)?, next: self.cut(next)?, scratch: self.cut(scratch)? })
+    }
+}
+
+/// `W·x + b` for each of `rows`; `out` is `[rows.count, P·W]`.
+#[inline(always)]
+pub(crate) fn affine(isa: Isa, layer: &Layer<'_>, rows: Rows<'_>, scratch: &mut [f32], out: &mut [f32]) {
+    if rows.count == 1 {
+        dispatch!(isa, affine(layer, rows.values, scratch, out));
+    } else {
+        dispatch!(isa, affine_tiles(layer, rows, scratch, out));
+    }
+}
+
+/// The first values of `to` become those of `from`; what one has beyond the other is left alone.
+#[inline(always)]
+pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+}
+
+/// Row `index` of rows of `width`; empty where there is none, whatever the index.
+#[inline(always)]
+pub(crate) fn row(values: &[f32], index: usize, width: usize) -> &[f32] {
+    values.get(index.saturating_mul(width)..).and_then(|rest| rest.get(..width)).unwrap_or_default()
+}
+
+/// The same, to write to.
+#[inline(always)]
+pub(crate) fn row_mut(values: &mut [f32], index: usize, width: usize) -> &mut [f32] {
+    values.get_mut(index.saturating_mul(width)..).and_then(|rest| rest.get_mut(..width)).unwrap_or_default()
+}

@@ -1,0 +1,131 @@
+//! The self-test: a file's recorded observations must give, on this machine, the actions and the state that they gave the packer.
+
+use crate::agent::Agent;
+use crate::layer::{check, values_of};
+use crate::model::Model;
+use core::fmt;
+use dreamstep_core::dims::padded;
+use dreamstep_core::error::LoadError;
+use dreamstep_core::names::metadata::SELFTEST_DIGEST;
+use dreamstep_core::names::packed;
+use dreamstep_core::reader::File;
+use dreamstep_core::schema::{Settings, Spec};
+
+/// The file's vectors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SelfTestVectors<'f> {
+    observations: &'f [f32], // [T, O] rows padded
+    actions: &'f [f32],      // [T, A] rows padded
+    digest: u64,
+}
+
+/// Why a self-test failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SelfTestError {
+    /// The file holds no vectors.
+    Absent,
+    /// The memory is too small, see [`crate::memory_len`].
+    Memory {
+        /// Values needed.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// A recorded observation is not finite.
+    Observation {
+        /// Step, from 0.
+        step: usize,
+    },
+    /// An action differs in at least one bit.
+    Action {
+        /// Step, from 0.
+        step: usize,
+        /// Component.
+        index: usize,
+        /// The file's value.
+        expected: f32,
+        /// This runtime's.
+        found: f32,
+    },
+    /// The state after the last step, or what the MDN head makes of it, differs.
+    Digest {
+        /// The file's.
+        expected: u64,
+        /// This runtime's.
+        found: u64,
+    },
+}
+
+impl<'f> SelfTestVectors<'f> {
+    /// Reads and checks them; none where the file has none.
+    pub(crate) fn read(file: &File<'f>, settings: &Settings) -> Result<Option<Self>, LoadError> {
+        let rows = |name, width| {
+            let Some(tensor) = file.tensor(name) else { return Ok(None) };
+            let steps = tensor.shape().first().copied().unwrap_or(0);
+            check(&tensor, &Spec { name, dtype: "F32", shape: [steps.max(1), padded(width), 0, 0] })?;
+            values_of(file, name).map(|values| Some((steps, values)))
+        };
+        let (o, a) = (settings.dims.obs_len(), settings.dims.action_len());
+        let observations = rows(packed::SELFTEST_OBSERVATIONS, o)?;
+        let actions = rows(packed::SELFTEST_ACTIONS, a)?;
+        match (observations, actions, settings.selftest_digest) {
+            (None, None, None) => Ok(None),
+            (Some((t, observations)), Some((steps, actions)), Some(digest)) => {
+                if t != steps {
+                    let (expected, found) = ([t, padded(a), 0, 0], [steps, padded(a), 0, 0]);
+                    return Err(LoadError::WrongShape { name: packed::SELFTEST_ACTIONS, expected, found });
+                }
+                Ok(Some(Self { observations, actions, digest }))
+            }
+            (None, _, _) => Err(LoadError::MissingTensor { name: packed::SELFTEST_OBSERVATIONS }),
+            (_, None, _) => Err(LoadError::MissingTensor { name: packed::SELFTEST_ACTIONS }),
+            (_, _, None) => Err(LoadError::MissingKey { key: SELFTEST_DIGEST }),
+        }
+    }
+}
+
+impl Model<'_> {
+    /// Replays the file's self-test vectors: every action and the final state must be the packer's, bit for bit.
+    /// `memory` is as for [`Agent::new`].
+    ///
+    /// # Errors
+    /// The file has no vectors, or this runtime computes something else.
+    pub fn self_test(&self, memory: &mut [f32]) -> Result<(), SelfTestError> {
+        let vectors = self.selftest.ok_or(SelfTestError::Absent)?;
+        let (o, a) = (self.dims().obs_len(), self.dims().action_len());
+        let mut agent = Agent::new(*self, memory)
+            .map_err(|error| SelfTestError::Memory { expected: error.expected, found: error.found })?;
+        let rows = vectors.observations.chunks_exact(padded(o)).zip(vectors.actions.chunks_exact(padded(a)));
+        for (step, (observation, expected)) in rows.enumerate() {
+            let found = agent.act_in_place(&observation[..o]).map_err(|_| SelfTestError::Observation { step })?;
+            let differs = |(a, b): &(&f32, &f32)| a.to_bits() != b.to_bits();
+            if let Some(index) = expected[..a].iter().zip(found).position(|pair| differs(&pair)) {
+                return Err(SelfTestError::Action { step, index, expected: expected[index], found: found[index] });
+            }
+            agent.advance().map_err(|_| SelfTestError::Observation { step })?;
+        }
+        match agent.self_test_digest() {
+            found if found == vectors.digest => Ok(()),
+            found => Err(SelfTestError::Digest { expected: vectors.digest, found }),
+        }
+    }
+}
+
+impl fmt::Display for SelfTestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Absent => f.write_str("self-test: the file holds no vectors"),
+            Self::Memory { expected, found } => write!(f, "self-test: expected memory for {expected} values, found {found}"),
+            Self::Observation { step } => write!(f, "self-test: step {step}: the recorded observation is not finite"),
+            Self::Action { step, index, expected, found } => {
+                write!(f, "self-test: step {step}, action {index}: expected {expected:?}, found {found:?}")
+            }
+            Self::Digest { expected, found } => {
+                write!(f, "self-test: expected state digest {expected:016x}, found {found:016x}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for SelfTestError {}
