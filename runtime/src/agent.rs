@@ -107,12 +107,10 @@ pub enum StepError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplaceModelError {
-    /// A model of other sizes.
+    /// A model of other sizes or kinds.
     Dims {
-        /// The present model's.
-        expected: Dims,
-        /// The other model's.
-        found: Dims,
+        /// The first part that is another: `observation`, `V`, `M`, `C` or `action`.
+        what: &'static str,
     },
     /// Between `act` and `advance`: the new model would remember a latent that it did not see.
     MidTick,
@@ -394,8 +392,16 @@ impl<'m, 'f> Agent<'m, 'f> {
         if self.acted {
             return Err(ReplaceModelError::MidTick);
         }
-        if model.dims() != self.model.dims() {
-            return Err(ReplaceModelError::Dims { expected: *self.model.dims(), found: *model.dims() });
+        let (own, other) = (self.model.dims(), model.dims());
+        let parts = [
+            ("observation", own.obs == other.obs),
+            ("V", own.v == other.v),
+            ("M", own.m == other.m),
+            ("C", own.c == other.c),
+            ("action", own.action == other.action),
+        ];
+        if let Some(&(what, _)) = parts.iter().find(|(_, is_same)| !is_same) {
+            return Err(ReplaceModelError::Dims { what });
         }
         self.model = model;
         Ok(())
@@ -558,7 +564,9 @@ impl fmt::Display for MemoryError {
 impl fmt::Display for ReplaceModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dims { expected, found } => write!(f, "replace model: expected a model of {expected:?}, found {found:?}"),
+            Self::Dims { what } => {
+                write!(f, "replace model: expected one of the same sizes and kinds, found another {what}")
+            }
             Self::MidTick => {
                 f.write_str("replace model: expected to stand between two ticks, found an act without its advance")
             }

@@ -13,6 +13,7 @@ use dreamstep_core::v::Encoder;
 
 /// V, its weights in the file.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant)] // without an allocator there is nowhere else to put it
 pub(crate) enum V<'f> {
     None,
     /// z is the beginning of x.
