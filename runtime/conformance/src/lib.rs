@@ -11,7 +11,8 @@
 //! | `100-samples` | a sampled next latent after each of 100 further steps |
 //! | `dream` | where a dream of 1,000 ticks ended |
 //! | `dreams-1`, `dreams-7`, `dreams-64` | where each dream of a batch stood after 20 ticks |
-//! | `100-actions` (agents `reads-…`) | the actions of 100 steps, and the recurrent state after them |
+//! | `100-actions` (agents for one kind of a part) | the actions of 100 steps, and the recurrent state after them |
+//! | `surprise` (of them, those that predict) | how surprised M was at 20 of those steps |
 //! | `7-dreams` (of them, those that dream) | where each of seven dreams stood after 20 ticks |
 //! | `16-steps` (agent `shipped`) | the shipped Humanoid agent's recurrent state after 16 steps |
 //!
@@ -28,8 +29,7 @@ use dreamstep_core::digest::Digest;
 use dreamstep_core::maths;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{
-    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len,
-    memory_len,
+    Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len,
 };
 
 use recipes::AGENTS;
@@ -100,9 +100,9 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
     for file in FILES {
         let model = Model::load_with(file.bytes, backend).expect("the suite's agents are valid");
         let mut emit = |check: &str, digest| emit(file.agent(), file.precision, check, digest);
-        match file.dims().input() {
-            ControllerInput::LatentHidden => agent(&model, memory, &mut emit),
-            _ => reader(&model, memory, &mut emit),
+        match file.agent() {
+            "small" | "smooth" | "gated" | "humanoid" => agent(&model, memory, &mut emit),
+            _ => kind(&model, memory, &mut emit),
         }
     }
     #[cfg(feature = "humanoid")]
@@ -221,20 +221,28 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
     }
 }
 
-/// The checks of an agent whose controller reads something else than `[z, h]`.
-fn reader(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
+/// The checks of an agent that is there for one kind of a part.
+fn kind(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
     let dims = *model.dims();
     let (observation, memory) = memory.split_at_mut(dims.obs_len());
     let (action, memory) = memory.split_at_mut(dims.action_len());
     let mut agent = Agent::new(*model, &mut *memory).expect("MEMORY is enough");
     let mut digest = Digest::default();
+    let mut surprises = Digest::default();
     for t in 0..100 {
         observe(t, observation);
-        agent.step(observation, action).expect("the observation is valid");
+        agent.act(observation, action).expect("the observation is valid");
         digest = digest.update(action);
+        if t % 5 == 4 {
+            surprises = surprises.update(agent.surprise().as_slice());
+        }
+        agent.advance().expect("act came before");
+    }
+    if model.has_mdn() {
+        emit("surprise", surprises.value());
     }
     emit("100-actions", digest.update_bytes(&agent.self_test_digest().to_le_bytes()).value());
-    if dims.input().has_observation() {
+    if dims.input().has_observation() || !model.has_mdn() {
         return;
     }
     let (z, memory) = memory.split_at_mut(dims.latent_len());

@@ -1,11 +1,13 @@
 //! The suite's agents: what is packed when the suite is built, and what the suite runs.
 
+use dreamstep_core::action::Action;
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::dims::Dims;
-use dreamstep_core::m::{MemoryCell, Mixture};
-use dreamstep_core::schema::{Acting, Settings, Squash, Target};
+use dreamstep_core::m::{Memory, MemoryCell, Mixture};
+use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
+use dreamstep_core::v::Encoder;
 
-/// What an agent of the suite is: name, seed of its weights, sizes, and what makes its settings other than the usual.
+/// What an agent of the suite is: name, seed of its weights, sizes and kinds, and what makes its settings other than the usual.
 pub(crate) type Recipe = (&'static str, u64, Dims, fn(&mut Settings));
 
 /// Agents with random weights. Odd sizes, so that every layer has a partly filled register; each mode once.
@@ -19,6 +21,13 @@ pub(crate) const AGENTS: &[Recipe] = &[
     ("gated", 4, Dims::vector(11, 2, &[18, 33], 6, 37, 2).with_cell(MemoryCell::Gru), |settings| {
         settings.acting = Acting::Sampled
     }),
+    // A kind each of V, M and action, beside the LSTM, the MLP of two hidden layers and the continuous actions of the others.
+    ("identity", 9, READER.with_encoder(Encoder::Identity { latent: 6 }), |_| {}),
+    ("shallow", 10, Dims::vector(13, 2, &[7], 6, 9, 2).with_input(ControllerInput::Latent), |_| {}),
+    ("deep", 11, Dims::vector(13, 2, &[7, 18, 5, 33], 6, 9, 2), |settings| settings.acting = Acting::Sampled),
+    ("forgets", 12, READER.with_memory(Memory::None).with_input(ControllerInput::Latent), |_| {}),
+    ("chooses", 13, READER.with_action(Action::Discrete { choices: 19 }), |_| {}),
+    ("unscaled", 14, READER.with_cell(MemoryCell::Gru), |settings| settings.normalizer = Normalizer::None),
     ("reads-z", 5, READER.with_input(ControllerInput::Latent), |_| {}),
     ("reads-h", 6, READER.with_input(ControllerInput::Hidden), |_| {}),
     ("reads-obs", 7, READER.with_input(ControllerInput::Observation), |_| {}),
