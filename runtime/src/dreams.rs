@@ -76,6 +76,8 @@ pub enum DreamError {
         /// What it reads.
         found: ControllerInput,
     },
+    /// A controller of another kind than the batch's model has.
+    ControllerKind,
     /// The memory is too small, see [`dreams_memory_len`].
     Memory {
         /// Values needed.
@@ -288,7 +290,7 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     /// in a batch of a model with that controller.
     ///
     /// # Errors
-    /// There is no such dream, the controller reads observations, or a size is another; nothing has changed then.
+    /// There is no such dream, the controller reads observations or is of another kind, or a size is another; nothing has changed then.
     pub fn act_with(&mut self, range: Range<usize>, other: &Model<'_>) -> Result<(), DreamError> {
         if range.is_empty() {
             return Ok(());
@@ -305,6 +307,10 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
         }
         if found_input.has_observation() {
             return Err(DreamError::Input { found: found_input });
+        }
+        // The batch's buffers are those of its own model's layers.
+        if found.c.kind != dims.c.kind {
+            return Err(DreamError::ControllerKind);
         }
         self.act_in(range, *other);
         Ok(())
@@ -587,6 +593,9 @@ impl fmt::Display for DreamError {
                     f,
                     "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found {found}"
                 )
+            }
+            Self::ControllerKind => {
+                f.write_str("dreams: expected a controller of the kind that the batch's model has, found another")
             }
             Self::Memory { expected, found } => {
                 write!(f, "dream memory: expected at least {expected} values, found {found}")
