@@ -37,6 +37,10 @@ pub mod checkpoint {
     pub const FC_WEIGHT: &str = "fc.weight";
     /// `[A]`.
     pub const FC_BIAS: &str = "fc.bias";
+    /// An MLP controller's layers: `[C1, I]`, `[C2, C1]`, and after the last hidden one `[U, C]`.
+    pub const FC_WEIGHTS: [&str; 3] = ["fc.0.weight", "fc.2.weight", "fc.4.weight"];
+    /// `[C1]`, `[C2]`, `[U]`.
+    pub const FC_BIASES: [&str; 3] = ["fc.0.bias", "fc.2.bias", "fc.4.bias"];
 }
 
 /// Tensors of the packed file, little-endian; vectors are F32 and padded with zeros to a multiple of 16.
@@ -90,6 +94,8 @@ pub mod packed {
     pub const GMM: LayerNames = layer!("gmm_linear");
     /// The controller, `[z, h]` (or another [`crate::c::ControllerInput`]) → A.
     pub const FC: LayerNames = layer!("fc");
+    /// An MLP controller's layers, one or two hidden ones and the last.
+    pub const FC_LAYERS: [LayerNames; 3] = [layer!("fc.0"), layer!("fc.2"), layer!("fc.4")];
     /// `[A]` (padded) middle of the action range, in the environment's units.
     pub const ACTION_MID: &str = "action.mid";
     /// `[A]` (padded) half of the action range.
@@ -130,8 +136,12 @@ pub mod metadata {
     pub const V_HIDDEN: &str = "v.hidden";
     /// M: `none`, `lstm` or `gru`.
     pub const M_KIND: &str = "m.kind";
-    /// C: `linear`.
+    /// C: `linear` or `mlp`.
     pub const C_KIND: &str = "c.kind";
+    /// Widths of an MLP controller's hidden layers, comma-separated.
+    pub const C_HIDDEN: &str = "c.hidden";
+    /// What follows each of them: `tanh` or `relu`.
+    pub const C_ACTIVATION: &str = "c.activation";
     /// What is done: `continuous` or `discrete`.
     pub const ACTION_KIND: &str = "action.kind";
     /// Seconds of simulated or real time from one tick to the next.

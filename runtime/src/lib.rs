@@ -75,7 +75,7 @@ mod v;
 pub use agent::{Agent, MemoryError, ReplaceModelError, StepError, memory_len};
 pub use dreams::{DreamBatch, DreamError, DreamOptions, DreamStart, Termination, dreams_memory_len};
 pub use dreamstep_core::action::Action;
-pub use dreamstep_core::c::{Controller, ControllerInput, ControllerKind};
+pub use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind};
 pub use dreamstep_core::dims::{Dims, Widths};
 pub use dreamstep_core::error::{LoadError, ReadError, Text};
 pub use dreamstep_core::m::{Memory, MemoryCell, Mixture, Recurrent};

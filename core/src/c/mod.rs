@@ -3,14 +3,16 @@
 //! | kind | layers |
 //! |---|---|
 //! | linear | [`linear`] |
+//! | MLP | [`mlp`] |
 
 pub mod linear;
+pub mod mlp;
 
-use crate::dims::Dims;
+use crate::dims::{Dims, Widths};
 use crate::error::LoadError;
 use crate::names::metadata as key;
 use crate::reader::File;
-use crate::schema::{LayerList, one_of};
+use crate::schema::{LayerList, one_of, widths};
 
 /// What C reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,12 +72,48 @@ impl ControllerInput {
     }
 }
 
+/// Most hidden layers of an MLP.
+pub const MAX_HIDDEN: usize = 2;
+
+/// What follows a hidden layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+const ACTIVATIONS: [(&str, Activation); 2] =
+    [(Activation::Tanh.name(), Activation::Tanh), (Activation::Relu.name(), Activation::Relu)];
+
+impl Activation {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tanh, Self::Relu];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tanh => "tanh",
+            Self::Relu => "relu",
+        }
+    }
+}
+
 /// C's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ControllerKind {
     /// One layer (the paper's).
     Linear,
+    /// An MLP of one or two hidden layers.
+    Mlp {
+        /// Their widths.
+        hidden: Widths<MAX_HIDDEN>,
+        /// What follows each of them.
+        activation: Activation,
+    },
 }
 
 /// C: what it reads, and what it is.
@@ -91,15 +129,28 @@ pub struct Controller {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Linear,
+    Mlp,
 }
 
-const KINDS: [(&str, Kind); 1] = [("linear", Kind::Linear)];
+const KINDS: [(&str, Kind); 2] = [("linear", Kind::Linear), ("mlp", Kind::Mlp)];
 
 impl Controller {
     /// A linear controller.
     #[must_use]
     pub const fn linear(input: ControllerInput) -> Self {
         Self { input, kind: ControllerKind::Linear }
+    }
+
+    /// An MLP of one or two hidden layers.
+    ///
+    /// # Panics
+    /// If there is no hidden layer, there are more than two, or one has width 0.
+    #[must_use]
+    pub const fn mlp(input: ControllerInput, hidden: &[usize], activation: Activation) -> Self {
+        match Widths::new(hidden) {
+            Some(hidden) if !hidden.is_empty() => Self { input, kind: ControllerKind::Mlp { hidden, activation } },
+            _ => panic!("C: expected one or two hidden layers, none of width 0"),
+        }
     }
 
     /// The same of another input.
@@ -113,6 +164,7 @@ impl Controller {
     pub const fn kind_name(&self) -> &'static str {
         match self.kind {
             ControllerKind::Linear => "linear",
+            ControllerKind::Mlp { .. } => "mlp",
         }
     }
 
@@ -121,6 +173,7 @@ impl Controller {
     pub const fn own_layers(&self, dims: &Dims) -> LayerList {
         match self.kind {
             ControllerKind::Linear => LayerList::NONE.and(linear::layer(dims.controller_inputs(), dims.unit_len())),
+            ControllerKind::Mlp { hidden, .. } => mlp::layers(dims.controller_inputs(), hidden, dims.unit_len()),
         }
     }
 
@@ -130,8 +183,12 @@ impl Controller {
 
     pub(crate) fn read(file: &File<'_>) -> Result<Self, LoadError> {
         let input = one_of(file, key::CONTROLLER_INPUT, "z+h, z, h, obs or obs+h", &INPUTS)?;
-        let kind = match one_of(file, key::C_KIND, "linear", &KINDS)? {
+        let kind = match one_of(file, key::C_KIND, "linear or mlp", &KINDS)? {
             Kind::Linear => ControllerKind::Linear,
+            Kind::Mlp => ControllerKind::Mlp {
+                hidden: widths(file, key::C_HIDDEN, "one or two widths from 1 to 65536, separated by a comma")?,
+                activation: one_of(file, key::C_ACTIVATION, "tanh or relu", &ACTIVATIONS)?,
+            },
         };
         Ok(Self { input, kind })
     }
@@ -143,6 +200,10 @@ impl Controller {
         entries.push((key::C_KIND, self.kind_name().to_string()));
         match self.kind {
             ControllerKind::Linear => {}
+            ControllerKind::Mlp { hidden, activation } => {
+                entries.push((key::C_HIDDEN, crate::schema::comma_separated(hidden.as_slice())));
+                entries.push((key::C_ACTIVATION, activation.name().to_string()));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The suite's agents: what is packed when the suite is built, and what the suite runs.
 
 use dreamstep_core::action::Action;
-use dreamstep_core::c::ControllerInput;
+use dreamstep_core::c::{Activation, Controller, ControllerInput};
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{Memory, MemoryCell, Mixture};
 use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
@@ -27,6 +27,18 @@ pub(crate) const AGENTS: &[Recipe] = &[
     ("deep", 11, Dims::vector(13, 2, &[7, 18, 5, 33], 6, 9, 2), |settings| settings.acting = Acting::Sampled),
     ("forgets", 12, READER.with_memory(Memory::None).with_input(ControllerInput::Latent), |_| {}),
     ("chooses", 13, READER.with_action(Action::Discrete { choices: 19 }), |_| {}),
+    (
+        "controlled",
+        15,
+        READER.with_controller(Controller::mlp(ControllerInput::LatentHidden, &[18], Activation::Tanh)),
+        |_| {},
+    ),
+    (
+        "steered",
+        16,
+        READER.with_controller(Controller::mlp(ControllerInput::Latent, &[33, 5], Activation::Relu)),
+        |settings| settings.squash = Squash::Tanh,
+    ),
     ("unscaled", 14, READER.with_cell(MemoryCell::Gru), |settings| settings.normalizer = Normalizer::None),
     ("reads-z", 5, READER.with_input(ControllerInput::Latent), |_| {}),
     ("reads-h", 6, READER.with_input(ControllerInput::Hidden), |_| {}),

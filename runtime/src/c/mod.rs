@@ -1,5 +1,7 @@
 //! C at run time: from what it reads to a score for each value of the action, for one vector or many.
 
+mod mlp;
+
 use crate::buffers::{Buffers, affine};
 use crate::kernels::Isa;
 use crate::layer::Layer;
@@ -12,8 +14,10 @@ use dreamstep_core::schema::{LayerSpec, Settings};
 
 /// C, its weights in the file or in a block of its own.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant)] // without an allocator there is nowhere else to put it
 pub(crate) enum C<'f> {
     Linear(Layer<'f>),
+    Mlp(mlp::Mlp<'f>),
 }
 
 impl<'f> C<'f> {
@@ -41,7 +45,8 @@ impl<'f> C<'f> {
         let layers = dims.c.own_layers(dims);
         match dims.c.kind {
             ControllerKind::Linear => Ok(Self::Linear(each(&layers.at(0))?)),
-            _ => Err(LoadError::BadParts { what: "c.kind", expected: "linear" }),
+            ControllerKind::Mlp { activation, .. } => mlp::Mlp::of_layers(&layers, activation, each).map(Self::Mlp),
+            _ => Err(LoadError::BadParts { what: "c.kind", expected: "linear or mlp" }),
         }
     }
 
@@ -50,6 +55,7 @@ impl<'f> C<'f> {
     pub(crate) fn score(&self, isa: Isa, rows: Rows<'_>, buffers: &mut Buffers<'_>, scores: &mut [f32]) {
         match self {
             Self::Linear(layer) => affine(isa, layer, rows, buffers.scratch, scores),
+            Self::Mlp(mlp) => mlp.score(isa, rows, buffers, scores),
         }
     }
 }
