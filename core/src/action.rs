@@ -8,9 +8,9 @@
 //! | discrete, n choices | one-hot of the greatest score, the first of equals; NaN counts as less than any number | its number, 0 to n − 1 |
 
 use crate::error::LoadError;
+use crate::metadata::{dim, one_of};
 use crate::names::metadata as key;
 use crate::reader::File;
-use crate::schema::{dim, one_of};
 
 /// An action's kind and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

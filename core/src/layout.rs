@@ -14,8 +14,8 @@
 //! that the candidate takes from h, and only that, so the sums over inputs and over h cannot be one layer. Panels of three registers, a
 //! gate each, would be a fourth width to compile every kernel for.)
 
-use crate::dims::{LANES, padded};
 use crate::precision::{I8_ORDER, Precision};
+use crate::sizes::{LANES, padded};
 
 /// The most outputs a panel holds: four registers of sixteen lanes, which is what keeps the load ports busy.
 pub const PANEL: usize = 4 * LANES;

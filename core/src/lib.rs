@@ -45,15 +45,18 @@ pub mod c;
 pub mod digest;
 pub mod dims;
 pub mod error;
+pub mod layers;
 pub mod layout;
 pub mod m;
 pub mod maths;
+mod metadata;
 pub mod names;
 pub mod obs;
 pub mod precision;
 pub mod reader;
 pub mod rng;
 pub mod schema;
+pub mod sizes;
 pub mod v;
 
 #[cfg(feature = "host")]

@@ -1,9 +1,9 @@
 //! What an agent observes: a vector of numbers, or an image of bytes.
 
 use crate::error::LoadError;
+use crate::metadata::{dim, one_of};
 use crate::names::metadata as key;
 use crate::reader::File;
-use crate::schema::{dim, one_of};
 
 /// Most pixels of an image: more would not fit a small machine's usize with their channels.
 const MAX_IMAGE: u64 = 1 << 22;

@@ -4,14 +4,16 @@
 //! checkpoint it comes from. Packing, unpacking, loading and the sizes of working memory follow from that.
 
 use crate::action::Action;
-use crate::dims::{Dims, MAX_DIM, Widths, padded};
+use crate::dims::Dims;
 use crate::error::LoadError;
-use crate::layout::{Panels, Rows};
-use crate::names::packed::LayerNames;
+use crate::metadata::{number, one_of, parsed, value};
 use crate::names::{metadata as key, packed};
 use crate::precision::Precision;
 use crate::reader::File;
+use crate::sizes::padded;
 use crate::v::Encoder;
+
+pub use crate::layers::{LayerList, LayerSpec, MAX_LAYERS, Source, Spec};
 
 /// How the controller's linear output becomes an action in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,183 +119,6 @@ impl Settings {
             surprise_limit: None,
             selftest_digest: None,
         }
-    }
-}
-
-/// One tensor of the packed file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spec {
-    /// Its name.
-    pub name: &'static str,
-    /// Its dtype, as safetensors spells it.
-    pub dtype: &'static str,
-    /// Its shape; unused axes are 0.
-    pub shape: [usize; 4],
-}
-
-/// Where in a checkpoint a layer's weights `[N, K]` and biases `[N]` are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Two tensors of its own.
-    Whole {
-        /// `[N, K]`.
-        weight: &'static str,
-        /// `[N]`.
-        bias: &'static str,
-    },
-    /// The first or the second half of the rows of two tensors.
-    Half {
-        /// `[2N, K]`.
-        weight: &'static str,
-        /// `[2N]`.
-        bias: &'static str,
-        /// Which half.
-        second: bool,
-    },
-    /// PyTorch's two matrices of a recurrent layer side by side, `[N, inputs]` and `[N, H]`; their biases add up.
-    SideBySide {
-        /// Columns of the first.
-        inputs: usize,
-    },
-}
-
-/// One layer of the packed file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LayerSpec {
-    /// What its tensors are called.
-    pub names: LayerNames,
-    /// What its outputs are.
-    pub rows: Rows,
-    /// `K`: inputs of every output.
-    pub inputs: usize,
-    /// Where a checkpoint has it.
-    pub source: Source,
-    /// Whether an agent can do without it.
-    pub optional: bool,
-    /// Whether its outputs are the action, or what the controller reads: f16 in an i8 file.
-    pub near_the_action: bool,
-}
-
-impl LayerSpec {
-    /// A layer that is needed.
-    #[must_use]
-    pub const fn new(names: LayerNames, rows: Rows, inputs: usize, source: Source) -> Self {
-        Self { names, rows, inputs, source, optional: false, near_the_action: false }
-    }
-
-    /// The same, but an agent can do without it.
-    #[must_use]
-    pub const fn optional(self) -> Self {
-        Self { optional: true, ..self }
-    }
-
-    /// The same, but f16 in an i8 file.
-    #[must_use]
-    pub const fn near_the_action(self) -> Self {
-        Self { near_the_action: true, ..self }
-    }
-
-    /// How its weights are cut.
-    #[must_use]
-    pub const fn panels(&self) -> Panels {
-        self.rows.panels(self.inputs)
-    }
-
-    /// The precision of its weights in a file of `precision`: small layers that lead straight to the action are f16 in an i8 file.
-    #[must_use]
-    pub fn precision(&self, precision: Precision) -> Precision {
-        if precision == Precision::I8 && self.near_the_action { Precision::F16 } else { precision }
-    }
-
-    /// Its tensors in a file of `precision`: panels and bias; scale, input and sum too where the weights are integers.
-    pub fn tensors(&self, precision: Precision) -> impl Iterator<Item = Spec> + use<> {
-        let (precision, panels) = (self.precision(precision), self.panels());
-        let outputs = [panels.outputs(), 0, 0, 0];
-        let all = [
-            Spec { name: self.names.panels, dtype: precision.dtype(), shape: panels.shape(precision) },
-            Spec { name: self.names.bias, dtype: "F32", shape: outputs },
-            Spec { name: self.names.scale, dtype: "F32", shape: outputs },
-            Spec { name: self.names.input, dtype: "F32", shape: [padded(panels.inputs), 0, 0, 0] },
-            Spec { name: self.names.sum, dtype: "I32", shape: outputs },
-        ];
-        all.into_iter().take(if precision == Precision::I8 { 5 } else { 2 })
-    }
-}
-
-/// Most layers of an agent.
-pub const MAX_LAYERS: usize = 12;
-
-/// Layers, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LayerList {
-    specs: [LayerSpec; MAX_LAYERS],
-    len: usize,
-}
-
-impl LayerList {
-    /// No layer.
-    pub const NONE: Self = {
-        let none = LayerSpec::new(packed::FC, Rows::Dense(0), 0, Source::SideBySide { inputs: 0 });
-        Self { specs: [none; MAX_LAYERS], len: 0 }
-    };
-
-    /// These and one more.
-    ///
-    /// # Panics
-    /// If there are [`MAX_LAYERS`] already: no kinds' layers add up to more.
-    #[must_use]
-    pub const fn and(mut self, spec: LayerSpec) -> Self {
-        self.specs[self.len] = spec;
-        self.len += 1;
-        self
-    }
-
-    /// These and those of `others`.
-    #[must_use]
-    pub const fn and_all(mut self, others: Self) -> Self {
-        let mut i = 0;
-        while i < others.len {
-            self = self.and(others.specs[i]);
-            i += 1;
-        }
-        self
-    }
-
-    /// How many.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Layer `index`.
-    ///
-    /// # Panics
-    /// If there is none.
-    #[must_use]
-    pub const fn at(&self, index: usize) -> LayerSpec {
-        assert!(index < self.len, "a layer of the list");
-        self.specs[index]
-    }
-
-    /// The layers.
-    pub fn iter(&self) -> core::slice::Iter<'_, LayerSpec> {
-        self.specs[..self.len].iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a LayerList {
-    type Item = &'a LayerSpec;
-    type IntoIter = core::slice::Iter<'a, LayerSpec>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 
@@ -411,70 +236,4 @@ impl Settings {
 #[cfg(feature = "host")]
 fn name_of<T: PartialEq>(choices: &[(&'static str, T)], choice: T) -> std::string::String {
     choices.iter().find(|(_, known)| *known == choice).map_or("", |(name, _)| name).into()
-}
-
-/// Widths as [`widths`] reads them.
-#[cfg(feature = "host")]
-pub(crate) fn comma_separated(widths: &[usize]) -> std::string::String {
-    use std::string::ToString;
-    widths.iter().map(ToString::to_string).collect::<std::vec::Vec<_>>().join(",")
-}
-
-fn value<'a>(file: &File<'a>, key: &'static str) -> Result<&'a str, LoadError> {
-    file.metadata(key).ok_or(LoadError::MissingKey { key })
-}
-
-pub(crate) fn one_of<T: Copy>(
-    file: &File<'_>,
-    key: &'static str,
-    expected: &'static str,
-    choices: &[(&str, T)],
-) -> Result<T, LoadError> {
-    let found = value(file, key)?;
-    let choice = choices.iter().find(|(name, _)| *name == found);
-    choice.map(|&(_, choice)| choice).ok_or(LoadError::BadValue { key, expected, found: found.into() })
-}
-
-/// A size: 1 to [`MAX_DIM`].
-fn size(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|size| (1..=MAX_DIM).contains(size))
-}
-
-pub(crate) fn dim(file: &File<'_>, key: &'static str) -> Result<usize, LoadError> {
-    let found = value(file, key)?;
-    size(found).ok_or(LoadError::BadValue { key, expected: "an integer from 1 to 65536", found: found.into() })
-}
-
-/// One to `N` sizes, separated by commas.
-pub(crate) fn widths<const N: usize>(
-    file: &File<'_>,
-    key: &'static str,
-    expected: &'static str,
-) -> Result<Widths<N>, LoadError> {
-    let found = value(file, key)?;
-    let (mut sizes, mut len) = ([0; N], 0);
-    for text in found.split(',') {
-        match (sizes.get_mut(len), size(text)) {
-            (Some(slot), Some(size)) => *slot = size,
-            _ => return Err(LoadError::BadValue { key, expected, found: found.into() }),
-        }
-        len += 1;
-    }
-    let widths = sizes.get(..len).and_then(Widths::new);
-    widths.ok_or(LoadError::BadValue { key, expected, found: found.into() })
-}
-
-fn number(file: &File<'_>, key: &'static str) -> Result<f32, LoadError> {
-    parsed(file, key, "a finite number", f32::is_finite)
-}
-
-fn parsed<T: Copy + core::str::FromStr>(
-    file: &File<'_>,
-    key: &'static str,
-    expected: &'static str,
-    rule: impl Fn(T) -> bool,
-) -> Result<T, LoadError> {
-    let found = value(file, key)?;
-    let parsed = found.parse().ok().filter(|&value| rule(value));
-    parsed.ok_or(LoadError::BadValue { key, expected, found: found.into() })
 }

@@ -8,6 +8,7 @@
 //! V, M and C are of one of a few kinds each, and may be absent ([`Dims`]): z, h and c are empty then, and the tick is what is left of it.
 //! A controller that reads x alone has neither V nor M: its [`Agent::advance`] counts the tick.
 
+use crate::agent_error::{MemoryError, ReplaceModelError, StepError};
 use crate::buffers::{Buffers, Cutter, copy, lengths as buffer_lengths, outputs, total};
 use crate::health::Health;
 use crate::m::States;
@@ -15,7 +16,6 @@ use crate::matvec::Rows;
 use crate::mdn::Prediction;
 use crate::model::Model;
 use crate::v::Draw;
-use core::fmt;
 use dreamstep_core::action::Action;
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
@@ -29,9 +29,9 @@ use dreamstep_core::rng::Philox;
 pub struct Agent<'m, 'f> {
     pub(crate) model: Model<'f>,
     pub(crate) work: Work<'m>,
-    pub(crate) health: Health,
+    health: Health,
     /// Whether this tick's surprise is counted.
-    pub(crate) surprised: bool,
+    surprised: bool,
     acted: bool,
     seed: u64,
     tick: u64,
@@ -56,73 +56,6 @@ pub(crate) struct Tick<'m> {
     pub(crate) u: &'m mut [f32],      // [U] padded
     pub(crate) action: &'m mut [f32], // [A] padded
     input: &'m mut [f32],             // what C reads, padded; empty where that lies in one piece elsewhere
-}
-
-/// Why a step was refused. The state is as it was before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum StepError {
-    /// An observation of another length.
-    ObservationLength {
-        /// `O`.
-        expected: usize,
-        /// The slice's length.
-        found: usize,
-    },
-    /// An action buffer of another length.
-    ActionLength {
-        /// `A`.
-        expected: usize,
-        /// The slice's length.
-        found: usize,
-    },
-    /// An observation that is infinite or NaN.
-    NonFinite {
-        /// The first such component.
-        index: usize,
-        /// Its value.
-        found: f32,
-    },
-    /// An overriding action that is infinite or NaN.
-    NonFiniteAction {
-        /// The first such component.
-        index: usize,
-        /// Its value.
-        found: f32,
-    },
-    /// An overriding action of a discrete agent that is none of its choices.
-    NoSuchChoice {
-        /// Choices.
-        choices: usize,
-        /// The value.
-        found: f32,
-    },
-    /// `advance` without an `act` since the last `advance` or `reset`: there is no action to remember.
-    AdvanceBeforeAct,
-    /// `override_action` without an `act` since the last `advance` or `reset`: there is no action to put another in the place of.
-    OverrideBeforeAct,
-}
-
-/// Why an agent does not take another model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReplaceModelError {
-    /// A model of other sizes or kinds.
-    Dims {
-        /// The first part that is another: `observation`, `V`, `M`, `C` or `action`.
-        what: &'static str,
-    },
-    /// Between `act` and `advance`: the new model would remember a latent that it did not see.
-    MidTick,
-}
-
-/// The caller's block is too small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryError {
-    /// Values needed: [`memory_len`].
-    pub expected: usize,
-    /// Values given.
-    pub found: usize,
 }
 
 /// How many `f32` an agent of these sizes works in; `usize::MAX` where that does not fit a `usize`.
@@ -445,6 +378,41 @@ impl<'m, 'f> Agent<'m, 'f> {
         Prediction::new(&self.model.settings, self.work.buffers.ping, self.work.tick.z)
     }
 
+    /// Counts since the agent was made or reset, or took over a saved state.
+    #[must_use]
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// How surprised M is by the observation of the newest [`Self::act`]: the negative log-likelihood of its latent under what M predicted
+    /// one step before, in nats per dimension ([`Prediction::surprise`]). It costs a run of the MDN head; call it between `act` and
+    /// [`Self::advance`], when the command is out. It goes into [`Self::health`], once a tick, and changes nothing else.
+    ///
+    /// None where there is nothing to compare: no MDN head, no `act` since the last advance, or no step before in this episode. What
+    /// is unusual depends on the environment: a packed file may say what held-out data seldom exceeded
+    /// ([`crate::Settings::surprise_limit`]).
+    pub fn surprise(&mut self) -> Option<f32> {
+        if !self.acted || self.tick == 0 {
+            return None;
+        }
+        let (model, work) = (&self.model, &mut self.work);
+        let dims = model.dims();
+        // h and the latent that it was advanced with still stand in x.
+        let (u, z) = (dims.unit_len(), dims.latent_len());
+        let h = Rows::one(work.x.get(u + z..).unwrap_or_default());
+        if !model.m.expect(model.isa, h, &mut work.buffers) {
+            return None;
+        }
+        copy(work.x.get(u..u + z).unwrap_or_default(), work.before);
+        let surprise = Prediction::new(&model.settings, work.buffers.ping, work.before)?
+            .surprise(work.tick.z.get(..z).unwrap_or_default());
+        if !self.surprised {
+            self.health.take(surprise);
+            self.surprised = true;
+        }
+        Some(surprise)
+    }
+
     /// Digest of the recurrent state (h, then an LSTM's c): equal on every target, back end and machine.
     #[must_use]
     pub fn digest(&self) -> u64 {
@@ -532,48 +500,3 @@ impl<'m, 'f> Agent<'m, 'f> {
         (self.health, self.surprised) = (Health::NEW, false);
     }
 }
-
-impl fmt::Display for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::ObservationLength { expected, found } => {
-                write!(f, "observation: expected {expected} values, found {found}")
-            }
-            Self::ActionLength { expected, found } => write!(f, "action buffer: expected {expected} values, found {found}"),
-            Self::NonFinite { index, found } => write!(f, "observation[{index}]: expected a finite value, found {found}"),
-            Self::NonFiniteAction { index, found } => write!(f, "action[{index}]: expected a finite value, found {found}"),
-            Self::NoSuchChoice { choices, found } => {
-                write!(f, "action[0]: expected the number of one of {choices} choices, found {found}")
-            }
-            Self::AdvanceBeforeAct => {
-                f.write_str("advance: expected an act before it, found none since the last advance or reset")
-            }
-            Self::OverrideBeforeAct => {
-                f.write_str("override action: expected an act before it, found none since the last advance or reset")
-            }
-        }
-    }
-}
-
-impl fmt::Display for MemoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "agent memory: expected at least {} values, found {}", self.expected, self.found)
-    }
-}
-
-impl fmt::Display for ReplaceModelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dims { what } => {
-                write!(f, "replace model: expected one of the same sizes and kinds, found another {what}")
-            }
-            Self::MidTick => {
-                f.write_str("replace model: expected to stand between two ticks, found an act without its advance")
-            }
-        }
-    }
-}
-
-impl core::error::Error for StepError {}
-impl core::error::Error for ReplaceModelError {}
-impl core::error::Error for MemoryError {}

@@ -1,12 +1,7 @@
 //! The health of a running agent: what a world model can tell a robot, and a plain policy cannot.
 //!
-//! Counted once for each tick, in [`Agent::advance`], off the path that the actuators wait for: observations at the normaliser's clip, and
-//! actions at an end of their range. On request, [`Agent::surprise`]: how unlikely M held the latent that was just seen.
-
-use crate::agent::Agent;
-use crate::buffers::copy;
-use crate::matvec::Rows;
-use crate::mdn::Prediction;
+//! Counted once for each tick, in [`crate::Agent::advance`], off the path that the actuators wait for: observations at the normaliser's clip, and
+//! actions at an end of their range. On request, [`crate::Agent::surprise`]: how unlikely M held the latent that was just seen.
 
 /// Counts and statistics since the agent was made or reset, or took over a saved state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,7 +42,8 @@ impl Health {
         self.saturated = self.saturated.wrapping_add(saturated as u64);
     }
 
-    fn take(&mut self, surprise: f32) {
+    /// Takes in a surprise.
+    pub(crate) fn take(&mut self, surprise: f32) {
         self.surprises = self.surprises.wrapping_add(1);
         self.surprise = surprise;
         // The running mean: no sum that grows until it loses the newest.
@@ -55,42 +51,5 @@ impl Health {
         if surprise > self.surprise_max {
             self.surprise_max = surprise;
         }
-    }
-}
-
-impl Agent<'_, '_> {
-    /// Counts since the agent was made or reset, or took over a saved state.
-    #[must_use]
-    pub const fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// How surprised M is by the observation of the newest [`Self::act`]: the negative log-likelihood of its latent under what M predicted
-    /// one step before, in nats per dimension ([`Prediction::surprise`]). It costs a run of the MDN head; call it between `act` and
-    /// [`Self::advance`], when the command is out. It goes into [`Self::health`], once a tick, and changes nothing else.
-    ///
-    /// None where there is nothing to compare: no MDN head, no `act` since the last advance, or no step before in this episode. What
-    /// is unusual depends on the environment: a packed file may say what held-out data seldom exceeded
-    /// ([`crate::Settings::surprise_limit`]).
-    pub fn surprise(&mut self) -> Option<f32> {
-        if !self.has_acted() || self.tick() == 0 {
-            return None;
-        }
-        let (model, work) = (&self.model, &mut self.work);
-        let dims = model.dims();
-        // h and the latent that it was advanced with still stand in x.
-        let (u, z) = (dims.unit_len(), dims.latent_len());
-        let h = Rows::one(work.x.get(u + z..).unwrap_or_default());
-        if !model.m.expect(model.isa, h, &mut work.buffers) {
-            return None;
-        }
-        copy(work.x.get(u..u + z).unwrap_or_default(), work.before);
-        let surprise = Prediction::new(&model.settings, work.buffers.ping, work.before)?
-            .surprise(work.tick.z.get(..z).unwrap_or_default());
-        if !self.surprised {
-            self.health.take(surprise);
-            self.surprised = true;
-        }
-        Some(surprise)
     }
 }

@@ -31,8 +31,8 @@
 //! | module | is |
 //! |---|---|
 //! | `dreams` | a batch of dreams |
-//! | `self_test`, `state`, `health` | the file's proof on this machine; an agent's state as bytes; what a running agent tells of itself |
-//! | `agent` | one tick of the control loop |
+//! | `self_test`, `state` | the file's proof on this machine; an agent's state as bytes |
+//! | `agent`, `agent_error`, `health` | one tick of the control loop; why it is refused; what a running agent tells of itself |
 //! | `model` | a packed agent in memory |
 //! | `observation`, `v`, `m`, `c`, `action` | the parts, a file a kind |
 //! | `buffers` | working memory, derived from the layers |
@@ -53,6 +53,7 @@ compile_error!("dreamstep-runtime reads weights in place, and files are little-e
 
 mod action;
 mod agent;
+mod agent_error;
 mod buffers;
 mod c;
 mod dreams;
@@ -72,7 +73,8 @@ mod self_test;
 mod state;
 mod v;
 
-pub use agent::{Agent, MemoryError, ReplaceModelError, StepError, memory_len};
+pub use agent::{Agent, memory_len};
+pub use agent_error::{MemoryError, ReplaceModelError, StepError};
 pub use dreams::{DreamBatch, DreamError, DreamOptions, DreamStart, Termination, dreams_memory_len};
 pub use dreamstep_core::action::Action;
 pub use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind};

@@ -4,16 +4,16 @@
 use crate::action::Actuator;
 use crate::c::C;
 use crate::kernels::{Backend, Isa};
+use crate::layer::{check, values_of};
 use crate::m::M;
 use crate::observation::Whitener;
-use crate::self_test::SelfTestVectors;
 use crate::v::V;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::dims::Dims;
+use dreamstep_core::dims::{Dims, padded};
 use dreamstep_core::error::LoadError;
 use dreamstep_core::names::{metadata as key, packed};
 use dreamstep_core::reader::File;
-use dreamstep_core::schema::{Acting, Settings, vectors};
+use dreamstep_core::schema::{Acting, Settings, Spec, vectors};
 use dreamstep_core::v::Encoder;
 
 /// An agent's constant part: what [`crate::Agent`] needs beside its state. A small value that refers to the file's bytes.
@@ -163,5 +163,41 @@ impl<'f> Model<'f> {
     #[must_use]
     pub const fn has_mdn(&self) -> bool {
         self.m.head().is_some()
+    }
+}
+
+/// The file's self-test vectors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SelfTestVectors<'f> {
+    pub(crate) observations: &'f [f32], // [T, O] rows padded
+    pub(crate) actions: &'f [f32],      // [T, A] rows padded
+    pub(crate) digest: u64,
+}
+
+impl<'f> SelfTestVectors<'f> {
+    /// Reads and checks them; none where the file has none.
+    pub(crate) fn read(file: &File<'f>, settings: &Settings) -> Result<Option<Self>, LoadError> {
+        let rows = |name, width| {
+            let Some(tensor) = file.tensor(name) else { return Ok(None) };
+            let steps = tensor.shape().first().copied().unwrap_or(0);
+            check(&tensor, &Spec { name, dtype: "F32", shape: [steps.max(1), padded(width), 0, 0] })?;
+            values_of(file, name).map(|values| Some((steps, values)))
+        };
+        let (o, a) = (settings.dims.obs_len(), settings.dims.action_len());
+        let observations = rows(packed::SELFTEST_OBSERVATIONS, o)?;
+        let actions = rows(packed::SELFTEST_ACTIONS, a)?;
+        match (observations, actions, settings.selftest_digest) {
+            (None, None, None) => Ok(None),
+            (Some((t, observations)), Some((steps, actions)), Some(digest)) => {
+                if t != steps {
+                    let (expected, found) = ([t, padded(a), 0, 0], [steps, padded(a), 0, 0]);
+                    return Err(LoadError::WrongShape { name: packed::SELFTEST_ACTIONS, expected, found });
+                }
+                Ok(Some(Self { observations, actions, digest }))
+            }
+            (None, _, _) => Err(LoadError::MissingTensor { name: packed::SELFTEST_OBSERVATIONS }),
+            (_, None, _) => Err(LoadError::MissingTensor { name: packed::SELFTEST_ACTIONS }),
+            (_, _, None) => Err(LoadError::MissingKey { key: key::SELFTEST_DIGEST }),
+        }
     }
 }

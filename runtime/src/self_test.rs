@@ -1,23 +1,9 @@
 //! The self-test: a file's recorded observations must give, on this machine, the actions and the state that they gave the packer.
 
 use crate::agent::Agent;
-use crate::layer::{check, values_of};
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::dims::padded;
-use dreamstep_core::error::LoadError;
-use dreamstep_core::names::metadata::SELFTEST_DIGEST;
-use dreamstep_core::names::packed;
-use dreamstep_core::reader::File;
-use dreamstep_core::schema::{Settings, Spec};
-
-/// The file's vectors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SelfTestVectors<'f> {
-    observations: &'f [f32], // [T, O] rows padded
-    actions: &'f [f32],      // [T, A] rows padded
-    digest: u64,
-}
 
 /// Why a self-test failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,34 +41,6 @@ pub enum SelfTestError {
         /// This runtime's.
         found: u64,
     },
-}
-
-impl<'f> SelfTestVectors<'f> {
-    /// Reads and checks them; none where the file has none.
-    pub(crate) fn read(file: &File<'f>, settings: &Settings) -> Result<Option<Self>, LoadError> {
-        let rows = |name, width| {
-            let Some(tensor) = file.tensor(name) else { return Ok(None) };
-            let steps = tensor.shape().first().copied().unwrap_or(0);
-            check(&tensor, &Spec { name, dtype: "F32", shape: [steps.max(1), padded(width), 0, 0] })?;
-            values_of(file, name).map(|values| Some((steps, values)))
-        };
-        let (o, a) = (settings.dims.obs_len(), settings.dims.action_len());
-        let observations = rows(packed::SELFTEST_OBSERVATIONS, o)?;
-        let actions = rows(packed::SELFTEST_ACTIONS, a)?;
-        match (observations, actions, settings.selftest_digest) {
-            (None, None, None) => Ok(None),
-            (Some((t, observations)), Some((steps, actions)), Some(digest)) => {
-                if t != steps {
-                    let (expected, found) = ([t, padded(a), 0, 0], [steps, padded(a), 0, 0]);
-                    return Err(LoadError::WrongShape { name: packed::SELFTEST_ACTIONS, expected, found });
-                }
-                Ok(Some(Self { observations, actions, digest }))
-            }
-            (None, _, _) => Err(LoadError::MissingTensor { name: packed::SELFTEST_OBSERVATIONS }),
-            (_, None, _) => Err(LoadError::MissingTensor { name: packed::SELFTEST_ACTIONS }),
-            (_, _, None) => Err(LoadError::MissingKey { key: SELFTEST_DIGEST }),
-        }
-    }
 }
 
 impl Model<'_> {

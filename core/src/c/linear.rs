@@ -1,8 +1,8 @@
 //! C as one layer: `u = W·[z, h] + b` (Ha & Schmidhuber 2018, equation 1).
 
+use crate::layers::{LayerSpec, Source};
 use crate::layout::Rows;
 use crate::names::{checkpoint, packed};
-use crate::schema::{LayerSpec, Source};
 
 /// The layer from `inputs` inputs to `outputs` outputs `[U]`.
 #[must_use]

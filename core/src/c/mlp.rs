@@ -1,10 +1,10 @@
 //! C as an MLP: one or two hidden layers with tanh or ReLU, then one that scores the action.
 
 use super::MAX_HIDDEN;
-use crate::dims::Widths;
+use crate::layers::{LayerList, LayerSpec, Source};
 use crate::layout::Rows;
 use crate::names::{checkpoint, packed};
-use crate::schema::{LayerList, LayerSpec, Source};
+use crate::sizes::Widths;
 
 /// The layers from `inputs` inputs to `outputs` outputs `[U]`: the hidden ones, then the last.
 #[must_use]

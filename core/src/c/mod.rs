@@ -8,11 +8,12 @@
 pub mod linear;
 pub mod mlp;
 
-use crate::dims::{Dims, Widths};
 use crate::error::LoadError;
+use crate::layers::LayerList;
+use crate::metadata::{one_of, widths};
 use crate::names::metadata as key;
 use crate::reader::File;
-use crate::schema::{LayerList, one_of, widths};
+use crate::sizes::Widths;
 
 /// What C reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -168,17 +169,13 @@ impl Controller {
         }
     }
 
-    /// Its own layers in `dims`, in order.
+    /// Its layers from `inputs` inputs to `outputs` outputs `[U]`, in order.
     #[must_use]
-    pub const fn own_layers(&self, dims: &Dims) -> LayerList {
+    pub const fn layers(&self, inputs: usize, outputs: usize) -> LayerList {
         match self.kind {
-            ControllerKind::Linear => LayerList::NONE.and(linear::layer(dims.controller_inputs(), dims.unit_len())),
-            ControllerKind::Mlp { hidden, .. } => mlp::layers(dims.controller_inputs(), hidden, dims.unit_len()),
+            ControllerKind::Linear => LayerList::NONE.and(linear::layer(inputs, outputs)),
+            ControllerKind::Mlp { hidden, .. } => mlp::layers(inputs, hidden, outputs),
         }
-    }
-
-    pub(crate) const fn layers(&self, dims: &Dims, list: LayerList) -> LayerList {
-        list.and_all(self.own_layers(dims))
     }
 
     pub(crate) fn read(file: &File<'_>) -> Result<Self, LoadError> {
@@ -201,7 +198,7 @@ impl Controller {
         match self.kind {
             ControllerKind::Linear => {}
             ControllerKind::Mlp { hidden, activation } => {
-                entries.push((key::C_HIDDEN, crate::schema::comma_separated(hidden.as_slice())));
+                entries.push((key::C_HIDDEN, crate::metadata::comma_separated(hidden.as_slice())));
                 entries.push((key::C_ACTIVATION, activation.name().to_string()));
             }
         }

@@ -1,8 +1,8 @@
 //! M as a GRU: two layers of three gates, over `[u, z]` and over h, which the reset gate keeps apart.
 
+use crate::layers::{LayerSpec, Source};
 use crate::layout::Rows;
 use crate::names::{checkpoint, packed};
-use crate::schema::{LayerSpec, Source};
 
 /// The gates of `hidden` units: r, z, n over `unit` action values and `latent` latents, then over h.
 #[must_use]

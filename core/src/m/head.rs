@@ -5,10 +5,11 @@
 
 use super::Recurrent;
 use crate::error::LoadError;
+use crate::layers::{LayerSpec, Source};
 use crate::layout::Rows;
+use crate::metadata::{dim, one_of};
 use crate::names::{checkpoint, metadata as key, packed};
 use crate::reader::File;
-use crate::schema::{LayerSpec, Source, dim, one_of};
 
 /// Most outputs of the head: what an agent's memory is sized by, even where a file leaves the head out.
 pub const MAX_MDN_OUTPUTS: u64 = 1 << 20;

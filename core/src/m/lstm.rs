@@ -1,8 +1,8 @@
 //! M as an LSTM: one layer of four gates over `[u, z, h]`. Its bias is the rounded sum of PyTorch's two.
 
+use crate::layers::{LayerSpec, Source};
 use crate::layout::Rows;
 use crate::names::packed;
-use crate::schema::{LayerSpec, Source};
 
 /// The gates of `hidden` units: i, f, g, o over `unit` action values, `latent` latents and h.
 #[must_use]

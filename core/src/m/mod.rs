@@ -14,11 +14,11 @@ pub mod lstm;
 
 pub use head::{MAX_MDN_OUTPUTS, Mixture};
 
-use crate::dims::Dims;
 use crate::error::LoadError;
+use crate::layers::LayerList;
+use crate::metadata::{dim, one_of};
 use crate::names::metadata as key;
 use crate::reader::File;
-use crate::schema::{LayerList, dim, one_of};
 
 /// The recurrent cell of M.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,14 +195,15 @@ impl Memory {
         }
     }
 
-    pub(crate) const fn layers(&self, dims: &Dims, list: LayerList) -> LayerList {
-        let (u, z) = (dims.unit_len(), dims.latent_len());
+    /// Its layers over `unit` action values and `latent` latents.
+    #[must_use]
+    pub const fn layers(&self, unit: usize, latent: usize) -> LayerList {
         match *self {
-            Self::None => list,
-            Self::Lstm(r) => list.and(lstm::gates(u, z, r.hidden)).and(head::layer(&r, z)),
+            Self::None => LayerList::NONE,
+            Self::Lstm(r) => LayerList::NONE.and(lstm::gates(unit, latent, r.hidden)).and(head::layer(&r, latent)),
             Self::Gru(r) => {
-                let [input, hidden] = gru::gates(u, z, r.hidden);
-                list.and(input).and(hidden).and(head::layer(&r, z))
+                let [input, hidden] = gru::gates(unit, latent, r.hidden);
+                LayerList::NONE.and(input).and(hidden).and(head::layer(&r, latent))
             }
         }
     }

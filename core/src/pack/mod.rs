@@ -15,7 +15,7 @@ use crate::layout::{Panels, Rows};
 use crate::names::{checkpoint, packed};
 use crate::precision::Precision;
 use crate::reader::File;
-use crate::schema::{LayerList, LayerSpec, Normalizer, Settings, Source};
+use crate::schema::{LayerSpec, Normalizer, Settings, Source};
 use half::{bf16, f16};
 use integers::Integers;
 use std::borrow::Cow;
@@ -247,8 +247,8 @@ fn table(file: &File<'_>, name: &str, n: usize) -> Vec<Vec<f32>> {
 pub fn checkpoint_shapes(dims: &Dims) -> Vec<(&'static str, Vec<usize>)> {
     let o = dims.obs_len();
     let mut shapes = vec![(checkpoint::NORMALIZER_MEAN, vec![o]), (checkpoint::NORMALIZER_INV_STD, vec![o])];
-    let none = LayerList::NONE;
-    for part in [dims.v.layers(dims, none), dims.m.layers(dims, none), dims.c.layers(dims, none)] {
+    let m = dims.m.layers(dims.unit_len(), dims.latent_len());
+    for part in [dims.v.layers(o), m, dims.controller_layers()] {
         let from = shapes.len();
         for spec in &part {
             spec.source.shapes(spec, &mut shapes);
@@ -275,7 +275,7 @@ pub fn action_map(low: &[f32], high: &[f32]) -> (Vec<f32>, Vec<f32>) {
 pub fn controller_panels(dims: &Dims, weights: &[f32]) -> Vec<f32> {
     let mut out = Vec::new();
     let mut rest = weights;
-    for spec in &dims.c.own_layers(dims) {
+    for spec in &dims.controller_layers() {
         let (weight, after) = rest.split_at(spec.rows.count() * spec.inputs);
         let (bias, after) = after.split_at(spec.rows.count());
         rest = after;

@@ -8,10 +8,10 @@
 //! In a checkpoint the two heads are the halves of one layer, mean rows first.
 
 use super::MAX_HIDDEN;
-use crate::dims::Widths;
+use crate::layers::{LayerList, LayerSpec, Source};
 use crate::layout::Rows;
 use crate::names::{checkpoint, packed};
-use crate::schema::{LayerList, LayerSpec, Source};
+use crate::sizes::Widths;
 
 /// Its layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +25,10 @@ pub struct MlpLayers {
 }
 
 impl MlpLayers {
-    /// Every layer after those of `list`, in the file's order.
+    /// Every layer, in the file's order.
     #[must_use]
-    pub const fn append_to(&self, list: LayerList) -> LayerList {
-        let (mut list, mut i) = (list, 0);
-        while i < self.hidden.len() {
-            list = list.and(self.hidden.at(i));
-            i += 1;
-        }
-        list.and(self.mean).and(self.log_var)
+    pub const fn all(&self) -> LayerList {
+        self.hidden.and(self.mean).and(self.log_var)
     }
 }
 

@@ -8,11 +8,12 @@
 
 pub mod mlp;
 
-use crate::dims::{Dims, Widths};
 use crate::error::LoadError;
+use crate::layers::LayerList;
+use crate::metadata::{dim, one_of, widths};
 use crate::names::metadata as key;
 use crate::reader::File;
-use crate::schema::{LayerList, dim, one_of, widths};
+use crate::sizes::Widths;
 
 /// Most hidden layers of an MLP.
 pub const MAX_HIDDEN: usize = 4;
@@ -75,10 +76,12 @@ impl Encoder {
         }
     }
 
-    pub(crate) const fn layers(&self, dims: &Dims, list: LayerList) -> LayerList {
+    /// Its layers on observations of `inputs` values.
+    #[must_use]
+    pub const fn layers(&self, inputs: usize) -> LayerList {
         match *self {
-            Self::None | Self::Identity { .. } => list,
-            Self::Mlp { hidden, latent } => mlp::layers(dims.obs_len(), hidden, latent).append_to(list),
+            Self::None | Self::Identity { .. } => LayerList::NONE,
+            Self::Mlp { hidden, latent } => mlp::layers(inputs, hidden, latent).all(),
         }
     }
 
@@ -101,7 +104,7 @@ impl Encoder {
             Self::None => {}
             Self::Identity { latent } => entries.push((key::DIM_LATENT, latent.to_string())),
             Self::Mlp { hidden, latent } => {
-                entries.push((key::V_HIDDEN, crate::schema::comma_separated(hidden.as_slice())));
+                entries.push((key::V_HIDDEN, crate::metadata::comma_separated(hidden.as_slice())));
                 entries.push((key::DIM_LATENT, latent.to_string()));
             }
         }

@@ -42,7 +42,7 @@ impl<'f> C<'f> {
     }
 
     fn of_layers(dims: &Dims, mut each: impl FnMut(&LayerSpec) -> Result<Layer<'f>, LoadError>) -> Result<Self, LoadError> {
-        let layers = dims.c.own_layers(dims);
+        let layers = dims.controller_layers();
         match dims.c.kind {
             ControllerKind::Linear => Ok(Self::Linear(each(&layers.at(0))?)),
             ControllerKind::Mlp { activation, .. } => mlp::Mlp::of_layers(&layers, activation, each).map(Self::Mlp),
