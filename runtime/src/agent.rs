@@ -9,13 +9,14 @@
 //! A controller that reads x alone has neither V nor M: its [`Agent::advance`] counts the tick.
 
 use crate::agent_error::{MemoryError, ReplaceModelError, StepError};
-use crate::buffers::{Buffers, Cutter, copy, lengths as buffer_lengths, outputs, total};
+use crate::buffers::{Buffers, Cutter, Need, copy, lengths as buffer_lengths, outputs, total};
+use crate::c;
 use crate::health::Health;
-use crate::m::States;
+use crate::m::{self, States};
 use crate::matvec::Rows;
 use crate::mdn::Prediction;
 use crate::model::Model;
-use crate::v::Draw;
+use crate::v::{self, Draw};
 use dreamstep_core::action::Action;
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
@@ -62,7 +63,12 @@ pub(crate) struct Tick<'m> {
 #[must_use]
 pub const fn memory_len(dims: &Dims) -> usize {
     let tick = total(tick_lengths(dims));
-    total([total(state_lengths(dims)), tick, tick, total(buffer_lengths(dims, 1))])
+    total([total(state_lengths(dims)), tick, tick, total(buffer_lengths(dims, need(dims), 1))])
+}
+
+/// What a tick works in.
+const fn need(dims: &Dims) -> Need {
+    v::need(dims).and(m::need(dims)).and(c::need(dims))
 }
 
 /// Lengths of [`Work`]'s own slices, in its order.
@@ -100,7 +106,7 @@ impl<'m> Work<'m> {
             before: cutter.cut(before)?,
             tick: Tick::cut(cutter, tick_lengths(dims))?,
             spare: Tick::cut(cutter, tick_lengths(dims))?,
-            buffers: cutter.buffers(buffer_lengths(dims, 1))?,
+            buffers: cutter.buffers(buffer_lengths(dims, need(dims), 1))?,
         })
     }
 }

@@ -5,14 +5,15 @@ use crate::layer::Layer;
 use crate::matvec::{Rows, scratch_len, tiles_scratch_len};
 use crate::mdn::HEAD_SLACK;
 use dreamstep_core::dims::{Dims, padded};
+use dreamstep_core::layers::LayerList;
 use dreamstep_core::layout::Panels;
 
 /// What the layers of `count` vectors compute in; nothing in it outlives a call.
 #[derive(Debug)]
 pub(crate) struct Buffers<'m> {
-    /// `count` vectors of any layer's outputs, and what the MDN head's reader needs after them.
+    /// `count` vectors of the outputs of any layer, and what the MDN head's reader needs after them.
     pub(crate) ping: &'m mut [f32],
-    /// Another `count` vectors of any layer's outputs.
+    /// Another `count` vectors, of those parts that need two: a layer reads what the one before it wrote.
     pub(crate) pong: &'m mut [f32],
     /// `[H]` padded: one vector's next h.
     pub(crate) next: &'m mut [f32],
@@ -20,22 +21,46 @@ pub(crate) struct Buffers<'m> {
     pub(crate) scratch: &'m mut [f32],
 }
 
-/// Lengths of [`Buffers`]' slices, in its order; `usize::MAX` where one does not fit a `usize`.
-pub(crate) const fn lengths(dims: &Dims, count: usize) -> [usize; 4] {
-    let (layers, mut outputs, mut inputs, mut i) = (dims.layers(), 0, 0, 0);
-    while i < layers.len() {
-        let panels = layers.at(i).panels();
-        if panels.outputs() > outputs {
-            outputs = panels.outputs();
+/// What the layers of one part need for one vector: outputs in `ping`, outputs in `pong`, and inputs of any layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    pub(crate) ping: usize,
+    pub(crate) pong: usize,
+    pub(crate) inputs: usize,
+}
+
+impl Need {
+    /// Of `layers`, each of which may write to either buffer.
+    pub(crate) const fn of(layers: &LayerList) -> Self {
+        let (mut outputs, mut inputs, mut i) = (0, 0, 0);
+        while i < layers.len() {
+            let panels = layers.at(i).panels();
+            outputs = greater(outputs, panels.outputs());
+            inputs = greater(inputs, panels.inputs);
+            i += 1;
         }
-        if panels.inputs > inputs {
-            inputs = panels.inputs;
-        }
-        i += 1;
+        Self { ping: outputs, pong: outputs, inputs }
     }
-    let rows = outputs.saturating_mul(count);
+
+    /// The greater of each: parts run one after the other.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            ping: greater(self.ping, other.ping),
+            pong: greater(self.pong, other.pong),
+            inputs: greater(self.inputs, other.inputs),
+        }
+    }
+}
+
+const fn greater(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+/// Lengths of [`Buffers`]' slices for `count` vectors, in its order; `usize::MAX` where one does not fit a `usize`.
+pub(crate) const fn lengths(dims: &Dims, need: Need, count: usize) -> [usize; 4] {
+    let Need { ping, pong, inputs } = need;
     let scratch = if count == 1 { scratch_len(inputs) } else { tiles_scratch_len(inputs, count) };
-    [rows.saturating_add(HEAD_SLACK), rows, padded(dims.hidden_len()), scratch]
+    [ping.saturating_mul(count).saturating_add(HEAD_SLACK), pong.saturating_mul(count), padded(dims.hidden_len()), scratch]
 }
 
 /// The sum of lengths; `usize::MAX` where it does not fit a `usize`, which no slice has.

@@ -8,9 +8,10 @@
 //! many of them; each gives the bits that it gives alone, whatever the number, the order, or the threads among which they are shared
 //! out: its arithmetic is its own ([`crate::matvec`]), and its draws are named by its own number (see [`DreamBatch::start`]).
 
-use crate::buffers::{Buffers, Cutter, copy, lengths as buffer_lengths, outputs, row, row_mut, total};
+use crate::buffers::{Buffers, Cutter, Need, copy, lengths as buffer_lengths, outputs, row, row_mut, total};
+use crate::c;
 use crate::kernels::dispatch;
-use crate::m::States;
+use crate::m::{self, States};
 use crate::matvec::Rows;
 use crate::mdn::Prediction;
 use crate::model::Model;
@@ -182,7 +183,12 @@ const fn sizes(dims: &Dims) -> Sizes {
 /// How many `f32` a batch of `count` dreams works in; `usize::MAX` where that does not fit a `usize`.
 #[must_use]
 pub const fn dreams_memory_len(dims: &Dims, count: usize) -> usize {
-    total([total(lengths(dims, count)), total(buffer_lengths(dims, group(count)))])
+    total([total(lengths(dims, count)), total(buffer_lengths(dims, need(dims), group(count)))])
+}
+
+/// What a dream's tick works in: V does not run.
+const fn need(dims: &Dims) -> Need {
+    m::need(dims).and(c::need(dims))
 }
 
 /// Dreams of a batch of `count` that are stepped together.
@@ -243,7 +249,7 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             status: bytemuck::try_cast_slice_mut(cut(status)?).map_err(|_| error)?,
             actions: cut(actions)?,
             drawing: cut(drawing)?,
-            buffers: cutter.buffers(buffer_lengths(&dims, group(count))).ok_or(error)?,
+            buffers: cutter.buffers(buffer_lengths(&dims, need(&dims), group(count))).ok_or(error)?,
         };
         Ok(Self { model, options, count, sizes: sizes(&dims), memory })
     }

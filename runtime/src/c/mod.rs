@@ -2,7 +2,7 @@
 
 mod mlp;
 
-use crate::buffers::{Buffers, affine};
+use crate::buffers::{Buffers, Need, affine};
 use crate::kernels::Isa;
 use crate::layer::Layer;
 use crate::matvec::Rows;
@@ -18,6 +18,11 @@ use dreamstep_core::schema::{LayerSpec, Settings};
 pub(crate) enum C<'f> {
     Linear(Layer<'f>),
     Mlp(mlp::Mlp<'f>),
+}
+
+/// What C's layers work in. (The last one writes where the caller says, but it costs nothing to count it.)
+pub(crate) const fn need(dims: &Dims) -> Need {
+    Need::of(&dims.controller_layers())
 }
 
 impl<'f> C<'f> {

@@ -3,7 +3,7 @@
 mod gru;
 mod lstm;
 
-use crate::buffers::{Buffers, affine};
+use crate::buffers::{Buffers, Need, affine};
 use crate::kernels::{Isa, dispatch};
 use crate::layer::Layer;
 use crate::matvec::Rows;
@@ -19,6 +19,16 @@ pub(crate) enum M<'f> {
     None,
     Lstm { gates: Layer<'f>, head: Option<Layer<'f>> },
     Gru { gates: gru::Gates<'f>, head: Option<Layer<'f>> },
+}
+
+/// What M's layers work in: the gates, or the head after them, in one buffer; a GRU's second layer in the other.
+pub(crate) const fn need(dims: &Dims) -> Need {
+    let need = Need::of(&dims.m.layers(dims.unit_len(), dims.latent_len()));
+    let pong = match dims.m {
+        Memory::Gru(r) => dreamstep_core::layout::Panels::gru(r.hidden, 1).outputs(),
+        _ => 0,
+    };
+    Need { pong, ..need }
 }
 
 /// The recurrent state of one vector or many.

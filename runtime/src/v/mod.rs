@@ -2,7 +2,7 @@
 
 mod mlp;
 
-use crate::buffers::{Buffers, copy};
+use crate::buffers::{Buffers, Need, copy};
 use crate::kernels::{Isa, dispatch};
 use dreamstep_core::dims::Dims;
 use dreamstep_core::error::LoadError;
@@ -19,6 +19,11 @@ pub(crate) enum V<'f> {
     /// z is the beginning of x.
     Identity,
     Mlp(mlp::Mlp<'f>),
+}
+
+/// What V's layers work in.
+pub(crate) const fn need(dims: &Dims) -> Need {
+    Need::of(&dims.v.layers(dims.obs_len()))
 }
 
 /// What names the draws of a latent that is sampled.
