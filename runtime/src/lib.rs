@@ -35,12 +35,14 @@
 //! | `mdn` | what does M expect to come next? |
 //! | `model` | is this file an agent, and where are its weights? |
 //! | `kernels` | which instructions compute the layers? |
+//! | `float_environment` | does this thread round, and keep subnormals, as the contract assumes? |
 //!
 //! # Determinism
 //!
 //! The arithmetic contract of [`dreamstep_core`] fixes every operation and its order; the portable back end states it in safe Rust,
 //! and the others are tested to give the same bits. It assumes the processor's default floating-point mode: round to nearest
-//! even, subnormals kept. Where a host program switches on flush-to-zero, [`Model::self_test`] in that thread tells.
+//! even, subnormals kept. Where a host program, or a library that it loads, changed that, [`Model::self_test`] in that thread tells, as does
+//! [`FloatEnvironment::observe`] without a model.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -49,6 +51,7 @@ compile_error!("dreamstep-runtime reads weights in place, and files are little-e
 
 mod agent;
 mod dreams;
+mod float_environment;
 #[allow(unsafe_code)] // the instruction sets' files, and nothing else
 mod kernels;
 mod layers;
@@ -64,6 +67,7 @@ pub use dreams::{DreamBatch, DreamError, DreamOptions, DreamStart, Termination, 
 pub use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
 pub use dreamstep_core::error::{LoadError, ReadError};
 pub use dreamstep_core::precision::Precision;
+pub use float_environment::{FloatEnvironment, Rounding};
 pub use kernels::Backend;
 pub use mdn::Prediction;
 pub use model::{Model, SelfTestError};

@@ -2,6 +2,7 @@
 //! nothing. Everything is checked here, once, so that a step cannot fail on the model.
 
 use crate::agent::Agent;
+use crate::float_environment::FloatEnvironment;
 use crate::kernels::{Backend, Isa};
 use bytemuck::AnyBitPattern;
 use core::fmt;
@@ -122,6 +123,11 @@ struct SelfTestVectors<'f> {
 /// Why a self-test failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SelfTestError {
+    /// This thread's floating-point mode is not [`FloatEnvironment::DEFAULT`]. Looked at before anything else.
+    FloatEnvironment {
+        /// What it is.
+        found: FloatEnvironment,
+    },
     /// The file holds no vectors.
     Absent,
     /// The memory is too small, see [`crate::memory_len`].
@@ -273,11 +279,15 @@ impl<'f> Model<'f> {
     }
 
     /// Replays the file's self-test vectors: every action and the final state must be the packer's, bit for bit.
-    /// `memory` is as for [`Agent::new`].
+    /// `memory` is as for [`Agent::new`]. Run it in the thread that steps the agent: the floating-point mode is each thread's own.
     ///
     /// # Errors
-    /// The file has no vectors, or this runtime computes something else.
+    /// The thread's floating-point mode is not the default, the file has no vectors, or this runtime computes something else.
     pub fn self_test(&self, memory: &mut [f32]) -> Result<(), SelfTestError> {
+        match FloatEnvironment::observe() {
+            FloatEnvironment::DEFAULT => {}
+            found => return Err(SelfTestError::FloatEnvironment { found }),
+        }
         let vectors = self.selftest.ok_or(SelfTestError::Absent)?;
         let dims = self.dims();
         let mut agent = Agent::new(self, memory)
@@ -380,6 +390,10 @@ fn check_sums(shape: &Panels, weights: &[[i8; 4]], sums: &[i32], name: &'static 
 impl fmt::Display for SelfTestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::FloatEnvironment { found } => {
+                let expected = FloatEnvironment::DEFAULT;
+                write!(f, "self-test: this thread's floating-point mode: expected {expected}; found {found}")
+            }
             Self::Absent => f.write_str("self-test: the file holds no vectors"),
             Self::Memory { expected, found } => write!(f, "self-test: expected memory for {expected} values, found {found}"),
             Self::Observation { step } => write!(f, "self-test: step {step}: the recorded observation is not finite"),

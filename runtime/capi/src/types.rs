@@ -56,7 +56,7 @@ pub enum dreamstep_status {
     NotAnAgent = 12,
     /// The file has no self-test vectors.
     SelfTestAbsent = 13,
-    /// The self-test gave other bits than the packer's.
+    /// The self-test gave other bits than the packer's, or would: the thread's floating-point mode is not the default.
     SelfTestFailed = 14,
     /// The file has no such metadata key.
     NoSuchKey = 15,

@@ -1,6 +1,10 @@
 //! What does each call of the C API promise? Every status with its message, nothing done where it refuses, and the bits that Rust
 //! gives where it does not.
 
+#[path = "../../tests/common/float_mode.rs"]
+#[allow(dead_code)] // the runtime's own tests look closer
+mod float_mode;
+
 use dreamstep_capi::{dreamstep_backend as backend, dreamstep_status as status, *};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
@@ -11,6 +15,7 @@ use dreamstep_runtime::{
     Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination,
     dreams_memory_len, memory_len,
 };
+use float_mode::{MODES, under};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
@@ -280,6 +285,14 @@ fn the_self_test_passes_and_says_why_not() {
     let expected = Model::load(&bytes).unwrap().self_test(&mut memory).unwrap_err();
     let failed = loaded(&bytes);
     assert_eq!(call!(dreamstep_self_test(&*failed, at, len)), refused(status::SelfTestFailed, expected));
+
+    for &(bits, _) in MODES {
+        let expected = under(bits, || rust.self_test(&mut memory)).unwrap_err();
+        let found = under(bits, || call!(dreamstep_self_test(&*model, at, len)));
+        assert_eq!(found, refused(status::SelfTestFailed, expected));
+        assert!(found.1.contains("this thread's floating-point mode"), "{found:?}");
+    }
+    assert_eq!(call!(dreamstep_self_test(&*model, at, len)), ok());
 }
 
 #[test]
