@@ -36,6 +36,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
+compile_error!(
+    "dreamstep needs binary32 arithmetic. 32-bit x86 without SSE2 computes in x87 registers, whose wider results, rounded a second time \
+     when they are stored, are other bits. Build for i686 with SSE2 (`-C target-feature=+sse2`) or for x86-64."
+);
+
 #[cfg(any(test, feature = "host"))]
 extern crate std;
 

@@ -74,7 +74,7 @@ enum dreamstep_backend
    */
   DREAMSTEP_BACKEND_PORTABLE = 0,
   /**
-   * 128-bit vectors (any x86-64).
+   * 128-bit vectors (x86-64 compiled with SSE2: all but soft-float targets).
    */
   DREAMSTEP_BACKEND_SSE2 = 1,
   /**
@@ -90,7 +90,7 @@ enum dreamstep_backend
    */
   DREAMSTEP_BACKEND_AVX512VNNI = 4,
   /**
-   * 128-bit vectors (any aarch64).
+   * 128-bit vectors (aarch64 compiled with NEON: all but soft-float targets).
    */
   DREAMSTEP_BACKEND_NEON = 5,
   /**
