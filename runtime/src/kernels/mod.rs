@@ -79,6 +79,7 @@ pub(crate) trait Chunk: Lane {
 }
 
 /// A register of sixteen lanes is a chunk of sixteen.
+#[allow(unused_macros)] // where a build has the portable back end alone
 macro_rules! chunk_of_sixteen {
     ($register:ty) => {
         impl $crate::kernels::Chunk for $register {
@@ -103,6 +104,7 @@ macro_rules! chunk_of_sixteen {
         }
     };
 }
+#[allow(unused_imports)] // likewise
 pub(crate) use chunk_of_sixteen;
 
 /// What a back end brings.
