@@ -74,6 +74,11 @@ pub enum DreamError {
         /// What it reads.
         found: ControllerInput,
     },
+    /// More dreams than any memory holds.
+    Count {
+        /// The number asked for.
+        found: usize,
+    },
     /// The memory is too small, see [`dreams_memory_len`].
     Memory {
         /// Values needed.
@@ -187,31 +192,35 @@ const fn sizes(dims: &Dims) -> Sizes {
     }
 }
 
-/// How many `f32` a batch of `count` dreams works in.
+/// The most `f32` that a slice holds.
+const MOST: usize = isize::MAX as usize / size_of::<f32>();
+
+/// How many `f32` a batch of `count` dreams works in; [`usize::MAX`] where no memory holds so many, which [`DreamBatch::new`] refuses.
 #[must_use]
 pub const fn dreams_memory_len(dims: &Dims, count: usize) -> usize {
     let lengths = lengths(dims, count);
-    let mut sum = 0;
+    let mut sum: usize = 0;
     let mut i = 0;
     while i < lengths.len() {
-        sum += lengths[i];
+        sum = sum.saturating_add(lengths[i]);
         i += 1;
     }
-    sum
+    if sum <= MOST { sum } else { usize::MAX }
 }
 
-/// Lengths of [`Memory`]'s slices, in its order.
+/// Lengths of [`Memory`]'s slices, in its order. What grows with the number of dreams saturates; what a group works in fits 32 bits, whatever
+/// the sizes that a file may have.
 const fn lengths(dims: &Dims, count: usize) -> [usize; 13] {
     let Sizes { x, h, c, z, u, gates, gates_h, head } = sizes(dims);
     let group = if count < GROUP { count } else { GROUP };
     let inputs = widest([dims.rnn_inputs(), dims.latent + dims.hidden, dims.hidden]);
     [
-        count * x,
-        count * c,
-        count * z,
-        count * u,
-        count * 2,
-        count * 3,
+        count.saturating_mul(x),
+        count.saturating_mul(c),
+        count.saturating_mul(z),
+        count.saturating_mul(u),
+        count.saturating_mul(2),
+        count.saturating_mul(3),
         group * u,
         group * gates,
         group * gates_h,
@@ -227,7 +236,8 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     /// are does not matter.
     ///
     /// # Errors
-    /// The controller reads observations, the model has no MDN head, an option is out of its range, or the memory is too small.
+    /// The controller reads observations, the model has no MDN head, an option is out of its range, no memory holds so many dreams, or
+    /// the memory is too small.
     pub fn new(
         model: &'m Model<'f>,
         memory: &'m mut [f32],
@@ -247,8 +257,12 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             _ => {}
         }
         let dims = model.dims();
-        let error = DreamError::Memory { expected: dreams_memory_len(dims, count), found: memory.len() };
-        if memory.len() < dreams_memory_len(dims, count) {
+        let expected = dreams_memory_len(dims, count);
+        if expected == usize::MAX {
+            return Err(DreamError::Count { found: count });
+        }
+        let error = DreamError::Memory { expected, found: memory.len() };
+        if memory.len() < expected {
             return Err(error);
         }
         memory.fill(0.0);
@@ -656,6 +670,7 @@ impl fmt::Display for DreamError {
                     "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found {found}"
                 )
             }
+            Self::Count { found } => write!(f, "dreams: {found} do not fit into any memory"),
             Self::Memory { expected, found } => {
                 write!(f, "dream memory: expected at least {expected} values, found {found}")
             }

@@ -211,7 +211,9 @@ fn sizes_are_rusts_and_those_that_no_file_can_have_are_zero() {
             }
         }
         let good = dims(&DIMS);
-        assert_eq!(dreamstep_dreams_memory_len(&good, usize::MAX / 100), 0);
+        for many in [usize::MAX / 100, usize::MAX / 2 + 1, usize::MAX] {
+            assert_eq!(dreamstep_dreams_memory_len(&good, many), 0);
+        }
         for bad in [
             dreamstep_dims { obs: 0, ..good },
             dreamstep_dims { hidden: 65_537, ..good },
@@ -705,8 +707,10 @@ fn dreams_are_refused_in_rusts_words() {
     };
     let small = format!("dream memory: expected at least {len} values, found {}", len - 1);
     assert_eq!(new(len - 1, 2, &good), refused(status::Memory, small));
-    let many = format!("dreams: {} values do not fit into memory", usize::MAX / 8);
-    assert_eq!(new(len, usize::MAX / 8, &good), refused(status::Argument, many));
+    for many in [usize::MAX / 8, usize::MAX / 2 + 1, usize::MAX] {
+        let message = format!("dreams: {many} do not fit into any memory");
+        assert_eq!(new(len, many, &good), refused(status::Argument, message));
+    }
     let cold = dreamstep_dream_options { temperature: 0.0, ..good };
     assert_eq!(new(len, 2, &cold), refused(status::Argument, "temperature: expected a positive number, found 0"));
     let never = dreamstep_dream_options { ending: 1, threshold: 1.5, ..good };
