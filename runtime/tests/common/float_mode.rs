@@ -1,4 +1,4 @@
-//! Floating-point modes that a host program may leave a thread in, set in the processor itself: x86-64's MXCSR, aarch64's FPCR.
+//! Floating-point modes that a host program may leave a thread in, set in the processor itself: x86's MXCSR, aarch64's FPCR.
 
 use dreamstep_runtime::{FloatEnvironment, Rounding};
 
@@ -6,7 +6,7 @@ use dreamstep_runtime::{FloatEnvironment, Rounding};
 pub(crate) type Mode = (u64, (Rounding, bool, bool));
 
 /// FTZ is bit 15 and DAZ bit 6; bits 13 and 14 round down (1), up (2), towards zero (3).
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub(crate) const MODES: &[Mode] = &[
     (1 << 15, (Rounding::NearestEven, true, false)),
     (1 << 6, (Rounding::NearestEven, false, true)),
@@ -28,7 +28,7 @@ pub(crate) const MODES: &[Mode] = &[
 ];
 
 /// How to set it is not known here.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) const MODES: &[Mode] = &[];
 
 /// What `environment` says, as [`MODES`] does.
@@ -50,15 +50,15 @@ pub(crate) fn under<T>(bits: u64, call: impl FnOnce() -> T) -> T {
     call()
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 fn read() -> u64 {
     let mut mxcsr = 0_u32;
-    // SAFETY: it writes the four bytes of `mxcsr`; every x86-64 has the register.
+    // SAFETY: it writes the four bytes of `mxcsr`; every processor with SSE has the register.
     unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr, options(nostack)) };
     mxcsr.into()
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 fn write(mxcsr: u64) {
     let mxcsr = mxcsr as u32;
     // SAFETY: it reads the four bytes of `mxcsr`, in which only defined bits are set. The compiler assumes the default mode: what runs in
@@ -81,10 +81,10 @@ fn write(fpcr: u64) {
     unsafe { std::arch::asm!("msr fpcr, {}", in(reg) fpcr, options(nostack)) };
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 fn read() -> u64 {
     0
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 fn write(_: u64) {}
