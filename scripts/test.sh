@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # Every house rule and every test, and how many tests there were. CI runs this first (.ci/run).
+#
+# Tests run every back end that the processor has. A machine that is there to test certain ones says so, and a missing one fails:
+# DREAMSTEP_REQUIRE_BACKENDS=avx2,avx512 scripts/test.sh (runtime/tests/backends.rs; the names are `Backend::name`'s).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # libgomp's barriers spin; beside other work two threads are slower than one.

@@ -21,7 +21,7 @@
 //! chain of its own: it starts from the bias and adds `w[k]·x[k]` for `k` ascending (8-bit weights sum exact integers instead, see
 //! [`precision`]). The transcendental functions are one polynomial each, made of the same operations on every target. So no result
 //! depends on instruction set, lane width, panel width, batch size or thread count, and the safe portable Rust in this crate *is* the
-//! specification.
+//! specification. (32-bit x86 without SSE2 is no target: x87 registers are wider than binary32.)
 //!
 //! A memory's cell is, elementwise and in this order of operations,
 //!
@@ -36,6 +36,12 @@
 //! for as long as it takes.)
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(all(target_arch = "x86", not(target_feature = "sse2")))]
+compile_error!(
+    "dreamstep needs binary32 arithmetic. 32-bit x86 without SSE2 computes in x87 registers, whose wider results, rounded a second time \
+     when they are stored, are other bits. Build for i686 with SSE2 (Pentium 4 or newer), or for x86-64."
+);
 
 #[cfg(any(test, feature = "host"))]
 extern crate std;

@@ -63,14 +63,17 @@ pub(crate) const fn lengths(dims: &Dims, need: Need, count: usize) -> [usize; 4]
     [ping.saturating_mul(count).saturating_add(HEAD_SLACK), pong.saturating_mul(count), padded(dims.hidden_len()), scratch]
 }
 
-/// The sum of lengths; `usize::MAX` where it does not fit a `usize`, which no slice has.
+/// The most `f32` that a slice holds.
+const MOST: usize = isize::MAX as usize / size_of::<f32>();
+
+/// The sum of lengths; `usize::MAX` where no memory holds so many.
 pub(crate) const fn total<const N: usize>(lengths: [usize; N]) -> usize {
     let (mut sum, mut i) = (0_usize, 0);
     while i < N {
         sum = sum.saturating_add(lengths[i]);
         i += 1;
     }
-    sum
+    if sum <= MOST { sum } else { usize::MAX }
 }
 
 /// A dense layer's outputs, padded to whole panels.

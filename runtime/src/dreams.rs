@@ -77,6 +77,11 @@ pub enum DreamError {
         /// What it reads.
         found: ControllerInput,
     },
+    /// More dreams than any memory holds.
+    Count {
+        /// The number asked for.
+        found: usize,
+    },
     /// A controller of another kind than the batch's model has.
     ControllerKind,
     /// The memory is too small, see [`dreams_memory_len`].
@@ -180,7 +185,7 @@ const fn sizes(dims: &Dims) -> Sizes {
     }
 }
 
-/// How many `f32` a batch of `count` dreams works in; `usize::MAX` where that does not fit a `usize`.
+/// How many `f32` a batch of `count` dreams works in; [`usize::MAX`] where no memory holds so many, which [`DreamBatch::new`] refuses.
 #[must_use]
 pub const fn dreams_memory_len(dims: &Dims, count: usize) -> usize {
     total([total(lengths(dims, count)), total(buffer_lengths(dims, need(dims), group(count)))])
@@ -216,7 +221,8 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
     /// are does not matter.
     ///
     /// # Errors
-    /// The controller reads observations, the model has no MDN head, an option is out of its range, or the memory is too small.
+    /// The controller reads observations, the model has no MDN head, an option is out of its range, no memory holds so many dreams, or
+    /// the memory is too small.
     pub fn new(model: Model<'f>, memory: &'m mut [f32], count: usize, options: DreamOptions) -> Result<Self, DreamError> {
         let dims = *model.dims();
         if dims.input().has_observation() {
@@ -233,8 +239,12 @@ impl<'m, 'f> DreamBatch<'m, 'f> {
             Termination::Threshold(found) if !(found > 0.0 && found <= 1.0) => return Err(DreamError::Threshold { found }),
             _ => {}
         }
-        let error = DreamError::Memory { expected: dreams_memory_len(&dims, count), found: memory.len() };
-        if memory.len() < dreams_memory_len(&dims, count) {
+        let expected = dreams_memory_len(&dims, count);
+        if expected == usize::MAX {
+            return Err(DreamError::Count { found: count });
+        }
+        let error = DreamError::Memory { expected, found: memory.len() };
+        if memory.len() < expected {
             return Err(error);
         }
         let [x, c, z, u, outcome, status, actions, drawing] = lengths(&dims, count);
@@ -600,6 +610,7 @@ impl fmt::Display for DreamError {
                     "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found {found}"
                 )
             }
+            Self::Count { found } => write!(f, "dreams: {found} do not fit into any memory"),
             Self::ControllerKind => {
                 f.write_str("dreams: expected a controller of the kind that the batch's model has, found another")
             }

@@ -39,12 +39,14 @@
 //! | `kernels` | the back ends: the layers compiled for each instruction set |
 //! | `matvec`, `pointwise`, `mdn` | what is computed, written once over a register of lanes |
 //! | `layer` | a dense layer in a packed file |
+//! | `float_environment` | the floating-point mode of the calling thread, as far as results depend on it |
 //!
 //! # Determinism
 //!
 //! The arithmetic contract of [`dreamstep_core`] fixes every operation and its order; the portable back end states it in safe Rust,
 //! and the others are tested to give the same bits. It assumes the processor's default floating-point mode: round to nearest
-//! even, subnormals kept. Where a host program switches on flush-to-zero, [`Model::self_test`] in that thread tells.
+//! even, subnormals kept. Where a host program, or a library that it loads, changed that, [`Model::self_test`] in that thread tells, as does
+//! [`FloatEnvironment::observe`] without a model.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -57,6 +59,7 @@ mod agent_error;
 mod buffers;
 mod c;
 mod dreams;
+mod float_environment;
 mod health;
 #[allow(unsafe_code)] // the instruction sets' files, and nothing else
 mod kernels;
@@ -86,6 +89,7 @@ pub use dreamstep_core::precision::Precision;
 pub use dreamstep_core::rng::{Philox, Stream, dream_step};
 pub use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
 pub use dreamstep_core::v::Encoder;
+pub use float_environment::{FloatEnvironment, Rounding};
 pub use health::Health;
 pub use kernels::Backend;
 pub use mdn::Prediction;

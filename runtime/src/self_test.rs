@@ -1,6 +1,7 @@
 //! The self-test: a file's recorded observations must give, on this machine, the actions and the state that they gave the packer.
 
 use crate::agent::Agent;
+use crate::float_environment::FloatEnvironment;
 use crate::model::Model;
 use core::fmt;
 use dreamstep_core::dims::padded;
@@ -9,6 +10,11 @@ use dreamstep_core::dims::padded;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SelfTestError {
+    /// This thread's floating-point mode is not [`FloatEnvironment::DEFAULT`]. Looked at before anything else.
+    FloatEnvironment {
+        /// What it is.
+        found: FloatEnvironment,
+    },
     /// The file holds no vectors.
     Absent,
     /// The memory is too small, see [`crate::memory_len`].
@@ -45,11 +51,15 @@ pub enum SelfTestError {
 
 impl Model<'_> {
     /// Replays the file's self-test vectors: every action and the final state must be the packer's, bit for bit.
-    /// `memory` is as for [`Agent::new`].
+    /// `memory` is as for [`Agent::new`]. Run it in the thread that steps the agent: the floating-point mode is each thread's own.
     ///
     /// # Errors
-    /// The file has no vectors, or this runtime computes something else.
+    /// The thread's floating-point mode is not the default, the file has no vectors, or this runtime computes something else.
     pub fn self_test(&self, memory: &mut [f32]) -> Result<(), SelfTestError> {
+        match FloatEnvironment::observe() {
+            FloatEnvironment::DEFAULT => {}
+            found => return Err(SelfTestError::FloatEnvironment { found }),
+        }
         let vectors = self.selftest.ok_or(SelfTestError::Absent)?;
         let (o, a) = (self.dims().obs_len(), self.dims().action_len());
         let mut agent = Agent::new(*self, memory)
@@ -73,6 +83,10 @@ impl Model<'_> {
 impl fmt::Display for SelfTestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::FloatEnvironment { found } => {
+                let expected = FloatEnvironment::DEFAULT;
+                write!(f, "self-test: this thread's floating-point mode: expected {expected}; found {found}")
+            }
             Self::Absent => f.write_str("self-test: the file holds no vectors"),
             Self::Memory { expected, found } => write!(f, "self-test: expected memory for {expected} values, found {found}"),
             Self::Observation { step } => write!(f, "self-test: step {step}: the recorded observation is not finite"),

@@ -2,6 +2,9 @@
 //! specification, over episodes and dreams of agents of odd and even sizes in every precision and mode, and actions, recurrent state,
 //! latents, mixture and samples are compared bit for bit. Then the same for weights that no training makes: every bit pattern that
 //! loads, and integers at their ends. Release flags, as shipped.
+//!
+//! A back end that is not seen is not compared. So detection is held to the standard library's, and a machine that is there to test certain
+//! back ends says so: `DREAMSTEP_REQUIRE_BACKENDS=avx2,avx512 cargo test …` fails where one of them is missing.
 
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
@@ -151,6 +154,106 @@ fn modes(dims: &Dims) -> impl Iterator<Item = Settings> {
         acting: [Acting::Mean, Acting::Sampled][choice >> 3 & 1],
         ..synthetic::settings(&dims)
     })
+}
+
+/// The back ends of this build's target. All but the portable one are a target's own.
+const OF_THIS_TARGET: &[Backend] = if cfg!(all(target_arch = "x86_64", target_feature = "sse2")) {
+    &[Backend::Portable, Backend::Sse2, Backend::Avx2, Backend::Avx512, Backend::Avx512Vnni]
+} else if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
+    &[Backend::Portable, Backend::Neon]
+} else if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) {
+    &[Backend::Portable, Backend::Simd128]
+} else {
+    &[Backend::Portable]
+};
+
+/// What the standard library says of a feature.
+#[cfg(target_arch = "x86_64")]
+fn the_standard_library_sees(feature: &str) -> bool {
+    macro_rules! one_of {
+        ($($name:tt)*) => {
+            match feature {
+                $($name => std::arch::is_x86_feature_detected!($name),)*
+                _ => panic!("`{feature}`: say here how to ask for it"),
+            }
+        };
+    }
+    one_of!("sse2" "avx2" "f16c" "fma" "avx512f" "avx512bw" "avx512vl" "avx512dq" "avx512vnni" "avx512bf16" "avxvnni")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn the_standard_library_sees(feature: &str) -> bool {
+    assert_eq!(feature, "neon", "`{feature}`: say here how to ask for it");
+    std::arch::is_aarch64_feature_detected!("neon")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn the_standard_library_sees(feature: &str) -> bool {
+    assert_eq!(feature, "simd128", "`{feature}`: say here how to ask for it");
+    cfg!(target_feature = "simd128")
+}
+
+#[test]
+fn detection_is_the_standard_librarys() {
+    for backend in Backend::ALL {
+        let name = backend.name();
+        assert_eq!(backend.features().is_some(), OF_THIS_TARGET.contains(&backend), "{name}");
+        let of_the_target: &[&str] = match backend {
+            Backend::Sse2 => &["sse2"],
+            Backend::Neon => &["neon"],
+            Backend::Simd128 => &["simd128"],
+            _ => &[],
+        };
+        let expected = backend
+            .features()
+            .is_some_and(|asked| of_the_target.iter().chain(asked).all(|feature| the_standard_library_sees(feature)));
+        assert_eq!(backend.is_available(), expected, "{name}, which asks for {:?}", backend.features());
+    }
+    // Each wider one of x86-64 asks for what sets it apart.
+    let asks = |backend: Backend, feature| backend.features().is_some_and(|asked| asked.contains(&feature));
+    if cfg!(all(target_arch = "x86_64", target_feature = "sse2")) {
+        assert!(asks(Backend::Avx2, "avx2") && asks(Backend::Avx2, "f16c"));
+        assert!(asks(Backend::Avx512, "avx512f") && asks(Backend::Avx512, "avx512bw"));
+        assert!(asks(Backend::Avx512Vnni, "avx512vnni"));
+        // Their kernels are in part the narrower one's.
+        for (wide, narrow) in [(Backend::Avx512, Backend::Avx2), (Backend::Avx512Vnni, Backend::Avx512)] {
+            assert!(narrow.features().unwrap().iter().all(|feature| asks(wide, feature)), "{}", wide.name());
+        }
+    }
+    let widest = OF_THIS_TARGET.iter().rev().find(|backend| backend.is_available());
+    assert_eq!(Some(&Backend::detect()), widest);
+}
+
+/// Why these back ends, by name with commas between, are not all here.
+fn missing(required: &str) -> Result<(), String> {
+    for name in required.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let names = Backend::ALL.map(Backend::name);
+        let found = Backend::ALL.into_iter().find(|backend| backend.name() == name);
+        let backend = found.ok_or_else(|| format!("back end `{name}`: expected one of {}", names.join(", ")))?;
+        if !backend.is_available() {
+            let here: Vec<_> = available().map(Backend::name).collect();
+            return Err(format!("back end `{name}`: required, not on this processor, which has {}", here.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_back_ends_that_are_required_are_here() {
+    if let Ok(required) = std::env::var("DREAMSTEP_REQUIRE_BACKENDS") {
+        missing(&required).unwrap_or_else(|error| panic!("DREAMSTEP_REQUIRE_BACKENDS={required}: {error}"));
+    }
+    // And one that is not would be told.
+    assert_eq!(missing(""), Ok(()));
+    assert_eq!(missing("portable, portable"), Ok(()));
+    let unknown = "back end `avx1024`: expected one of portable, sse2, avx2, avx512, avx512vnni, neon, simd128";
+    assert_eq!(missing("portable,avx1024"), Err(unknown.to_string()));
+    let foreign = Backend::ALL.into_iter().find(|backend| backend.features().is_none()).unwrap().name();
+    let error = missing(&format!("portable,{foreign}")).unwrap_err();
+    assert!(
+        error.starts_with(&format!("back end `{foreign}`: required, not on this processor, which has portable")),
+        "{error}"
+    );
 }
 
 #[test]

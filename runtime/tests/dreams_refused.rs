@@ -4,11 +4,13 @@
 mod dreaming;
 
 use dreaming::{SMALL, options, start};
+use dreamstep_core::dims::MAX_DIM;
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    ControllerInput, Dims, DreamBatch, DreamError, DreamOptions, DreamStart, Model, Termination, dreams_memory_len,
+    ControllerInput, Dims, DreamBatch, DreamError, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination,
+    dreams_memory_len, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
@@ -78,6 +80,70 @@ fn what_cannot_be_dreamt_is_refused() {
         (error, error.to_string().as_str()),
         (DreamError::NoHead, "dreams: expected a model with an MDN head, found none in the file",)
     );
+}
+
+/// The largest sizes that a file may have, with the head that has most outputs.
+const LARGEST: Dims = Dims {
+    obs: MAX_DIM,
+    action: MAX_DIM,
+    latent: MAX_DIM,
+    hidden: MAX_DIM,
+    mixtures: 7,
+    mixture: Mixture::Joint,
+    encoder: [MAX_DIM; 2],
+    cell: MemoryCell::Lstm,
+    input: ControllerInput::LatentHidden,
+};
+
+/// What no number of dreams is worth: a length that wrapped round.
+#[test]
+fn more_dreams_than_any_memory_holds_are_refused() {
+    let file = synthetic::agent(&SMALL, 1);
+    let model = Model::load(&file).unwrap();
+    let most = isize::MAX as usize / size_of::<f32>();
+    for dims in [SMALL, Dims { cell: MemoryCell::Gru, ..SMALL }, Dims::HUMANOID, LARGEST] {
+        // What another dream costs, beyond the first group: in 128 bits, where nothing wraps.
+        let lengths = [1000, 1001].map(|count| dreams_memory_len(&dims, count) as u128);
+        let [row, base] = [lengths[1] - lengths[0], lengths[0] - 1000 * (lengths[1] - lengths[0])];
+        let fit = ((most as u128 - base) / row) as usize; // so many, and not one more
+        let mut many: Vec<usize> = [1000, fit, fit + 1, usize::MAX].into();
+        // Where a product of one row's length and the number comes round to about 0.
+        many.extend((1..usize::BITS).flat_map(|bits| [-1, 0, 1].map(|off| (1_usize << bits).wrapping_add_signed(off))));
+        many.extend([2, 3, 5, 7].map(|part| usize::MAX / part));
+        many.extend([0, 1].map(|more| (u128::from(u64::MAX) / row) as usize + more));
+        for count in many.into_iter().filter(|&count| count >= 1000) {
+            let exact = base + row * count as u128;
+            let expected = if exact <= most as u128 { exact as usize } else { usize::MAX };
+            assert_eq!(dreams_memory_len(&dims, count), expected, "{count} of {dims:?}");
+            if dims == SMALL {
+                let error = DreamBatch::new(&model, &mut [0.0; 4096], count, DreamOptions::default()).unwrap_err();
+                if expected == usize::MAX {
+                    assert_eq!(error, DreamError::Count { found: count });
+                    assert_eq!(error.to_string(), format!("dreams: {count} do not fit into any memory"));
+                } else {
+                    assert_eq!(error, DreamError::Memory { expected, found: 4096 });
+                }
+            }
+        }
+        assert_eq!(dreams_memory_len(&dims, fit + 1), usize::MAX, "{dims:?}");
+    }
+}
+
+/// On 32-bit targets too: no product in these lengths is longer than the sum, and the sum fits.
+#[test]
+fn the_largest_sizes_that_a_file_may_have_fit_32_bits() {
+    assert!(LARGEST.mdn_outputs_fit() && !Dims { mixtures: 8, ..LARGEST }.mdn_outputs_fit());
+    for (cell, input) in MemoryCell::ALL.into_iter().flat_map(|cell| ControllerInput::ALL.map(|input| (cell, input))) {
+        let dims = Dims { cell, input, ..LARGEST };
+        for (what, bytes) in [
+            ("an agent", 4 * memory_len(&dims) as u64),
+            ("its state", state_len(&dims) as u64),
+            ("a dream", 4 * dreams_memory_len(&dims, 1) as u64),
+            ("a group of dreams", 4 * dreams_memory_len(&dims, 64) as u64),
+        ] {
+            assert!(bytes <= i32::MAX as u64, "{what} of {dims:?}: {bytes} bytes");
+        }
+    }
 }
 
 #[test]
@@ -181,8 +247,8 @@ fn a_dream_that_there_is_not_shows_nothing() {
     assert_eq!(dreams.imagine(), Ok(()));
     dreams.set_action(0, &[0.5]).unwrap();
     assert_eq!((dreams.active_count(), dreams.step()), (0, 0), "an action does not begin one");
-    // The last two times a row's width are 0 in 64 bits.
-    for index in [0, 1, 2, usize::MAX, 1 << 60, 1 << 61] {
+    // The last two times a row's width are 0 in a word.
+    for index in [0, 1, 2, usize::MAX, 1 << (usize::BITS - 4), 1 << (usize::BITS - 3)] {
         let there = index < 2;
         assert!(dreams.is_done(index));
         assert_eq!((dreams.tick(index), dreams.reward(index), dreams.terminal_probability(index)), (0, 0.0, 0.0));

@@ -29,9 +29,10 @@ impl Integers {
         for row in weight.chunks(k) {
             largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
         }
-        // `powf` differs between platforms' libraries; `c` and the weights that it divides come from the same one, and stand in the
-        // file. A column of zeros takes no part.
-        let factor = |&largest: &f32| if largest > 0.0 { largest.powf(tenths as f32 / 10.0) } else { 0.0 };
+        // A column of zeros takes no part. The power is `libm`'s in binary64, rounded once: the platform's own differs from host to host,
+        // and the file's bytes with it.
+        let exponent = f64::from(tenths as f32 / 10.0);
+        let factor = |&largest: &f32| if largest > 0.0 { libm::pow(largest.into(), exponent) as f32 } else { 0.0 };
         let inputs: Vec<f32> = largest.iter().map(factor).collect();
         let mut all = Self { weights: Vec::with_capacity(weight.len()), scales: Vec::new(), inputs, sums: Vec::new() };
         for row in weight.chunks(k) {

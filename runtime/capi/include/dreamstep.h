@@ -74,7 +74,7 @@ enum dreamstep_backend
    */
   DREAMSTEP_BACKEND_PORTABLE = 0,
   /**
-   * 128-bit vectors (any x86-64).
+   * 128-bit vectors (x86-64 compiled with SSE2: all but soft-float targets).
    */
   DREAMSTEP_BACKEND_SSE2 = 1,
   /**
@@ -90,7 +90,7 @@ enum dreamstep_backend
    */
   DREAMSTEP_BACKEND_AVX512VNNI = 4,
   /**
-   * 128-bit vectors (any aarch64).
+   * 128-bit vectors (aarch64 compiled with NEON: all but soft-float targets).
    */
   DREAMSTEP_BACKEND_NEON = 5,
   /**
@@ -167,7 +167,7 @@ enum dreamstep_status
    */
   DREAMSTEP_STATUS_SELF_TEST_ABSENT = 13,
   /**
-   * The self-test gave other bits than the packer's.
+   * The self-test gave other bits than the packer's, or would: the thread's floating-point mode is not the default.
    */
   DREAMSTEP_STATUS_SELF_TEST_FAILED = 14,
   /**
@@ -479,7 +479,7 @@ typedef struct dreamstep_dream_info {
   /**
    * Whether it has ended, or never began.
    */
-  bool is_over;
+  bool is_done;
 } dreamstep_dream_info;
 
 #ifdef __cplusplus
@@ -586,7 +586,8 @@ dreamstep_status dreamstep_model_metadata(const struct dreamstep_model *model,
 
 /**
  * Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit
- * for bit. Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free
+ * for bit. First, that the thread rounds to nearest even and keeps subnormals (no flush-to-zero, no denormals-are-zero). Run it at
+ * start-up, in the thread that will run the agent: the floating-point mode is each thread's own. `memory` is as for `dreamstep_agent_new`, and free
  * again afterwards.
  *
  * # Safety
@@ -980,13 +981,16 @@ dreamstep_status dreamstep_dreams_set_action(struct dreamstep_dreams *dreams,
 dreamstep_status dreamstep_dreams_imagine(struct dreamstep_dreams *dreams, char *message, size_t message_len);
 
 /**
- * `dreamstep_dreams_act`, then `dreamstep_dreams_imagine`. `*going_on`, unless NULL, becomes how many dreams go on.
+ * `dreamstep_dreams_act`, then `dreamstep_dreams_imagine`. `*active_count`, unless NULL, becomes how many dreams go on.
  *
  * # Safety
  * `dreams` is writable and used by nothing else meanwhile; their model and their memory are as they were made with.
- * `going_on` is NULL or writable. `message` is NULL or `message_len` writable bytes.
+ * `active_count` is NULL or writable. `message` is NULL or `message_len` writable bytes.
  */
-dreamstep_status dreamstep_dreams_step(struct dreamstep_dreams *dreams, size_t *going_on, char *message, size_t message_len);
+dreamstep_status dreamstep_dreams_step(struct dreamstep_dreams *dreams,
+                                       size_t *active_count,
+                                       char *message,
+                                       size_t message_len);
 
 /**
  * Says where dream `index` stands.

@@ -8,7 +8,7 @@ use crate::types::{
 };
 use core::ffi::c_char;
 use dreamstep_core::dims::MemoryCell;
-use dreamstep_runtime::{Dims, DreamBatch, DreamError, DreamOptions, DreamStart, dreams_memory_len};
+use dreamstep_runtime::{DreamBatch, DreamError, DreamOptions, DreamStart, dreams_memory_len};
 
 /// How many floats `count` dreams of an agent of these sizes work in; 0 where `dims` is NULL, misaligned, or not what a
 /// model file can have, and where no memory holds so many.
@@ -18,14 +18,7 @@ use dreamstep_runtime::{Dims, DreamBatch, DreamError, DreamOptions, DreamStart, 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dreamstep_dreams_memory_len(dims: *const dreamstep_dims, count: usize) -> usize {
     // SAFETY: what `sizes` asks for is this function's precondition.
-    unsafe { sizes(dims) }.and_then(|dims| memory_len(&dims, count)).unwrap_or(0)
-}
-
-/// None where it cannot be counted: many dreams take less than as many times one.
-fn memory_len(dims: &Dims, count: usize) -> Option<usize> {
-    let bound = dreams_memory_len(dims, 1).checked_mul(count)?.checked_mul(size_of::<f32>())?;
-    isize::try_from(bound).ok()?;
-    Some(dreams_memory_len(dims, count))
+    unsafe { sizes(dims) }.map(|dims| dreams_memory_len(&dims, count)).filter(|&len| len < usize::MAX).unwrap_or(0)
 }
 
 /// Makes `count` dreams, none of which has begun (see `dreamstep_dreams_start`), which work in `memory`: at least
@@ -54,9 +47,6 @@ pub unsafe extern "C" fn dreamstep_dreams_new(
             make(dreams, || {
                 let options = if options.is_null() { DreamOptions::default() } else { read_options(options)? };
                 let (model, memory) = (&held(model)?.model, slice_mut("memory", memory, memory_len)?);
-                if self::memory_len(model.dims(), count).is_none() {
-                    return Err(Error::TooLong { what: "dreams", found: count });
-                }
                 Ok(DreamBatch::new(model, memory, count, options)?)
             })
         })

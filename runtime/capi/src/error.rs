@@ -139,7 +139,10 @@ impl Error<'_> {
                 DreamError::NoHead => status::NoHead,
                 DreamError::Input { .. } => status::Input,
                 DreamError::Memory { .. } => status::Memory,
-                DreamError::Temperature { .. } | DreamError::Threshold { .. } | DreamError::Index { .. } => status::Argument,
+                DreamError::Count { .. }
+                | DreamError::Temperature { .. }
+                | DreamError::Threshold { .. }
+                | DreamError::Index { .. } => status::Argument,
                 DreamError::Length { .. } => status::Length,
                 DreamError::NonFinite { .. } => status::NonFinite,
                 DreamError::NoAction { .. } => status::Order,

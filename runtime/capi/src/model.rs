@@ -193,7 +193,8 @@ pub unsafe extern "C" fn dreamstep_model_metadata(
 }
 
 /// Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit
-/// for bit. Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free
+/// for bit. First, that the thread rounds to nearest even and keeps subnormals (no flush-to-zero, no denormals-are-zero). Run it at
+/// start-up, in the thread that will run the agent: the floating-point mode is each thread's own. `memory` is as for `dreamstep_agent_new`, and free
 /// again afterwards.
 ///
 /// # Safety

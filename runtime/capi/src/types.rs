@@ -56,7 +56,7 @@ pub enum dreamstep_status {
     NotAnAgent = 12,
     /// The file has no self-test vectors.
     SelfTestAbsent = 13,
-    /// The self-test gave other bits than the packer's.
+    /// The self-test gave other bits than the packer's, or would: the thread's floating-point mode is not the default.
     SelfTestFailed = 14,
     /// The file has no such metadata key.
     NoSuchKey = 15,
@@ -80,7 +80,7 @@ pub enum dreamstep_backend {
     Auto = -1,
     /// Any target: the specification.
     Portable = 0,
-    /// 128-bit vectors (any x86-64).
+    /// 128-bit vectors (x86-64 compiled with SSE2: all but soft-float targets).
     Sse2 = 1,
     /// 256-bit vectors (x86-64 with AVX2 and F16C).
     Avx2 = 2,
@@ -88,7 +88,7 @@ pub enum dreamstep_backend {
     Avx512 = 3,
     /// The same with 8-bit dot products (AVX-512 VNNI).
     Avx512vnni = 4,
-    /// 128-bit vectors (any aarch64).
+    /// 128-bit vectors (aarch64 compiled with NEON: all but soft-float targets).
     Neon = 5,
     /// 128-bit vectors (wasm32 compiled with simd128).
     Simd128 = 6,

@@ -1,6 +1,10 @@
 //! What does each call of the C API promise? Every status with its message, nothing done where it refuses, and the bits that Rust
 //! gives where it does not.
 
+#[path = "../../tests/common/float_mode.rs"]
+#[allow(dead_code)] // the runtime's own tests look closer
+mod float_mode;
+
 use dreamstep_capi::{dreamstep_backend as backend, dreamstep_status as status, *};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
@@ -11,6 +15,7 @@ use dreamstep_runtime::{
     Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination,
     dreams_memory_len, memory_len,
 };
+use float_mode::{MODES, under};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
@@ -206,7 +211,9 @@ fn sizes_are_rusts_and_those_that_no_file_can_have_are_zero() {
             }
         }
         let good = dims(&DIMS);
-        assert_eq!(dreamstep_dreams_memory_len(&good, usize::MAX / 100), 0);
+        for many in [usize::MAX / 100, usize::MAX / 2 + 1, usize::MAX] {
+            assert_eq!(dreamstep_dreams_memory_len(&good, many), 0);
+        }
         for bad in [
             dreamstep_dims { obs: 0, ..good },
             dreamstep_dims { hidden: 65_537, ..good },
@@ -280,6 +287,14 @@ fn the_self_test_passes_and_says_why_not() {
     let expected = Model::load(&bytes).unwrap().self_test(&mut memory).unwrap_err();
     let failed = loaded(&bytes);
     assert_eq!(call!(dreamstep_self_test(&*failed, at, len)), refused(status::SelfTestFailed, expected));
+
+    for &(bits, _) in MODES {
+        let expected = under(bits, || rust.self_test(&mut memory)).unwrap_err();
+        let found = under(bits, || call!(dreamstep_self_test(&*model, at, len)));
+        assert_eq!(found, refused(status::SelfTestFailed, expected));
+        assert!(found.1.contains("this thread's floating-point mode"), "{found:?}");
+    }
+    assert_eq!(call!(dreamstep_self_test(&*model, at, len)), ok());
 }
 
 #[test]
@@ -692,8 +707,10 @@ fn dreams_are_refused_in_rusts_words() {
     };
     let small = format!("dream memory: expected at least {len} values, found {}", len - 1);
     assert_eq!(new(len - 1, 2, &good), refused(status::Memory, small));
-    let many = format!("dreams: {} values do not fit into memory", usize::MAX / 8);
-    assert_eq!(new(len, usize::MAX / 8, &good), refused(status::Argument, many));
+    for many in [usize::MAX / 8, usize::MAX / 2 + 1, usize::MAX] {
+        let message = format!("dreams: {many} do not fit into any memory");
+        assert_eq!(new(len, many, &good), refused(status::Argument, message));
+    }
     let cold = dreamstep_dream_options { temperature: 0.0, ..good };
     assert_eq!(new(len, 2, &cold), refused(status::Argument, "temperature: expected a positive number, found 0"));
     let never = dreamstep_dream_options { ending: 1, threshold: 1.5, ..good };

@@ -5,18 +5,9 @@ use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 
-cpufeatures::new!(has_avx2, "avx2");
-
 /// Proof that this processor has AVX2 and F16C.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
-
-impl Token {
-    pub(crate) fn detect() -> Option<Self> {
-        // The crate does not know F16C: bit 29 of CPUID 1's ECX. It needs of the operating system what AVX2 needs.
-        (has_avx2::get() && __cpuid(1).ecx >> 29 & 1 == 1).then_some(Self(()))
-    }
-}
 
 struct Vectors;
 

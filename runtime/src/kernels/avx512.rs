@@ -5,17 +5,9 @@ use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 
-cpufeatures::new!(has_avx512, "avx512f", "avx512bw");
-
 /// Proof that this processor has AVX-512F and BW, and what [`avx2`] asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
-
-impl Token {
-    pub(crate) fn detect() -> Option<Self> {
-        (has_avx512::get() && avx2::Token::detect().is_some()).then_some(Self(()))
-    }
-}
 
 struct Vectors;
 

@@ -4,20 +4,13 @@
 //! offset, taken off at the end. Everything wraps at 32 bits; the result fits, so it is exact.
 
 use super::avx512::Register;
-use super::{I32x16, Quad, avx2, avx512, entry_points};
+use super::{I32x16, Quad, avx2, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 
-/// Proof that this processor has AVX-512 VNNI, and what [`avx512`] asks for.
+/// Proof that this processor has AVX-512 VNNI, and what [`super::avx512`] asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
-
-impl Token {
-    pub(crate) fn detect() -> Option<Self> {
-        // Bit 11 of CPUID 7's ECX; it needs of the operating system what AVX-512F needs.
-        (avx512::Token::detect().is_some() && __cpuid_count(7, 0).ecx >> 11 & 1 == 1).then_some(Self(()))
-    }
-}
 
 struct Vectors;
 

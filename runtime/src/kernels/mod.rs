@@ -3,22 +3,28 @@
 //! what all must compute, bit for bit.
 //!
 //! [`Isa`] is the one dispatch ladder. A variant of it exists only where the processor was seen to run it.
+//!
+//! A build has a back end where its target may use the registers: by target feature, not by architecture. Soft-float x86-64
+//! (`x86_64-unknown-none`, kernels) and soft-float aarch64 have the portable one alone, whatever the processor could do. Of the processor
+//! a back end asks for the features that its line of [`entry_points`] names, which is the one place where they stand.
 
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::Lane;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) mod avx2;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) mod avx512;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) mod avx512vnni;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub(crate) mod neon;
 pub(crate) mod portable;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod processor;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(crate) mod simd128;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) mod sse2;
 
 /// Sixteen binary32 lanes that move between registers and memory.
@@ -73,6 +79,7 @@ pub(crate) trait Chunk: Lane {
 }
 
 /// A register of sixteen lanes is a chunk of sixteen.
+#[allow(unused_macros)] // where a build has the portable back end alone
 macro_rules! chunk_of_sixteen {
     ($register:ty) => {
         impl $crate::kernels::Chunk for $register {
@@ -97,6 +104,7 @@ macro_rules! chunk_of_sixteen {
         }
     };
 }
+#[allow(unused_imports)] // likewise
 pub(crate) use chunk_of_sixteen;
 
 /// What a back end brings.
@@ -117,7 +125,7 @@ pub(crate) trait Vectors {
 pub enum Backend {
     /// Safe Rust for any target: the specification.
     Portable,
-    /// 128-bit vectors (any x86-64).
+    /// 128-bit vectors (x86-64 compiled with SSE2: all but soft-float targets).
     Sse2,
     /// 256-bit vectors (x86-64 with AVX2 and F16C).
     Avx2,
@@ -125,7 +133,7 @@ pub enum Backend {
     Avx512,
     /// The same with 8-bit dot products (AVX-512 VNNI).
     Avx512Vnni,
-    /// 128-bit vectors (any aarch64).
+    /// 128-bit vectors (aarch64 compiled with NEON: all but soft-float targets).
     Neon,
     /// 128-bit vectors (wasm32 compiled with simd128).
     Simd128,
@@ -173,6 +181,19 @@ macro_rules! ladder {
             $($(#[$target])* $name($module::Token),)*
         }
 
+        impl Backend {
+            /// The target features, in Rust's names, that it asks of the processor beyond those that every processor of this build's target
+            /// has. None where the build has not got it: it is another target's.
+            #[must_use]
+            pub const fn features(self) -> Option<&'static [&'static str]> {
+                match self {
+                    $($(#[$target])* Self::$name => Some($module::Token::FEATURES),)*
+                    #[allow(unreachable_patterns)] // where a target has them all
+                    _ => None,
+                }
+            }
+        }
+
         impl Isa {
             pub(crate) fn new(backend: Backend) -> Option<Self> {
                 match backend {
@@ -202,15 +223,15 @@ macro_rules! ladder {
 
 ladder! { $
     Portable = portable;
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Sse2 = sse2;
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx2 = avx2;
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx512 = avx512;
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     Avx512Vnni = avx512vnni;
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Neon = neon;
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128 = simd128;
@@ -218,15 +239,30 @@ ladder! { $
 #[allow(clippy::single_component_path_imports)] // a path to the macro, which `ladder` defines
 pub(crate) use dispatch;
 
+/// Whether the processor has a target feature beyond those of its target. No back end of this target asks for one.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+const fn has(_: &str) -> bool {
+    false
+}
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use processor::has;
+
 /// The layers as methods of a token type, compiled for its instruction set. The bodies are generic and always inlined, so each is
-/// compiled anew here with the features enabled; the token proves that the processor has them.
+/// compiled anew here with the features enabled; the token, made only where the processor has them, proves that.
 ///
-/// `[feature, …]`: what the entry points are compiled with beyond the target's own; none makes them plain calls.
+/// `[feature, …]`: what the entry points are compiled with beyond the target's own, hence what the token asks for; none makes them plain
+/// calls.
 /// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two.
 /// `tile`: how many of a panel's registers one pass holds, of integer sums and of others, for each of how many dreams.
 macro_rules! entry_points {
     ($features:tt, columns = [$four:literal, $two:literal], tile = [$integer:literal, $column:literal, $tile:literal]) => {
         impl Token {
+            pub(crate) const FEATURES: &'static [&'static str] = &$features;
+
+            pub(crate) fn detect() -> Option<Self> {
+                Self::FEATURES.iter().all(|feature| $crate::kernels::has(feature)).then_some(Self(()))
+            }
+
             entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two>,
                 (layer: &$crate::layer::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $integer, $column, $tile>,

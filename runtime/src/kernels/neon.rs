@@ -1,4 +1,4 @@
-//! Sixteen lanes as four 128-bit registers (NEON, which every aarch64 has). No FMA: the contract is multiply, then add. Maxima and
+//! Sixteen lanes as four 128-bit registers (NEON, which every aarch64 has but soft-float targets). No FMA: the contract is multiply, then add. Maxima and
 //! minima are compare and select, because the instructions of those names order zeros and NaN in their own way.
 
 use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
@@ -7,16 +7,9 @@ use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 use dreamstep_core::precision::F16_BIAS;
 
-/// Every aarch64 processor with floating point has NEON.
+/// A program compiled with NEON runs where NEON is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
-
-impl Token {
-    #[allow(clippy::unnecessary_wraps)] // the other back ends' signature
-    pub(crate) fn detect() -> Option<Self> {
-        Some(Self(()))
-    }
-}
 
 struct Vectors;
 

@@ -10,13 +10,6 @@ use dreamstep_core::precision::{bf16_to_f32, f16_to_f32};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
 
-impl Token {
-    #[allow(clippy::unnecessary_wraps)] // the other back ends' signature
-    pub(crate) fn detect() -> Option<Self> {
-        Some(Self(()))
-    }
-}
-
 struct Vectors;
 
 impl super::Vectors for Vectors {

@@ -1,4 +1,4 @@
-//! Sixteen lanes as four 128-bit registers (SSE2, which every x86-64 has).
+//! Sixteen lanes as four 128-bit registers (SSE2, which every x86-64 has but soft-float targets).
 
 use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
@@ -6,16 +6,9 @@ use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 use dreamstep_core::precision::F16_BIAS;
 
-/// Every x86-64 processor has SSE2.
+/// A program compiled with SSE2 runs where SSE2 is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
-
-impl Token {
-    #[allow(clippy::unnecessary_wraps)] // the other back ends' signature
-    pub(crate) fn detect() -> Option<Self> {
-        Some(Self(()))
-    }
-}
 
 struct Vectors;
 
@@ -35,7 +28,7 @@ pub(crate) struct Register([__m128; 4]);
 /// An expression of SSE2 intrinsics.
 macro_rules! sse2 {
     ($e:expr) => {{
-        // SAFETY: SSE2 is part of x86-64. None of the intrinsics used here takes a pointer (loads and stores say their own).
+        // SAFETY: SSE2 is part of this target. None of the intrinsics used here takes a pointer (loads and stores say their own).
         #[allow(unused_unsafe)]
         unsafe {
             $e
