@@ -11,6 +11,8 @@
 #   riscv64       bare metal with hardware floating point, QEMU's `virt` board
 #   riscv32       the same with software floating point; only if named, for its minute
 #
+# It also compiles the runtime for x86-64 and Arm without vector registers, and sees that 32-bit x86 without SSE2 is refused.
+#
 # Compilers, libraries and emulators are Debian's, unpacked into third_party/cross; nothing else on the machine is touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -127,6 +129,21 @@ riscv() {
   emulate "riscv$2" -machine virt -bios none -kernel "$out/two/$1-unknown-none-elf/release/dreamstep-riscv"
 }
 
+# Nothing to run here, but to compile: soft-float targets of vector architectures, and one whose arithmetic is not binary32.
+compiles() {
+  local target log=$out/compiles.log
+  for target in x86_64-unknown-none aarch64-unknown-none-softfloat i586-unknown-linux-gnu; do
+    if with_tools env RUSTC_BOOTSTRAP=1 cargo check --release --locked --quiet --target $target --target-dir "$out/one" \
+      -Zbuild-std=core -p dreamstep-runtime >"$log" 2>&1; then
+      [ $target != i586-unknown-linux-gnu ] || fail "$target: expected a refusal, it compiles"
+    else
+      [ $target = i586-unknown-linux-gnu ] && grep -q "dreamstep needs binary32 arithmetic" "$log" ||
+        fail "$target: does not compile: $(grep -m 1 '^error' "$log"); log: target/cross/compiles.log"
+    fi
+  done
+  echo "cross: x86-64 and aarch64 without vector registers compile, x87 is refused"
+}
+
 # A hang is a failure too; the slowest takes half a minute of an idle core.
 emulate() { with_tools timeout 900 "qemu-system-$1" -nographic -semihosting-config enable=on,target=native "${@:2}"; }
 
@@ -181,4 +198,5 @@ failed=0
 wait -n || failed=1
 wait -n || failed=1
 [ $failed = 0 ] || exit 1
+compiles
 echo "cross: 7 targets print the digests of $table, $SECONDS s"

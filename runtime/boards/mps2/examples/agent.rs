@@ -1,6 +1,6 @@
 //! What does an agent cost on a microcontroller? Steps the shipped Humanoid agent from flash, in f32 and in i8, prints its state's
 //! digest, which is the host's, and per step the stack that it used and the instructions that it took. Then the same for the
-//! suite's small agent with a GRU, in every precision.
+//! suite's small agent with a GRU, in every precision. Before that, that the self-test would tell of another floating-point mode.
 //!
 //! Run it under QEMU with `-icount shift=0`: an instruction then takes 1 ns of the emulated clock, and the counts repeat.
 #![no_std]
@@ -11,10 +11,11 @@ use core::ptr;
 use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m::register::fpscr::{self, Fpscr, RMode};
 use cortex_m_rt::entry;
 use dreamstep_conformance::{SHIPPED_I8, SHIPPED_STEPS, gated, observe};
 use dreamstep_fixtures::HUMANOID;
-use dreamstep_runtime::{Agent, Dims, Model, SelfTestError, memory_len};
+use dreamstep_runtime::{Agent, Dims, FloatEnvironment, Model, Rounding, SelfTestError, memory_len};
 use semihosting::{println, process};
 
 const DIMS: Dims = Dims::HUMANOID;
@@ -35,6 +36,7 @@ fn main() -> ! {
     clock.clear_current();
     clock.enable_counter();
 
+    the_self_test_would_tell();
     println!("# portable");
     for (precision, file) in [("f32", HUMANOID), ("i8", SHIPPED_I8)] {
         let model = Model::load(file).expect("the shipped agent is valid");
@@ -54,6 +56,27 @@ fn main() -> ! {
         live(precision, &model, MEMORY, observation, action);
     }
     process::exit(0)
+}
+
+/// The other modes of this processor's floating point are seen, and the one that it starts in is the contract's.
+fn the_self_test_would_tell() {
+    let started = fpscr::read();
+    let under = |change: fn(&mut Fpscr)| {
+        let mut mode = started;
+        change(&mut mode);
+        // SAFETY: it sets the mode of this thread, which is the only one. What runs in another than the default, the one that the compiler
+        // assumes, is a check whose operands and results the compiler does not know.
+        unsafe { fpscr::write(mode) };
+        let found = FloatEnvironment::observe();
+        // SAFETY: the mode is as it was.
+        unsafe { fpscr::write(started) };
+        (found.rounding, found.flush_to_zero, found.denormals_are_zero)
+    };
+    assert_eq!(under(|_| ()), (Rounding::NearestEven, false, false));
+    assert_eq!(under(|mode| mode.set_fz(true)), (Rounding::NearestEven, true, true));
+    assert_eq!(under(|mode| mode.set_rmode(RMode::PlusInfinity)), (Rounding::Up, false, false));
+    assert_eq!(under(|mode| mode.set_rmode(RMode::MinusInfinity)), (Rounding::Down, false, false));
+    assert_eq!(under(|mode| mode.set_rmode(RMode::Zero)), (Rounding::TowardsZero, false, false));
 }
 
 /// Lives an episode's first steps and says what they took; the state's digest after them.
