@@ -6,45 +6,24 @@ use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::pack::Tensors;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
-use dreamstep_fixtures::synthetic;
+use dreamstep_fixtures::synthetic::{self, ODD};
 use dreamstep_runtime::{
     Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, Termination,
     dreams_memory_len, memory_len,
 };
 
-const ODD: Dims = Dims {
-    obs: 5,
-    action: 1,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
 /// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
-const LONG: Dims = Dims {
-    obs: 1501,
-    action: 2,
-    latent: 17,
-    hidden: 35,
-    mixtures: 3,
-    mixture: Mixture::Joint,
-    encoder: [67, 21],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const LONG: Dims = Dims::vector(1501, 2, &[67, 21], 17, 35, 3);
 
 const fn gru(dims: Dims) -> Dims {
-    Dims { cell: MemoryCell::Gru, ..dims }
+    dims.with_cell(MemoryCell::Gru)
 }
 
 /// Dims, modes, steps: every mode with small sizes and with large ones, with either memory.
 fn cases() -> [(Settings, u64); 8] {
     let case = |dims: Dims, mixture, squash, target, acting| {
-        let dims = Dims { mixture, ..dims };
-        Settings { squash, target, acting, ..synthetic::settings(&dims) }
+        let dims = dims.with_mixture(mixture);
+        synthetic::with(synthetic::settings(&dims), |s| (s.squash, s.target, s.acting) = (squash, target, acting))
     };
     [
         (case(ODD, Mixture::Joint, Squash::Tanh, Target::Next, Acting::Mean), 200),
@@ -61,8 +40,8 @@ fn cases() -> [(Settings, u64); 8] {
 /// Every other input of the controller, with small sizes and with large ones, with either memory.
 fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
     let case = |input, dims: Dims, squash, acting| {
-        let settings = synthetic::settings(&Dims { input, ..dims });
-        (Settings { squash, acting, ..settings }, 40)
+        let settings = synthetic::settings(&dims.with_input(input));
+        (synthetic::with(settings, |s| (s.squash, s.acting) = (squash, acting)), 40)
     };
     ControllerInput::ALL.into_iter().filter(|&input| input != ControllerInput::LatentHidden).flat_map(move |input| {
         [case(input, gru(ODD), Squash::Clamp, Acting::Sampled), case(input, LONG, Squash::Tanh, Acting::Mean)]
@@ -73,7 +52,7 @@ fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
 /// rounding of inputs: half of a level of a vector whose largest value is the clip, 10, and two and a half times that where the errors
 /// of several add up.
 fn tolerance(precision: Precision, dims: &Dims) -> f64 {
-    let widest = dims.obs.max(dims.encoder[0]).max(dims.action + dims.latent + dims.hidden);
+    let widest = dims.obs_len().max(dims.encoder[0]).max(dims.action_len() + dims.latent_len() + dims.hidden_len());
     let widest = widest.max(dims.controller_inputs());
     let levels = f64::min(32_767.0, 2_147_483_648.0 / (512.0 * (widest as f64 / 4.0).ceil()));
     if precision == Precision::I8 { 12.5 / levels } else { 1e-5 }
@@ -153,14 +132,14 @@ impl Oracle {
             values.chunks(shape[1]).map(<[f32]>::to_vec).collect()
         };
         let vector = |name: &str| -> Vec<f64> { tensors[name].1.iter().map(|&v| v.into()).collect() };
-        let (z, n, precision) = (settings.dims.latent, settings.dims.hidden, settings.precision);
+        let (z, n, precision) = (settings.dims.latent_len(), settings.dims.hidden_len(), settings.precision);
         // What leads straight to the action is not made of integers.
         let near = if precision == Precision::I8 { Precision::F16 } else { precision };
         let [w0, w1, w2] = names::ENCODER_WEIGHT.map(rows);
         let [b0, b1, b2] = names::ENCODER_BIAS.map(vector);
         let [ih, hh] = [names::RNN_WEIGHT_IH, names::RNN_WEIGHT_HH].map(rows);
         let [ih_bias, hh_bias] = [names::RNN_BIAS_IH, names::RNN_BIAS_HH].map(vector);
-        let rnn = if settings.dims.cell == MemoryCell::Gru {
+        let rnn = if settings.dims.cell() == MemoryCell::Gru {
             vec![Layer::new(&ih, ih_bias, precision), Layer::new(&hh, hh_bias, precision)]
         } else {
             let gates: Vec<_> = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
@@ -180,7 +159,7 @@ impl Oracle {
             rnn,
             head: Layer::new(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision),
             h: vec![0.0; n],
-            c: if settings.dims.cell == MemoryCell::Gru { Vec::new() } else { vec![0.0; n] },
+            c: if settings.dims.cell() == MemoryCell::Gru { Vec::new() } else { vec![0.0; n] },
         }
     }
 
@@ -209,7 +188,7 @@ impl Oracle {
 
     /// From a whitened observation and its latent to an action in [-1, 1].
     fn control(&self, x: &[f64], z: &[f64]) -> Vec<f64> {
-        let input = match self.settings.dims.input {
+        let input = match self.settings.dims.input() {
             ControllerInput::LatentHidden => [z, &self.h].concat(),
             ControllerInput::Latent => z.to_vec(),
             ControllerInput::Hidden => self.h.clone(),
@@ -258,7 +237,7 @@ struct Expected<'a> {
 
 impl Expected<'_> {
     fn sizes(&self) -> (usize, usize) {
-        (self.settings.dims.mixtures, self.settings.dims.latent)
+        (self.settings.dims.mixtures(), self.settings.dims.latent_len())
     }
 
     /// The components' weights over dimension `i` at a temperature.
@@ -266,7 +245,7 @@ impl Expected<'_> {
         let (k, z) = self.sizes();
         let logits = &self.head[2 * k * z..];
         let logit = |component| {
-            if self.settings.dims.mixture == Mixture::Joint { logits[component] } else { logits[component * z + i] }
+            if self.settings.dims.mixture() == Mixture::Joint { logits[component] } else { logits[component * z + i] }
         };
         let exp: Vec<f64> = (0..k).map(|component| (logit(component) / temperature).exp()).collect();
         let sum: f64 = exp.iter().sum();
@@ -342,17 +321,17 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
     let file = synthetic::agent_with(&settings, 3);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&dims)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     agent.set_seed(SEED);
-    let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), Settings { precision: oracle, ..settings });
-    let runs = dims.input != ControllerInput::Observation; // V and M
-    let mut action = vec![0.0; dims.action];
+    let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), synthetic::with(settings, |s| s.precision = oracle));
+    let runs = dims.input() != ControllerInput::Observation; // V and M
+    let mut action = vec![0.0; dims.action_len()];
     let mut errors = [0.0_f64; 5];
     for t in 0..steps {
         let observation = synthetic::observation(&dims, 4, t);
         agent.step(&observation, &mut action).unwrap();
         let x = oracle.whiten(&observation);
-        let z = if runs { oracle.encode(&x, SEED, t) } else { vec![0.0; dims.latent] };
+        let z = if runs { oracle.encode(&x, SEED, t) } else { vec![0.0; dims.latent_len()] };
         let u = oracle.control(&x, &z);
         let head = if runs { oracle.remember(&u, &z) } else { Vec::new() };
         let expected = oracle.mixture(&head, &z);
@@ -373,11 +352,11 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
         let mut mixture = |found: f32, expected: f64| now[4] = now[4].max(error(found, expected));
         mixture(prediction.reward(), expected.reward());
         mixture(prediction.terminal_probability(), expected.terminal());
-        let mut expected_latent = vec![0.0; dims.latent];
+        let mut expected_latent = vec![0.0; dims.latent_len()];
         prediction.expected_latent(&mut expected_latent);
         for (i, &found) in expected_latent.iter().enumerate() {
             let weights = expected.weights(i, 1.0);
-            mixture(found, (0..dims.mixtures).map(|k| weights[k] * expected.mean(k, i)).sum());
+            mixture(found, (0..dims.mixtures()).map(|k| weights[k] * expected.mean(k, i)).sum());
             for (k, &weight) in weights.iter().enumerate() {
                 mixture(prediction.weight(k, i), weight);
                 mixture(prediction.mean(k, i), expected.mean(k, i));
@@ -393,7 +372,7 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
 fn follows_the_formulas_over_an_episode() {
     for (settings, steps) in cases().into_iter().chain(other_inputs()) {
         for precision in Precision::ALL {
-            let errors = episode(Settings { precision, ..settings }, precision, steps);
+            let errors = episode(synthetic::with(settings, |s| s.precision = precision), precision, steps);
             assert!(
                 errors.iter().all(|&error| error < tolerance(precision, &settings.dims)),
                 "{precision:?}: errors of action, latent, h, c, mixture: {errors:?} with {settings:?}"
@@ -407,7 +386,7 @@ fn follows_the_formulas_over_an_episode() {
 fn tells_one_precision_from_another() {
     for (settings, _) in cases() {
         for (own, other) in Precision::ALL.into_iter().flat_map(|own| Precision::ALL.map(|other| (own, other))) {
-            let errors = episode(Settings { precision: own, ..settings }, other, 5);
+            let errors = episode(synthetic::with(settings, |s| s.precision = own), other, 5);
             let largest = errors.into_iter().fold(0.0, f64::max);
             assert_eq!(
                 largest < tolerance(own, &settings.dims),
@@ -421,14 +400,14 @@ fn tells_one_precision_from_another() {
 /// The negative control of the inputs: all of one width, they are told apart all the same.
 #[test]
 fn tells_one_input_from_another() {
-    let dims = Dims { obs: 7, latent: 7, ..ODD };
+    let dims = Dims::vector(7, 1, &[9, 4], 7, 7, 2);
     let action = |own, oracle| {
-        let settings = |input| synthetic::settings(&Dims { input, ..dims });
+        let settings = |input| synthetic::settings(&dims.with_input(input));
         let file = synthetic::agent_with(&settings(own), 3);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(model.dims())];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
-        let mut oracle = Oracle::new(&synthetic::tensors(&Dims { input: own, ..dims }, 3), settings(oracle));
+        let mut agent = Agent::new(model, &mut memory).unwrap();
+        let mut oracle = Oracle::new(&synthetic::tensors(&dims.with_input(own), 3), settings(oracle));
         let mut worst_of_all = 0.0_f64;
         for t in 0..5 {
             let observation = synthetic::observation(&dims, 4, t);
@@ -441,7 +420,7 @@ fn tells_one_input_from_another() {
         }
         worst_of_all
     };
-    let width = |input: ControllerInput| Dims { input, ..dims }.controller_inputs();
+    let width = |input: ControllerInput| dims.with_input(input).controller_inputs();
     let mut told = 0;
     for (own, other) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|other| (own, other))) {
         if width(own) == width(other) {
@@ -456,20 +435,20 @@ fn tells_one_input_from_another() {
 fn dreams_follow_the_formulas_tick_by_tick() {
     const DREAMS: usize = 9;
     let (mut compared, mut skipped) = (0, 0);
-    let inputs = other_inputs().filter(|(settings, _)| !settings.dims.input.has_observation());
+    let inputs = other_inputs().filter(|(settings, _)| !settings.dims.input().has_observation());
     let temperatures = [1.0, 0.7, 1.3, 1.0, 2.0, 1.3, 1.0, 0.7].into_iter().cycle();
     for ((settings, _), temperature) in cases().into_iter().chain(inputs).zip(temperatures) {
         for precision in Precision::ALL {
-            let settings = Settings { precision, ..settings };
+            let settings = synthetic::with(settings, |s| s.precision = precision);
             let (dims, tolerance) = (settings.dims, tolerance(precision, &settings.dims));
             let file = synthetic::agent_with(&settings, 3);
             let model = Model::load(&file).unwrap();
             let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), settings);
             let options = DreamOptions { seed: SEED, temperature, termination: Termination::Sampled };
             let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
-            let mut dreams = DreamBatch::new(&model, &mut memory, DREAMS, options).unwrap();
+            let mut dreams = DreamBatch::new(model, &mut memory, DREAMS, options).unwrap();
             let start = |dreams: &mut DreamBatch<'_, '_>, index: usize, number: u32| {
-                let latent: Vec<f32> = (0..dims.latent).map(|i| ((number as usize + i) as f32 * 0.7).sin()).collect();
+                let latent: Vec<f32> = (0..dims.latent_len()).map(|i| ((number as usize + i) as f32 * 0.7).sin()).collect();
                 dreams.start(index, number, DreamStart { latent: &latent, state: None }).unwrap();
             };
             let mut numbers: Vec<u32> = (0..DREAMS as u32).map(|n| 5 * n).collect();
@@ -499,7 +478,7 @@ fn dreams_follow_the_formulas_tick_by_tick() {
                     // A draw next to where two components, or going on and ending, meet may fall on either side.
                     let near = tolerance;
                     for (i, &found) in dreams.latent(index).iter().enumerate() {
-                        let draw = if dims.mixture == Mixture::Joint { 0 } else { i };
+                        let draw = if dims.mixture() == Mixture::Joint { 0 } else { i };
                         let u = uniform(SEED, Stream::Component, step, draw);
                         let mut cumulative = 0.0;
                         let edges: Vec<f64> = expected

@@ -12,17 +12,7 @@ use dreamstep_runtime::{
 };
 use std::collections::BTreeMap;
 
-const DIMS: Dims = Dims {
-    obs: 21,
-    action: 3,
-    latent: 5,
-    hidden: 19,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 17],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = synthetic::TWO_BLOCKS;
 
 /// Steps of an episode.
 const EPISODE: u64 = 12;
@@ -33,7 +23,7 @@ fn observation(t: u64) -> Vec<f32> {
 
 /// [`DIMS`] with either memory.
 fn dims(cell: MemoryCell) -> Dims {
-    Dims { cell, ..DIMS }
+    DIMS.with_cell(cell)
 }
 
 /// An agent whose action range is -half..half, or as `mid` shifts it.
@@ -56,7 +46,7 @@ fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>, MemoryCell)) {
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let model = Model::load_with(&file, backend).unwrap();
             let mut memory = vec![f32::NAN; memory_len(&dims(cell))];
-            test(&mut Agent::new(&model, &mut memory).unwrap(), cell);
+            test(&mut Agent::new(model, &mut memory).unwrap(), cell);
         }
     }
 }
@@ -88,7 +78,7 @@ fn undisturbed(cell: MemoryCell, range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
     let file = file(cell, 0.0, 0.5);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&dims(cell))];
-    live(&mut Agent::new(&model, &mut memory).unwrap(), range)
+    live(&mut Agent::new(model, &mut memory).unwrap(), range)
 }
 
 #[test]
@@ -97,7 +87,7 @@ fn a_refused_observation_is_as_if_it_had_never_come() {
         let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..4);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::NAN, f32::from_bits(0x7f80_0001)] {
-            for index in [0, DIMS.obs / 2, DIMS.obs - 1] {
+            for index in [0, DIMS.obs_len() / 2, DIMS.obs_len() - 1] {
                 let before = bits(agent);
                 let (mut broken, mut action) = (observation(99), [7.0; 3]);
                 broken[index] = bad;
@@ -346,7 +336,7 @@ fn an_override_is_in_the_environments_units() {
         let file = file(cell, 1.0, 2.0); // actions from -1 to 3
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         let mut action = [0.0; 3];
         agent.act(&observation(0), &mut action).unwrap();
         let mapped: Vec<f32> = agent.unit_action().iter().map(|u| 1.0 + 2.0 * u).collect();
@@ -368,7 +358,7 @@ fn the_memory_is_measured_and_its_content_does_not_matter() {
         let need = memory_len(&dims);
         for found in [0, 1, need / 2, need - 16, need - 1] {
             let mut memory = vec![0.0; found];
-            let error = Agent::new(&model, &mut memory).unwrap_err();
+            let error = Agent::new(model, &mut memory).unwrap_err();
             assert_eq!(error, MemoryError { expected: need, found });
             assert_eq!(error.to_string(), format!("agent memory: expected at least {need} values, found {found}"));
         }
@@ -376,7 +366,7 @@ fn the_memory_is_measured_and_its_content_does_not_matter() {
             let mut memory = vec![content; found];
             // The agent may begin at any value of a larger block.
             let at = (found - need).min(3);
-            let mut agent = Agent::new(&model, &mut memory[at..]).unwrap();
+            let mut agent = Agent::new(model, &mut memory[at..]).unwrap();
             assert_eq!(live(&mut agent, 0..EPISODE), expected, "{found} values of {content}");
         }
     }
@@ -391,7 +381,7 @@ fn two_agents_on_one_model_do_not_disturb_each_other() {
         let model = Model::load(&file).unwrap();
         let mut memory = vec![f32::NAN; 2 * memory_len(&dims)];
         let (left, right) = memory.split_at_mut(memory_len(&dims));
-        let (mut a, mut b) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+        let (mut a, mut b) = (Agent::new(model, left).unwrap(), Agent::new(model, right).unwrap());
         for t in 0..EPISODE {
             let (mut action, i) = ([0.0; 3], t as usize);
             a.act(&observation(t), &mut action).unwrap();
@@ -417,7 +407,7 @@ fn a_models_place_in_memory_has_no_say() {
             for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
                 let model = Model::load_with(&moved[offset..], backend).unwrap();
                 let mut memory = vec![0.0; memory_len(&dims)];
-                let found = live(&mut Agent::new(&model, &mut memory).unwrap(), 0..EPISODE);
+                let found = live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE);
                 assert_eq!(found, expected, "{} bytes off, {}", offset, backend.name());
             }
         }
@@ -445,7 +435,10 @@ fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
 
 /// The same agent in another precision, or sampling its latents.
 fn file_with(cell: MemoryCell, precision: Precision, acting: Acting) -> AlignedBytes {
-    synthetic::agent_with(&Settings { precision, acting, ..synthetic::settings(&dims(cell)) }, 1)
+    synthetic::agent_with(
+        &synthetic::with(synthetic::settings(&dims(cell)), |s| (s.precision, s.acting) = (precision, acting)),
+        1,
+    )
 }
 
 /// Everything that an agent shows and all that it will go on from, as bits; what M expects too.
@@ -455,7 +448,7 @@ fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
     let mut all = bits(agent);
     all.extend(state.iter().map(|&byte| u32::from(byte)));
     all.extend([u32::from(agent.has_acted()), agent.tick() as u32]);
-    let mut z = [0.0; DIMS.latent];
+    let mut z = [0.0; DIMS.latent_len()];
     if let Some(prediction) = agent.predict() {
         prediction.sample_latent(1.0, Philox::new(3), 7, &mut z);
         all.extend([prediction.reward().to_bits(), prediction.terminal_probability().to_bits()]);
@@ -474,7 +467,7 @@ fn a_peek_answers_what_act_would_and_leaves_no_trace() {
                 let model = Model::load_with(&file, backend).unwrap();
                 let mut memory = [vec![0.0; memory_len(&dims)], vec![0.0; memory_len(&dims)]];
                 let [left, right] = &mut memory;
-                let (mut agent, mut twin) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+                let (mut agent, mut twin) = (Agent::new(model, left).unwrap(), Agent::new(model, right).unwrap());
                 let mut looks = 0;
                 let mut look = |agent: &mut Agent<'_, '_>, twin: &mut Agent<'_, '_>| {
                     let before = all(agent);
@@ -540,7 +533,7 @@ fn swapping_to_the_same_model_changes_nothing() {
             .map(|backend| Model::load_with(&file, backend).unwrap())
             .collect();
         let mut memory = vec![f32::NAN; memory_len(&dims)];
-        let mut agent = Agent::new(&models[0], &mut memory).unwrap();
+        let mut agent = Agent::new(models[0], &mut memory).unwrap();
         let mut found = Vec::new();
         for t in 0..EPISODE {
             let model = &models[t as usize % models.len()];
@@ -567,22 +560,22 @@ fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
         for (from, to) in (0..5).flat_map(|from| (0..5).map(move |to| (from, to))) {
             let mut memory = [vec![0.0; memory_len(&dims)], vec![0.0; memory_len(&dims)]];
             let [left, right] = &mut memory;
-            let mut agent = Agent::new(&models[from], left).unwrap();
+            let mut agent = Agent::new(models[from], left).unwrap();
             agent.set_seed(9);
             live(&mut agent, 0..5);
             let before = (bits(&agent), agent.tick(), agent.seed());
             let mut state = vec![0; state_len(&dims)];
             agent.save_state(&mut state).unwrap();
-            agent.replace_model(&models[to]).unwrap();
+            agent.replace_model(models[to]).unwrap();
             assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
             assert!(std::ptr::eq(agent.model(), &models[to]));
             // As an agent of the other model that adopts the state.
-            let mut other = Agent::new(&models[to], right).unwrap();
+            let mut other = Agent::new(models[to], right).unwrap();
             other.adopt_state(&state).unwrap();
             let found = live(&mut agent, 5..EPISODE);
             assert_eq!(found, live(&mut other, 5..EPISODE), "{from} to {to}");
             // And not as before: the models are different.
-            let mut stayed = Agent::new(&models[from], right).unwrap();
+            let mut stayed = Agent::new(models[from], right).unwrap();
             stayed.adopt_state(&state).unwrap();
             assert_eq!(found == live(&mut stayed, 5..EPISODE), from == to, "{from} to {to}");
         }
@@ -596,23 +589,23 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
         let expected = undisturbed(cell, 0..EPISODE);
         let [e1, e2] = DIMS.encoder;
         let others = [
-            Dims { cell: if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }, ..own },
+            own.with_cell(if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }),
             Dims { obs: 22, ..own },
             Dims { action: 4, ..own },
             Dims { latent: 6, ..own },
-            Dims { hidden: 20, ..own },
+            own.with_hidden(20),
             Dims { mixtures: 3, ..own },
-            Dims { mixture: Mixture::PerDimension, ..own },
+            own.with_mixture(Mixture::PerDimension),
             Dims { encoder: [e1 + 1, e2], ..own },
             Dims { encoder: [e1, e2 + 1], ..own },
-            Dims { input: ControllerInput::Latent, ..own },
+            own.with_input(ControllerInput::Latent),
         ];
         let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
         let models = files.each_ref().map(|file| Model::load(file).unwrap());
         let (file, second) = (file(cell, 0.0, 0.5), synthetic::agent(&own, 8));
         let (model, second) = (Model::load(&file).unwrap(), Model::load(&second).unwrap());
         let mut memory = vec![0.0; memory_len(&own)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         let mut found = Vec::new();
         for t in 0..EPISODE {
             for (dims, other) in others.iter().zip(&models) {
@@ -647,7 +640,7 @@ fn a_sampled_latent_is_named_by_seed_and_tick() {
             let file = file_with(cell, precision, Acting::Sampled);
             let model = Model::load(&file).unwrap();
             let mut memory = vec![f32::NAN; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             assert_eq!((agent.seed(), agent.tick()), (0, 0), "until set");
             let mut run = |seed: u64, first: u64| {
                 agent.reset();

@@ -168,7 +168,7 @@ fn sizes_that_the_tensors_do_not_have() {
             );
         } else {
             let message =
-                format!("metadata `dims.mixtures`: expected at most 1048576 outputs of the MDN head, found `{mixtures}`");
+                format!("metadata `dims.mixtures()`: expected at most 1048576 outputs of the MDN head, found `{mixtures}`");
             refused("a head beyond the limit", &message, damage);
         }
     }
@@ -242,7 +242,7 @@ fn a_grus_tensors() {
     assert_eq!(found, shared.chain(GRU).collect());
     pieces.load(|model| {
         let model = model.unwrap();
-        assert!(*model.dims() == Dims { cell: MemoryCell::Gru, ..DIMS } && model.has_mdn());
+        assert!(*model.dims() == DIMS.with_cell(MemoryCell::Gru) && model.has_mdn());
         assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
     });
     for (name, shape) in GRU {
@@ -279,9 +279,9 @@ fn a_grus_tensors() {
 fn inputs_are_not_mixed() {
     let key = key::CONTROLLER_INPUT;
     let of = |input, precision| {
-        let dims = Dims { input, ..DIMS };
+        let dims = DIMS.with_input(input);
         Pieces::of(&agent_with_selftest(
-            &Settings { precision, squash: Squash::Tanh, ..synthetic::settings(&dims) },
+            &synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.squash) = (precision, Squash::Tanh)),
             &synthetic::tensors(&dims, 1),
         ))
     };
@@ -301,7 +301,7 @@ fn inputs_are_not_mixed() {
         if own == said {
             pieces.load(|model| {
                 let model = model.unwrap();
-                assert_eq!(*model.dims(), Dims { input: own, ..DIMS });
+                assert_eq!(*model.dims(), DIMS.with_input(own));
                 assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
             });
         } else {
@@ -375,7 +375,7 @@ fn an_agent_can_do_without_the_head_and_the_log_variance() {
         let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
         assert!(!model.has_mdn());
         assert_eq!(model.self_test(&mut memory), Ok(()));
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         assert!(agent.predict().is_none());
         assert_eq!(agent.self_test_digest(), agent.digest());
     });
@@ -453,7 +453,7 @@ fn self_test(damage: impl FnOnce(&mut Pieces)) -> Result<(), SelfTestError> {
 fn a_self_test_sees_one_bit() {
     assert_eq!(self_test(|_| ()), Ok(()));
     for step in 0..STEPS {
-        for index in 0..DIMS.action {
+        for index in 0..DIMS.action_len() {
             let error = self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).data[4 * (16 * step + index)] ^= 1);
             let Err(SelfTestError::Action { step: s, index: i, expected, found }) = error else { panic!("{error:?}") };
             assert_eq!((s, i, expected.to_bits() ^ found.to_bits()), (step, index, 1));
@@ -541,7 +541,7 @@ fn another_controller() {
     // The file's own weights act as before; zeros do nothing; a bias alone is the action.
     let act = |model: &Model<'_>| {
         let mut memory = vec![0.0; memory_len(&DIMS)];
-        let mut action = vec![f32::NAN; DIMS.action];
+        let mut action = vec![f32::NAN; DIMS.action_len()];
         Agent::new(model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
         action
     };
@@ -605,8 +605,7 @@ fn a_model_without_a_head_does_not_dream() {
     tensors.remove(checkpoint::GMM_WEIGHT);
     let file = AlignedBytes::new(&agent_with_selftest(&synthetic::settings(&DIMS), &tensors));
     let model = Model::load(&file).unwrap();
-    let error =
-        DreamBatch::new(&model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
+    let error = DreamBatch::new(model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "dreams: expected a model with an MDN head, found none in the file");
 }
 
@@ -656,8 +655,8 @@ fn live(bytes: &[u8]) -> Result<(), String> {
     let dims = *model.dims();
     let mut memory = vec![0.0; memory_len(&dims)];
     let _ = model.self_test(&mut memory); // what it finds is not the point: it must return
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    let (mut action, mut z) = (vec![0.0; dims.action], vec![0.0; dims.latent]);
+    let mut agent = Agent::new(model, &mut memory).unwrap();
+    let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
     for t in 0..3 {
         agent.step(&synthetic::observation(&dims, 5, t), &mut action).expect("a step does not fail on the model");
         if let Some(prediction) = agent.predict() {
@@ -666,9 +665,9 @@ fn live(bytes: &[u8]) -> Result<(), String> {
         }
     }
     let mut memory = vec![0.0; dreams_memory_len(&dims, 3)];
-    if let Ok(mut dreams) = DreamBatch::new(&model, &mut memory, 3, DreamOptions::default()) {
+    if let Ok(mut dreams) = DreamBatch::new(model, &mut memory, 3, DreamOptions::default()) {
         for index in 0..3 {
-            let start = DreamStart { latent: &vec![0.5; dims.latent], state: None };
+            let start = DreamStart { latent: &vec![0.5; dims.latent_len()], state: None };
             dreams.start(index, index as u32, start).expect("a start of the model's sizes");
         }
         dreams.step();

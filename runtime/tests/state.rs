@@ -10,20 +10,10 @@ use dreamstep_runtime::{
     state_len,
 };
 
-const DIMS: Dims = Dims {
-    obs: 21,
-    action: 3,
-    latent: 5,
-    hidden: 19,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 17],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = synthetic::TWO_BLOCKS;
 
 /// The same with a GRU, which has no c.
-const GRU: Dims = Dims { cell: MemoryCell::Gru, ..DIMS };
+const GRU: Dims = DIMS.with_cell(MemoryCell::Gru);
 
 /// Bytes of a state of [`DIMS`]: header, 19 + 19 + 5 + 3 values, digest.
 const LEN: usize = 56 + 4 * 46 + 8;
@@ -71,7 +61,7 @@ fn forged(state: &[u8], at: usize, part: &[u8]) -> Vec<u8> {
 fn future(agent: &mut Agent<'_, '_>, from: u64) -> Vec<u32> {
     let mut bits = Vec::new();
     let mut look = |agent: &mut Agent<'_, '_>, action: &[f32]| {
-        let (mut z, tick) = ([0.0; DIMS.latent], agent.tick());
+        let (mut z, tick) = ([0.0; DIMS.latent_len()], agent.tick());
         let prediction = agent.predict().unwrap();
         prediction.sample_latent(1.0, Philox::new(4), tick, &mut z);
         let expected = [prediction.reward(), prediction.terminal_probability()];
@@ -126,7 +116,7 @@ impl Moment {
         match self {
             Self::Overridden => agent.override_action(&[0.1, -0.2, 0.05]).unwrap(),
             Self::ActedTwice => drop(agent.act_in_place(&observation(50)).unwrap().len()),
-            Self::Refused => drop(agent.act_in_place(&[f32::NAN; DIMS.obs]).unwrap_err()),
+            Self::Refused => drop(agent.act_in_place(&[f32::NAN; DIMS.obs_len()]).unwrap_err()),
             Self::Fresh | Self::Between | Self::Acted => {}
         }
     }
@@ -136,17 +126,19 @@ impl Moment {
 fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
     let modes = Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]);
     for (dims, (precision, acting)) in modes.flat_map(|mode| [DIMS, GRU].map(|dims| (dims, mode))) {
-        let settings = Settings { precision, acting, target: Target::Delta, ..synthetic::settings(&dims) };
+        let settings = synthetic::with(synthetic::settings(&dims), |s| {
+            (s.precision, s.acting, s.target) = (precision, acting, Target::Delta)
+        });
         let file = file_with(settings, 1);
         let elsewhere = AlignedBytes::new(&[&[0; 4], &file[..]].concat());
         for (from, to, moment) in available()
             .flat_map(|from| available().map(move |to| (from, to)))
             .flat_map(|(from, to)| Moment::ALL.map(|moment| (from, to, moment)))
         {
-            let what = format!("{:?}, {precision:?}, {acting:?}, {moment:?}, {} to {}", dims.cell, from.name(), to.name());
+            let what = format!("{:?}, {precision:?}, {acting:?}, {moment:?}, {} to {}", dims.cell(), from.name(), to.name());
             let model = Model::load_with(&file, from).unwrap();
             let mut memory = vec![f32::NAN; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             moment.reach(&mut agent);
             let state = saved(&agent);
             assert_eq!(saved(&agent), state, "{what}: saving changes nothing");
@@ -156,7 +148,7 @@ fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
             let model = Model::load_with(&elsewhere[4..], to).unwrap();
             assert_eq!(model.check_state(&state), Ok(StateMatch::SameModel), "{what}");
             let mut memory = vec![f32::INFINITY; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             agent.load_state(&state).unwrap();
             assert_eq!(saved(&agent), state, "{what}: what was loaded is what is saved");
             assert_eq!(agent.seed(), 0x0123_4567_89ab_cdef);
@@ -173,7 +165,7 @@ fn every_field_stands_at_its_place() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     assert_eq!(state_len(&DIMS), LEN);
     assert_eq!(state_len(&Dims::HUMANOID), 56 + 4 * (256 + 256 + 32 + 17) + 8);
     for moment in Moment::ALL {
@@ -209,7 +201,7 @@ fn a_grus_state_is_h_alone() {
     let file = synthetic::agent(&GRU, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&GRU)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     assert_eq!(state_len(&GRU), LEN - 4 * 19);
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
@@ -233,16 +225,16 @@ fn a_state_of_the_other_memory_is_refused_by_name() {
         let [mine, theirs] = files.each_ref().map(|file| Model::load(file).unwrap());
         let mut memory = [own, other].map(|dims| vec![0.0; memory_len(&dims)]);
         let [left, right] = &mut memory;
-        let (mut agent, mut source) = (Agent::new(&mine, left).unwrap(), Agent::new(&theirs, right).unwrap());
+        let (mut agent, mut source) = (Agent::new(mine, left).unwrap(), Agent::new(theirs, right).unwrap());
         Moment::Between.reach(&mut agent);
         Moment::Acted.reach(&mut source);
         let state = saved(&source);
         let error = refused(&mut agent, &state, "of the other memory");
-        assert_eq!(error, StateError::Cell { expected: own.cell, found: other.cell });
-        let (expected, found) = (own.cell.name(), other.cell.name());
+        assert_eq!(error, StateError::Cell { expected: own.cell(), found: other.cell() });
+        let (expected, found) = (own.cell().name(), other.cell().name());
         assert_eq!(error.to_string(), format!("state: expected one of a model with memory {expected}, found {found}"));
         // Of the other memory's length, whatever it says it is.
-        let own_code = u32::from(own.cell == MemoryCell::Gru);
+        let own_code = u32::from(own.cell() == MemoryCell::Gru);
         let error = refused(&mut agent, &forged(&state, 52, &own_code.to_le_bytes()), "one that lies");
         assert_eq!(error, StateError::Length { expected: state_len(&own), found: state_len(&other) });
     }
@@ -266,7 +258,7 @@ fn no_bit_may_flip() {
         let file = synthetic::agent(&dims, 1);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         moment.reach(&mut agent);
         let state = saved(&agent);
         for (at, bit) in (0..state.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
@@ -290,7 +282,7 @@ fn what_a_damaged_state_says() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
     let (own, other) = (fnv(&state[..LEN - 8]), fnv(b""));
@@ -310,7 +302,7 @@ fn a_state_of_another_length_is_none() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
     for found in (0..LEN).chain(LEN + 1..LEN + 70) {
@@ -335,21 +327,21 @@ fn a_state_of_other_sizes_is_refused_by_name() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let others = [
-        (Dims { obs: 22, ..DIMS }, "observation", 21, 22),
-        (Dims { action: 2, ..DIMS }, "action", 3, 2),
-        (Dims { latent: 6, ..DIMS }, "latent", 5, 6),
-        (Dims { hidden: 18, ..DIMS }, "hidden", 19, 18),
+        (Dims::vector(22, 3, &[9, 17], 5, 19, 2), "observation", 21, 22),
+        (Dims::vector(21, 2, &[9, 17], 5, 19, 2), "action", 3, 2),
+        (Dims::vector(21, 3, &[9, 17], 6, 19, 2), "latent", 5, 6),
+        (DIMS.with_hidden(18), "hidden", 19, 18),
         // As many bytes, cut another way.
-        (Dims { latent: 3, hidden: 20, ..DIMS }, "latent", 5, 3),
+        (Dims::vector(21, 3, &[9, 17], 3, 21, 2), "latent", 5, 3),
     ];
     for (dims, axis, expected, found) in others {
         let file = synthetic::agent(&dims, 1);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
-        let state = saved(&Agent::new(&model, &mut memory).unwrap());
+        let state = saved(&Agent::new(model, &mut memory).unwrap());
         let error = refused(&mut agent, &state, axis);
         assert_eq!(error, StateError::Dims { axis, expected, found });
         assert_eq!(error.to_string(), format!("state: expected {axis} size {expected}, found {found}"));
@@ -363,20 +355,20 @@ fn a_state_of_another_model_is_adopted_but_not_loaded() {
     let (panels, bias) = (vec![0.0; 2 * 16 * 12], vec![0.0; 16]);
     let settings = synthetic::settings(&DIMS);
     let files = [
-        file_with(Settings { precision: Precision::F16, ..settings }, 1),
-        file_with(Settings { precision: Precision::Bf16, ..settings }, 1),
-        file_with(Settings { precision: Precision::I8, ..settings }, 1),
-        file_with(Settings { reward_offset: 0.25, ..settings }, 1),
+        file_with(synthetic::with(settings, |s| s.precision = Precision::F16), 1),
+        file_with(synthetic::with(settings, |s| s.precision = Precision::Bf16), 1),
+        file_with(synthetic::with(settings, |s| s.precision = Precision::I8), 1),
+        file_with(synthetic::with(settings, |s| s.reward_offset = 0.25), 1),
         // Sizes that no state has.
-        synthetic::agent(&Dims { mixtures: 3, ..DIMS }, 1),
-        synthetic::agent(&Dims { encoder: [17, 9], ..DIMS }, 1),
+        synthetic::agent(&Dims::vector(21, 3, &[9, 17], 5, 19, 3), 1),
+        synthetic::agent(&Dims::vector(21, 3, &[17, 9], 5, 19, 2), 1),
     ];
     let mut others: Vec<Model<'_>> = files.iter().map(|file| Model::load(file).unwrap()).collect();
     others.push(mine.with_controller(&panels, &bias).unwrap());
     for (index, other) in others.iter().enumerate() {
         let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(other.dims())]];
         let [left, right] = &mut memory;
-        let mut agent = Agent::new(&mine, left).unwrap();
+        let mut agent = Agent::new(mine, left).unwrap();
         for moment in Moment::ALL {
             let mut source = Agent::new(other, right).unwrap();
             moment.reach(&mut source);
@@ -406,7 +398,7 @@ fn a_forged_state_is_no_more_than_an_agent_can_hold() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
     // Neither act nor none; a memory that there is not, or the other one in a state of this one's length.

@@ -13,17 +13,7 @@ use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{ControllerInput, Dims, MemoryCell, Mixture, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
-const DIMS: Dims = Dims {
-    obs: 3,
-    action: 1,
-    latent: 2,
-    hidden: 2,
-    mixtures: 1,
-    mixture: Mixture::Joint,
-    encoder: [2, 2],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = Dims::vector(3, 1, &[2, 2], 2, 2, 1);
 
 /// Every file, by name without its ending: `sound` loads and passes its self-test, all others must be refused.
 pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -44,7 +34,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(DAMAGES.map(damaged));
-    let gru = Dims { cell: MemoryCell::Gru, ..DIMS };
+    let gru = DIMS.with_cell(MemoryCell::Gru);
     let gru = agent_with_selftest(&synthetic::settings(&gru), &synthetic::tensors(&gru, 1));
     files.extend(GRU_DAMAGES.map(|(name, damage)| {
         let mut pieces = Pieces::of(&gru);
@@ -52,7 +42,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(NARROW_DAMAGES.map(|(name, precision, damage)| {
-        let settings = Settings { precision, ..synthetic::settings(&DIMS) };
+        let settings = synthetic::with(synthetic::settings(&DIMS), |s| s.precision = precision);
         let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
         damage(&mut pieces);
         (name, pieces.bytes(0))
@@ -204,12 +194,12 @@ const SETTINGS: [(&str, &str, &str); 23] = [
     ("sigma-unknown", "gmm.sigma", "softplus"),
     ("target-unknown", "gmm.target", "dz"),
     ("squash-unknown", "action.squash", "sigmoid"),
-    ("obs-zero", "dims.obs", "0"),
-    ("obs-more-than-the-tensors-have", "dims.obs", "17"),
-    ("action-not-a-number", "dims.action", "one"),
-    ("latent-negative", "dims.latent", "-2"),
-    ("latent-more-than-the-tensors-have", "dims.latent", "5"),
-    ("hidden-too-many", "dims.hidden", "65537"),
+    ("obs-zero", "dims.obs_len()", "0"),
+    ("obs-more-than-the-tensors-have", "dims.obs_len()", "17"),
+    ("action-not-a-number", "dims.action_len()", "one"),
+    ("latent-negative", "dims.latent_len()", "-2"),
+    ("latent-more-than-the-tensors-have", "dims.latent_len()", "5"),
+    ("hidden-too-many", "dims.hidden_len()", "65537"),
     ("encoder-with-a-point", "dims.encoder.0", "2.0"),
     ("clip-zero", "observation.clip", "0"),
     ("clip-nan", "observation.clip", "NaN"),
@@ -226,11 +216,11 @@ type Damage = (&'static str, fn(&mut Pieces));
 /// One change to a tensor, or to which there are.
 const DAMAGES: [Damage; 27] = [
     ("precision-missing", |file| drop(file.metadata.remove("precision"))),
-    ("dim-missing", |file| drop(file.metadata.remove("dims.hidden"))),
+    ("dim-missing", |file| drop(file.metadata.remove("dims.hidden_len()"))),
     ("mdn-head-without-end", |file| {
         // More outputs than the head may have, by a product that a 32-bit machine cannot hold.
-        file.set("dims.latent", "65536");
-        file.set("dims.mixtures", "65536");
+        file.set("dims.latent_len()", "65536");
+        file.set("dims.mixtures()", "65536");
     }),
     ("tensor-unknown", |file| {
         let other = Loose { name: "decoder.0.weight".into(), ..file.tensor("action.mid").clone() };
