@@ -4,11 +4,11 @@
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_core::rng::Philox;
-use dreamstep_core::schema::{Acting, Settings};
+use dreamstep_core::schema::Acting;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, ControllerInput, Dims, MemoryCell, MemoryError, Mixture, Model, Precision, ReplaceModelError, StepError,
-    memory_len, state_len,
+    Action, Agent, Backend, ControllerInput, Dims, Encoder, MemoryCell, MemoryError, Mixture, Model, Precision,
+    ReplaceModelError, StepError, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
@@ -178,7 +178,7 @@ fn there_is_nothing_to_advance_or_override_before_an_act() {
         let refused = |agent: &mut Agent<'_, '_>| {
             let before = bits(agent);
             assert_eq!(agent.advance(), Err(StepError::AdvanceBeforeAct));
-            assert_eq!(agent.override_action(&[0.0; 3]), Err(StepError::AdvanceBeforeAct));
+            assert_eq!(agent.override_action(&[0.0; 3]), Err(StepError::OverrideBeforeAct));
             assert_eq!(bits(agent), before);
         };
         refused(agent);
@@ -189,6 +189,8 @@ fn there_is_nothing_to_advance_or_override_before_an_act() {
         refused(agent);
         let message = "advance: expected an act before it, found none since the last advance or reset";
         assert_eq!(agent.advance().unwrap_err().to_string(), message);
+        let message = "override action: expected an act before it, found none since the last advance or reset";
+        assert_eq!(agent.override_action(&[0.0; 3]).unwrap_err().to_string(), message);
     });
 }
 
@@ -421,12 +423,12 @@ fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
         let file = file(cell, 0.0, 0.5);
         let model = Model::load(&file).unwrap();
         let tensors = synthetic::tensors(&dims, 8);
-        let (weight, bias) = (&tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
-        let (panels, bias) = dreamstep_core::pack::controller_panels(&dims, weight, bias);
-        let other = model.with_controller(&panels, &bias).unwrap();
+        let weights = [&tensors[checkpoint::FC_WEIGHT].1[..], &tensors[checkpoint::FC_BIAS].1].concat();
+        let values = dreamstep_core::pack::controller_panels(&dims, &weights);
+        let other = model.with_controller(&values).unwrap();
         let run = |model: &Model<'_>| {
             let mut memory = vec![0.0; memory_len(&dims)];
-            live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE)
+            live(&mut Agent::new(*model, &mut memory).unwrap(), 0..EPISODE)
         };
         assert_ne!(run(&other), run(&model));
         assert_eq!(run(&model), undisturbed(cell, 0..EPISODE));
@@ -537,7 +539,7 @@ fn swapping_to_the_same_model_changes_nothing() {
         let mut found = Vec::new();
         for t in 0..EPISODE {
             let model = &models[t as usize % models.len()];
-            agent.replace_model(model).unwrap();
+            agent.replace_model(*model).unwrap();
             assert_eq!(agent.model().backend(), model.backend());
             found.extend(live(&mut agent, t..t + 1));
         }
@@ -568,7 +570,7 @@ fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
             agent.save_state(&mut state).unwrap();
             agent.replace_model(models[to]).unwrap();
             assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
-            assert!(std::ptr::eq(agent.model(), &models[to]));
+            assert_eq!(agent.model().fingerprint(), models[to].fingerprint());
             // As an agent of the other model that adopts the state.
             let mut other = Agent::new(models[to], right).unwrap();
             other.adopt_state(&state).unwrap();
@@ -587,20 +589,24 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
     for cell in MemoryCell::ALL {
         let own = dims(cell);
         let expected = undisturbed(cell, 0..EPISODE);
-        let [e1, e2] = DIMS.encoder;
+        let of = |dims: Dims| dims.with_cell(cell);
         let others = [
-            own.with_cell(if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }),
-            Dims { obs: 22, ..own },
-            Dims { action: 4, ..own },
-            Dims { latent: 6, ..own },
-            own.with_hidden(20),
-            Dims { mixtures: 3, ..own },
-            own.with_mixture(Mixture::PerDimension),
-            Dims { encoder: [e1 + 1, e2], ..own },
-            Dims { encoder: [e1, e2 + 1], ..own },
-            own.with_input(ControllerInput::Latent),
+            (own.with_cell(if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }), "M"),
+            (of(Dims::vector(22, 3, &[9, 17], 5, 19, 2)), "observation"),
+            (of(Dims::vector(21, 4, &[9, 17], 5, 19, 2)), "action"),
+            (own.with_action(Action::Discrete { choices: 3 }), "action"),
+            (of(Dims::vector(21, 3, &[9, 17], 6, 19, 2)), "V"),
+            (own.with_encoder(Encoder::Identity { latent: 5 }), "V"),
+            (own.with_hidden(20), "M"),
+            (of(Dims::vector(21, 3, &[9, 17], 5, 19, 3)), "M"),
+            (own.with_mixture(Mixture::PerDimension), "M"),
+            (of(Dims::vector(21, 3, &[10, 17], 5, 19, 2)), "V"),
+            (of(Dims::vector(21, 3, &[9, 18], 5, 19, 2)), "V"),
+            (of(Dims::vector(21, 3, &[9, 17, 17], 5, 19, 2)), "V"),
+            (own.with_input(ControllerInput::Latent), "C"),
+            (own.with_input(ControllerInput::Observation), "V"),
         ];
-        let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
+        let files = others.each_ref().map(|(dims, _)| synthetic::agent(dims, 1));
         let models = files.each_ref().map(|file| Model::load(file).unwrap());
         let (file, second) = (file(cell, 0.0, 0.5), synthetic::agent(&own, 8));
         let (model, second) = (Model::load(&file).unwrap(), Model::load(&second).unwrap());
@@ -608,11 +614,12 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
         let mut agent = Agent::new(model, &mut memory).unwrap();
         let mut found = Vec::new();
         for t in 0..EPISODE {
-            for (dims, other) in others.iter().zip(&models) {
+            for (&(_, what), other) in others.iter().zip(&models) {
                 let before = all(&mut agent);
-                let error = agent.replace_model(other).unwrap_err();
-                assert_eq!(error, ReplaceModelError::Dims { expected: own, found: *dims });
-                assert_eq!(error.to_string(), format!("replace model: expected a model of {own:?}, found {dims:?}"));
+                let error = agent.replace_model(*other).unwrap_err();
+                assert_eq!(error, ReplaceModelError::Dims { what });
+                let message = format!("replace model: expected one of the same sizes and kinds, found another {what}");
+                assert_eq!(error.to_string(), message);
                 assert_eq!(all(&mut agent), before);
             }
             let mut action = [0.0; 3];
@@ -620,11 +627,11 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
             let before = all(&mut agent);
             let message = "replace model: expected to stand between two ticks, found an act without its advance";
             for other in [&second, &models[0]] {
-                let error = agent.replace_model(other).unwrap_err();
+                let error = agent.replace_model(*other).unwrap_err();
                 assert_eq!((error, error.to_string().as_str()), (ReplaceModelError::MidTick, message));
             }
             assert_eq!(all(&mut agent), before);
-            assert!(std::ptr::eq(agent.model(), &model));
+            assert_eq!(agent.model().fingerprint(), model.fingerprint());
             agent.advance().unwrap();
             found.push(shown(&action, &agent));
         }

@@ -32,7 +32,7 @@ fn bits(values: &[f32]) -> impl Iterator<Item = u32> {
 fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
     let dims = *model.dims();
     let mut memory = vec![f32::NAN; memory_len(&dims)];
-    let mut agent = Agent::new(model, &mut memory).unwrap();
+    let mut agent = Agent::new(*model, &mut memory).unwrap();
     agent.set_seed(seed);
     let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
     let mut trace = Vec::new();
@@ -62,7 +62,7 @@ fn dreams(model: &Model<'_>, seed: u64, ticks: u64) -> Vec<u32> {
     let dims = *model.dims();
     let options = DreamOptions { seed, temperature: 1.1, termination: Termination::Sampled };
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, DREAMS)];
-    let mut dreams = DreamBatch::new(model, &mut memory, DREAMS, options).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, DREAMS, options).unwrap();
     let noise = |number: u32, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(seed).fill_normal(Stream::SyntheticObservation, number.into(), &mut values);

@@ -9,8 +9,8 @@ use dreamstep_core::rng::{Philox, dream_step};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision,
-    Termination, dreams_memory_len, memory_len, state_len,
+    Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, Termination,
+    dreams_memory_len, memory_len, state_len,
 };
 
 /// Panels of every width, and rows that end in the middle of everything.
@@ -33,7 +33,7 @@ fn alone(model: &Model<'_>, number: u32, termination: Termination) -> Vec<u64> {
 fn batch(model: &Model<'_>, numbers: &[u32], termination: Termination) -> Vec<Vec<u64>> {
     let dims = model.dims();
     let mut memory = vec![f32::NAN; dreams_memory_len(dims, numbers.len())];
-    let mut dreams = DreamBatch::new(model, &mut memory, numbers.len(), options(termination)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, numbers.len(), options(termination)).unwrap();
     numbers.iter().enumerate().for_each(|(index, &number)| start(&mut dreams, dims, index, number));
     let mut digests: Vec<Vec<u64>> = (0..numbers.len()).map(|index| vec![dreams.digest(index)]).collect();
     for tick in 0..TICKS {
@@ -168,7 +168,7 @@ fn a_dream_may_begin_anew_while_others_go_on() {
 /// Digests of dream `number` after each of its first steps.
 fn alone_by_steps(model: &Model<'_>, number: u32) -> Vec<u64> {
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), 1)];
-    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, 1, options(Termination::Never)).unwrap();
     start(&mut dreams, model.dims(), 0, number);
     let mut step = || {
         dreams.step();

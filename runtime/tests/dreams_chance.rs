@@ -10,15 +10,13 @@ use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{
-    ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination, dreams_memory_len,
-};
+use dreamstep_runtime::{Dims, DreamBatch, DreamOptions, DreamStart, Mixture, Model, Termination, dreams_memory_len};
 use std::collections::BTreeMap;
 
 /// Terminal probabilities and digests of dreams that never end.
 fn endless(model: &Model<'_>, count: u32, ticks: u32) -> Vec<Vec<(f32, u64)>> {
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), count as usize)];
-    let mut dreams = DreamBatch::new(model, &mut memory, count as usize, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, count as usize, options(Termination::Never)).unwrap();
     (0..count).for_each(|number| start(&mut dreams, model.dims(), number as usize, number));
     let mut seen = vec![Vec::new(); count as usize];
     for _ in 0..ticks {

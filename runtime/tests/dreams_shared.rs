@@ -19,15 +19,15 @@ const DIMS: Dims = Dims::vector(6, 19, &[9, 17], 5, 17, 2).with_mixture(Mixture:
 const TICKS: usize = 9;
 
 /// Panels and biases of some candidates.
-fn candidates(dims: &Dims, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
-    let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
+fn candidates(dims: &Dims, count: usize) -> Vec<Vec<f32>> {
+    let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
     let draw = |name: usize, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(4).fill_normal(Stream::SyntheticWeights, name as u64, &mut values);
         values.iter_mut().for_each(|value| *value *= 0.3);
         values
     };
-    (0..count).map(|k| (draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs()))).collect()
+    (0..count).map(|k| [draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs())].concat()).collect()
 }
 
 fn settings() -> impl Iterator<Item = Settings> {
@@ -50,7 +50,7 @@ fn settings() -> impl Iterator<Item = Settings> {
 /// Dream `number`'s digests and whether it goes on, tick by tick, alone in a batch of `model`, its own controller acting.
 fn alone(model: &Model<'_>, number: u32) -> Vec<(u64, bool)> {
     let mut memory = vec![f32::NAN; dreams_memory_len(model.dims(), 1)];
-    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Sampled)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, 1, options(Termination::Sampled)).unwrap();
     start(&mut dreams, model.dims(), 0, number);
     let mut step = || {
         dreams.step();
@@ -69,8 +69,7 @@ fn a_dream_among_other_controllers_dreams_is_the_dream_alone() {
         let controllers = candidates(&dims, lengths.len());
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let base = Model::load_with(&file, backend).unwrap();
-            let models: Vec<_> =
-                controllers.iter().map(|(panels, bias)| base.with_controller(panels, bias).unwrap()).collect();
+            let models: Vec<_> = controllers.iter().map(|values| base.with_controller(values).unwrap()).collect();
             let count = lengths.iter().sum();
             let mut memory = vec![f32::NAN; dreams_memory_len(&dims, count)];
             let mut dreams = DreamBatch::new(base, &mut memory, count, options(Termination::Sampled)).unwrap();
@@ -107,7 +106,7 @@ fn nobody_outside_the_range_acts() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let controllers = candidates(&SMALL, 1);
-    let other = model.with_controller(&controllers[0].0, &controllers[0].1).unwrap();
+    let other = model.with_controller(&controllers[0]).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 4)];
     let mut dreams = DreamBatch::new(model, &mut memory, 4, options(Termination::Never)).unwrap();
     (0..4).for_each(|index| start(&mut dreams, &SMALL, index, 3));

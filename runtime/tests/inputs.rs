@@ -4,10 +4,11 @@
 
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, Tensors, pack};
+use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, StateError,
+    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Model, Precision, StateError,
     Termination, dreams_memory_len, memory_len, state_len,
 };
 use std::collections::BTreeMap;
@@ -101,7 +102,7 @@ fn the_memory_does_not_depend_on_what_the_controller_reads() {
         for input in ControllerInput::ALL {
             let found = trace(input);
             if input == ControllerInput::Observation {
-                assert!(found.iter().all(|v| v.to_bits() == 0) && found.len() < expected.len(), "{found:?}");
+                assert!(found.is_empty(), "neither latent nor memory: {found:?}");
             } else {
                 assert_eq!(found, expected, "{input:?}, {cell:?}");
             }
@@ -120,7 +121,14 @@ fn a_controller_on_observations_alone_runs_neither_v_nor_m() {
         let same = actions(&one, true) == actions(&other, true);
         assert_eq!(same, settings.dims.input() == ControllerInput::Observation, "{settings:?}");
     }
-    with_agent(&synthetic::agent(&SMALL.with_input(ControllerInput::Observation), 1), |agent| {
+    let file = synthetic::agent(&SMALL.with_input(ControllerInput::Observation), 1);
+    let read = File::parse(&file).unwrap();
+    let names: Vec<_> = read.tensors().map(|tensor| tensor.name).collect();
+    let expected = ["observation.mean", "observation.inv_std", "action.mid", "action.half", "fc.panels", "fc.bias"];
+    assert_eq!(names, expected, "nor does its file hold them");
+    with_agent(&file, |agent| {
+        assert!(agent.latent().is_empty() && agent.hidden().is_empty() && agent.cell().is_empty());
+        assert_eq!(agent.model().dims(), &Dims::reactive(5, 1));
         let start = agent.digest();
         let ticks: Vec<u64> = (0..STEPS)
             .map(|t| {
@@ -170,12 +178,20 @@ fn a_state_of_another_input_is_refused_by_name() {
                 assert!(result.is_ok());
             } else {
                 let error = result.unwrap_err();
-                assert_eq!(error, StateError::Input { expected: own, found: other });
-                let (own, other) = (own.name(), other.name());
-                assert_eq!(
-                    error.to_string(),
-                    format!("state: expected one of a controller that reads {own}, found {other}")
-                );
+                // One that reads observations alone has neither latent nor memory: it differs in sizes first.
+                let (expected, found) = match (own, other) {
+                    (ControllerInput::Observation, _) => (0, 3),
+                    (_, ControllerInput::Observation) => (3, 0),
+                    _ => (3, 3),
+                };
+                if expected == found {
+                    let (expected, found) = (own.name(), other.name());
+                    assert_eq!(error, StateError::Kind { what: "controller input", expected, found });
+                    let message = format!("state: expected one of an agent with controller input {expected}, found {found}");
+                    assert_eq!(error.to_string(), message);
+                } else {
+                    assert_eq!(error, StateError::Dims { axis: "latent", expected, found });
+                }
                 assert_eq!(saved(agent), before);
             }
         });

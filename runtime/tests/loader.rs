@@ -542,7 +542,7 @@ fn another_controller() {
     let act = |model: &Model<'_>| {
         let mut memory = vec![0.0; memory_len(&DIMS)];
         let mut action = vec![f32::NAN; DIMS.action_len()];
-        Agent::new(model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
+        Agent::new(*model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
         action
     };
     let (no_panels, no_bias) = (vec![0.0; panels.len()], vec![0.0; bias.len()]);

@@ -50,7 +50,7 @@ fn precisions() {
         for cell in MemoryCell::ALL {
             Pieces::of(&agent_of(cell, precision)).load(|model| {
                 let model = model.unwrap();
-                assert_eq!((model.settings().precision, model.dims().cell()), (precision, cell));
+                assert_eq!((model.settings().precision, model.dims().cell()), (precision, Some(cell)));
                 assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
             });
         }

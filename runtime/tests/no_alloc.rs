@@ -103,8 +103,8 @@ fn back_ends() -> impl Iterator<Item = Backend> {
 fn nothing_the_loop_calls_allocates() {
     for (settings, file) in files() {
         let dims = settings.dims;
-        let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
-        let (panels, bias) = (vec![0.25; shape.len(Precision::F32)], vec![0.5; shape.outputs()]);
+        let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
+        let controller = [vec![0.25; shape.len(Precision::F32)], vec![0.5; shape.outputs()]].concat();
         let mut memory = vec![0.0; memory_len(&dims)];
         let observations: Vec<_> = (0..20).map(|t| synthetic::observation(&dims, 3, t)).collect();
         let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
@@ -113,7 +113,7 @@ fn nothing_the_loop_calls_allocates() {
             let what = |call: &str| format!("{name}: {call}");
             let model = free(&what("load"), || Model::load_with(&file, backend).unwrap());
             assert_eq!(free(&what("self_test"), || model.self_test(&mut memory)), Ok(()));
-            let other = free(&what("with_controller"), || model.with_controller(&panels, &bias).unwrap());
+            let other = free(&what("with_controller"), || model.with_controller(&controller).unwrap());
             assert_eq!(free(&what("self_test, absent"), || other.self_test(&mut memory)), Err(SelfTestError::Absent));
 
             let mut agent = free(&what("new"), || Agent::new(model, &mut memory)).unwrap();
@@ -159,12 +159,12 @@ fn nor_does_saving_and_loading_a_state() {
         let dims = settings.dims;
         let (mut memory, mut state) = (vec![0.0; memory_len(&dims)], vec![0; state_len(&dims)]);
         let mut action = vec![0.0; dims.action_len()];
-        let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
-        let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
+        let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
+        let controller = vec![0.0; shape.len(Precision::F32) + shape.outputs()];
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
-            let other = model.with_controller(&panels, &bias).unwrap();
+            let other = model.with_controller(&controller).unwrap();
             let mut agent = Agent::new(model, &mut memory).unwrap();
             agent.act(&synthetic::observation(&dims, 3, 0), &mut action).unwrap();
             assert_eq!(free(&what("save_state"), || agent.save_state(&mut state)), Ok(()));
@@ -192,8 +192,8 @@ fn nor_does_dreaming() {
             (vec![0.5; dims.latent_len()], vec![0.0; dims.hidden_len()], vec![0.1; dims.action_len()]);
         let state = (zeros.as_slice(), &zeros[..dims.cell_len()]);
         let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
-        let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
-        let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
+        let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
+        let controller = vec![0.0; shape.len(Precision::F32) + shape.outputs()];
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
@@ -204,7 +204,7 @@ fn nor_does_dreaming() {
                 assert_eq!(refused, Err(DreamError::Input { found: dims.input() }));
                 continue;
             }
-            let other = model.with_controller(&panels, &bias).unwrap();
+            let other = model.with_controller(&controller).unwrap();
             for termination in [Termination::Sampled, Termination::Threshold(0.9), Termination::Never] {
                 let options = DreamOptions { seed: 1, temperature: 1.2, termination };
                 let mut dreams = free(&what("new"), || DreamBatch::new(model, &mut memory, DREAMS, options)).unwrap();

@@ -3,9 +3,8 @@
 use crate::common::agent_with_selftest;
 use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
-use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{ControllerInput, Dims, LoadError, MemoryCell, Mixture, Model, Precision};
+use dreamstep_runtime::{Dims, LoadError, MemoryCell, Model, Precision};
 
 pub(crate) const DIMS: Dims = Dims::vector(5, 2, &[9, 4], 3, 7, 2);
 

@@ -1,7 +1,7 @@
 //! What the programs that test dreams have in common: how a dream begins.
 
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::{ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Termination};
+use dreamstep_runtime::{Dims, DreamBatch, DreamOptions, DreamStart, Termination};
 
 pub(crate) const SMALL: Dims = dreamstep_fixtures::synthetic::ODD;
 

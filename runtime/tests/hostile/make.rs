@@ -8,9 +8,8 @@ use crate::common::agent_with_selftest;
 use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::{MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
-use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{ControllerInput, Dims, MemoryCell, Mixture, Model, Precision, memory_len};
+use dreamstep_runtime::{Dims, MemoryCell, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
 const DIMS: Dims = Dims::vector(3, 1, &[2, 2], 2, 2, 1);
