@@ -339,26 +339,25 @@ impl Expected<'_> {
         self.head[(k + component) * z + i].max(self.settings.log_sigma_min.into()).exp()
     }
 
-    /// The negative log-likelihood of `latent` for each of its dimensions, from the densities themselves.
+    /// The negative log-likelihood of `latent` for each of its dimensions.
     fn surprise(&self, latent: &[f64]) -> f64 {
         let (k, z) = self.sizes();
-        let density = |component: usize, i: usize| {
-            let sigma = self.sigma(component, i);
-            let distance = (latent[i] - self.mean(component, i)) / sigma;
-            (-0.5 * distance * distance).exp() / (sigma * (2.0 * std::f64::consts::PI).sqrt())
+        let log_density = |component: usize, i: usize| {
+            let variance = self.sigma(component, i).powi(2);
+            let distance = latent[i] - self.mean(component, i);
+            -0.5 * (distance * distance / variance + (2.0 * std::f64::consts::PI * variance).ln())
         };
-        let log_likelihood = match self.settings.dims.mixture().unwrap() {
-            Mixture::Joint => {
-                let weights = self.weights(0, 1.0);
-                // Products of many densities leave the range of binary64, their logarithms do not.
-                let log = |c: usize| weights[c].ln() + (0..z).map(|i| density(c, i).ln()).sum::<f64>();
-                let logs: Vec<f64> = (0..k).map(log).collect();
-                let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                top + logs.iter().map(|log| (log - top).exp()).sum::<f64>().ln()
-            }
-            Mixture::PerDimension => {
-                (0..z).map(|i| (0..k).map(|c| self.weights(i, 1.0)[c] * density(c, i)).sum::<f64>().ln()).sum()
-            }
+        let log_sum = |logs: Vec<f64>| {
+            let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            top + logs.iter().map(|log| (log - top).exp()).sum::<f64>().ln()
+        };
+        let weighted = |i: usize, log: &dyn Fn(usize) -> f64| {
+            let weights = self.weights(i, 1.0);
+            log_sum((0..k).map(|component| weights[component].ln() + log(component)).collect())
+        };
+        let log_likelihood: f64 = match self.settings.dims.mixture().unwrap() {
+            Mixture::Joint => weighted(0, &|c| (0..z).map(|i| log_density(c, i)).sum()),
+            Mixture::PerDimension => (0..z).map(|i| weighted(i, &|c| log_density(c, i))).sum(),
         };
         -log_likelihood / z as f64
     }
@@ -520,7 +519,10 @@ fn tells_one_input_from_another() {
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory).unwrap();
-        let mut oracle = Oracle::new(&synthetic::tensors(&dims.with_input(own), 3), settings(oracle));
+        // V and M for an oracle that has them, where the agent has not.
+        let mut tensors = synthetic::tensors(&dims, 3);
+        tensors.extend(synthetic::tensors(&dims.with_input(own), 3));
+        let mut oracle = Oracle::new(&tensors, settings(oracle));
         let mut worst_of_all = 0.0_f64;
         for t in 0..5 {
             let observation = synthetic::observation(&dims, 4, t);
