@@ -10,7 +10,7 @@ mod pieces;
 use common::agent_with_selftest;
 use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::metadata as key;
-use dreamstep_core::schema::{Acting, Settings};
+use dreamstep_core::schema::Acting;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{LoadError, MemoryCell, Model, Precision, memory_len};
 use pieces::Pieces;

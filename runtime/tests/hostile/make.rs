@@ -183,7 +183,7 @@ fn whole_agents(sound: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// One metadata value replaced.
-const SETTINGS: [(&str, &str, &str); 23] = [
+const SETTINGS: [(&str, &str, &str); 30] = [
     ("format-of-a-checkpoint", "dreamstep.format", "checkpoint-1"),
     ("format-of-the-future", "dreamstep.format", "packed-99"),
     ("precision-unknown", "precision", "f8"),
@@ -193,13 +193,20 @@ const SETTINGS: [(&str, &str, &str); 23] = [
     ("sigma-unknown", "gmm.sigma", "softplus"),
     ("target-unknown", "gmm.target", "dz"),
     ("squash-unknown", "action.squash", "sigmoid"),
-    ("obs-zero", "dims.obs_len()", "0"),
-    ("obs-more-than-the-tensors-have", "dims.obs_len()", "17"),
-    ("action-not-a-number", "dims.action_len()", "one"),
-    ("latent-negative", "dims.latent_len()", "-2"),
-    ("latent-more-than-the-tensors-have", "dims.latent_len()", "5"),
-    ("hidden-too-many", "dims.hidden_len()", "65537"),
-    ("encoder-with-a-point", "dims.encoder.0", "2.0"),
+    ("obs-zero", "dims.obs", "0"),
+    ("obs-more-than-the-tensors-have", "dims.obs", "17"),
+    ("action-not-a-number", "dims.action", "one"),
+    ("latent-negative", "dims.latent", "-2"),
+    ("latent-more-than-the-tensors-have", "dims.latent", "5"),
+    ("hidden-too-many", "dims.hidden", "65537"),
+    ("encoder-with-a-point", "v.hidden", "2,2.0"),
+    ("encoder-of-five-layers", "v.hidden", "2,2,2,2,2"),
+    ("encoder-of-one-layer", "v.hidden", "2"),
+    ("encoder-unknown", "v.kind", "cnn"),
+    ("encoder-said-to-be-none", "v.kind", "none"),
+    ("controller-unknown", "c.kind", "mlp"),
+    ("action-unknown", "action.kind", "box"),
+    ("normaliser-unknown", "observation.normalizer", "minmax"),
     ("clip-zero", "observation.clip", "0"),
     ("clip-nan", "observation.clip", "NaN"),
     ("log-sigma-floor-infinite", "gmm.log_sigma_min", "-inf"),
@@ -213,13 +220,25 @@ const SETTINGS: [(&str, &str, &str); 23] = [
 type Damage = (&'static str, fn(&mut Pieces));
 
 /// One change to a tensor, or to which there are.
-const DAMAGES: [Damage; 27] = [
+const DAMAGES: [Damage; 32] = [
     ("precision-missing", |file| drop(file.metadata.remove("precision"))),
-    ("dim-missing", |file| drop(file.metadata.remove("dims.hidden_len()"))),
+    ("encoder-kind-missing", |file| drop(file.metadata.remove("v.kind"))),
+    ("observation-said-to-be-an-image", |file| {
+        file.set("observation.kind", "image");
+        let sizes = [("height", "64"), ("width", "64"), ("channels", "3")];
+        file.metadata.extend(sizes.map(|(axis, size)| (format!("observation.{axis}"), size.to_string())));
+    }),
+    ("identity-beyond-the-observation", |file| {
+        file.set("v.kind", "identity");
+        file.set("dims.latent", "4");
+    }),
+    ("memory-said-to-be-none", |file| file.set("m.kind", "none")),
+    ("period-of-no-time", |file| drop(file.metadata.insert("control.period_s".into(), "0".into()))),
+    ("dim-missing", |file| drop(file.metadata.remove("dims.hidden"))),
     ("mdn-head-without-end", |file| {
         // More outputs than the head may have, by a product that a 32-bit machine cannot hold.
-        file.set("dims.latent_len()", "65536");
-        file.set("dims.mixtures()", "65536");
+        file.set("dims.latent", "65536");
+        file.set("dims.mixtures", "65536");
     }),
     ("tensor-unknown", |file| {
         let other = Loose { name: "decoder.0.weight".into(), ..file.tensor("action.mid").clone() };
@@ -272,8 +291,8 @@ const DAMAGES: [Damage; 27] = [
 
 /// One change to a sound agent with a GRU.
 const GRU_DAMAGES: [Damage; 5] = [
-    ("gru-memory-unknown", |file| file.set("rnn.cell", "elman")),
-    ("gru-said-to-be-an-lstm", |file| file.set("rnn.cell", "lstm")),
+    ("gru-memory-unknown", |file| file.set("m.kind", "elman")),
+    ("gru-said-to-be-an-lstm", |file| file.set("m.kind", "lstm")),
     ("gru-without-its-layer-over-h", |file| file.remove("rnn.hh.panels")),
     ("gru-over-all-inputs-at-once", |file| file.tensor("rnn.ih.panels").reshape(&[1, 5, 64])),
     ("gru-bias-infinite", |file| file.tensor("rnn.hh.bias").put(33, f32::INFINITY)),
