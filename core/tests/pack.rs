@@ -2,106 +2,92 @@
 //! walks a packed tensor from its first byte to its last and says what must stand there, padding included; it rounds by
 //! arithmetic in binary64, not by moving bits.
 
-use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
-use dreamstep_core::layout::Panels;
+use dreamstep_core::action::Action;
+use dreamstep_core::c::ControllerInput;
+use dreamstep_core::dims::Dims;
+use dreamstep_core::layout::{Panels, Rows};
+use dreamstep_core::m::{Memory, MemoryCell, Mixture};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, controller_panels, pack, unpack};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::{Acting, Settings, Squash, Target};
+use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
+use dreamstep_core::v::Encoder;
 use std::collections::{BTreeMap, BTreeSet};
 
-const ODD: Dims = Dims {
-    obs: 5,
-    action: 1,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const ODD: Dims = Dims::vector(5, 1, &[9, 4], 3, 7, 2);
 /// Panels of every width, several to a layer, and no size a multiple of any group.
-const MIDDLE: Dims = Dims {
-    obs: 65,
-    action: 33,
-    latent: 47,
-    hidden: 37,
-    mixtures: 3,
-    mixture: Mixture::PerDimension,
-    encoder: [101, 50],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const MIDDLE: Dims = Dims::vector(65, 33, &[101, 50], 47, 37, 3).with_mixture(Mixture::PerDimension);
 
 /// The same with a GRU: gates that end in the middle of a block, of a panel, and with it.
-const GRU: [Dims; 3] = [
-    Dims { cell: MemoryCell::Gru, ..ODD },
-    Dims { cell: MemoryCell::Gru, ..MIDDLE },
-    Dims { cell: MemoryCell::Gru, hidden: 64, ..MIDDLE },
-];
+const GRU: [Dims; 3] =
+    [ODD.with_cell(MemoryCell::Gru), MIDDLE.with_cell(MemoryCell::Gru), MIDDLE.with_hidden(64).with_cell(MemoryCell::Gru)];
 
 fn settings(dims: Dims, precision: Precision) -> Settings {
-    Settings {
-        dims,
-        precision,
-        obs_clip: 10.0,
-        squash: Squash::Clamp,
-        acting: Acting::Mean,
-        log_var_range: [-10.0, 10.0],
-        target: Target::Next,
-        log_sigma_min: -5.0,
-        reward_offset: 0.5,
-        selftest_digest: None,
+    let mut settings = Settings::new(dims);
+    settings.precision = precision;
+    if dims.hidden_len() > 0 {
+        settings.reward_offset = 0.5;
     }
+    settings
 }
+
+/// Other numbers of layers in V, V's other kinds, no M, choices for actions: sizes of no block, and several panels.
+const KINDS: [Dims; 8] = [
+    Dims::vector(5, 1, &[9], 3, 7, 2),
+    Dims::vector(5, 2, &[9, 4, 6], 3, 7, 2),
+    Dims::vector(65, 3, &[101, 50, 33, 17], 47, 37, 3),
+    ODD.with_encoder(Encoder::Identity { latent: 4 }),
+    GRU[1].with_encoder(Encoder::Identity { latent: 65 }).with_action(Action::Discrete { choices: 33 }),
+    MIDDLE.with_memory(Memory::None).with_input(ControllerInput::Latent),
+    ODD.with_action(Action::Discrete { choices: 18 }),
+    Dims::reactive(65, 33).with_action(Action::Discrete { choices: 5 }),
+];
 
 /// A checkpoint of weights uniform in ±2, of every shape written out.
 fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
-    let ([e1, e2], (o, a, z, h)) = (dims.encoder, (dims.obs, dims.action, dims.latent, dims.hidden));
-    let head = match dims.mixture {
-        Mixture::Joint => 2 * z * dims.mixtures + dims.mixtures + 2,
-        Mixture::PerDimension => 3 * z * dims.mixtures + 2,
+    let (o, u, z, h, k) = (dims.obs_len(), dims.unit_len(), dims.latent_len(), dims.hidden_len(), dims.mixtures());
+    let mut shapes = vec![("normalizer.mean".to_string(), vec![o]), ("normalizer.inv_std".to_string(), vec![o])];
+    let mut layer = |weight: &str, bias: &str, n: usize, k: usize| {
+        shapes.extend([(weight.to_string(), vec![n, k]), (bias.to_string(), vec![n])]);
     };
-    let gates = if dims.cell == MemoryCell::Gru { 3 * h } else { 4 * h };
-    let inputs = match dims.input {
+    if let Encoder::Mlp { hidden, .. } = dims.v {
+        let widths = [&[o], hidden.as_slice(), &[2 * z]].concat();
+        for (i, pair) in widths.windows(2).enumerate().map(|(i, pair)| (2 * i, pair)) {
+            layer(&format!("encoder.{i}.weight"), &format!("encoder.{i}.bias"), pair[1], pair[0]);
+        }
+    }
+    let gates = match dims.m {
+        Memory::Lstm(_) => 4 * h,
+        Memory::Gru(_) => 3 * h,
+        _ => 0,
+    };
+    if gates > 0 {
+        layer("rnn.weight_ih_l0", "rnn.bias_ih_l0", gates, u + z);
+        layer("rnn.weight_hh_l0", "rnn.bias_hh_l0", gates, h);
+        let logits = if dims.mixture() == Some(Mixture::Joint) { k } else { k * z };
+        layer("gmm_linear.weight", "gmm_linear.bias", 2 * z * k + logits + 2, h);
+    }
+    let inputs = match dims.input() {
         ControllerInput::LatentHidden => z + h,
         ControllerInput::Latent => z,
         ControllerInput::Hidden => h,
         ControllerInput::Observation => o,
         ControllerInput::ObservationHidden => o + h,
     };
-    let shapes: [(&str, &[usize]); 16] = [
-        ("normalizer.mean", &[o]),
-        ("normalizer.inv_std", &[o]),
-        ("encoder.0.weight", &[e1, o]),
-        ("encoder.0.bias", &[e1]),
-        ("encoder.2.weight", &[e2, e1]),
-        ("encoder.2.bias", &[e2]),
-        ("encoder.4.weight", &[2 * z, e2]),
-        ("encoder.4.bias", &[2 * z]),
-        ("rnn.weight_ih_l0", &[gates, a + z]),
-        ("rnn.weight_hh_l0", &[gates, h]),
-        ("rnn.bias_ih_l0", &[gates]),
-        ("rnn.bias_hh_l0", &[gates]),
-        ("gmm_linear.weight", &[head, h]),
-        ("gmm_linear.bias", &[head]),
-        ("fc.weight", &[a, inputs]),
-        ("fc.bias", &[a]),
-    ];
+    layer("fc.weight", "fc.bias", u, inputs);
     let rng = Philox::new(seed);
     let tensor = |step: usize, shape: &[usize]| {
         let draw = |i| 4.0 * rng.uniform(Stream::SyntheticWeights, step as u64, i) - 2.0;
         (shape.to_vec(), (0..shape.iter().product::<usize>() as u32).map(draw).collect())
     };
-    shapes.into_iter().enumerate().map(|(step, (name, shape))| (name.to_string(), tensor(step, shape))).collect()
+    shapes.into_iter().enumerate().map(|(step, (name, shape))| (name, tensor(step, &shape))).collect()
 }
 
 /// Packs with actions in -1..3 and no more than it takes.
 fn packed(tensors: &Tensors, settings: Settings) -> Result<Vec<u8>, String> {
-    let (mid, half) = (vec![1.0; settings.dims.action], vec![2.0; settings.dims.action]);
+    let (mid, half) = (vec![1.0; settings.dims.action_len()], vec![2.0; settings.dims.action_len()]);
     let provenance = BTreeMap::new();
     pack(&Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance })
 }
@@ -125,7 +111,7 @@ impl Order {
 }
 
 /// A layer by name: weights `[N][K]`, biases `[N]`, and the order of its outputs.
-type LooseLayer = (&'static str, Vec<Vec<f32>>, Vec<f32>, Order);
+type LooseLayer = (String, Vec<Vec<f32>>, Vec<f32>, Order);
 
 /// Every layer of a checkpoint.
 fn layers(tensors: &Tensors, dims: &Dims) -> Vec<LooseLayer> {
@@ -134,25 +120,32 @@ fn layers(tensors: &Tensors, dims: &Dims) -> Vec<LooseLayer> {
         values.chunks(shape[1]).map(<[f32]>::to_vec).collect()
     };
     let vector = |name: &str| tensors[name].1.clone();
-    let z = dims.latent;
-    let (encoder, encoder_bias) = (matrix("encoder.4.weight"), vector("encoder.4.bias"));
+    let z = dims.latent_len();
+    let mut layers = vec![("fc".to_string(), matrix("fc.weight"), vector("fc.bias"), Order::Dense)];
+    if let Encoder::Mlp { hidden, .. } = dims.v {
+        let of = |i: usize| (matrix(&format!("encoder.{i}.weight")), vector(&format!("encoder.{i}.bias")));
+        for i in 0..hidden.len() {
+            let (weight, bias) = of(2 * i);
+            layers.push((format!("encoder.{}", 2 * i), weight, bias, Order::Dense));
+        }
+        let (weight, bias) = of(2 * hidden.len());
+        layers.push(("encoder.mean".into(), weight[..z].to_vec(), bias[..z].to_vec(), Order::Dense));
+        layers.push(("encoder.log_var".into(), weight[z..].to_vec(), bias[z..].to_vec(), Order::Dense));
+    }
+    let Some(cell) = dims.cell() else { return layers };
+    layers.push(("gmm_linear".into(), matrix("gmm_linear.weight"), vector("gmm_linear.bias"), Order::Dense));
     let [ih, hh] = ["rnn.weight_ih_l0", "rnn.weight_hh_l0"].map(matrix);
     let [ih_bias, hh_bias] = ["rnn.bias_ih_l0", "rnn.bias_hh_l0"].map(vector);
-    let rnn = if dims.cell == MemoryCell::Gru {
-        vec![("rnn.ih", ih, ih_bias, Order::Gru), ("rnn.hh", hh, hh_bias, Order::Gru)]
-    } else {
-        let gates = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
-        vec![("rnn", gates, ih_bias.into_iter().zip(hh_bias).map(|(a, b)| a + b).collect(), Order::Lstm)]
-    };
-    let mut layers = vec![
-        ("encoder.0", matrix("encoder.0.weight"), vector("encoder.0.bias"), Order::Dense),
-        ("encoder.2", matrix("encoder.2.weight"), vector("encoder.2.bias"), Order::Dense),
-        ("encoder.mean", encoder[..z].to_vec(), encoder_bias[..z].to_vec(), Order::Dense),
-        ("encoder.log_var", encoder[z..].to_vec(), encoder_bias[z..].to_vec(), Order::Dense),
-        ("fc", matrix("fc.weight"), vector("fc.bias"), Order::Dense),
-        ("gmm_linear", matrix("gmm_linear.weight"), vector("gmm_linear.bias"), Order::Dense),
-    ];
-    layers.extend(rnn);
+    match cell {
+        MemoryCell::Gru => {
+            layers.extend([("rnn.ih".into(), ih, ih_bias, Order::Gru), ("rnn.hh".into(), hh, hh_bias, Order::Gru)]);
+        }
+        MemoryCell::Lstm => {
+            let gates = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
+            let bias = ih_bias.into_iter().zip(hh_bias).map(|(a, b)| a + b).collect();
+            layers.push(("rnn".into(), gates, bias, Order::Lstm));
+        }
+    }
     layers
 }
 
@@ -216,13 +209,13 @@ fn stored_in(name: &str, precision: Precision) -> Precision {
 
 #[test]
 fn every_weight_stands_at_its_place_in_every_precision() {
-    let all = [ODD, MIDDLE, Dims { input: ControllerInput::ObservationHidden, ..MIDDLE }].into_iter().chain(GRU);
+    let all = [ODD, MIDDLE, MIDDLE.with_input(ControllerInput::ObservationHidden)].into_iter().chain(GRU).chain(KINDS);
     for (dims, precision) in all.flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
         let tensors = checkpoint(&dims, 1);
         let bytes = packed(&tensors, settings(dims, precision)).unwrap();
         let file = File::parse(&bytes).unwrap();
         for (name, weights, bias, order) in layers(&tensors, &dims) {
-            let precision = stored_in(name, precision);
+            let precision = stored_in(&name, precision);
             let what = format!("{name}, {}", precision.name());
             let dtype = file.tensor(&format!("{name}.panels")).unwrap().dtype;
             assert_eq!(dtype, ["F32", "F16", "BF16", "I8"][precision as usize], "{what}");
@@ -312,20 +305,20 @@ fn an_index_is_a_bijection_in_every_precision() {
 fn rows_stand_once_each() {
     for hidden in [1, 7, 16, 17, 48] {
         let panels = Panels::lstm(hidden, 1);
-        let row = Panels::lstm_row(hidden);
+        let row = |panel, lane| Rows::Lstm(hidden).at(panel, lane);
         let mut rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
         rows.sort_unstable();
         assert_eq!(rows, (0..4 * hidden).collect::<Vec<_>>());
     }
     for hidden in [1, 7, 16, 17, 48, 64, 65] {
         let panels = Panels::gru(hidden, 1);
-        let row = Panels::gru_row(hidden);
+        let row = |panel, lane| Rows::Gru(hidden).at(panel, lane);
         let rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
         assert_eq!(rows, (0..3 * hidden).collect::<Vec<_>>());
     }
     for outputs in [1, 16, 17, 32, 33, 64, 65, 200] {
         let panels = Panels::dense(outputs, 1);
-        let row = panels.dense_row(outputs);
+        let row = |panel, lane| Rows::Dense(outputs).at(panel, lane);
         let rows: Vec<_> = nest([1, 1, panels.count, panels.width]).filter_map(|(_, _, p, lane)| row(p, lane)).collect();
         assert_eq!(rows, (0..outputs).collect::<Vec<_>>());
     }
@@ -364,7 +357,7 @@ fn an_integer_weight_is_within_half_a_scale_of_its_value() {
     let file = File::parse(&bytes).unwrap();
     let mut rows = 0;
     for (name, weights, _, order) in layers(&tensors, &MIDDLE) {
-        if stored_in(name, Precision::I8) != Precision::I8 {
+        if stored_in(&name, Precision::I8) != Precision::I8 {
             let parts = ["scale", "input", "sum"].map(|part| file.tensor(&format!("{name}.{part}")).is_some());
             assert_eq!(parts, [false; 3], "{name}");
             continue;
@@ -458,7 +451,7 @@ fn unpacking_is_the_inverse_of_packing() {
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .into();
     let cases = [(ODD, true, true), (ODD, false, false), (MIDDLE, true, true), (MIDDLE, false, true)];
-    for (dims, head, test) in cases.into_iter().chain(GRU.map(|dims| (dims, true, true))) {
+    for (dims, head, test) in cases.into_iter().chain(GRU.into_iter().chain(KINDS).map(|dims| (dims, true, true))) {
         let mut tensors = checkpoint(&dims, 5);
         if !head {
             tensors.remove(checkpoint::GMM_WEIGHT);
@@ -466,10 +459,12 @@ fn unpacking_is_the_inverse_of_packing() {
         let rows = |width: usize| -> Vec<Vec<f32>> {
             (0..3).map(|t| (0..width).map(|i| (t * 100 + i) as f32 - 50.5).collect()).collect()
         };
-        let selftest = SelfTest { observations: rows(dims.obs), actions: rows(dims.action) };
-        let (low, high): (Vec<f32>, Vec<f32>) = (0..dims.action).map(|i| (-0.3 - i as f32, 0.7 * i as f32)).unzip();
+        let selftest = SelfTest { observations: rows(dims.obs_len()), actions: rows(dims.action_len()) };
+        let range = if let Action::Continuous { len } = dims.action { len } else { 0 };
+        let (low, high): (Vec<f32>, Vec<f32>) = (0..range).map(|i| (-0.3 - i as f32, 0.7 * i as f32)).unzip();
         let (mid, half) = action_map(&low, &high);
-        let settings = Settings { selftest_digest: digest.filter(|_| test), ..settings(dims, Precision::F32) };
+        let mut settings = settings(dims, Precision::F32);
+        settings.selftest_digest = digest.filter(|_| test);
         let parts = Parts {
             tensors: &tensors,
             settings,
@@ -484,9 +479,9 @@ fn unpacking_is_the_inverse_of_packing() {
         assert_eq!((&found.action_mid, &found.action_half, &found.provenance), (&mid, &half, &quirks));
         assert_eq!(found.selftest, if test { selftest.clone() } else { SelfTest::default() });
         let mut expected = tensors.clone();
-        if dims.cell == MemoryCell::Lstm {
+        if dims.cell() == Some(MemoryCell::Lstm) {
             // Its two biases come back as one; a GRU's are apart in the file too.
-            let none = (vec![4 * dims.hidden], vec![0.0; 4 * dims.hidden]);
+            let none = (vec![4 * dims.hidden_len()], vec![0.0; 4 * dims.hidden_len()]);
             let hh = expected.insert("rnn.bias_hh_l0".into(), none).unwrap().1;
             expected.get_mut("rnn.bias_ih_l0").unwrap().1.iter_mut().zip(hh).for_each(|(ih, hh)| *ih += hh);
         }
@@ -570,10 +565,11 @@ fn what_a_precision_cannot_hold_is_refused() {
 #[test]
 fn parts_that_do_not_fit_are_refused() {
     let whole = checkpoint(&ODD, 1);
-    for (dims, name) in [ODD, GRU[0]].into_iter().flat_map(|dims| whole.keys().map(move |name| (dims, name))) {
+    let every_name = |dims: Dims| checkpoint(&dims, 1).into_keys().map(move |name| (dims, name));
+    for (dims, name) in [ODD, GRU[0]].into_iter().chain(KINDS).flat_map(every_name) {
         let whole = checkpoint(&dims, 1);
         let mut tensors = whole.clone();
-        tensors.remove(name);
+        tensors.remove(&name);
         let result = packed(&tensors, settings(dims, Precision::F32));
         if name == checkpoint::GMM_WEIGHT {
             assert!(File::parse(&result.unwrap()).unwrap().tensor("gmm_linear.panels").is_none(), "the head is optional");
@@ -581,7 +577,7 @@ fn parts_that_do_not_fit_are_refused() {
             assert_eq!(result.unwrap_err(), format!("tensor `{name}`: expected, not found"));
         }
         let mut tensors = whole.clone();
-        let shape = tensors[name].0.clone();
+        let shape = tensors[&name].0.clone();
         let longer: Vec<usize> = shape.iter().map(|axis| axis + 1).collect();
         tensors.insert(name.clone(), (longer.clone(), vec![0.0; longer.iter().product()]));
         let expected = format!("tensor `{name}`: expected shape {shape:?}, found {longer:?}");
@@ -604,38 +600,69 @@ fn parts_that_do_not_fit_are_refused() {
 fn settings_come_back_from_a_file() {
     let tensors = checkpoint(&ODD, 1);
     for choice in 0..4 * 2 * 2 * 2 {
-        let written = Settings {
-            dims: ODD,
-            precision: Precision::ALL[choice % 4],
-            obs_clip: [10.0, f32::MIN_POSITIVE, f32::MAX][choice % 3],
-            squash: [Squash::Clamp, Squash::Tanh][choice / 4 % 2],
-            acting: [Acting::Mean, Acting::Sampled][choice / 8 % 2],
-            target: [Target::Next, Target::Delta][choice / 16 % 2],
-            log_var_range: [[-10.0, 10.0], [0.1, 0.1], [-1e-45, 3.3e38]][choice % 3],
-            log_sigma_min: [-5.0, 0.1 + 0.2, -0.0][choice % 3],
-            reward_offset: [1e-7, -1.0 / 3.0, 16_777_217.0][choice % 3],
-            selftest_digest: None,
-        };
+        let mut written = settings(ODD, Precision::ALL[choice % 4]);
+        written.period_s = [None, Some(0.015), Some(1.0 / 3.0)][choice % 3];
+        written.normalizer = [Normalizer::MeanStd, Normalizer::None][choice / 2 % 2];
+        if written.normalizer == Normalizer::MeanStd {
+            written.obs_clip = [10.0, f32::MIN_POSITIVE, f32::MAX][choice % 3];
+        }
+        written.squash = [Squash::Clamp, Squash::Tanh][choice / 4 % 2];
+        written.acting = [Acting::Mean, Acting::Sampled][choice / 8 % 2];
+        written.target = [Target::Next, Target::Delta][choice / 16 % 2];
+        written.log_var_range = [[-10.0, 10.0], [0.1, 0.1], [-1e-45, 3.3e38]][choice % 3];
+        written.log_sigma_min = [-5.0, 0.1 + 0.2, -0.0][choice % 3];
+        written.reward_offset = [1e-7, -1.0 / 3.0, 16_777_217.0][choice % 3];
+        written.surprise_limit = [Some(-1.25), None, Some(0.1 + 0.2)][choice % 3];
         let bytes = packed(&tensors, written).unwrap();
         assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
     }
-    let inputs = ControllerInput::ALL.map(|input| Dims { input, ..ODD });
-    for dims in [Dims { mixture: Mixture::PerDimension, ..ODD }, GRU[0]].into_iter().chain(inputs) {
+    let inputs = ControllerInput::ALL.map(|input| ODD.with_input(input));
+    for dims in [ODD.with_mixture(Mixture::PerDimension), GRU[0]].into_iter().chain(inputs).chain(KINDS) {
         let written = settings(dims, Precision::F32);
         let bytes = packed(&checkpoint(&dims, 1), written).unwrap();
         assert_eq!(Settings::read(&File::parse(&bytes).unwrap()), Ok(written));
     }
 }
 
-/// The same of what the controller reads.
 #[test]
-fn a_file_without_an_input_reads_z_and_h() {
+fn a_file_says_what_each_part_is() {
+    let said = |dims: Dims| {
+        let bytes = packed(&checkpoint(&dims, 1), settings(dims, Precision::F32)).unwrap();
+        let file = File::parse(&bytes).unwrap();
+        let value = |key: &str| file.metadata(key).unwrap_or("-").to_string();
+        ["v.kind", "v.hidden", "m.kind", "c.kind", "controller.input", "action.kind", "dims.action"].map(value).join(" ")
+    };
+    assert_eq!(said(ODD), "mlp 9,4 lstm linear z+h continuous 1");
+    assert_eq!(said(GRU[0]), "mlp 9,4 gru linear z+h continuous 1");
+    let expected = [
+        "mlp 9 lstm linear z+h continuous 1",
+        "mlp 9,4,6 lstm linear z+h continuous 2",
+        "mlp 101,50,33,17 lstm linear z+h continuous 3",
+        "identity - lstm linear z+h continuous 1",
+        "identity - gru linear z+h discrete 33",
+        "mlp 101,50 none linear z continuous 33",
+        "mlp 9,4 lstm linear z+h discrete 18",
+        "none - none linear obs discrete 5",
+    ];
+    assert_eq!(KINDS.map(said), expected);
+    let bytes = packed(&checkpoint(&ODD, 1), settings(ODD, Precision::F32)).unwrap();
+    let file = File::parse(&bytes).unwrap();
+    let fixed = [("dreamstep.format", "packed-3"), ("observation.kind", "vector"), ("observation.normalizer", "mean-std")];
+    for (key, value) in fixed {
+        assert_eq!(file.metadata(key), Some(value));
+    }
+    for gone in ["rnn.cell", "dims.encoder.0", "dims.encoder.1"] {
+        assert_eq!(file.metadata(gone), None);
+    }
+}
+
+#[test]
+fn a_controller_of_another_width_is_refused() {
     let key = "controller.input";
     for input in ControllerInput::ALL {
-        let dims = Dims { input, ..ODD };
+        let dims = ODD.with_input(input);
         let bytes = packed(&checkpoint(&dims, 1), settings(dims, Precision::F32)).unwrap();
-        let said = File::parse(&bytes).unwrap().metadata(key).map(str::to_string);
-        assert_eq!(said.as_deref(), Some(input.name()).filter(|_| input != ControllerInput::LatentHidden));
+        assert_eq!(File::parse(&bytes).unwrap().metadata(key), Some(input.name()));
         // Taken apart, it is the same agent.
         let agent = unpack(&bytes).unwrap();
         assert_eq!(
@@ -643,40 +670,26 @@ fn a_file_without_an_input_reads_z_and_h() {
             (dims, checkpoint(&dims, 1)["fc.weight"].clone())
         );
         // A controller of another width does not go with it.
-        let other = Dims {
-            input: if input == ControllerInput::Latent { ControllerInput::Hidden } else { ControllerInput::Latent },
-            ..ODD
-        };
-        let error = packed(&checkpoint(&other, 1), settings(dims, Precision::F32)).unwrap_err();
+        let other = if input == ControllerInput::Latent { ControllerInput::Hidden } else { ControllerInput::Latent };
+        let other = ODD.with_input(other);
+        let mut tensors = checkpoint(&dims, 1);
+        tensors.extend(["fc.weight", "fc.bias"].map(|name| (name.to_string(), checkpoint(&other, 1)[name].clone())));
+        let error = packed(&tensors, settings(dims, Precision::F32)).unwrap_err();
         let (expected, found) = (dims.controller_inputs(), other.controller_inputs());
         assert_eq!(error, format!("tensor `fc.weight`: expected shape [1, {expected}], found [1, {found}]"));
     }
 }
 
-/// A file from before there was a choice says nothing, and an LSTM's still does: its bytes and fingerprint stay. One that says
-/// `lstm` is one too.
+/// What no agent is made of is refused before a tensor is looked at.
 #[test]
-fn a_file_without_the_memorys_name_has_an_lstm() {
-    let written = settings(ODD, Precision::F32);
-    let bytes = packed(&checkpoint(&ODD, 1), written).unwrap();
-    assert_eq!(File::parse(&bytes).unwrap().metadata("rnn.cell"), None);
-    let said = |cell: &str| {
-        let provenance = [("rnn.cell".to_string(), cell.to_string())].into();
-        pack(&Parts {
-            tensors: &checkpoint(&ODD, 1),
-            settings: written,
-            action_mid: &[1.0],
-            action_half: &[2.0],
-            selftest: None,
-            provenance: &provenance,
-        })
-        .unwrap()
-    };
-    assert_eq!(Settings::read(&File::parse(&said("lstm")).unwrap()), Ok(written));
-    let error = Settings::read(&File::parse(&said("LSTM")).unwrap()).unwrap_err().to_string();
-    assert_eq!(error, "metadata `rnn.cell`: expected lstm or gru, found `LSTM`");
-    let bytes = packed(&checkpoint(&GRU[0], 1), settings(GRU[0], Precision::F32)).unwrap();
-    assert_eq!(File::parse(&bytes).unwrap().metadata("rnn.cell"), Some("gru"));
+fn kinds_that_do_not_fit_are_not_packed() {
+    let refused = |dims: Dims| packed(&Tensors::new(), settings(dims, Precision::F32)).unwrap_err();
+    let wide = ODD.with_encoder(Encoder::Identity { latent: 6 });
+    assert_eq!(refused(wide), "metadata `dims.latent`: expected at most dims.obs where v.kind is identity");
+    let input = ODD.with_memory(Memory::None);
+    assert_eq!(refused(input), "metadata `controller.input`: expected z or obs where m.kind is none");
+    let head = Dims::vector(5, 1, &[9, 4], 65_536, 7, 8);
+    assert_eq!(refused(head), "metadata `dims.mixtures`: expected at most 1048576 outputs of the MDN head, found more");
 }
 
 /// A checkpoint of the other memory has rows too many or too few.
@@ -693,7 +706,7 @@ fn a_candidate_controller_is_arranged_as_the_files_is() {
     let tensors = checkpoint(&MIDDLE, 9);
     let bytes = packed(&tensors, settings(MIDDLE, Precision::F32)).unwrap();
     let file = File::parse(&bytes).unwrap();
-    let (panels, bias) = controller_panels(&MIDDLE, &tensors["fc.weight"].1, &tensors["fc.bias"].1);
-    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
-    assert_eq!((wide(panels), wide(bias)), (numbers(&file, "fc.panels").1, numbers(&file, "fc.bias").1));
+    let values = controller_panels(&MIDDLE, &[&tensors["fc.weight"].1[..], &tensors["fc.bias"].1].concat());
+    let wide: Vec<f64> = values.into_iter().map(f64::from).collect();
+    assert_eq!(wide, [numbers(&file, "fc.panels").1, numbers(&file, "fc.bias").1].concat());
 }

@@ -2,13 +2,13 @@
 //! byte strings, each a valid file but for one fault. In a header, `▲` marks the byte that a syntax error must point at; it
 //! is taken out before the header is read.
 
-use dreamstep_core::error::ReadError;
+use dreamstep_core::error::{ReadError, Text};
 use dreamstep_core::reader::{File, MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
 
 struct Case {
     name: &'static str,
     bytes: Vec<u8>,
-    expected: ReadError<'static>,
+    expected: ReadError,
 }
 
 /// A file of this header and as many bytes of data.
@@ -52,7 +52,7 @@ const MARK: &str = "▲";
 const GOOD: &str = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
 const NAMED: &str = r#"{"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#; // left open
 
-fn other(name: &'static str, bytes: Vec<u8>, expected: ReadError<'static>) -> Case {
+fn other(name: &'static str, bytes: Vec<u8>, expected: ReadError) -> Case {
     Case { name, bytes, expected }
 }
 
@@ -155,14 +155,18 @@ fn tensors() -> Vec<Case> {
         syntax("an exponent among the axes", tensor(r#""F32""#, "[1▲e0]", "[0,4]"), shape_end),
         syntax("an exponent among the offsets", tensor(r#""F32""#, "[1]", "[0,4▲E0]"), "`]`"),
         syntax("a hexadecimal axis", tensor(r#""F32""#, "[0▲x1]", "[0,4]"), shape_end),
-        other("dtype twice", twice(r#""dtype":"F32""#), ReadError::Duplicate { name: "dtype" }),
-        other("shape twice", twice(r#""shape":[1]"#), ReadError::Duplicate { name: "shape" }),
-        other("offsets twice", twice(r#""data_offsets":[0,4]"#), ReadError::Duplicate { name: "data_offsets" }),
-        other("the same tensor twice", file(format!(r#"{NAMED},"t":{GOOD}}}"#), 4), ReadError::Duplicate { name: "t" }),
+        other("dtype twice", twice(r#""dtype":"F32""#), ReadError::Duplicate { name: "dtype".into() }),
+        other("shape twice", twice(r#""shape":[1]"#), ReadError::Duplicate { name: "shape".into() }),
+        other("offsets twice", twice(r#""data_offsets":[0,4]"#), ReadError::Duplicate { name: "data_offsets".into() }),
+        other(
+            "the same tensor twice",
+            file(format!(r#"{NAMED},"t":{GOOD}}}"#), 4),
+            ReadError::Duplicate { name: "t".into() },
+        ),
         other(
             "the same empty name twice",
             file(format!(r#"{{"":{GOOD},"":{GOOD}}}"#), 4),
-            ReadError::Duplicate { name: "" },
+            ReadError::Duplicate { name: "".into() },
         ),
     ];
     cases.extend(number("a leading zero", "▲04", "an unsigned integer"));
@@ -223,12 +227,12 @@ fn metadata() -> Vec<Case> {
         other(
             "the same metadata key twice",
             file(r#"{"__metadata__":{"k":"v","l":"w","k":"v"}}"#, 0),
-            ReadError::Duplicate { name: "k" },
+            ReadError::Duplicate { name: "k".into() },
         ),
         other(
             "metadata twice",
             file(r#"{"__metadata__":{"k":"v"},"__metadata__":{}}"#, 0),
-            ReadError::Duplicate { name: "__metadata__" },
+            ReadError::Duplicate { name: "__metadata__".into() },
         ),
         other("a metadata key too many", many_keys(MAX_METADATA + 1), ReadError::TooManyKeys { limit: MAX_METADATA }),
         // Looked up one by one, they would take minutes.
@@ -238,9 +242,9 @@ fn metadata() -> Vec<Case> {
 
 fn sizes_and_places() -> Vec<Case> {
     let f32 = r#""F32""#;
-    let length = |expected, found| ReadError::WrongLength { name: "t", expected, found };
-    let range = |begin, end, data| ReadError::OutOfRange { name: "t", begin, end, data };
-    let dtype = |found| ReadError::UnknownDtype { name: "t", found };
+    let length = |expected, found| ReadError::WrongLength { name: "t".into(), expected, found };
+    let range = |begin, end, data| ReadError::OutOfRange { name: "t".into(), begin, end, data };
+    let dtype = |found: &str| ReadError::UnknownDtype { name: "t".into(), found: found.into() };
     let apart = |at| ReadError::NotContiguous { at };
     vec![
         other("a dtype that does not exist", file(tensor(r#""F31""#, "[1]", "[0,4]"), 4), dtype("F31")),
@@ -284,13 +288,13 @@ fn sizes_and_places() -> Vec<Case> {
     ]
 }
 
-fn too_many_axes() -> ReadError<'static> {
-    ReadError::TooManyAxes { name: "t", limit: MAX_AXES }
+fn too_many_axes() -> ReadError {
+    ReadError::TooManyAxes { name: "t".into(), limit: MAX_AXES }
 }
 
 /// What the message of `error` must say.
-fn must_name(error: &ReadError<'_>) -> Vec<String> {
-    let quoted = |name: &str| format!("`{name}`");
+fn must_name(error: &ReadError) -> Vec<String> {
+    let quoted = |name: Text| format!("`{name}`");
     match *error {
         ReadError::Truncated { expected, found } => vec![expected.to_string(), found.to_string()],
         ReadError::HeaderTooLarge { limit, found } => vec![limit.to_string(), found.to_string()],
@@ -308,6 +312,7 @@ fn must_name(error: &ReadError<'_>) -> Vec<String> {
             vec![quoted(name), format!("{begin}..{end}"), data.to_string()]
         }
         ReadError::NotContiguous { at } => vec![format!("byte {at}")],
+        error => panic!("an error of another kind: {error:?}"),
     }
 }
 

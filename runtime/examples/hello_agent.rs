@@ -10,11 +10,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     model.self_test(&mut memory)?;
     println!("self-test passed on back end {}", model.backend().name());
 
-    let mut agent = Agent::new(&model, &mut memory)?;
-    let mut observation = [0.0; Dims::HUMANOID.obs];
+    let mut agent = Agent::new(model, &mut memory)?;
+    let mut observation = [0.0; Dims::HUMANOID.obs_len()];
     observation[0] = 1.4; // the torso's height, standing
     observation[1] = 1.0; // and its orientation: upright
-    let mut action = [0.0; Dims::HUMANOID.action];
+    let mut action = [0.0; Dims::HUMANOID.action_len()];
     for tick in 0..3 {
         agent.act(&observation, &mut action)?; // what the actuators wait for
         agent.advance()?; // after the command is out

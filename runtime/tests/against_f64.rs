@@ -6,45 +6,28 @@ use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::pack::Tensors;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
-use dreamstep_fixtures::synthetic;
+use dreamstep_fixtures::synthetic::{self, ODD};
 use dreamstep_runtime::{
-    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, Termination,
-    dreams_memory_len, memory_len,
+    Action, Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Encoder, Memory, MemoryCell,
+    Mixture, Model, Precision, Termination, Widths, dreams_memory_len, memory_len,
 };
 
-const ODD: Dims = Dims {
-    obs: 5,
-    action: 1,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
 /// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
-const LONG: Dims = Dims {
-    obs: 1501,
-    action: 2,
-    latent: 17,
-    hidden: 35,
-    mixtures: 3,
-    mixture: Mixture::Joint,
-    encoder: [67, 21],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const LONG: Dims = Dims::vector(1501, 2, &[67, 21], 17, 35, 3);
 
 const fn gru(dims: Dims) -> Dims {
-    Dims { cell: MemoryCell::Gru, ..dims }
+    dims.with_cell(MemoryCell::Gru)
+}
+
+fn available() -> impl Iterator<Item = Backend> {
+    Backend::ALL.into_iter().filter(|backend| backend.is_available())
 }
 
 /// Dims, modes, steps: every mode with small sizes and with large ones, with either memory.
 fn cases() -> [(Settings, u64); 8] {
     let case = |dims: Dims, mixture, squash, target, acting| {
-        let dims = Dims { mixture, ..dims };
-        Settings { squash, target, acting, ..synthetic::settings(&dims) }
+        let dims = dims.with_mixture(mixture);
+        synthetic::with(synthetic::settings(&dims), |s| (s.squash, s.target, s.acting) = (squash, target, acting))
     };
     [
         (case(ODD, Mixture::Joint, Squash::Tanh, Target::Next, Acting::Mean), 200),
@@ -61,11 +44,48 @@ fn cases() -> [(Settings, u64); 8] {
 /// Every other input of the controller, with small sizes and with large ones, with either memory.
 fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
     let case = |input, dims: Dims, squash, acting| {
-        let settings = synthetic::settings(&Dims { input, ..dims });
-        (Settings { squash, acting, ..settings }, 40)
+        let settings = synthetic::settings(&dims.with_input(input));
+        (synthetic::with(settings, |s| (s.squash, s.acting) = (squash, acting)), 40)
     };
     ControllerInput::ALL.into_iter().filter(|&input| input != ControllerInput::LatentHidden).flat_map(move |input| {
         [case(input, gru(ODD), Squash::Clamp, Acting::Sampled), case(input, LONG, Squash::Tanh, Acting::Mean)]
+    })
+}
+
+/// Every other kind of V, M and action: other numbers of hidden layers, the identity, none; no memory; choices. With small sizes and with
+/// large ones, in every mode that goes with them.
+fn kinds() -> impl Iterator<Item = (Settings, u64)> {
+    const SIZES: [Dims; 2] = [ODD, Dims::vector(65, 33, &[100, 50], 47, 35, 3)];
+    const WIDTHS: [[&[usize]; 3]; 2] = [[&[9], &[9, 4, 6], &[9, 4, 6, 17]], [&[66], &[100, 50, 33], &[33, 17, 66, 50]]];
+    let dims = SIZES.into_iter().zip(WIDTHS).flat_map(|(dims, widths)| {
+        let (z, gru) = (dims.latent_len(), dims.with_cell(MemoryCell::Gru));
+        let mlp = |hidden: &[usize]| Encoder::Mlp { hidden: Widths::new(hidden).unwrap(), latent: z };
+        let [one, three, four] = widths.map(mlp);
+        let choices = Action::Discrete { choices: 7 + 2 * z };
+        let (identity, all) = (Encoder::Identity { latent: z }, Encoder::Identity { latent: dims.obs_len() });
+        let (latent, both) = (ControllerInput::Latent, ControllerInput::ObservationHidden);
+        [
+            dims.with_encoder(one),
+            gru.with_encoder(three).with_action(choices),
+            dims.with_encoder(four).with_mixture(Mixture::PerDimension),
+            dims.with_encoder(identity).with_action(choices).with_input(ControllerInput::Hidden),
+            gru.with_encoder(all).with_mixture(Mixture::PerDimension),
+            dims.with_action(choices).with_input(both),
+            dims.with_memory(Memory::None).with_input(latent),
+            dims.with_memory(Memory::None).with_input(latent).with_encoder(all).with_action(choices),
+            Dims::reactive(dims.obs_len(), 3),
+            Dims::reactive(dims.obs_len(), 3).with_action(choices),
+        ]
+    });
+    dims.enumerate().map(|(i, dims)| {
+        let settings = synthetic::with(synthetic::settings(&dims), |s| {
+            s.target = Target::ALL[i / 2 % 2];
+            s.squash = [Squash::Tanh, Squash::Clamp][i % 2];
+            if let Encoder::Mlp { .. } = dims.v {
+                s.acting = [Acting::Mean, Acting::Sampled][i % 2];
+            }
+        });
+        (settings, 40)
     })
 }
 
@@ -73,8 +93,7 @@ fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
 /// rounding of inputs: half of a level of a vector whose largest value is the clip, 10, and two and a half times that where the errors
 /// of several add up.
 fn tolerance(precision: Precision, dims: &Dims) -> f64 {
-    let widest = dims.obs.max(dims.encoder[0]).max(dims.action + dims.latent + dims.hidden);
-    let widest = widest.max(dims.controller_inputs());
+    let widest = dims.layers().iter().map(|layer| layer.inputs).fold(dims.obs_len(), usize::max);
     let levels = f64::min(32_767.0, 2_147_483_648.0 / (512.0 * (widest as f64 / 4.0).ceil()));
     if precision == Precision::I8 { 12.5 / levels } else { 1e-5 }
 }
@@ -137,11 +156,10 @@ struct Oracle {
     settings: Settings,
     mean: Vec<f64>,
     inv_std: Vec<f64>,
-    encoder: [Layer; 3],
-    log_var: Layer,
+    encoder: Vec<Layer>, // of an MLP: hidden layers, mean, log-variance
     controller: Layer,
-    rnn: Vec<Layer>, // an LSTM's; or a GRU's over the inputs, and over h
-    head: Layer,
+    rnn: Vec<Layer>, // an LSTM's; or a GRU's over the inputs, and over h; none
+    head: Option<Layer>,
     h: Vec<f64>,
     c: Vec<f64>,
 }
@@ -153,34 +171,46 @@ impl Oracle {
             values.chunks(shape[1]).map(<[f32]>::to_vec).collect()
         };
         let vector = |name: &str| -> Vec<f64> { tensors[name].1.iter().map(|&v| v.into()).collect() };
-        let (z, n, precision) = (settings.dims.latent, settings.dims.hidden, settings.precision);
+        let Settings { dims, precision, .. } = settings;
+        let z = dims.latent_len();
         // What leads straight to the action is not made of integers.
         let near = if precision == Precision::I8 { Precision::F16 } else { precision };
-        let [w0, w1, w2] = names::ENCODER_WEIGHT.map(rows);
-        let [b0, b1, b2] = names::ENCODER_BIAS.map(vector);
-        let [ih, hh] = [names::RNN_WEIGHT_IH, names::RNN_WEIGHT_HH].map(rows);
-        let [ih_bias, hh_bias] = [names::RNN_BIAS_IH, names::RNN_BIAS_HH].map(vector);
-        let rnn = if settings.dims.cell == MemoryCell::Gru {
-            vec![Layer::new(&ih, ih_bias, precision), Layer::new(&hh, hh_bias, precision)]
-        } else {
-            let gates: Vec<_> = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
-            vec![Layer::new(&gates, ih_bias.iter().zip(hh_bias).map(|(a, b)| a + b).collect(), precision)]
+        let mut encoder = Vec::new();
+        if let Encoder::Mlp { hidden, .. } = dims.v {
+            let of = |i: usize| (rows(&format!("encoder.{}.weight", 2 * i)), vector(&format!("encoder.{}.bias", 2 * i)));
+            encoder.extend((0..hidden.len()).map(of).map(|(weight, bias)| Layer::new(&weight, bias, precision)));
+            let (weight, bias) = of(hidden.len());
+            encoder.push(Layer::new(&weight[..z], bias[..z].to_vec(), near));
+            encoder.push(Layer::new(&weight[z..], bias[z..].to_vec(), near));
+        }
+        let recurrent = || {
+            let [ih, hh] = [names::RNN_WEIGHT_IH, names::RNN_WEIGHT_HH].map(rows);
+            (ih, hh, vector(names::RNN_BIAS_IH), vector(names::RNN_BIAS_HH))
         };
+        let rnn = match dims.cell() {
+            None => Vec::new(),
+            Some(MemoryCell::Gru) => {
+                let (ih, hh, ih_bias, hh_bias) = recurrent();
+                vec![Layer::new(&ih, ih_bias, precision), Layer::new(&hh, hh_bias, precision)]
+            }
+            Some(MemoryCell::Lstm) => {
+                let (ih, hh, ih_bias, hh_bias) = recurrent();
+                let gates: Vec<_> = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
+                vec![Layer::new(&gates, ih_bias.iter().zip(hh_bias).map(|(a, b)| a + b).collect(), precision)]
+            }
+        };
+        let head = || Layer::new(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision);
+        let lstm = dims.cell() == Some(MemoryCell::Lstm);
         Self {
             settings,
             mean: vector(names::NORMALIZER_MEAN),
             inv_std: vector(names::NORMALIZER_INV_STD),
-            encoder: [
-                Layer::new(&w0, b0, precision),
-                Layer::new(&w1, b1, precision),
-                Layer::new(&w2[..z], b2[..z].to_vec(), near),
-            ],
-            log_var: Layer::new(&w2[z..], b2[z..].to_vec(), near),
+            encoder,
             controller: Layer::new(&rows(names::FC_WEIGHT), vector(names::FC_BIAS), near),
+            head: dims.cell().map(|_| head()),
             rnn,
-            head: Layer::new(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision),
-            h: vec![0.0; n],
-            c: if settings.dims.cell == MemoryCell::Gru { Vec::new() } else { vec![0.0; n] },
+            h: vec![0.0; dims.hidden_len()],
+            c: vec![0.0; if lstm { dims.hidden_len() } else { 0 }],
         }
     }
 
@@ -193,36 +223,61 @@ impl Oracle {
 
     /// The latent that acts; `seed` and `tick` name its noise.
     fn encode(&self, x: &[f64], seed: u64, tick: u64) -> Vec<f64> {
+        let [hidden @ .., mean, log_var] = self.encoder.as_slice() else {
+            // The identity on the first values, or no V: then there are none.
+            return x[..self.settings.dims.latent_len()].to_vec();
+        };
         let mut x = x.to_vec();
-        for layer in &self.encoder[..2] {
+        for layer in hidden {
             x = layer.of(&x).into_iter().map(|v| v.max(0.0)).collect();
         }
-        let mut z = self.encoder[2].of(&x);
+        let mut z = mean.of(&x);
         if self.settings.acting == Acting::Sampled {
             let [low, high] = self.settings.log_var_range.map(f64::from);
-            for (i, (z, log_var)) in z.iter_mut().zip(self.log_var.of(&x)).enumerate() {
+            for (i, (z, log_var)) in z.iter_mut().zip(log_var.of(&x)).enumerate() {
                 *z += (log_var.clamp(low, high) / 2.0).exp() * normal(uniform(seed, Stream::ActingLatent, tick, i));
             }
         }
         z
     }
 
-    /// From a whitened observation and its latent to an action in [-1, 1].
-    fn control(&self, x: &[f64], z: &[f64]) -> Vec<f64> {
-        let input = match self.settings.dims.input {
+    /// C's scores of a whitened observation and its latent.
+    fn score(&self, x: &[f64], z: &[f64]) -> Vec<f64> {
+        let input = match self.settings.dims.input() {
             ControllerInput::LatentHidden => [z, &self.h].concat(),
             ControllerInput::Latent => z.to_vec(),
             ControllerInput::Hidden => self.h.clone(),
             ControllerInput::Observation => x.to_vec(),
             ControllerInput::ObservationHidden => [x, &self.h].concat(),
         };
-        let u = self.controller.of(&input);
-        u.into_iter().map(|v| if self.settings.squash == Squash::Tanh { v.tanh() } else { v.clamp(-1.0, 1.0) }).collect()
+        self.controller.of(&input)
+    }
+
+    /// From a whitened observation and its latent to what M hears: an action in [-1, 1], or one-hot.
+    fn control(&self, x: &[f64], z: &[f64]) -> Vec<f64> {
+        let scores = self.score(x, z);
+        let squash = |v: f64| if self.settings.squash == Squash::Tanh { v.tanh() } else { v.clamp(-1.0, 1.0) };
+        match self.settings.dims.action {
+            Action::Discrete { .. } => {
+                let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let first = scores.iter().position(|&score| score == top).unwrap();
+                (0..scores.len()).map(|i| if i == first { 1.0 } else { 0.0 }).collect()
+            }
+            _ => scores.into_iter().map(squash).collect(),
+        }
+    }
+
+    /// How far apart the two greatest scores lie: whether rounding may choose another.
+    fn margin(&self, x: &[f64], z: &[f64]) -> f64 {
+        let mut scores = self.score(x, z);
+        scores.sort_by(|a, b| b.total_cmp(a));
+        scores[0] - scores.get(1).copied().unwrap_or(f64::NEG_INFINITY)
     }
 
     /// Takes an action and a latent into h and c; gives the head's outputs.
     fn remember(&mut self, u: &[f64], z: &[f64]) -> Vec<f64> {
         let n = self.h.len();
+        let Some(head) = &self.head else { return Vec::new() };
         if let [input, hidden] = self.rnn.as_slice() {
             // Cho et al. (2014) with PyTorch's biases: r, z, n. What is kept and what is new are weighed as one difference.
             let (of_input, of_h) = (input.of(&[u, z].concat()), hidden.of(&self.h));
@@ -232,7 +287,7 @@ impl Oracle {
                 let candidate = (of_input[new] + reset * of_h[new]).tanh();
                 self.h[unit] += sigmoid(-(of_input[update] + of_h[update])) * (candidate - self.h[unit]);
             }
-            return self.head.of(&self.h);
+            return head.of(&self.h);
         }
         let gates = self.rnn[0].of(&[u, z, &self.h].concat());
         for unit in 0..n {
@@ -240,7 +295,7 @@ impl Oracle {
             self.c[unit] = sigmoid(gate(1)) * self.c[unit] + sigmoid(gate(0)) * gate(2).tanh();
             self.h[unit] = sigmoid(gate(3)) * self.c[unit].tanh();
         }
-        self.head.of(&self.h)
+        head.of(&self.h)
     }
 
     /// What the head's outputs mean, `z` being the latent that a predicted change is added to.
@@ -258,7 +313,7 @@ struct Expected<'a> {
 
 impl Expected<'_> {
     fn sizes(&self) -> (usize, usize) {
-        (self.settings.dims.mixtures, self.settings.dims.latent)
+        (self.settings.dims.mixtures(), self.settings.dims.latent_len())
     }
 
     /// The components' weights over dimension `i` at a temperature.
@@ -266,7 +321,7 @@ impl Expected<'_> {
         let (k, z) = self.sizes();
         let logits = &self.head[2 * k * z..];
         let logit = |component| {
-            if self.settings.dims.mixture == Mixture::Joint { logits[component] } else { logits[component * z + i] }
+            if self.settings.dims.mixture() == Some(Mixture::Joint) { logits[component] } else { logits[component * z + i] }
         };
         let exp: Vec<f64> = (0..k).map(|component| (logit(component) / temperature).exp()).collect();
         let sum: f64 = exp.iter().sum();
@@ -282,6 +337,29 @@ impl Expected<'_> {
     fn sigma(&self, component: usize, i: usize) -> f64 {
         let (k, z) = self.sizes();
         self.head[(k + component) * z + i].max(self.settings.log_sigma_min.into()).exp()
+    }
+
+    /// The negative log-likelihood of `latent` for each of its dimensions.
+    fn surprise(&self, latent: &[f64]) -> f64 {
+        let (k, z) = self.sizes();
+        let log_density = |component: usize, i: usize| {
+            let variance = self.sigma(component, i).powi(2);
+            let distance = latent[i] - self.mean(component, i);
+            -0.5 * (distance * distance / variance + (2.0 * std::f64::consts::PI * variance).ln())
+        };
+        let log_sum = |logs: Vec<f64>| {
+            let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            top + logs.iter().map(|log| (log - top).exp()).sum::<f64>().ln()
+        };
+        let weighted = |i: usize, log: &dyn Fn(usize) -> f64| {
+            let weights = self.weights(i, 1.0);
+            log_sum((0..k).map(|component| weights[component].ln() + log(component)).collect())
+        };
+        let log_likelihood: f64 = match self.settings.dims.mixture().unwrap() {
+            Mixture::Joint => weighted(0, &|c| (0..z).map(|i| log_density(c, i)).sum()),
+            Mixture::PerDimension => (0..z).map(|i| weighted(i, &|c| log_density(c, i))).sum(),
+        };
+        -log_likelihood / z as f64
     }
 
     fn reward(&self) -> f64 {
@@ -335,49 +413,59 @@ fn error(found: f32, expected: f64) -> f64 {
 
 const SEED: u64 = 77;
 
-/// The largest errors of an episode in action, latent, h, c and what M expects, against an oracle whose weights have the precision
-/// `oracle`.
-fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
+/// The largest errors of an episode in action, latent, h, c, what M expects and how surprised it is, against an oracle whose weights have
+/// the precision `oracle`.
+fn episode(settings: Settings, backend: Backend, oracle: Precision, steps: u64) -> [f64; 6] {
     let dims = settings.dims;
     let file = synthetic::agent_with(&settings, 3);
-    let model = Model::load(&file).unwrap();
+    let model = Model::load_with(&file, backend).unwrap();
     let mut memory = vec![0.0; memory_len(&dims)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     agent.set_seed(SEED);
-    let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), Settings { precision: oracle, ..settings });
-    let runs = dims.input != ControllerInput::Observation; // V and M
-    let mut action = vec![0.0; dims.action];
-    let mut errors = [0.0_f64; 5];
+    let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), synthetic::with(settings, |s| s.precision = oracle));
+    let mut action = vec![0.0; dims.action_len()];
+    let mut errors = [0.0_f64; 6];
+    let mut before: Option<(Vec<f64>, Vec<f64>)> = None; // the head's outputs one step before, and the latent then
     for t in 0..steps {
         let observation = synthetic::observation(&dims, 4, t);
-        agent.step(&observation, &mut action).unwrap();
+        agent.act(&observation, &mut action).unwrap();
+        let surprise = agent.surprise();
         let x = oracle.whiten(&observation);
-        let z = if runs { oracle.encode(&x, SEED, t) } else { vec![0.0; dims.latent] };
-        let u = oracle.control(&x, &z);
-        let head = if runs { oracle.remember(&u, &z) } else { Vec::new() };
-        let expected = oracle.mixture(&head, &z);
-
-        let in_units: Vec<f64> = u.iter().map(|u| 0.4 * u).collect();
-        let mut now = [
-            worst(&action, &in_units),
-            worst(agent.latent(), &z),
-            worst(agent.hidden(), &oracle.h),
-            worst(agent.cell(), &oracle.c),
-            0.0,
-        ];
+        let z = oracle.encode(&x, SEED, t);
+        let mut u = oracle.control(&x, &z);
+        let is_discrete = matches!(dims.action, Action::Discrete { .. });
+        if is_discrete && oracle.margin(&x, &z) < tolerance(settings.precision, &dims) {
+            u = agent.unit_action().iter().map(|&u| u.into()).collect(); // either will do
+        }
+        let in_units: Vec<f64> = match is_discrete {
+            true => vec![u.iter().position(|&u| u == 1.0).unwrap() as f64],
+            false => u.iter().map(|u| 0.4 * u).collect(),
+        };
+        assert_eq!(agent.choice(), is_discrete.then(|| action[0] as usize));
+        let mut now = [worst(&action, &in_units).max(worst(agent.unit_action(), &u)), 0.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(surprise.is_some(), t > 0 && dims.hidden_len() > 0);
+        if let (Some(surprise), Some((head, latent))) = (surprise, &before) {
+            now[5] = error(surprise, oracle.mixture(head, latent).surprise(&z));
+        }
+        agent.advance().unwrap();
+        before = Some((oracle.remember(&u, &z), z.clone()));
+        let head = &before.as_ref().unwrap().0;
+        let expected = oracle.mixture(head, &z);
+        (now[1], now[2]) = (worst(agent.latent(), &z), worst(agent.hidden(), &oracle.h));
+        now[3] = worst(agent.cell(), &oracle.c);
         let Some(prediction) = agent.predict() else {
-            assert!(!runs, "M expects something");
+            assert_eq!(dims.hidden_len(), 0, "M expects something");
             errors.iter_mut().zip(now).for_each(|(worst, now)| *worst = worst.max(now));
             continue;
         };
         let mut mixture = |found: f32, expected: f64| now[4] = now[4].max(error(found, expected));
         mixture(prediction.reward(), expected.reward());
         mixture(prediction.terminal_probability(), expected.terminal());
-        let mut expected_latent = vec![0.0; dims.latent];
+        let mut expected_latent = vec![0.0; dims.latent_len()];
         prediction.expected_latent(&mut expected_latent);
         for (i, &found) in expected_latent.iter().enumerate() {
             let weights = expected.weights(i, 1.0);
-            mixture(found, (0..dims.mixtures).map(|k| weights[k] * expected.mean(k, i)).sum());
+            mixture(found, (0..dims.mixtures()).map(|k| weights[k] * expected.mean(k, i)).sum());
             for (k, &weight) in weights.iter().enumerate() {
                 mixture(prediction.weight(k, i), weight);
                 mixture(prediction.mean(k, i), expected.mean(k, i));
@@ -391,12 +479,15 @@ fn episode(settings: Settings, oracle: Precision, steps: u64) -> [f64; 5] {
 
 #[test]
 fn follows_the_formulas_over_an_episode() {
-    for (settings, steps) in cases().into_iter().chain(other_inputs()) {
+    let small = kinds().flat_map(|(settings, steps)| available().map(move |backend| (settings, backend, steps)));
+    let detected = cases().into_iter().chain(other_inputs());
+    for (settings, backend, steps) in detected.map(|(settings, steps)| (settings, Backend::detect(), steps)).chain(small) {
         for precision in Precision::ALL {
-            let errors = episode(Settings { precision, ..settings }, precision, steps);
+            let errors = episode(synthetic::with(settings, |s| s.precision = precision), backend, precision, steps);
+            let tolerance = tolerance(precision, &settings.dims);
             assert!(
-                errors.iter().all(|&error| error < tolerance(precision, &settings.dims)),
-                "{precision:?}: errors of action, latent, h, c, mixture: {errors:?} with {settings:?}"
+                errors.iter().all(|&error| error < tolerance),
+                "{precision:?}: errors of action, latent, h, c, mixture, surprise: {errors:?} with {settings:?}"
             );
         }
     }
@@ -407,7 +498,7 @@ fn follows_the_formulas_over_an_episode() {
 fn tells_one_precision_from_another() {
     for (settings, _) in cases() {
         for (own, other) in Precision::ALL.into_iter().flat_map(|own| Precision::ALL.map(|other| (own, other))) {
-            let errors = episode(Settings { precision: own, ..settings }, other, 5);
+            let errors = episode(synthetic::with(settings, |s| s.precision = own), Backend::detect(), other, 5);
             let largest = errors.into_iter().fold(0.0, f64::max);
             assert_eq!(
                 largest < tolerance(own, &settings.dims),
@@ -421,14 +512,17 @@ fn tells_one_precision_from_another() {
 /// The negative control of the inputs: all of one width, they are told apart all the same.
 #[test]
 fn tells_one_input_from_another() {
-    let dims = Dims { obs: 7, latent: 7, ..ODD };
+    let dims = Dims::vector(7, 1, &[9, 4], 7, 7, 2);
     let action = |own, oracle| {
-        let settings = |input| synthetic::settings(&Dims { input, ..dims });
+        let settings = |input| synthetic::settings(&dims.with_input(input));
         let file = synthetic::agent_with(&settings(own), 3);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(model.dims())];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
-        let mut oracle = Oracle::new(&synthetic::tensors(&Dims { input: own, ..dims }, 3), settings(oracle));
+        let mut agent = Agent::new(model, &mut memory).unwrap();
+        // V and M for an oracle that has them, where the agent has not.
+        let mut tensors = synthetic::tensors(&dims, 3);
+        tensors.extend(synthetic::tensors(&dims.with_input(own), 3));
+        let mut oracle = Oracle::new(&tensors, settings(oracle));
         let mut worst_of_all = 0.0_f64;
         for t in 0..5 {
             let observation = synthetic::observation(&dims, 4, t);
@@ -441,7 +535,7 @@ fn tells_one_input_from_another() {
         }
         worst_of_all
     };
-    let width = |input: ControllerInput| Dims { input, ..dims }.controller_inputs();
+    let width = |input: ControllerInput| dims.with_input(input).controller_inputs();
     let mut told = 0;
     for (own, other) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|other| (own, other))) {
         if width(own) == width(other) {
@@ -456,20 +550,21 @@ fn tells_one_input_from_another() {
 fn dreams_follow_the_formulas_tick_by_tick() {
     const DREAMS: usize = 9;
     let (mut compared, mut skipped) = (0, 0);
-    let inputs = other_inputs().filter(|(settings, _)| !settings.dims.input.has_observation());
+    let dreams = |dims: &Dims| dims.hidden_len() > 0 && !dims.input().has_observation();
+    let inputs = other_inputs().chain(kinds()).filter(|(settings, _)| dreams(&settings.dims));
     let temperatures = [1.0, 0.7, 1.3, 1.0, 2.0, 1.3, 1.0, 0.7].into_iter().cycle();
     for ((settings, _), temperature) in cases().into_iter().chain(inputs).zip(temperatures) {
         for precision in Precision::ALL {
-            let settings = Settings { precision, ..settings };
+            let settings = synthetic::with(settings, |s| s.precision = precision);
             let (dims, tolerance) = (settings.dims, tolerance(precision, &settings.dims));
             let file = synthetic::agent_with(&settings, 3);
             let model = Model::load(&file).unwrap();
             let mut oracle = Oracle::new(&synthetic::tensors(&dims, 3), settings);
             let options = DreamOptions { seed: SEED, temperature, termination: Termination::Sampled };
             let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
-            let mut dreams = DreamBatch::new(&model, &mut memory, DREAMS, options).unwrap();
+            let mut dreams = DreamBatch::new(model, &mut memory, DREAMS, options).unwrap();
             let start = |dreams: &mut DreamBatch<'_, '_>, index: usize, number: u32| {
-                let latent: Vec<f32> = (0..dims.latent).map(|i| ((number as usize + i) as f32 * 0.7).sin()).collect();
+                let latent: Vec<f32> = (0..dims.latent_len()).map(|i| ((number as usize + i) as f32 * 0.7).sin()).collect();
                 dreams.start(index, number, DreamStart { latent: &latent, state: None }).unwrap();
             };
             let mut numbers: Vec<u32> = (0..DREAMS as u32).map(|n| 5 * n).collect();
@@ -484,7 +579,10 @@ fn dreams_follow_the_formulas_tick_by_tick() {
                     let what = format!("dream {index} at tick {tick}, {settings:?}");
                     let step = u64::from(numbers[index]) * (1 << 32) + u64::from(tick);
                     (oracle.h, oracle.c) = (h, c);
-                    let u = oracle.control(&[], &z);
+                    let mut u = oracle.control(&[], &z);
+                    if matches!(dims.action, Action::Discrete { .. }) && oracle.margin(&[], &z) < tolerance {
+                        u = wide(dreams.unit_action(index)); // either will do
+                    }
                     let head = oracle.remember(&u, &z);
                     let expected = oracle.mixture(&head, &z);
                     let errors = [
@@ -499,7 +597,7 @@ fn dreams_follow_the_formulas_tick_by_tick() {
                     // A draw next to where two components, or going on and ending, meet may fall on either side.
                     let near = tolerance;
                     for (i, &found) in dreams.latent(index).iter().enumerate() {
-                        let draw = if dims.mixture == Mixture::Joint { 0 } else { i };
+                        let draw = if dims.mixture() == Some(Mixture::Joint) { 0 } else { i };
                         let u = uniform(SEED, Stream::Component, step, draw);
                         let mut cumulative = 0.0;
                         let edges: Vec<f64> = expected

@@ -4,25 +4,15 @@
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_core::rng::Philox;
-use dreamstep_core::schema::{Acting, Settings};
+use dreamstep_core::schema::Acting;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, ControllerInput, Dims, MemoryCell, MemoryError, Mixture, Model, Precision, ReplaceModelError, StepError,
-    memory_len, state_len,
+    Action, Agent, Backend, ControllerInput, Dims, Encoder, MemoryCell, MemoryError, Mixture, Model, Precision,
+    ReplaceModelError, StepError, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
-const DIMS: Dims = Dims {
-    obs: 21,
-    action: 3,
-    latent: 5,
-    hidden: 19,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 17],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = synthetic::TWO_BLOCKS;
 
 /// Steps of an episode.
 const EPISODE: u64 = 12;
@@ -33,7 +23,7 @@ fn observation(t: u64) -> Vec<f32> {
 
 /// [`DIMS`] with either memory.
 fn dims(cell: MemoryCell) -> Dims {
-    Dims { cell, ..DIMS }
+    DIMS.with_cell(cell)
 }
 
 /// An agent whose action range is -half..half, or as `mid` shifts it.
@@ -56,7 +46,7 @@ fn on_every_back_end(test: impl Fn(&mut Agent<'_, '_>, MemoryCell)) {
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let model = Model::load_with(&file, backend).unwrap();
             let mut memory = vec![f32::NAN; memory_len(&dims(cell))];
-            test(&mut Agent::new(&model, &mut memory).unwrap(), cell);
+            test(&mut Agent::new(model, &mut memory).unwrap(), cell);
         }
     }
 }
@@ -88,7 +78,7 @@ fn undisturbed(cell: MemoryCell, range: std::ops::Range<u64>) -> Vec<Vec<u32>> {
     let file = file(cell, 0.0, 0.5);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&dims(cell))];
-    live(&mut Agent::new(&model, &mut memory).unwrap(), range)
+    live(&mut Agent::new(model, &mut memory).unwrap(), range)
 }
 
 #[test]
@@ -97,7 +87,7 @@ fn a_refused_observation_is_as_if_it_had_never_come() {
         let expected = undisturbed(cell, 0..EPISODE);
         let mut found = live(agent, 0..4);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -f32::NAN, f32::from_bits(0x7f80_0001)] {
-            for index in [0, DIMS.obs / 2, DIMS.obs - 1] {
+            for index in [0, DIMS.obs_len() / 2, DIMS.obs_len() - 1] {
                 let before = bits(agent);
                 let (mut broken, mut action) = (observation(99), [7.0; 3]);
                 broken[index] = bad;
@@ -188,7 +178,7 @@ fn there_is_nothing_to_advance_or_override_before_an_act() {
         let refused = |agent: &mut Agent<'_, '_>| {
             let before = bits(agent);
             assert_eq!(agent.advance(), Err(StepError::AdvanceBeforeAct));
-            assert_eq!(agent.override_action(&[0.0; 3]), Err(StepError::AdvanceBeforeAct));
+            assert_eq!(agent.override_action(&[0.0; 3]), Err(StepError::OverrideBeforeAct));
             assert_eq!(bits(agent), before);
         };
         refused(agent);
@@ -199,6 +189,8 @@ fn there_is_nothing_to_advance_or_override_before_an_act() {
         refused(agent);
         let message = "advance: expected an act before it, found none since the last advance or reset";
         assert_eq!(agent.advance().unwrap_err().to_string(), message);
+        let message = "override action: expected an act before it, found none since the last advance or reset";
+        assert_eq!(agent.override_action(&[0.0; 3]).unwrap_err().to_string(), message);
     });
 }
 
@@ -346,7 +338,7 @@ fn an_override_is_in_the_environments_units() {
         let file = file(cell, 1.0, 2.0); // actions from -1 to 3
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         let mut action = [0.0; 3];
         agent.act(&observation(0), &mut action).unwrap();
         let mapped: Vec<f32> = agent.unit_action().iter().map(|u| 1.0 + 2.0 * u).collect();
@@ -368,7 +360,7 @@ fn the_memory_is_measured_and_its_content_does_not_matter() {
         let need = memory_len(&dims);
         for found in [0, 1, need / 2, need - 16, need - 1] {
             let mut memory = vec![0.0; found];
-            let error = Agent::new(&model, &mut memory).unwrap_err();
+            let error = Agent::new(model, &mut memory).unwrap_err();
             assert_eq!(error, MemoryError { expected: need, found });
             assert_eq!(error.to_string(), format!("agent memory: expected at least {need} values, found {found}"));
         }
@@ -376,7 +368,7 @@ fn the_memory_is_measured_and_its_content_does_not_matter() {
             let mut memory = vec![content; found];
             // The agent may begin at any value of a larger block.
             let at = (found - need).min(3);
-            let mut agent = Agent::new(&model, &mut memory[at..]).unwrap();
+            let mut agent = Agent::new(model, &mut memory[at..]).unwrap();
             assert_eq!(live(&mut agent, 0..EPISODE), expected, "{found} values of {content}");
         }
     }
@@ -391,7 +383,7 @@ fn two_agents_on_one_model_do_not_disturb_each_other() {
         let model = Model::load(&file).unwrap();
         let mut memory = vec![f32::NAN; 2 * memory_len(&dims)];
         let (left, right) = memory.split_at_mut(memory_len(&dims));
-        let (mut a, mut b) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+        let (mut a, mut b) = (Agent::new(model, left).unwrap(), Agent::new(model, right).unwrap());
         for t in 0..EPISODE {
             let (mut action, i) = ([0.0; 3], t as usize);
             a.act(&observation(t), &mut action).unwrap();
@@ -417,7 +409,7 @@ fn a_models_place_in_memory_has_no_say() {
             for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
                 let model = Model::load_with(&moved[offset..], backend).unwrap();
                 let mut memory = vec![0.0; memory_len(&dims)];
-                let found = live(&mut Agent::new(&model, &mut memory).unwrap(), 0..EPISODE);
+                let found = live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE);
                 assert_eq!(found, expected, "{} bytes off, {}", offset, backend.name());
             }
         }
@@ -431,12 +423,12 @@ fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
         let file = file(cell, 0.0, 0.5);
         let model = Model::load(&file).unwrap();
         let tensors = synthetic::tensors(&dims, 8);
-        let (weight, bias) = (&tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
-        let (panels, bias) = dreamstep_core::pack::controller_panels(&dims, weight, bias);
-        let other = model.with_controller(&panels, &bias).unwrap();
+        let weights = [&tensors[checkpoint::FC_WEIGHT].1[..], &tensors[checkpoint::FC_BIAS].1].concat();
+        let values = dreamstep_core::pack::controller_panels(&dims, &weights);
+        let other = model.with_controller(&values).unwrap();
         let run = |model: &Model<'_>| {
             let mut memory = vec![0.0; memory_len(&dims)];
-            live(&mut Agent::new(model, &mut memory).unwrap(), 0..EPISODE)
+            live(&mut Agent::new(*model, &mut memory).unwrap(), 0..EPISODE)
         };
         assert_ne!(run(&other), run(&model));
         assert_eq!(run(&model), undisturbed(cell, 0..EPISODE));
@@ -445,7 +437,10 @@ fn a_controller_that_is_tried_leaves_the_model_as_it_was() {
 
 /// The same agent in another precision, or sampling its latents.
 fn file_with(cell: MemoryCell, precision: Precision, acting: Acting) -> AlignedBytes {
-    synthetic::agent_with(&Settings { precision, acting, ..synthetic::settings(&dims(cell)) }, 1)
+    synthetic::agent_with(
+        &synthetic::with(synthetic::settings(&dims(cell)), |s| (s.precision, s.acting) = (precision, acting)),
+        1,
+    )
 }
 
 /// Everything that an agent shows and all that it will go on from, as bits; what M expects too.
@@ -455,7 +450,7 @@ fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
     let mut all = bits(agent);
     all.extend(state.iter().map(|&byte| u32::from(byte)));
     all.extend([u32::from(agent.has_acted()), agent.tick() as u32]);
-    let mut z = [0.0; DIMS.latent];
+    let mut z = [0.0; DIMS.latent_len()];
     if let Some(prediction) = agent.predict() {
         prediction.sample_latent(1.0, Philox::new(3), 7, &mut z);
         all.extend([prediction.reward().to_bits(), prediction.terminal_probability().to_bits()]);
@@ -474,7 +469,7 @@ fn a_peek_answers_what_act_would_and_leaves_no_trace() {
                 let model = Model::load_with(&file, backend).unwrap();
                 let mut memory = [vec![0.0; memory_len(&dims)], vec![0.0; memory_len(&dims)]];
                 let [left, right] = &mut memory;
-                let (mut agent, mut twin) = (Agent::new(&model, left).unwrap(), Agent::new(&model, right).unwrap());
+                let (mut agent, mut twin) = (Agent::new(model, left).unwrap(), Agent::new(model, right).unwrap());
                 let mut looks = 0;
                 let mut look = |agent: &mut Agent<'_, '_>, twin: &mut Agent<'_, '_>| {
                     let before = all(agent);
@@ -540,11 +535,11 @@ fn swapping_to_the_same_model_changes_nothing() {
             .map(|backend| Model::load_with(&file, backend).unwrap())
             .collect();
         let mut memory = vec![f32::NAN; memory_len(&dims)];
-        let mut agent = Agent::new(&models[0], &mut memory).unwrap();
+        let mut agent = Agent::new(models[0], &mut memory).unwrap();
         let mut found = Vec::new();
         for t in 0..EPISODE {
             let model = &models[t as usize % models.len()];
-            agent.replace_model(model).unwrap();
+            agent.replace_model(*model).unwrap();
             assert_eq!(agent.model().backend(), model.backend());
             found.extend(live(&mut agent, t..t + 1));
         }
@@ -567,22 +562,22 @@ fn a_swap_keeps_the_state_and_brings_the_other_models_answers() {
         for (from, to) in (0..5).flat_map(|from| (0..5).map(move |to| (from, to))) {
             let mut memory = [vec![0.0; memory_len(&dims)], vec![0.0; memory_len(&dims)]];
             let [left, right] = &mut memory;
-            let mut agent = Agent::new(&models[from], left).unwrap();
+            let mut agent = Agent::new(models[from], left).unwrap();
             agent.set_seed(9);
             live(&mut agent, 0..5);
             let before = (bits(&agent), agent.tick(), agent.seed());
             let mut state = vec![0; state_len(&dims)];
             agent.save_state(&mut state).unwrap();
-            agent.replace_model(&models[to]).unwrap();
+            agent.replace_model(models[to]).unwrap();
             assert_eq!((bits(&agent), agent.tick(), agent.seed()), before, "{from} to {to}");
-            assert!(std::ptr::eq(agent.model(), &models[to]));
+            assert_eq!(agent.model().fingerprint(), models[to].fingerprint());
             // As an agent of the other model that adopts the state.
-            let mut other = Agent::new(&models[to], right).unwrap();
+            let mut other = Agent::new(models[to], right).unwrap();
             other.adopt_state(&state).unwrap();
             let found = live(&mut agent, 5..EPISODE);
             assert_eq!(found, live(&mut other, 5..EPISODE), "{from} to {to}");
             // And not as before: the models are different.
-            let mut stayed = Agent::new(&models[from], right).unwrap();
+            let mut stayed = Agent::new(models[from], right).unwrap();
             stayed.adopt_state(&state).unwrap();
             assert_eq!(found == live(&mut stayed, 5..EPISODE), from == to, "{from} to {to}");
         }
@@ -594,32 +589,37 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
     for cell in MemoryCell::ALL {
         let own = dims(cell);
         let expected = undisturbed(cell, 0..EPISODE);
-        let [e1, e2] = DIMS.encoder;
+        let of = |dims: Dims| dims.with_cell(cell);
         let others = [
-            Dims { cell: if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }, ..own },
-            Dims { obs: 22, ..own },
-            Dims { action: 4, ..own },
-            Dims { latent: 6, ..own },
-            Dims { hidden: 20, ..own },
-            Dims { mixtures: 3, ..own },
-            Dims { mixture: Mixture::PerDimension, ..own },
-            Dims { encoder: [e1 + 1, e2], ..own },
-            Dims { encoder: [e1, e2 + 1], ..own },
-            Dims { input: ControllerInput::Latent, ..own },
+            (own.with_cell(if cell == MemoryCell::Lstm { MemoryCell::Gru } else { MemoryCell::Lstm }), "M"),
+            (of(Dims::vector(22, 3, &[9, 17], 5, 19, 2)), "observation"),
+            (of(Dims::vector(21, 4, &[9, 17], 5, 19, 2)), "action"),
+            (own.with_action(Action::Discrete { choices: 3 }), "action"),
+            (of(Dims::vector(21, 3, &[9, 17], 6, 19, 2)), "V"),
+            (own.with_encoder(Encoder::Identity { latent: 5 }), "V"),
+            (own.with_hidden(20), "M"),
+            (of(Dims::vector(21, 3, &[9, 17], 5, 19, 3)), "M"),
+            (own.with_mixture(Mixture::PerDimension), "M"),
+            (of(Dims::vector(21, 3, &[10, 17], 5, 19, 2)), "V"),
+            (of(Dims::vector(21, 3, &[9, 18], 5, 19, 2)), "V"),
+            (of(Dims::vector(21, 3, &[9, 17, 17], 5, 19, 2)), "V"),
+            (own.with_input(ControllerInput::Latent), "C"),
+            (own.with_input(ControllerInput::Observation), "V"),
         ];
-        let files = others.each_ref().map(|dims| synthetic::agent(dims, 1));
+        let files = others.each_ref().map(|(dims, _)| synthetic::agent(dims, 1));
         let models = files.each_ref().map(|file| Model::load(file).unwrap());
         let (file, second) = (file(cell, 0.0, 0.5), synthetic::agent(&own, 8));
         let (model, second) = (Model::load(&file).unwrap(), Model::load(&second).unwrap());
         let mut memory = vec![0.0; memory_len(&own)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         let mut found = Vec::new();
         for t in 0..EPISODE {
-            for (dims, other) in others.iter().zip(&models) {
+            for (&(_, what), other) in others.iter().zip(&models) {
                 let before = all(&mut agent);
-                let error = agent.replace_model(other).unwrap_err();
-                assert_eq!(error, ReplaceModelError::Dims { expected: own, found: *dims });
-                assert_eq!(error.to_string(), format!("replace model: expected a model of {own:?}, found {dims:?}"));
+                let error = agent.replace_model(*other).unwrap_err();
+                assert_eq!(error, ReplaceModelError::Dims { what });
+                let message = format!("replace model: expected one of the same sizes and kinds, found another {what}");
+                assert_eq!(error.to_string(), message);
                 assert_eq!(all(&mut agent), before);
             }
             let mut action = [0.0; 3];
@@ -627,11 +627,11 @@ fn a_swap_is_refused_mid_tick_and_for_other_sizes() {
             let before = all(&mut agent);
             let message = "replace model: expected to stand between two ticks, found an act without its advance";
             for other in [&second, &models[0]] {
-                let error = agent.replace_model(other).unwrap_err();
+                let error = agent.replace_model(*other).unwrap_err();
                 assert_eq!((error, error.to_string().as_str()), (ReplaceModelError::MidTick, message));
             }
             assert_eq!(all(&mut agent), before);
-            assert!(std::ptr::eq(agent.model(), &model));
+            assert_eq!(agent.model().fingerprint(), model.fingerprint());
             agent.advance().unwrap();
             found.push(shown(&action, &agent));
         }
@@ -647,7 +647,7 @@ fn a_sampled_latent_is_named_by_seed_and_tick() {
             let file = file_with(cell, precision, Acting::Sampled);
             let model = Model::load(&file).unwrap();
             let mut memory = vec![f32::NAN; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             assert_eq!((agent.seed(), agent.tick()), (0, 0), "until set");
             let mut run = |seed: u64, first: u64| {
                 agent.reset();

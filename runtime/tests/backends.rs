@@ -10,46 +10,15 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
-use dreamstep_fixtures::synthetic;
+use dreamstep_fixtures::synthetic::{self, ODD};
 use dreamstep_runtime::{
     Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Mixture, Model,
     Precision, Termination, dreams_memory_len, memory_len,
 };
 
-const ODD: Dims = Dims {
-    obs: 5,
-    action: 1,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
-const MIDDLE: Dims = Dims {
-    obs: 65,
-    action: 33,
-    latent: 47,
-    hidden: 48,
-    mixtures: 3,
-    mixture: Mixture::Joint,
-    encoder: [100, 50],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const MIDDLE: Dims = Dims::vector(65, 33, &[100, 50], 47, 48, 3);
 /// More inputs than 8-bit weights leave all of 16 bits to ([`dreamstep_core::precision::levels`]); no two of its layers end alike.
-const LONG: Dims = Dims {
-    obs: 1501,
-    action: 2,
-    latent: 17,
-    hidden: 18,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [33, 21],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const LONG: Dims = Dims::vector(1501, 2, &[33, 21], 17, 18, 2);
 
 /// Dreams in a batch: whole tiles of every back end and a rest.
 const DREAMS: usize = 11;
@@ -66,9 +35,9 @@ fn bits(values: &[f32]) -> impl Iterator<Item = u32> {
 fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
     let dims = *model.dims();
     let mut memory = vec![f32::NAN; memory_len(&dims)];
-    let mut agent = Agent::new(model, &mut memory).unwrap();
+    let mut agent = Agent::new(*model, &mut memory).unwrap();
     agent.set_seed(seed);
-    let (mut action, mut z) = (vec![0.0; dims.action], vec![0.0; dims.latent]);
+    let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
     let mut trace = Vec::new();
     for t in 0..steps {
         agent.step(&synthetic::observation(&dims, seed, t), &mut action).unwrap();
@@ -76,7 +45,7 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
         trace.extend([digest as u32, (digest >> 32) as u32]);
         trace.extend(bits(&action).chain(bits(agent.latent())).chain(bits(agent.hidden())));
         let Some(prediction) = agent.predict() else {
-            assert_eq!(dims.input, ControllerInput::Observation);
+            assert_eq!(dims.input(), ControllerInput::Observation);
             continue;
         };
         prediction.sample_latent(1.15, Philox::new(seed), t, &mut z);
@@ -84,7 +53,7 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
         prediction.expected_latent(&mut z);
         trace.extend(bits(&z));
         trace.extend(bits(&[prediction.reward(), prediction.terminal_probability()]));
-        for (k, i) in (0..dims.mixtures).flat_map(|k| (0..dims.latent).map(move |i| (k, i))) {
+        for (k, i) in (0..dims.mixtures()).flat_map(|k| (0..dims.latent_len()).map(move |i| (k, i))) {
             trace.extend(bits(&[prediction.weight(k, i), prediction.mean(k, i), prediction.sigma(k, i)]));
         }
     }
@@ -96,16 +65,16 @@ fn dreams(model: &Model<'_>, seed: u64, ticks: u64) -> Vec<u32> {
     let dims = *model.dims();
     let options = DreamOptions { seed, temperature: 1.1, termination: Termination::Sampled };
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, DREAMS)];
-    let mut dreams = DreamBatch::new(model, &mut memory, DREAMS, options).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, DREAMS, options).unwrap();
     let noise = |number: u32, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(seed).fill_normal(Stream::SyntheticObservation, number.into(), &mut values);
         values
     };
     for index in 0..DREAMS as u32 {
-        let (h, c) = (noise(100 + index, dims.hidden), noise(200 + index, dims.cell_state()));
+        let (h, c) = (noise(100 + index, dims.hidden_len()), noise(200 + index, dims.cell_len()));
         let state = Some((h.as_slice(), c.as_slice())).filter(|_| index % 2 == 1);
-        dreams.start(index as usize, index, DreamStart { latent: &noise(index, dims.latent), state }).unwrap();
+        dreams.start(index as usize, index, DreamStart { latent: &noise(index, dims.latent_len()), state }).unwrap();
     }
     let mut trace = Vec::new();
     for _ in 0..ticks {
@@ -121,7 +90,7 @@ fn compare(what: &str, file: &[u8], steps: u64) -> usize {
     let trace = |backend: Backend| {
         let model = Model::load_with(file, backend).unwrap();
         assert_eq!(model.backend(), backend, "the back end that was asked for is the one that runs");
-        let dreamless = model.dims().input.has_observation();
+        let dreamless = model.dims().input().has_observation();
         (episode(&model, 2, steps), if dreamless { Vec::new() } else { dreams(&model, 2, steps.min(8)) })
     };
     let expected = trace(Backend::Portable);
@@ -141,18 +110,21 @@ fn compare(what: &str, file: &[u8], steps: u64) -> usize {
 
 /// The same sizes with an LSTM, and with a GRU.
 fn with_either_memory<const N: usize>(cases: [(Dims, u64); N]) -> impl Iterator<Item = (Dims, u64)> {
-    cases.into_iter().flat_map(|(dims, steps)| MemoryCell::ALL.map(|cell| (Dims { cell, ..dims }, steps)))
+    cases.into_iter().flat_map(|(dims, steps)| MemoryCell::ALL.map(|cell| (dims.with_cell(cell), steps)))
 }
 
 /// Every choice of the modes that a file has.
 fn modes(dims: &Dims) -> impl Iterator<Item = Settings> {
     let dims = *dims;
-    (0..16).map(move |choice: usize| Settings {
-        dims: Dims { mixture: [Mixture::Joint, Mixture::PerDimension][choice & 1], ..dims },
-        squash: [Squash::Clamp, Squash::Tanh][choice >> 1 & 1],
-        target: [Target::Next, Target::Delta][choice >> 2 & 1],
-        acting: [Acting::Mean, Acting::Sampled][choice >> 3 & 1],
-        ..synthetic::settings(&dims)
+    (0..16).map(move |choice: usize| {
+        synthetic::with(synthetic::settings(&dims), |s| {
+            (s.dims, s.squash, s.target, s.acting) = (
+                dims.with_mixture(Mixture::ALL[choice & 1]),
+                [Squash::Clamp, Squash::Tanh][choice >> 1 & 1],
+                [Target::Next, Target::Delta][choice >> 2 & 1],
+                [Acting::Mean, Acting::Sampled][choice >> 3 & 1],
+            )
+        })
     })
 }
 
@@ -262,7 +234,7 @@ fn every_back_end_gives_the_bits_of_the_portable_one() {
     for (dims, steps) in with_either_memory([(ODD, 60), (MIDDLE, 20), (LONG, 20), (Dims::HUMANOID, 16)]) {
         for (mode, settings) in modes(&dims).enumerate() {
             for precision in Precision::ALL {
-                let settings = Settings { precision, ..settings };
+                let settings = synthetic::with(settings, |s| s.precision = precision);
                 compared += compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, mode as u64), steps);
             }
         }
@@ -276,7 +248,9 @@ fn every_back_end_gives_the_bits_of_the_portable_one() {
 fn whatever_the_controller_reads() {
     for (dims, steps) in with_either_memory([(ODD, 60), (MIDDLE, 20)]) {
         for (input, precision) in ControllerInput::ALL.into_iter().flat_map(|input| Precision::ALL.map(|p| (input, p))) {
-            let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&Dims { input, ..dims }) };
+            let settings = synthetic::with(synthetic::settings(&dims.with_input(input)), |s| {
+                (s.precision, s.acting) = (precision, Acting::Sampled)
+            });
             compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 3), steps);
         }
     }
@@ -286,7 +260,9 @@ fn whatever_the_controller_reads() {
 fn nor_do_they_part_over_a_long_episode() {
     for (dims, steps) in with_either_memory([(ODD, 300), (MIDDLE, 300), (Dims::HUMANOID, 1000)]) {
         for precision in Precision::ALL {
-            let settings = Settings { precision, squash: Squash::Tanh, target: Target::Delta, ..synthetic::settings(&dims) };
+            let settings = synthetic::with(synthetic::settings(&dims), |s| {
+                (s.precision, s.squash, s.target) = (precision, Squash::Tanh, Target::Delta)
+            });
             compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 1), steps);
         }
     }
@@ -322,10 +298,11 @@ fn with_weights(file: &[u8], mut weight: impl FnMut(&str, &mut [u8])) -> Aligned
 fn whatever_the_weights_bits() {
     const SEED: u64 = 21;
     let sizes = with_either_memory([(ODD, 12), (MIDDLE, 12), (LONG, 12)]);
-    let inputs = ControllerInput::ALL.map(|input| (Dims { input, ..MIDDLE }, 12));
+    let inputs = ControllerInput::ALL.map(|input| (MIDDLE.with_input(input), 12));
     let sizes = sizes.chain(inputs);
     for (dims, steps, precision) in sizes.flat_map(|(dims, steps)| Precision::ALL.map(|p| (dims, steps, p))) {
-        let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&dims) };
+        let settings =
+            synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.acting) = (precision, Acting::Sampled));
         let file = synthetic::agent_with(&settings, 1);
         // Zeros, subnormals, and numbers up to 2, which leave an episode with sense; then up to the largest, with infinities and NaN
         // in it. An exponent of ones is refused by the loader: one of its bits is cleared, the highest or the lowest.
@@ -353,7 +330,7 @@ fn integers_at_their_ends() {
     // -128 is no weight that the packer writes, but one that loads.
     let sizes: Vec<Dims> = with_either_memory([(ODD, 0), (LONG, 0), (Dims::HUMANOID, 0)]).map(|(dims, _)| dims).collect();
     for (q, dims) in [-128_i8, -127, 127].into_iter().flat_map(|q| sizes.iter().map(move |&dims| (q, dims))) {
-        let settings = Settings { precision: Precision::I8, ..synthetic::settings(&dims) };
+        let settings = synthetic::with(synthetic::settings(&dims), |s| s.precision = Precision::I8);
         let file = with_weights(&synthetic::agent_with(&settings, 1), |dtype, weight| {
             if dtype == "I8" {
                 weight[0] = q as u8;
@@ -362,11 +339,11 @@ fn integers_at_their_ends() {
         let trace = |backend| {
             let model = Model::load_with(&file, backend).unwrap();
             let mut memory = vec![0.0; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             let mut trace = Vec::new();
             // Every input at its clip: each sum is as large as one of its length can be.
             for value in [f32::MAX, f32::MIN, f32::MAX] {
-                agent.step(&vec![value; dims.obs], &mut vec![0.0; dims.action]).unwrap();
+                agent.step(&vec![value; dims.obs_len()], &mut vec![0.0; dims.action_len()]).unwrap();
                 trace.extend(bits(agent.latent()).chain(bits(agent.hidden())).chain(bits(agent.cell())));
             }
             trace

@@ -9,22 +9,12 @@ use dreamstep_core::rng::{Philox, dream_step};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision,
-    Termination, dreams_memory_len, memory_len, state_len,
+    Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, Termination,
+    dreams_memory_len, memory_len, state_len,
 };
 
 /// Panels of every width, and rows that end in the middle of everything.
-const DIMS: Dims = Dims {
-    obs: 21,
-    action: 3,
-    latent: 19,
-    hidden: 21,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 17],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = Dims::vector(21, 3, &[9, 17], 19, 21, 2);
 
 /// Ticks that a dream is followed for.
 const TICKS: u32 = 6;
@@ -43,7 +33,7 @@ fn alone(model: &Model<'_>, number: u32, termination: Termination) -> Vec<u64> {
 fn batch(model: &Model<'_>, numbers: &[u32], termination: Termination) -> Vec<Vec<u64>> {
     let dims = model.dims();
     let mut memory = vec![f32::NAN; dreams_memory_len(dims, numbers.len())];
-    let mut dreams = DreamBatch::new(model, &mut memory, numbers.len(), options(termination)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, numbers.len(), options(termination)).unwrap();
     numbers.iter().enumerate().for_each(|(index, &number)| start(&mut dreams, dims, index, number));
     let mut digests: Vec<Vec<u64>> = (0..numbers.len()).map(|index| vec![dreams.digest(index)]).collect();
     for tick in 0..TICKS {
@@ -52,7 +42,7 @@ fn batch(model: &Model<'_>, numbers: &[u32], termination: Termination) -> Vec<Ve
         } else {
             dreams.act();
             for (index, &number) in numbers.iter().enumerate().filter(|(_, number)| *number % 3 == 0) {
-                dreams.set_action(index, &vec![(number as f32 + tick as f32).sin(); dims.action]).unwrap();
+                dreams.set_action(index, &vec![(number as f32 + tick as f32).sin(); dims.action_len()]).unwrap();
             }
             dreams.imagine().unwrap();
         }
@@ -68,12 +58,14 @@ fn settings() -> impl Iterator<Item = Settings> {
         (DIMS, Mixture::PerDimension, Target::Delta, Squash::Clamp),
         (SMALL, Mixture::Joint, Target::Delta, Squash::Clamp),
         (SMALL, Mixture::PerDimension, Target::Next, Squash::Tanh),
-        (Dims { cell: MemoryCell::Gru, ..DIMS }, Mixture::PerDimension, Target::Next, Squash::Tanh),
-        (Dims { cell: MemoryCell::Gru, ..SMALL }, Mixture::Joint, Target::Delta, Squash::Clamp),
+        (DIMS.with_cell(MemoryCell::Gru), Mixture::PerDimension, Target::Next, Squash::Tanh),
+        (SMALL.with_cell(MemoryCell::Gru), Mixture::Joint, Target::Delta, Squash::Clamp),
     ];
     modes.into_iter().flat_map(|(dims, mixture, target, squash)| {
-        let dims = Dims { mixture, ..dims };
-        Precision::ALL.map(|precision| Settings { precision, target, squash, ..synthetic::settings(&dims) })
+        let dims = dims.with_mixture(mixture);
+        Precision::ALL.map(|precision| {
+            synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.target, s.squash) = (precision, target, squash))
+        })
     })
 }
 
@@ -128,8 +120,8 @@ fn a_name_is_seed_and_number() {
     let last = |seed: u64, number: u32| {
         let mut memory = vec![0.0; dreams_memory_len(&DIMS, 1)];
         let options = DreamOptions { seed, temperature: 1.0, termination: Termination::Never };
-        let mut dreams = DreamBatch::new(&model, &mut memory, 1, options).unwrap();
-        dreams.start(0, number, DreamStart { latent: &[0.5; DIMS.latent], state: None }).unwrap();
+        let mut dreams = DreamBatch::new(model, &mut memory, 1, options).unwrap();
+        dreams.start(0, number, DreamStart { latent: &[0.5; DIMS.latent_len()], state: None }).unwrap();
         dreams.step();
         let first = dreams.latent(0).to_vec();
         dreams.step();
@@ -145,12 +137,12 @@ fn a_name_is_seed_and_number() {
 #[test]
 fn a_dream_may_begin_anew_while_others_go_on() {
     for cell in MemoryCell::ALL {
-        let dims = Dims { cell, ..DIMS };
-        let file = synthetic::agent_with(&Settings { precision: Precision::I8, ..synthetic::settings(&dims) }, 1);
+        let dims = DIMS.with_cell(cell);
+        let file = synthetic::agent_with(&synthetic::with(synthetic::settings(&dims), |s| s.precision = Precision::I8), 1);
         let model = Model::load(&file).unwrap();
         let expected: Vec<_> = (0..20).map(|number| alone_by_steps(&model, number)).collect();
         let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 9)];
-        let mut dreams = DreamBatch::new(&model, &mut memory, 9, options(Termination::Never)).unwrap();
+        let mut dreams = DreamBatch::new(model, &mut memory, 9, options(Termination::Never)).unwrap();
         // At each tick another index begins another dream, in the middle of the batch.
         let mut running: Vec<Option<(u32, usize)>> = vec![None; 9];
         for tick in 0..20_u32 {
@@ -176,7 +168,7 @@ fn a_dream_may_begin_anew_while_others_go_on() {
 /// Digests of dream `number` after each of its first steps.
 fn alone_by_steps(model: &Model<'_>, number: u32) -> Vec<u64> {
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), 1)];
-    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, 1, options(Termination::Never)).unwrap();
     start(&mut dreams, model.dims(), 0, number);
     let mut step = || {
         dreams.step();
@@ -211,12 +203,12 @@ fn a_tick_is_what_the_agents_own_pieces_make_it() {
         for (backend, other) in available().flat_map(|a| available().map(move |b| (a, b))) {
             let (model, dreaming) = (Model::load_with(&file, backend).unwrap(), Model::load_with(&file, other).unwrap());
             let mut memory = vec![f32::NAN; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 3)];
-            let mut dreams = DreamBatch::new(&dreaming, &mut memory, 3, options(Termination::Never)).unwrap();
+            let mut dreams = DreamBatch::new(dreaming, &mut memory, 3, options(Termination::Never)).unwrap();
             // An episode as it was, then on from there in a dream.
             for t in 0..4 {
-                agent.step(&synthetic::observation(&dims, 3, t), &mut vec![0.0; dims.action]).unwrap();
+                agent.step(&synthetic::observation(&dims, 3, t), &mut vec![0.0; dims.action_len()]).unwrap();
             }
             agent.act_in_place(&synthetic::observation(&dims, 3, 4)).unwrap();
             let (number, mut latent) = (41, agent.latent().to_vec());
@@ -229,7 +221,7 @@ fn a_tick_is_what_the_agents_own_pieces_make_it() {
             for tick in 0..8 {
                 if tick > 0 {
                     // Somebody else's action, for one that the agent would only take from an observation.
-                    let action: Vec<f32> = (0..dims.action).map(|i| ((tick + 3 * i as u32) as f32).cos()).collect();
+                    let action: Vec<f32> = (0..dims.action_len()).map(|i| ((tick + 3 * i as u32) as f32).cos()).collect();
                     dreams.set_action(1, &action).unwrap();
                     agent.load_state(&mid_tick(&agent, &latent, &action)).unwrap();
                 }
@@ -258,7 +250,7 @@ fn a_given_action_is_clamped_and_the_last_one_counts() {
     let model = Model::load(&file).unwrap();
     let run = |actions: &[f32]| {
         let mut memory = vec![0.0; dreams_memory_len(&SMALL, 2)];
-        let mut dreams = DreamBatch::new(&model, &mut memory, 2, options(Termination::Never)).unwrap();
+        let mut dreams = DreamBatch::new(model, &mut memory, 2, options(Termination::Never)).unwrap();
         (0..2).for_each(|index| start(&mut dreams, &SMALL, index, 4));
         dreams.act();
         for &action in actions {
@@ -276,7 +268,7 @@ fn a_given_action_is_clamped_and_the_last_one_counts() {
     assert_eq!(run(&[0.25]).0, half.0, "the other one does not");
     // The controller's act takes back what was given.
     let mut memory = vec![0.0; dreams_memory_len(&SMALL, 1)];
-    let mut dreams = DreamBatch::new(&model, &mut memory, 1, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Never)).unwrap();
     let mut digest = |given: bool| {
         start(&mut dreams, &SMALL, 0, 4);
         if given {
@@ -292,7 +284,7 @@ fn a_given_action_is_clamped_and_the_last_one_counts() {
 fn an_agent_that_samples_its_latents_dreams_the_same() {
     // How the first latent is found has no say in what follows.
     let dreams = |acting| {
-        let file = synthetic::agent_with(&Settings { acting, ..synthetic::settings(&DIMS) }, 1);
+        let file = synthetic::agent_with(&synthetic::with(synthetic::settings(&DIMS), |s| s.acting = acting), 1);
         let model = Model::load(&file).unwrap();
         (0..5).map(|number| alone(&model, number, Termination::Never)).collect::<Vec<_>>()
     };

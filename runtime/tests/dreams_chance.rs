@@ -10,15 +10,13 @@ use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{
-    ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination, dreams_memory_len,
-};
+use dreamstep_runtime::{Dims, DreamBatch, DreamOptions, DreamStart, Mixture, Model, Termination, dreams_memory_len};
 use std::collections::BTreeMap;
 
 /// Terminal probabilities and digests of dreams that never end.
 fn endless(model: &Model<'_>, count: u32, ticks: u32) -> Vec<Vec<(f32, u64)>> {
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), count as usize)];
-    let mut dreams = DreamBatch::new(model, &mut memory, count as usize, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, count as usize, options(Termination::Never)).unwrap();
     (0..count).for_each(|number| start(&mut dreams, model.dims(), number as usize, number));
     let mut seen = vec![Vec::new(); count as usize];
     for _ in 0..ticks {
@@ -43,7 +41,7 @@ fn a_dream_ends_at_the_threshold_and_not_before() {
     for threshold in [middle, middle.next_up(), sorted[sorted.len() - 1], sorted[0], f32::MIN_POSITIVE, 1.0] {
         let mut memory = vec![0.0; dreams_memory_len(&SMALL, COUNT as usize)];
         let mut dreams =
-            DreamBatch::new(&model, &mut memory, COUNT as usize, options(Termination::Threshold(threshold))).unwrap();
+            DreamBatch::new(model, &mut memory, COUNT as usize, options(Termination::Threshold(threshold))).unwrap();
         (0..COUNT).for_each(|number| start(&mut dreams, &SMALL, number as usize, number));
         let mut frozen = vec![None; COUNT as usize];
         for tick in 0..12 {
@@ -76,7 +74,7 @@ fn dreams_end_as_often_as_their_model_says() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; dreams_memory_len(&SMALL, COUNT as usize)];
-    let mut dreams = DreamBatch::new(&model, &mut memory, COUNT as usize, options(Termination::Sampled)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, COUNT as usize, options(Termination::Sampled)).unwrap();
     (0..COUNT).for_each(|number| start(&mut dreams, &SMALL, number as usize, number));
     let (mut expected, mut variance, mut ended) = (0.0, 0.0, 0.0);
     for tick in 0..3 {
@@ -101,7 +99,7 @@ fn constant(settings: &Settings, head: &[f32]) -> AlignedBytes {
     let mut tensors = synthetic::tensors(&settings.dims, 1);
     tensors.get_mut(checkpoint::GMM_WEIGHT).unwrap().1.fill(0.0);
     tensors.get_mut(checkpoint::GMM_BIAS).unwrap().1.copy_from_slice(head);
-    let (mid, half) = (vec![0.0; settings.dims.action], vec![1.0; settings.dims.action]);
+    let (mid, half) = (vec![0.0; settings.dims.action_len()], vec![1.0; settings.dims.action_len()]);
     let parts = Parts {
         tensors: &tensors,
         settings: *settings,
@@ -120,17 +118,7 @@ const SIGMAS: [[f64; 2]; 3] = [[0.5, 0.25], [1.0, 0.5], [0.125, 2.0]];
 const LOGITS: [[f64; 2]; 3] = [[0.0, 1.0], [1.0, -1.0], [-0.5, 0.25]];
 
 fn three(mixture: Mixture, target: Target) -> AlignedBytes {
-    let dims = Dims {
-        obs: 4,
-        action: 1,
-        latent: 2,
-        hidden: 5,
-        mixtures: 3,
-        mixture,
-        encoder: [4, 4],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    };
+    let dims = Dims::vector(4, 1, &[4, 4], 2, 5, 3).with_mixture(mixture);
     let flat = |table: &[[f64; 2]; 3]| table.as_flattened().iter().map(|&v| v as f32).collect::<Vec<_>>();
     let logits = match mixture {
         Mixture::Joint => LOGITS.map(|[logit, _]| logit as f32).to_vec(),
@@ -138,7 +126,7 @@ fn three(mixture: Mixture, target: Target) -> AlignedBytes {
     };
     let log_sigmas: Vec<f32> = flat(&SIGMAS).iter().map(|sigma| sigma.ln()).collect();
     let head = [flat(&MEANS), log_sigmas, logits, vec![0.25, -30.0]].concat();
-    constant(&Settings { target, ..synthetic::settings(&dims) }, &head)
+    constant(&synthetic::with(synthetic::settings(&dims), |s| s.target = target), &head)
 }
 
 /// First latents of many dreams that begin at `at`.
@@ -146,7 +134,7 @@ fn samples(file: &[u8], temperature: f32, count: u32, at: [f32; 2]) -> Vec<[f64;
     let model = Model::load(file).unwrap();
     let mut memory = vec![0.0; dreams_memory_len(model.dims(), count as usize)];
     let options = DreamOptions { seed: SEED, temperature, termination: Termination::Never };
-    let mut dreams = DreamBatch::new(&model, &mut memory, count as usize, options).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, count as usize, options).unwrap();
     for number in 0..count {
         dreams.start(number as usize, number, DreamStart { latent: &at, state: None }).unwrap();
     }
@@ -212,17 +200,7 @@ fn samples_have_the_moments_of_their_mixture() {
 #[test]
 fn temperature_divides_the_logits_and_its_root_multiplies_sigma() {
     // With one component, the same draw at four times the temperature lies twice as far from the mean.
-    let dims = Dims {
-        obs: 4,
-        action: 1,
-        latent: 2,
-        hidden: 5,
-        mixtures: 1,
-        mixture: Mixture::Joint,
-        encoder: [4, 4],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    };
+    let dims = Dims::vector(4, 1, &[4, 4], 2, 5, 1);
     let file = constant(&synthetic::settings(&dims), &[1.5, -0.5, 0.0, 1.0, 0.0, 0.25, -30.0]);
     let (cool, hot) = (samples(&file, 1.0, 300, [0.0; 2]), samples(&file, 4.0, 300, [0.0; 2]));
     for (cool, hot) in cool.iter().zip(&hot) {
@@ -234,7 +212,7 @@ fn temperature_divides_the_logits_and_its_root_multiplies_sigma() {
     assert!(cool.iter().any(|z| (z[0] - 1.5).abs() > 1.0), "they differ from the mean");
     // Cold, the likeliest component is drawn alone; hot, all alike. Their means lie a hundred standard deviations apart.
     for mixture in [Mixture::Joint, Mixture::PerDimension] {
-        let dims = Dims { mixtures: 3, mixture, ..dims };
+        let dims = Dims::vector(4, 1, &[4, 4], 2, 5, 3).with_mixture(mixture);
         let logits: &[f32] = if mixture == Mixture::Joint { &[0.0, 1.0, -0.5] } else { &[0.0, 1.0, 1.0, 0.0, -0.5, 0.5] };
         let means: Vec<f32> = [-100.0, 0.0, 100.0].iter().flat_map(|&mean| [mean; 2]).collect();
         let head = [&means, &[0.0; 6][..], logits, &[0.0, -30.0]].concat();

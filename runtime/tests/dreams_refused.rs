@@ -21,7 +21,7 @@ fn what_cannot_be_dreamt_is_refused() {
     let need = dreams_memory_len(&SMALL, 3);
     let refused = |count: usize, memory: usize, options: DreamOptions| {
         let mut memory = vec![f32::NAN; memory];
-        DreamBatch::new(&model, &mut memory, count, options)
+        DreamBatch::new(model, &mut memory, count, options)
             .map(|dreams| dreams.count())
             .map_err(|error| (error, error.to_string()))
     };
@@ -49,9 +49,9 @@ fn what_cannot_be_dreamt_is_refused() {
         assert_eq!(refused(3, need, options(Termination::Threshold(threshold))), Ok(3));
     }
     for input in ControllerInput::ALL {
-        let file = synthetic::agent(&Dims { input, ..SMALL }, 1);
+        let file = synthetic::agent(&SMALL.with_input(input), 1);
         let model = Model::load(&file).unwrap();
-        let result = DreamBatch::new(&model, &mut vec![0.0; need], 3, DreamOptions::default()).map(|dreams| dreams.count());
+        let result = DreamBatch::new(model, &mut vec![0.0; need], 3, DreamOptions::default()).map(|dreams| dreams.count());
         if matches!(input.name(), "obs" | "obs+h") {
             let error = result.unwrap_err();
             let message = "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found ";
@@ -75,7 +75,7 @@ fn what_cannot_be_dreamt_is_refused() {
     };
     let headless = AlignedBytes::new(&pack(&parts).unwrap());
     let headless = Model::load(&headless).unwrap();
-    let error = DreamBatch::new(&headless, &mut vec![0.0; need], 3, DreamOptions::default()).unwrap_err();
+    let error = DreamBatch::new(headless, &mut vec![0.0; need], 3, DreamOptions::default()).unwrap_err();
     assert_eq!(
         (error, error.to_string().as_str()),
         (DreamError::NoHead, "dreams: expected a model with an MDN head, found none in the file",)
@@ -151,7 +151,7 @@ fn a_refused_call_changes_no_dream() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 3)];
-    let mut dreams = DreamBatch::new(&model, &mut memory, 3, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, 3, options(Termination::Never)).unwrap();
     let (latent, h) = ([0.5; 3], [0.25; 7]);
     start(&mut dreams, &SMALL, 0, 0);
     start(&mut dreams, &SMALL, 2, 2);
@@ -178,9 +178,9 @@ fn a_refused_call_changes_no_dream() {
         }
     }
     for (dims, what, expected, found) in [
-        (Dims { latent: 4, ..SMALL }, "latent", 3, 4),
-        (Dims { hidden: 8, ..SMALL }, "h", 7, 8),
-        (Dims { action: 2, ..SMALL }, "action", 1, 2),
+        (Dims::vector(5, 1, &[9, 4], 4, 7, 2), "latent", 3, 4),
+        (SMALL.with_hidden(8), "h", 7, 8),
+        (Dims::vector(5, 2, &[9, 4], 3, 7, 2), "action", 1, 2),
     ] {
         let file = synthetic::agent(&dims, 1);
         let other = Model::load(&file).unwrap();
@@ -241,7 +241,7 @@ fn a_dream_that_there_is_not_shows_nothing() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 2) + 3];
-    let mut dreams = DreamBatch::new(&model, &mut memory[3..], 2, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory[3..], 2, options(Termination::Never)).unwrap();
     // None has begun: a step has nothing to do.
     assert_eq!((dreams.count(), dreams.active_count(), dreams.step()), (2, 0, 0));
     assert_eq!(dreams.imagine(), Ok(()));

@@ -14,49 +14,43 @@ use dreamstep_runtime::{
 };
 
 /// Actions that fill more than a panel, and rows that end in the middle of everything.
-const DIMS: Dims = Dims {
-    obs: 6,
-    action: 19,
-    latent: 5,
-    hidden: 17,
-    mixtures: 2,
-    mixture: Mixture::PerDimension,
-    encoder: [9, 17],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = Dims::vector(6, 19, &[9, 17], 5, 17, 2).with_mixture(Mixture::PerDimension);
 
 const TICKS: usize = 9;
 
 /// Panels and biases of some candidates.
-fn candidates(dims: &Dims, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
-    let shape = Panels::dense(dims.action, dims.controller_inputs());
+fn candidates(dims: &Dims, count: usize) -> Vec<Vec<f32>> {
+    let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
     let draw = |name: usize, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(4).fill_normal(Stream::SyntheticWeights, name as u64, &mut values);
         values.iter_mut().for_each(|value| *value *= 0.3);
         values
     };
-    (0..count).map(|k| (draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs()))).collect()
+    (0..count).map(|k| [draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs())].concat()).collect()
 }
 
 fn settings() -> impl Iterator<Item = Settings> {
     let modes = [
         (DIMS, Squash::Tanh),
         (SMALL, Squash::Clamp),
-        (Dims { cell: MemoryCell::Gru, ..DIMS }, Squash::Clamp),
-        (Dims { input: ControllerInput::Hidden, ..DIMS }, Squash::Clamp),
-        (Dims { input: ControllerInput::Latent, ..DIMS }, Squash::Tanh),
+        (DIMS.with_cell(MemoryCell::Gru), Squash::Clamp),
+        (DIMS.with_input(ControllerInput::Hidden), Squash::Clamp),
+        (DIMS.with_input(ControllerInput::Latent), Squash::Tanh),
     ];
     modes.into_iter().flat_map(|(dims, squash)| {
-        Precision::ALL.map(|precision| Settings { precision, squash, target: Target::Delta, ..synthetic::settings(&dims) })
+        Precision::ALL.map(|precision| {
+            synthetic::with(synthetic::settings(&dims), |s| {
+                (s.precision, s.squash, s.target) = (precision, squash, Target::Delta)
+            })
+        })
     })
 }
 
 /// Dream `number`'s digests and whether it goes on, tick by tick, alone in a batch of `model`, its own controller acting.
 fn alone(model: &Model<'_>, number: u32) -> Vec<(u64, bool)> {
     let mut memory = vec![f32::NAN; dreams_memory_len(model.dims(), 1)];
-    let mut dreams = DreamBatch::new(model, &mut memory, 1, options(Termination::Sampled)).unwrap();
+    let mut dreams = DreamBatch::new(*model, &mut memory, 1, options(Termination::Sampled)).unwrap();
     start(&mut dreams, model.dims(), 0, number);
     let mut step = || {
         dreams.step();
@@ -75,11 +69,10 @@ fn a_dream_among_other_controllers_dreams_is_the_dream_alone() {
         let controllers = candidates(&dims, lengths.len());
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
             let base = Model::load_with(&file, backend).unwrap();
-            let models: Vec<_> =
-                controllers.iter().map(|(panels, bias)| base.with_controller(panels, bias).unwrap()).collect();
+            let models: Vec<_> = controllers.iter().map(|values| base.with_controller(values).unwrap()).collect();
             let count = lengths.iter().sum();
             let mut memory = vec![f32::NAN; dreams_memory_len(&dims, count)];
-            let mut dreams = DreamBatch::new(&base, &mut memory, count, options(Termination::Sampled)).unwrap();
+            let mut dreams = DreamBatch::new(base, &mut memory, count, options(Termination::Sampled)).unwrap();
             let mut jobs: Vec<(usize, usize, u32)> = Vec::new(); // index, candidate, dream's number: 0, 1, … for each
             for (candidate, &length) in lengths.iter().enumerate() {
                 let from = jobs.len();
@@ -113,9 +106,9 @@ fn nobody_outside_the_range_acts() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let controllers = candidates(&SMALL, 1);
-    let other = model.with_controller(&controllers[0].0, &controllers[0].1).unwrap();
+    let other = model.with_controller(&controllers[0]).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 4)];
-    let mut dreams = DreamBatch::new(&model, &mut memory, 4, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, 4, options(Termination::Never)).unwrap();
     (0..4).for_each(|index| start(&mut dreams, &SMALL, index, 3));
     dreams.act();
     let own = dreams.unit_action(0).to_vec();
@@ -133,9 +126,9 @@ fn a_dream_follows_a_story_that_is_told_elsewhere() {
     let file = synthetic::agent(&dims, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 1)];
-    let mut teller = DreamBatch::new(&model, &mut memory, 1, options(Termination::Never)).unwrap();
+    let mut teller = DreamBatch::new(model, &mut memory, 1, options(Termination::Never)).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&dims, 3)];
-    let mut listeners = DreamBatch::new(&model, &mut memory, 3, options(Termination::Never)).unwrap();
+    let mut listeners = DreamBatch::new(model, &mut memory, 3, options(Termination::Never)).unwrap();
     start(&mut teller, &dims, 0, number);
     start(&mut listeners, &dims, 1, 2 * number);
     listeners.set_latent(1, teller.latent(0)).unwrap();
@@ -158,7 +151,7 @@ fn a_dream_that_is_stopped_waits_for_nothing_and_may_begin_anew() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![f32::NAN; dreams_memory_len(&SMALL, 2)];
-    let mut dreams = DreamBatch::new(&model, &mut memory, 2, options(Termination::Never)).unwrap();
+    let mut dreams = DreamBatch::new(model, &mut memory, 2, options(Termination::Never)).unwrap();
     (0..2).for_each(|index| start(&mut dreams, &SMALL, index, 4));
     dreams.step();
     let digest = dreams.digest(0);

@@ -4,29 +4,20 @@
 
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, Tensors, pack};
+use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, StateError,
+    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Model, Precision, StateError,
     Termination, dreams_memory_len, memory_len, state_len,
 };
 use std::collections::BTreeMap;
 
-const SMALL: Dims = Dims {
-    obs: 5,
-    action: 1,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const SMALL: Dims = synthetic::ODD;
 const STEPS: u64 = 12;
 
 fn file(settings: &Settings, tensors: &Tensors) -> AlignedBytes {
-    let n = settings.dims.action;
+    let n = settings.dims.action_len();
     let parts = Parts {
         tensors,
         settings: *settings,
@@ -40,8 +31,12 @@ fn file(settings: &Settings, tensors: &Tensors) -> AlignedBytes {
 
 /// Every choice of input, memory and precision, acting on the mean latent.
 fn all() -> impl Iterator<Item = Settings> {
-    let kinds = ControllerInput::ALL.into_iter().flat_map(|input| MemoryCell::ALL.map(|cell| Dims { input, cell, ..SMALL }));
-    kinds.flat_map(|dims| Precision::ALL.map(|precision| Settings { precision, ..synthetic::settings(&dims) }))
+    let kinds = ControllerInput::ALL
+        .into_iter()
+        .flat_map(|input| MemoryCell::ALL.map(|cell| SMALL.with_cell(cell).with_input(input)));
+    kinds.flat_map(|dims| {
+        Precision::ALL.map(|precision| synthetic::with(synthetic::settings(&dims), |s| s.precision = precision))
+    })
 }
 
 fn observation(t: u64) -> Vec<f32> {
@@ -58,7 +53,7 @@ fn saved(agent: &Agent<'_, '_>) -> Vec<u8> {
 fn with_agent<T>(file: &[u8], test: impl FnOnce(&mut Agent<'_, '_>) -> T) -> T {
     let model = Model::load(file).unwrap();
     let mut memory = vec![f32::NAN; memory_len(model.dims())];
-    test(&mut Agent::new(&model, &mut memory).unwrap())
+    test(&mut Agent::new(model, &mut memory).unwrap())
 }
 
 /// The actions of an episode, as bits; without advancing where `advance` is false.
@@ -81,8 +76,8 @@ fn what_does_not_read_h_need_not_advance() {
     for settings in all() {
         let file = synthetic::agent_with(&settings, 1);
         let same = actions(&file, true) == actions(&file, false);
-        assert_eq!(same, matches!(settings.dims.input.name(), "z" | "obs"), "{settings:?}");
-        assert_eq!(same, !settings.dims.input.has_hidden());
+        assert_eq!(same, matches!(settings.dims.input().name(), "z" | "obs"), "{settings:?}");
+        assert_eq!(same, !settings.dims.input().has_hidden());
     }
 }
 
@@ -91,7 +86,7 @@ fn what_does_not_read_h_need_not_advance() {
 fn the_memory_does_not_depend_on_what_the_controller_reads() {
     for cell in MemoryCell::ALL {
         let trace = |input| {
-            with_agent(&synthetic::agent(&Dims { input, cell, ..SMALL }, 1), |agent| {
+            with_agent(&synthetic::agent(&SMALL.with_cell(cell).with_input(input), 1), |agent| {
                 let mut trace = Vec::new();
                 for t in 0..STEPS {
                     agent.act_in_place(&observation(t)).unwrap();
@@ -107,7 +102,7 @@ fn the_memory_does_not_depend_on_what_the_controller_reads() {
         for input in ControllerInput::ALL {
             let found = trace(input);
             if input == ControllerInput::Observation {
-                assert!(found.iter().all(|v| v.to_bits() == 0) && found.len() < expected.len(), "{found:?}");
+                assert!(found.is_empty(), "neither latent nor memory: {found:?}");
             } else {
                 assert_eq!(found, expected, "{input:?}, {cell:?}");
             }
@@ -124,9 +119,16 @@ fn a_controller_on_observations_alone_runs_neither_v_nor_m() {
         own.iter().for_each(|&name| drop(other.insert(name.to_string(), one[name].clone())));
         let [one, other] = [one, other].map(|tensors| file(&settings, &tensors));
         let same = actions(&one, true) == actions(&other, true);
-        assert_eq!(same, settings.dims.input == ControllerInput::Observation, "{settings:?}");
+        assert_eq!(same, settings.dims.input() == ControllerInput::Observation, "{settings:?}");
     }
-    with_agent(&synthetic::agent(&Dims { input: ControllerInput::Observation, ..SMALL }, 1), |agent| {
+    let file = synthetic::agent(&SMALL.with_input(ControllerInput::Observation), 1);
+    let read = File::parse(&file).unwrap();
+    let names: Vec<_> = read.tensors().map(|tensor| tensor.name).collect();
+    let expected = ["observation.mean", "observation.inv_std", "action.mid", "action.half", "fc.panels", "fc.bias"];
+    assert_eq!(names, expected, "nor does its file hold them");
+    with_agent(&file, |agent| {
+        assert!(agent.latent().is_empty() && agent.hidden().is_empty() && agent.cell().is_empty());
+        assert_eq!(agent.model().dims(), &Dims::reactive(5, 1));
         let start = agent.digest();
         let ticks: Vec<u64> = (0..STEPS)
             .map(|t| {
@@ -142,7 +144,7 @@ fn a_controller_on_observations_alone_runs_neither_v_nor_m() {
 #[test]
 fn a_look_ahead_and_a_saved_state_go_with_every_input() {
     for settings in all() {
-        let settings = Settings { acting: Acting::Sampled, ..settings };
+        let settings = synthetic::with(settings, |s| s.acting = Acting::Sampled);
         let file = synthetic::agent_with(&settings, 1);
         let expected = actions(&file, true);
         with_agent(&file, |agent| {
@@ -166,7 +168,7 @@ fn a_look_ahead_and_a_saved_state_go_with_every_input() {
 
 #[test]
 fn a_state_of_another_input_is_refused_by_name() {
-    let of = |input| synthetic::agent(&Dims { input, ..SMALL }, 1);
+    let of = |input| synthetic::agent(&SMALL.with_input(input), 1);
     for (own, other) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|other| (own, other))) {
         let state = with_agent(&of(other), |agent| saved(agent));
         with_agent(&of(own), |agent| {
@@ -176,12 +178,20 @@ fn a_state_of_another_input_is_refused_by_name() {
                 assert!(result.is_ok());
             } else {
                 let error = result.unwrap_err();
-                assert_eq!(error, StateError::Input { expected: own, found: other });
-                let (own, other) = (own.name(), other.name());
-                assert_eq!(
-                    error.to_string(),
-                    format!("state: expected one of a controller that reads {own}, found {other}")
-                );
+                // One that reads observations alone has neither latent nor memory: it differs in sizes first.
+                let (expected, found) = match (own, other) {
+                    (ControllerInput::Observation, _) => (0, 3),
+                    (_, ControllerInput::Observation) => (3, 0),
+                    _ => (3, 3),
+                };
+                if expected == found {
+                    let (expected, found) = (own.name(), other.name());
+                    assert_eq!(error, StateError::Kind { what: "controller input", expected, found });
+                    let message = format!("state: expected one of an agent with controller input {expected}, found {found}");
+                    assert_eq!(error.to_string(), message);
+                } else {
+                    assert_eq!(error, StateError::Dims { axis: "latent", expected, found });
+                }
                 assert_eq!(saved(agent), before);
             }
         });
@@ -191,14 +201,14 @@ fn a_state_of_another_input_is_refused_by_name() {
 /// In a dream, a controller on z or h alone gives what its agent gives in the same place.
 #[test]
 fn z_or_h_alone_acts_in_dreams() {
-    for settings in all().filter(|settings| !settings.dims.input.has_observation()) {
+    for settings in all().filter(|settings| !settings.dims.input().has_observation()) {
         let model = synthetic::agent_with(&settings, 1);
         let model = Model::load(&model).unwrap();
         let mut memory = [vec![0.0; memory_len(&settings.dims)], vec![0.0; dreams_memory_len(&settings.dims, 9)]];
         let [left, right] = &mut memory;
-        let mut agent = Agent::new(&model, left).unwrap();
+        let mut agent = Agent::new(model, left).unwrap();
         let options = DreamOptions { seed: 1, temperature: 1.0, termination: Termination::Never };
-        let mut dreams = DreamBatch::new(&model, right, 9, options).unwrap();
+        let mut dreams = DreamBatch::new(model, right, 9, options).unwrap();
         for t in 0..STEPS {
             // Nine dreams begin where the agent stands, with its newest observation's latent.
             let state = (agent.hidden().to_vec(), agent.cell().to_vec());

@@ -13,11 +13,11 @@ use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::{checkpoint, metadata as key, packed};
 use dreamstep_core::pack::{AlignedBytes, Entry, controller_panels, safetensors_bytes};
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::{Settings, Squash};
+use dreamstep_core::schema::Squash;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Model, Precision,
-    SelfTestError, dreams_memory_len, memory_len,
+    Agent, ControllerInput, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Model, Precision, SelfTestError,
+    dreams_memory_len, memory_len,
 };
 use pieces::Pieces;
 use std::collections::BTreeMap;
@@ -33,9 +33,17 @@ fn refused(what: &str, message: &str, damage: impl FnOnce(&mut Pieces)) {
     refused_of(MemoryCell::Lstm, Precision::F32, what, message, damage);
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 26] = [
     key::FORMAT,
     key::PRECISION,
+    key::OBS_KIND,
+    key::OBS_NORMALIZER,
+    key::V_KIND,
+    key::V_HIDDEN,
+    key::M_KIND,
+    key::C_KIND,
+    key::CONTROLLER_INPUT,
+    key::ACTION_KIND,
     key::ACTION_LATENT,
     key::RNN_INPUT,
     key::GMM_MIXTURE,
@@ -45,8 +53,6 @@ const KEYS: [&str; 20] = [
     key::DIM_LATENT,
     key::DIM_HIDDEN,
     key::DIM_MIXTURES,
-    key::DIM_ENCODER[0],
-    key::DIM_ENCODER[1],
     key::OBS_CLIP,
     key::ACTION_SQUASH,
     key::GMM_TARGET,
@@ -100,7 +106,15 @@ fn metadata() {
         refused("missing", &message, |file| drop(file.metadata.remove(key)));
     }
     let one_of = [
-        (key::FORMAT, "packed-2", ["packed-1", "packed-2 ", "checkpoint-1"]),
+        (key::FORMAT, "packed-3", ["packed-2", "packed-3 ", "checkpoint-1"]),
+        (key::OBS_KIND, "vector or image", ["", "Vector", "pixels"]),
+        (key::OBS_NORMALIZER, "mean-std or none", ["", "std", "None"]),
+        (key::V_KIND, "none, identity or mlp", ["", "MLP", "cnn"]),
+        (key::M_KIND, "none, lstm or gru", ["LSTM", "rnn", ""]),
+        (key::M_KIND, "none, lstm or gru", ["lstm,gru", "elman", "None"]),
+        (key::C_KIND, "linear", ["", "mlp", "Linear"]),
+        (key::CONTROLLER_INPUT, "z+h, z, h, obs or obs+h", ["z,h", "Z", ""]),
+        (key::ACTION_KIND, "continuous or discrete", ["", "Discrete", "box"]),
         (key::PRECISION, "f32, f16, bf16 or i8", ["f64", "I8", "F32"]),
         (key::PRECISION, "f32, f16, bf16 or i8", ["", "f32,", "int8"]),
         (key::ACTION_LATENT, "mean or sampled", ["sample", "Mean", ""]),
@@ -125,6 +139,21 @@ fn metadata() {
             refused("bad value", &message, |file| file.set(key, found));
         }
     }
+    for found in ["", "0", "9,0", "65537", "9,", ",4", "9, 4", "9;4", "9,4.0", "-9,4", "9,4,1,2,3"] {
+        let expected = "one to four widths from 1 to 65536, separated by commas";
+        let message = format!("metadata `v.hidden`: expected {expected}, found `{found}`");
+        refused("bad widths", &message, |file| file.set(key::V_HIDDEN, found));
+    }
+    // What a file need not say, it may not say wrongly.
+    for (key, expected, values) in [
+        (key::CONTROL_PERIOD_S, "a positive number", ["0", "-0.01", "NaN", "inf", "10 ms", ""]),
+        (key::SURPRISE_LIMIT, "a finite number", ["NaN", "inf", "-inf", "1e39", "two", ""]),
+    ] {
+        for found in values {
+            let message = format!("metadata `{key}`: expected {expected}, found `{found}`");
+            refused("bad value", &message, |file| drop(file.metadata.insert(key.to_string(), found.to_string())));
+        }
+    }
     for key in KEYS.into_iter().filter(|key| key.starts_with("dims.")) {
         for found in ["0", "65537", "-1", "5.0", "5 ", "", "0x5", "18446744073709551616"] {
             let message = format!("metadata `{key}`: expected an integer from 1 to 65536, found `{found}`");
@@ -139,20 +168,24 @@ fn sizes_that_the_tensors_do_not_have() {
         (key::DIM_OBS, "6", "encoder.0.panels", "[1, 6, 16]", "[1, 5, 16]"),
         (key::DIM_OBS, "17", "observation.mean", "[32]", "[16]"),
         (key::DIM_ACTION, "3", "rnn.panels", "[1, 13, 64]", "[1, 12, 64]"),
-        (key::DIM_ACTION, "17", "fc.panels", "[1, 10, 32]", "[1, 10, 16]"),
+        (key::DIM_ACTION, "17", "action.mid", "[32]", "[16]"),
         (key::DIM_LATENT, "2", "fc.panels", "[1, 9, 16]", "[1, 10, 16]"),
         (key::DIM_LATENT, "65536", "encoder.mean.panels", "[1024, 4, 64]", "[1, 4, 16]"),
         (key::DIM_HIDDEN, "8", "fc.panels", "[1, 11, 16]", "[1, 10, 16]"),
         (key::DIM_MIXTURES, "3", "gmm_linear.panels", "[1, 7, 32]", "[1, 7, 16]"),
         (key::DIM_MIXTURES, "65536", "gmm_linear.panels", "[7169, 7, 64]", "[1, 7, 16]"),
         (key::GMM_MIXTURE, "per-dimension", "gmm_linear.panels", "[1, 7, 32]", "[1, 7, 16]"),
-        (key::DIM_ENCODER[0], "10", "encoder.2.panels", "[1, 10, 16]", "[1, 9, 16]"),
-        (key::DIM_ENCODER[1], "3", "encoder.mean.panels", "[1, 3, 16]", "[1, 4, 16]"),
+        (key::V_HIDDEN, "10,4", "encoder.2.panels", "[1, 10, 16]", "[1, 9, 16]"),
+        (key::V_HIDDEN, "9,3", "encoder.mean.panels", "[1, 3, 16]", "[1, 4, 16]"),
     ];
     for (key, value, name, expected, found) in cases {
         let message = format!("tensor `{name}`: expected shape {expected}, found {found}");
         refused(key, &message, |file| file.set(key, value));
     }
+    refused("more actions", "tensor `fc.panels`: expected shape [1, 10, 32], found [1, 10, 16]", |file| {
+        file.set(key::DIM_ACTION, "17");
+        ["action.mid", "action.half"].map(|name| file.tensor(name).reshape(&[32]));
+    });
     // A head whose outputs alone would take more memory than any agent's.
     for (latent, mixture, mixtures) in [("65536", "joint", "8"), ("65536", "per-dimension", "6"), ("3", "joint", "65536")] {
         let damage = |file: &mut Pieces| {
@@ -167,9 +200,8 @@ fn sizes_that_the_tensors_do_not_have() {
                 damage,
             );
         } else {
-            let message =
-                format!("metadata `dims.mixtures`: expected at most 1048576 outputs of the MDN head, found `{mixtures}`");
-            refused("a head beyond the limit", &message, damage);
+            let message = "metadata `dims.mixtures`: expected at most 1048576 outputs of the MDN head, found more";
+            refused("a head beyond the limit", message, damage);
         }
     }
 }
@@ -236,13 +268,13 @@ fn a_grus_tensors() {
         refused_of(MemoryCell::Gru, Precision::F32, what, message, damage);
     };
     let pieces = Pieces::of(&agent_of(MemoryCell::Gru, Precision::F32));
-    assert_eq!(pieces.metadata["rnn.cell"], "gru");
+    assert_eq!(pieces.metadata["m.kind"], "gru");
     let found: BTreeMap<_, _> = pieces.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
     let shared = TENSORS.into_iter().filter(|(name, _)| !name.starts_with("rnn."));
     assert_eq!(found, shared.chain(GRU).collect());
     pieces.load(|model| {
         let model = model.unwrap();
-        assert!(*model.dims() == Dims { cell: MemoryCell::Gru, ..DIMS } && model.has_mdn());
+        assert!(*model.dims() == DIMS.with_cell(MemoryCell::Gru) && model.has_mdn());
         assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
     });
     for (name, shape) in GRU {
@@ -279,9 +311,9 @@ fn a_grus_tensors() {
 fn inputs_are_not_mixed() {
     let key = key::CONTROLLER_INPUT;
     let of = |input, precision| {
-        let dims = Dims { input, ..DIMS };
+        let dims = DIMS.with_input(input);
         Pieces::of(&agent_with_selftest(
-            &Settings { precision, squash: Squash::Tanh, ..synthetic::settings(&dims) },
+            &synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.squash) = (precision, Squash::Tanh)),
             &synthetic::tensors(&dims, 1),
         ))
     };
@@ -296,21 +328,28 @@ fn inputs_are_not_mixed() {
     for (own, said) in ControllerInput::ALL.into_iter().flat_map(|own| ControllerInput::ALL.map(|said| (own, said))) {
         let mut pieces = of(own, Precision::F32);
         assert_eq!(pieces.tensor("fc.panels").shape, [1, width(own), 16]);
-        assert_eq!(pieces.metadata.get(key).map(String::as_str), Some(own.name()).filter(|name| *name != "z+h"));
-        pieces.metadata.insert(key.to_string(), said.name().to_string());
+        assert_eq!(pieces.metadata.get(key).map(String::as_str), Some(own.name()));
+        pieces.set(key, said.name());
         if own == said {
             pieces.load(|model| {
                 let model = model.unwrap();
-                assert_eq!(*model.dims(), Dims { input: own, ..DIMS });
+                assert_eq!(*model.dims(), DIMS.with_input(own));
                 assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
             });
         } else {
-            let (said, own) = (width(said), width(own));
-            let expected = format!("tensor `fc.panels`: expected shape [1, {said}, 16], found [1, {own}, 16]");
+            // An agent on observations alone has no V and no M that another controller could read.
+            let expected = match (own, said.has_latent()) {
+                (ControllerInput::Observation, true) => format!("metadata `{key}`: expected obs where v.kind is none"),
+                (ControllerInput::Observation, _) => format!("metadata `{key}`: expected z or obs where m.kind is none"),
+                _ => {
+                    let (said, own) = (width(said), width(own));
+                    format!("tensor `fc.panels`: expected shape [1, {said}, 16], found [1, {own}, 16]")
+                }
+            };
             assert_eq!(message(&pieces), Err(expected));
         }
         for unknown in ["z,h", "Z", "", "obs+z"] {
-            pieces.metadata.insert(key.to_string(), unknown.to_string());
+            pieces.set(key, unknown);
             let expected = format!("metadata `{key}`: expected z+h, z, h, obs or obs+h, found `{unknown}`");
             assert_eq!(message(&pieces), Err(expected));
         }
@@ -334,8 +373,14 @@ fn inputs_are_not_mixed() {
             let found = proof(&other);
             assert!(matches!(found, Err(SelfTestError::Action { .. })), "{input:?}, {precision:?}, {weight}: {found:?}");
         }
-        pieces.tensor("encoder.0.bias").data[2] ^= 1; // V has a say where it runs, and is checked where it does not
-        assert_eq!(proof(&pieces).is_ok(), input == ControllerInput::Observation);
+        if input == ControllerInput::Observation {
+            assert!(
+                !pieces.tensors.iter().any(|tensor| tensor.name.starts_with("encoder") || tensor.name.starts_with("rnn"))
+            );
+            continue;
+        }
+        pieces.tensor("encoder.0.bias").data[2] ^= 1; // V has a say
+        assert!(proof(&pieces).is_err(), "{input:?}, {precision:?}");
         pieces.remove("encoder.0.bias");
         assert_eq!(message(&pieces), Err("tensor `encoder.0.bias`: expected, not found".to_string()));
     }
@@ -343,24 +388,17 @@ fn inputs_are_not_mixed() {
 
 #[test]
 fn memories_are_not_mixed() {
-    let key = key::RNN_CELL;
-    for other in ["LSTM", "rnn", "", "lstm,gru"] {
-        let message = format!("metadata `{key}`: expected lstm or gru, found `{other}`");
-        refused_of(MemoryCell::Gru, Precision::F32, "bad value", &message, |file| file.set(key, other));
-    }
+    let key = key::M_KIND;
     for precision in Precision::ALL {
-        // A GRU that says it is an LSTM, or nothing; an LSTM that says it is a GRU.
+        // A GRU that says it is an LSTM, or none, or nothing; an LSTM that says it is a GRU.
         let message = "tensor `rnn.ih.panels`: not part of a packed agent";
         refused_of(MemoryCell::Gru, precision, "says it is an LSTM", message, |file| file.set(key, "lstm"));
+        let message = "metadata `m.kind`: expected, not found (is this a packed agent?)";
         refused_of(MemoryCell::Gru, precision, "says nothing", message, |file| drop(file.metadata.remove(key)));
+        let message = "metadata `controller.input`: expected z or obs where m.kind is none";
+        refused_of(MemoryCell::Gru, precision, "says it is none", message, |file| file.set(key, "none"));
         let message = "tensor `rnn.panels`: not part of a packed agent";
-        refused_of(MemoryCell::Lstm, precision, "says it is a GRU", message, |file| {
-            file.metadata.insert(key.to_string(), "gru".to_string());
-        });
-        // An LSTM that says so is the LSTM that it was.
-        let mut pieces = Pieces::of(&agent_of(MemoryCell::Lstm, precision));
-        pieces.metadata.insert(key.to_string(), "lstm".to_string());
-        assert_eq!(pieces.load(|model| model.unwrap().self_test(&mut vec![0.0; memory_len(&DIMS)])), Ok(()));
+        refused_of(MemoryCell::Lstm, precision, "says it is a GRU", message, |file| file.set(key, "gru"));
     }
 }
 
@@ -375,7 +413,7 @@ fn an_agent_can_do_without_the_head_and_the_log_variance() {
         let (model, mut memory) = (model.unwrap(), vec![0.0; memory_len(&DIMS)]);
         assert!(!model.has_mdn());
         assert_eq!(model.self_test(&mut memory), Ok(()));
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         assert!(agent.predict().is_none());
         assert_eq!(agent.self_test_digest(), agent.digest());
     });
@@ -425,7 +463,7 @@ fn files_of_another_kind() {
     let mut metadata: BTreeMap<_, _> = settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
     metadata.insert(key::FORMAT.to_string(), key::FORMAT_CHECKPOINT.to_string());
     let error = |bytes: &[u8]| Model::load(&AlignedBytes::new(bytes)).map(|_| ()).unwrap_err().to_string();
-    let expected = "metadata `dreamstep.format`: expected packed-2, found `checkpoint-1`";
+    let expected = "metadata `dreamstep.format`: expected packed-3, found `checkpoint-1`";
     assert_eq!(error(&safetensors_bytes(&rows, &metadata)), expected);
     let expected = "metadata `dreamstep.format`: expected, not found (is this a packed agent?)";
     assert_eq!(error(&safetensors_bytes(&rows, &BTreeMap::new())), expected);
@@ -453,7 +491,7 @@ fn self_test(damage: impl FnOnce(&mut Pieces)) -> Result<(), SelfTestError> {
 fn a_self_test_sees_one_bit() {
     assert_eq!(self_test(|_| ()), Ok(()));
     for step in 0..STEPS {
-        for index in 0..DIMS.action {
+        for index in 0..DIMS.action_len() {
             let error = self_test(|file| file.tensor(packed::SELFTEST_ACTIONS).data[4 * (16 * step + index)] ^= 1);
             let Err(SelfTestError::Action { step: s, index: i, expected, found }) = error else { panic!("{error:?}") };
             assert_eq!((s, i, expected.to_bits() ^ found.to_bits()), (step, index, 1));
@@ -518,45 +556,48 @@ fn another_controller() {
     let file = AlignedBytes::new(&agent());
     let model = Model::load(&file).unwrap();
     let tensors = synthetic::tensors(&DIMS, 1);
-    let (panels, bias) = controller_panels(&DIMS, &tensors[checkpoint::FC_WEIGHT].1, &tensors[checkpoint::FC_BIAS].1);
-    for (name, whole) in [("fc.panels", &panels), ("fc.bias", &bias)] {
-        let with = |part: Vec<f32>| {
-            let (panels, bias) = if name == "fc.panels" { (&part, &bias) } else { (&panels, &part) };
-            model.with_controller(panels, bias).map(|_| ()).map_err(|error| error.to_string())
+    let whole = controller_panels(&DIMS, &[&tensors[checkpoint::FC_WEIGHT].1[..], &tensors[checkpoint::FC_BIAS].1].concat());
+    const PANELS: usize = 10 * 16; // Z + H inputs of a panel of sixteen outputs; then sixteen biases
+    assert_eq!(whole.len(), PANELS + 16);
+    let with = |values: &[f32]| model.with_controller(values).map(|_| ()).map_err(|error| error.to_string());
+    for found in [0, 1, 16, PANELS - 1, PANELS, PANELS + 1, PANELS + 15, PANELS + 17, 2 * (PANELS + 16)] {
+        let message = match found {
+            0..PANELS => format!("tensor `fc.panels`: expected shape [160], found [{found}]"),
+            PANELS..=175 => format!("tensor `fc.bias`: expected shape [16], found [{}]", found - PANELS),
+            _ => format!("tensor `fc.panels`: expected shape [176], found [{found}]"),
         };
-        for found in [0, 1, whole.len() - 16, whole.len() - 1, whole.len() + 1] {
-            let message = format!("tensor `{name}`: expected shape [{}], found [{found}]", whole.len());
-            assert_eq!(with(vec![0.0; found]), Err(message));
-        }
-        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for index in [0, whole.len() / 2, whole.len() - 1] {
+        assert_eq!(with(&vec![0.5; found]), Err(message));
+    }
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for (name, from, count) in [("fc.panels", 0, PANELS), ("fc.bias", PANELS, 16)] {
+            for index in [0, count / 2, count - 1] {
                 let mut other = whole.clone();
-                other[index] = value;
+                other[from + index] = value;
                 let message = format!("tensor `{name}`: expected finite values, found a non-finite one at {index}");
-                assert_eq!(with(other), Err(message));
+                assert_eq!(with(&other), Err(message));
             }
         }
-        assert_eq!(with(whole.clone()), Ok(()));
     }
+    assert_eq!(with(&whole), Ok(()));
     // The file's own weights act as before; zeros do nothing; a bias alone is the action.
     let act = |model: &Model<'_>| {
         let mut memory = vec![0.0; memory_len(&DIMS)];
-        let mut action = vec![f32::NAN; DIMS.action];
-        Agent::new(model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
+        let mut action = vec![f32::NAN; DIMS.action_len()];
+        Agent::new(*model, &mut memory).unwrap().act(&synthetic::observation(&DIMS, 2, 0), &mut action).unwrap();
         action
     };
-    let (no_panels, no_bias) = (vec![0.0; panels.len()], vec![0.0; bias.len()]);
-    assert_eq!(act(&model.with_controller(&panels, &bias).unwrap()), act(&model));
-    assert_eq!(act(&model.with_controller(&no_panels, &no_bias).unwrap()), [0.0; 2]);
-    let mut some_bias = no_bias.clone();
-    some_bias[..2].copy_from_slice(&[0.5, -2.0]);
-    assert_eq!(act(&model.with_controller(&no_panels, &some_bias).unwrap()), [0.5 * 0.4, -0.4]);
+    let zeros = vec![0.0; whole.len()];
+    assert_eq!(act(&model.with_controller(&whole).unwrap()), act(&model));
+    assert_eq!(act(&model.with_controller(&zeros).unwrap()), [0.0; 2]);
+    let mut some_bias = zeros.clone();
+    some_bias[PANELS..PANELS + 2].copy_from_slice(&[0.5, -2.0]);
+    assert_eq!(act(&model.with_controller(&some_bias).unwrap()), [0.5 * 0.4, -0.4]);
     assert_ne!(act(&model), [0.0; 2]);
     // In whatever precision the rest is.
     for precision in Precision::ALL {
         let file = AlignedBytes::new(&agent_of(MemoryCell::Lstm, precision));
         let model = Model::load(&file).unwrap();
-        let tried = model.with_controller(&no_panels, &some_bias).unwrap();
+        let tried = model.with_controller(&some_bias).unwrap();
         assert_eq!(act(&tried), [0.5 * 0.4, -0.4], "{precision:?}");
         assert_eq!(tried.settings(), model.settings());
     }
@@ -588,12 +629,13 @@ fn a_fingerprint_tells_models_apart() {
     }
     let file = AlignedBytes::new(&agent());
     let model = Model::load(&file).unwrap();
-    let (mut panels, mut bias) = (vec![0.0; 160], vec![0.0; 16]);
-    all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
-    panels[159] = 1e-9;
-    all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
-    bias[1] = 1e-9;
-    all.push(model.with_controller(&panels, &bias).unwrap().fingerprint());
+    let mut values = vec![0.0; 160 + 16];
+    for changed in [None, Some(159), Some(161)] {
+        if let Some(index) = changed {
+            values[index] = 1e-9;
+        }
+        all.push(model.with_controller(&values).unwrap().fingerprint());
+    }
     for (i, fingerprint) in all.iter().enumerate() {
         assert!(!all[..i].contains(fingerprint), "{i}");
     }
@@ -605,8 +647,7 @@ fn a_model_without_a_head_does_not_dream() {
     tensors.remove(checkpoint::GMM_WEIGHT);
     let file = AlignedBytes::new(&agent_with_selftest(&synthetic::settings(&DIMS), &tensors));
     let model = Model::load(&file).unwrap();
-    let error =
-        DreamBatch::new(&model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
+    let error = DreamBatch::new(model, &mut vec![0.0; dreams_memory_len(&DIMS, 1)], 1, DreamOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "dreams: expected a model with an MDN head, found none in the file");
 }
 
@@ -656,8 +697,8 @@ fn live(bytes: &[u8]) -> Result<(), String> {
     let dims = *model.dims();
     let mut memory = vec![0.0; memory_len(&dims)];
     let _ = model.self_test(&mut memory); // what it finds is not the point: it must return
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
-    let (mut action, mut z) = (vec![0.0; dims.action], vec![0.0; dims.latent]);
+    let mut agent = Agent::new(model, &mut memory).unwrap();
+    let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
     for t in 0..3 {
         agent.step(&synthetic::observation(&dims, 5, t), &mut action).expect("a step does not fail on the model");
         if let Some(prediction) = agent.predict() {
@@ -666,9 +707,9 @@ fn live(bytes: &[u8]) -> Result<(), String> {
         }
     }
     let mut memory = vec![0.0; dreams_memory_len(&dims, 3)];
-    if let Ok(mut dreams) = DreamBatch::new(&model, &mut memory, 3, DreamOptions::default()) {
+    if let Ok(mut dreams) = DreamBatch::new(model, &mut memory, 3, DreamOptions::default()) {
         for index in 0..3 {
-            let start = DreamStart { latent: &vec![0.5; dims.latent], state: None };
+            let start = DreamStart { latent: &vec![0.5; dims.latent_len()], state: None };
             dreams.start(index, index as u32, start).expect("a start of the model's sizes");
         }
         dreams.step();

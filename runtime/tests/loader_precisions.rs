@@ -10,7 +10,7 @@ mod pieces;
 use common::agent_with_selftest;
 use damage::{DIMS, agent_of, refused_of};
 use dreamstep_core::names::metadata as key;
-use dreamstep_core::schema::{Acting, Settings};
+use dreamstep_core::schema::Acting;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{LoadError, MemoryCell, Model, Precision, memory_len};
 use pieces::Pieces;
@@ -50,7 +50,7 @@ fn precisions() {
         for cell in MemoryCell::ALL {
             Pieces::of(&agent_of(cell, precision)).load(|model| {
                 let model = model.unwrap();
-                assert_eq!((model.settings().precision, model.dims().cell), (precision, cell));
+                assert_eq!((model.settings().precision, model.dims().cell()), (precision, Some(cell)));
                 assert_eq!(model.self_test(&mut vec![0.0; memory_len(model.dims())]), Ok(()));
             });
         }
@@ -223,9 +223,10 @@ fn a_layer_is_there_whole_or_not_at_all() {
 #[test]
 fn who_samples_needs_a_log_variance() {
     for precision in Precision::ALL {
-        let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&DIMS) };
+        let settings =
+            synthetic::with(synthetic::settings(&DIMS), |s| (s.precision, s.acting) = (precision, Acting::Sampled));
         let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
-        let live = |model: Result<Model<'_>, LoadError<'_>>| {
+        let live = |model: Result<Model<'_>, LoadError>| {
             model.map(|model| model.self_test(&mut vec![0.0; memory_len(&DIMS)])).map_err(|error| error.to_string())
         };
         assert_eq!(pieces.load(live), Ok(Ok(())), "{precision:?}");

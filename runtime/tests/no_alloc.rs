@@ -82,24 +82,14 @@ fn free<T>(what: &str, work: impl FnOnce() -> T) -> T {
 
 /// Small and large sizes, every precision, both memories, both ways of mixing and of acting, every input.
 fn files() -> Vec<(Settings, AlignedBytes)> {
-    let odd = Dims {
-        obs: 5,
-        action: 1,
-        latent: 3,
-        hidden: 7,
-        mixtures: 2,
-        mixture: Mixture::Joint,
-        encoder: [9, 4],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    };
-    let per_dimension = Dims { mixture: Mixture::PerDimension, ..odd };
-    let [gru, humanoid] = [Dims { cell: MemoryCell::Gru, ..odd }, Dims::HUMANOID];
+    let odd = synthetic::ODD;
+    let per_dimension = odd.with_mixture(Mixture::PerDimension);
+    let [gru, humanoid] = [odd.with_cell(MemoryCell::Gru), Dims::HUMANOID];
     let cases = [(odd, Acting::Mean), (per_dimension, Acting::Sampled), (gru, Acting::Sampled), (humanoid, Acting::Mean)];
-    let inputs = ControllerInput::ALL.map(|input| (Dims { input, ..odd }, Acting::Sampled));
+    let inputs = ControllerInput::ALL.map(|input| (odd.with_input(input), Acting::Sampled));
     let cases = cases.into_iter().chain(inputs);
     let file = |(dims, acting): (Dims, Acting), precision| {
-        let settings = Settings { precision, acting, ..synthetic::settings(&dims) };
+        let settings = synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.acting) = (precision, acting));
         (settings, AlignedBytes::new(&agent_with_selftest(&settings, &synthetic::tensors(&dims, 1))))
     };
     cases.flat_map(|case| Precision::ALL.map(|precision| file(case, precision))).collect()
@@ -113,32 +103,32 @@ fn back_ends() -> impl Iterator<Item = Backend> {
 fn nothing_the_loop_calls_allocates() {
     for (settings, file) in files() {
         let dims = settings.dims;
-        let shape = Panels::dense(dims.action, dims.controller_inputs());
-        let (panels, bias) = (vec![0.25; shape.len(Precision::F32)], vec![0.5; shape.outputs()]);
+        let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
+        let controller = [vec![0.25; shape.len(Precision::F32)], vec![0.5; shape.outputs()]].concat();
         let mut memory = vec![0.0; memory_len(&dims)];
         let observations: Vec<_> = (0..20).map(|t| synthetic::observation(&dims, 3, t)).collect();
-        let (mut action, mut z) = (vec![0.0; dims.action], vec![0.0; dims.latent]);
+        let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
         for backend in back_ends() {
             let name = format!("{}, {:?}", backend.name(), settings.precision);
             let what = |call: &str| format!("{name}: {call}");
             let model = free(&what("load"), || Model::load_with(&file, backend).unwrap());
             assert_eq!(free(&what("self_test"), || model.self_test(&mut memory)), Ok(()));
-            let other = free(&what("with_controller"), || model.with_controller(&panels, &bias).unwrap());
+            let other = free(&what("with_controller"), || model.with_controller(&controller).unwrap());
             assert_eq!(free(&what("self_test, absent"), || other.self_test(&mut memory)), Err(SelfTestError::Absent));
 
-            let mut agent = free(&what("new"), || Agent::new(&model, &mut memory)).unwrap();
+            let mut agent = free(&what("new"), || Agent::new(model, &mut memory)).unwrap();
             free(&what("set_seed"), || agent.set_seed(5));
             for (t, observation) in observations.iter().enumerate() {
                 assert_eq!(free(&what("peek"), || agent.peek(observation, &mut action)), Ok(()));
                 assert_eq!(free(&what("act"), || agent.act(observation, &mut action)), Ok(()));
                 let acted = free(&what("act_in_place"), || agent.act_in_place(observation).map(<[f32]>::len));
-                assert_eq!(acted, Ok(dims.action));
+                assert_eq!(acted, Ok(dims.action_len()));
                 assert_eq!(free(&what("override_action"), || agent.override_action(&action)), Ok(()));
-                assert_eq!(free(&what("swap, refused"), || agent.replace_model(&other)), Err(ReplaceModelError::MidTick));
+                assert_eq!(free(&what("swap, refused"), || agent.replace_model(other)), Err(ReplaceModelError::MidTick));
                 assert_eq!(free(&what("advance"), || agent.advance()), Ok(()));
-                assert_eq!(free(&what("swap"), || agent.replace_model(&other)), Ok(()));
+                assert_eq!(free(&what("swap"), || agent.replace_model(other)), Ok(()));
                 assert_eq!(free(&what("step"), || agent.step(observation, &mut action)), Ok(()));
-                assert_eq!(free(&what("swap back"), || agent.replace_model(&model)), Ok(()));
+                assert_eq!(free(&what("swap back"), || agent.replace_model(model)), Ok(()));
                 free(&what("predict, sample_latent"), || {
                     let Some(prediction) = agent.predict() else { return };
                     prediction.sample_latent(1.1, Philox::new(4), t as u64, &mut z);
@@ -152,7 +142,7 @@ fn nothing_the_loop_calls_allocates() {
             }
             // Refusals do not allocate either.
             let bad = &observations[0][1..];
-            let refused = StepError::ObservationLength { expected: dims.obs, found: dims.obs - 1 };
+            let refused = StepError::ObservationLength { expected: dims.obs_len(), found: dims.obs_len() - 1 };
             assert_eq!(free(&what("a refused step"), || agent.step(bad, &mut action)), Err(refused));
             assert_eq!(free(&what("a refused peek"), || agent.peek(bad, &mut action)), Err(refused));
             assert_eq!(free(&what("a refused advance"), || agent.advance()), Err(StepError::AdvanceBeforeAct));
@@ -168,14 +158,14 @@ fn nor_does_saving_and_loading_a_state() {
     for (settings, file) in files() {
         let dims = settings.dims;
         let (mut memory, mut state) = (vec![0.0; memory_len(&dims)], vec![0; state_len(&dims)]);
-        let mut action = vec![0.0; dims.action];
-        let shape = Panels::dense(dims.action, dims.controller_inputs());
-        let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
+        let mut action = vec![0.0; dims.action_len()];
+        let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
+        let controller = vec![0.0; shape.len(Precision::F32) + shape.outputs()];
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
-            let other = model.with_controller(&panels, &bias).unwrap();
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let other = model.with_controller(&controller).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             agent.act(&synthetic::observation(&dims, 3, 0), &mut action).unwrap();
             assert_eq!(free(&what("save_state"), || agent.save_state(&mut state)), Ok(()));
             assert_eq!(free(&what("check_state"), || model.check_state(&state)), Ok(StateMatch::SameModel));
@@ -198,25 +188,26 @@ fn nor_does_dreaming() {
     const DREAMS: usize = 11;
     for (settings, file) in files() {
         let dims = settings.dims;
-        let (latent, zeros, action) = (vec![0.5; dims.latent], vec![0.0; dims.hidden], vec![0.1; dims.action]);
-        let state = (zeros.as_slice(), &zeros[..dims.cell_state()]);
+        let (latent, zeros, action) =
+            (vec![0.5; dims.latent_len()], vec![0.0; dims.hidden_len()], vec![0.1; dims.action_len()]);
+        let state = (zeros.as_slice(), &zeros[..dims.cell_len()]);
         let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
-        let shape = Panels::dense(dims.action, dims.controller_inputs());
-        let (panels, bias) = (vec![0.0; shape.len(Precision::F32)], vec![0.0; shape.outputs()]);
+        let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
+        let controller = vec![0.0; shape.len(Precision::F32) + shape.outputs()];
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
-            if dims.input.has_observation() {
+            if dims.input().has_observation() {
                 let refused = free(&what("new, refused"), || {
-                    DreamBatch::new(&model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+                    DreamBatch::new(model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
                 });
-                assert_eq!(refused, Err(DreamError::Input { found: dims.input }));
+                assert_eq!(refused, Err(DreamError::Input { found: dims.input() }));
                 continue;
             }
-            let other = model.with_controller(&panels, &bias).unwrap();
+            let other = model.with_controller(&controller).unwrap();
             for termination in [Termination::Sampled, Termination::Threshold(0.9), Termination::Never] {
                 let options = DreamOptions { seed: 1, temperature: 1.2, termination };
-                let mut dreams = free(&what("new"), || DreamBatch::new(&model, &mut memory, DREAMS, options)).unwrap();
+                let mut dreams = free(&what("new"), || DreamBatch::new(model, &mut memory, DREAMS, options)).unwrap();
                 for index in 0..DREAMS {
                     let state = Some(state).filter(|_| index % 2 == 0);
                     let start = DreamStart { latent: &latent, state };
@@ -248,7 +239,7 @@ fn nor_does_dreaming() {
                 }
             }
             let small = free(&what("new, refused"), || {
-                DreamBatch::new(&model, &mut memory[1..], DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+                DreamBatch::new(model, &mut memory[1..], DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
             });
             assert!(matches!(small, Err(DreamError::Memory { .. })));
         }

@@ -35,7 +35,7 @@ fn error(precision: Precision) -> f64 {
     let model = Model::load(&file).unwrap();
     assert_eq!(model.settings().precision, precision);
     let mut memory = vec![0.0; memory_len(model.dims())];
-    let mut loop_agent = Agent::new(&model, &mut memory).unwrap();
+    let mut loop_agent = Agent::new(model, &mut memory).unwrap();
     let (mut squares, mut count) = (0.0, 0.0);
     for (observation, expected) in agent.selftest.observations.iter().zip(&agent.selftest.actions) {
         let mut action = vec![0.0; expected.len()];

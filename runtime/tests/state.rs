@@ -5,28 +5,15 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{
-    Agent, Backend, ControllerInput, Dims, MemoryCell, Mixture, Model, Precision, StateError, StateMatch, memory_len,
-    state_len,
-};
+use dreamstep_runtime::{Agent, Backend, Dims, MemoryCell, Model, Precision, StateError, StateMatch, memory_len, state_len};
 
-const DIMS: Dims = Dims {
-    obs: 21,
-    action: 3,
-    latent: 5,
-    hidden: 19,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 17],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = synthetic::TWO_BLOCKS;
 
 /// The same with a GRU, which has no c.
-const GRU: Dims = Dims { cell: MemoryCell::Gru, ..DIMS };
+const GRU: Dims = DIMS.with_cell(MemoryCell::Gru);
 
-/// Bytes of a state of [`DIMS`]: header, 19 + 19 + 5 + 3 values, digest.
-const LEN: usize = 56 + 4 * 46 + 8;
+/// Bytes of a state of [`DIMS`]: header, 19 + 19 + 5 + 5 + 3 values, digest.
+const LEN: usize = 56 + 4 * 51 + 8;
 
 const EPISODE: u64 = 9;
 
@@ -71,7 +58,7 @@ fn forged(state: &[u8], at: usize, part: &[u8]) -> Vec<u8> {
 fn future(agent: &mut Agent<'_, '_>, from: u64) -> Vec<u32> {
     let mut bits = Vec::new();
     let mut look = |agent: &mut Agent<'_, '_>, action: &[f32]| {
-        let (mut z, tick) = ([0.0; DIMS.latent], agent.tick());
+        let (mut z, tick) = ([0.0; DIMS.latent_len()], agent.tick());
         let prediction = agent.predict().unwrap();
         prediction.sample_latent(1.0, Philox::new(4), tick, &mut z);
         let expected = [prediction.reward(), prediction.terminal_probability()];
@@ -126,7 +113,7 @@ impl Moment {
         match self {
             Self::Overridden => agent.override_action(&[0.1, -0.2, 0.05]).unwrap(),
             Self::ActedTwice => drop(agent.act_in_place(&observation(50)).unwrap().len()),
-            Self::Refused => drop(agent.act_in_place(&[f32::NAN; DIMS.obs]).unwrap_err()),
+            Self::Refused => drop(agent.act_in_place(&[f32::NAN; DIMS.obs_len()]).unwrap_err()),
             Self::Fresh | Self::Between | Self::Acted => {}
         }
     }
@@ -136,17 +123,19 @@ impl Moment {
 fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
     let modes = Precision::ALL.into_iter().flat_map(|p| [(p, Acting::Mean), (p, Acting::Sampled)]);
     for (dims, (precision, acting)) in modes.flat_map(|mode| [DIMS, GRU].map(|dims| (dims, mode))) {
-        let settings = Settings { precision, acting, target: Target::Delta, ..synthetic::settings(&dims) };
+        let settings = synthetic::with(synthetic::settings(&dims), |s| {
+            (s.precision, s.acting, s.target) = (precision, acting, Target::Delta)
+        });
         let file = file_with(settings, 1);
         let elsewhere = AlignedBytes::new(&[&[0; 4], &file[..]].concat());
         for (from, to, moment) in available()
             .flat_map(|from| available().map(move |to| (from, to)))
             .flat_map(|(from, to)| Moment::ALL.map(|moment| (from, to, moment)))
         {
-            let what = format!("{:?}, {precision:?}, {acting:?}, {moment:?}, {} to {}", dims.cell, from.name(), to.name());
+            let what = format!("{:?}, {precision:?}, {acting:?}, {moment:?}, {} to {}", dims.cell(), from.name(), to.name());
             let model = Model::load_with(&file, from).unwrap();
             let mut memory = vec![f32::NAN; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             moment.reach(&mut agent);
             let state = saved(&agent);
             assert_eq!(saved(&agent), state, "{what}: saving changes nothing");
@@ -156,7 +145,7 @@ fn a_loaded_agent_goes_on_with_the_bits_of_the_saved_one() {
             let model = Model::load_with(&elsewhere[4..], to).unwrap();
             assert_eq!(model.check_state(&state), Ok(StateMatch::SameModel), "{what}");
             let mut memory = vec![f32::INFINITY; memory_len(&dims)];
-            let mut agent = Agent::new(&model, &mut memory).unwrap();
+            let mut agent = Agent::new(model, &mut memory).unwrap();
             agent.load_state(&state).unwrap();
             assert_eq!(saved(&agent), state, "{what}: what was loaded is what is saved");
             assert_eq!(agent.seed(), 0x0123_4567_89ab_cdef);
@@ -173,17 +162,19 @@ fn every_field_stands_at_its_place() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
+    let mut memory = vec![0.0; memory_len(&DIMS)];
+    let mut twin = Agent::new(model, &mut memory).unwrap();
     assert_eq!(state_len(&DIMS), LEN);
-    assert_eq!(state_len(&Dims::HUMANOID), 56 + 4 * (256 + 256 + 32 + 17) + 8);
+    assert_eq!(state_len(&Dims::HUMANOID), 56 + 4 * (256 + 256 + 32 + 32 + 17) + 8);
     for moment in Moment::ALL {
         moment.reach(&mut agent);
         let state = saved(&agent);
         let u32_at = |at: usize| u32::from_le_bytes(state[at..at + 4].try_into().unwrap());
         let u64_at = |at: usize| u64::from_le_bytes(state[at..at + 8].try_into().unwrap());
-        assert_eq!(&state[..8], b"DSSTATE1");
+        assert_eq!(&state[..8], b"DSSTATE2");
         assert_eq!(u64_at(8), model.fingerprint());
-        assert_eq!([16, 20, 24, 28].map(u32_at), [21, 3, 5, 19], "O, A, Z, H");
+        assert_eq!([16, 20, 24, 28].map(u32_at), [21, 3, 5, 19], "O, U, Z, H");
         assert_eq!(state[32..40], [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01], "the seed, little-endian");
         let ticks = match moment {
             Moment::Fresh => 0,
@@ -192,15 +183,21 @@ fn every_field_stands_at_its_place() {
         };
         assert_eq!(u64_at(40), ticks);
         assert_eq!(u32_at(48), u32::from(!matches!(moment, Moment::Fresh | Moment::Between)), "{moment:?}");
-        assert_eq!(u32_at(52), 0);
+        assert_eq!(u32_at(52), 1, "an LSTM, a controller of z and h, a continuous action");
         let values = |at: usize, n: usize| -> Vec<u32> { (0..n).map(|i| u32_at(at + 4 * i)).collect() };
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(values(56, 19), bits(agent.hidden()));
         assert_eq!(values(56 + 76, 19), bits(agent.cell()));
-        assert_eq!(values(56 + 152, 5), bits(agent.latent()));
-        assert_eq!(values(56 + 172, 3), bits(agent.unit_action()));
-        assert_eq!(u64_at(56 + 184), fnv(&state[..240]));
-        assert_eq!(state.len(), 248);
+        // What M took in last: the latent of the tick before, or the newest where there is no newer one.
+        twin.reset();
+        for t in 0..ticks {
+            twin.step(&observation(t), &mut [0.0; 3]).unwrap();
+        }
+        assert_eq!(values(56 + 152, 5), bits(twin.latent()), "{moment:?}");
+        assert_eq!(values(56 + 172, 5), bits(agent.latent()));
+        assert_eq!(values(56 + 192, 3), bits(agent.unit_action()));
+        assert_eq!(u64_at(56 + 204), fnv(&state[..260]));
+        assert_eq!(state.len(), 268);
     }
 }
 
@@ -209,20 +206,21 @@ fn a_grus_state_is_h_alone() {
     let file = synthetic::agent(&GRU, 1);
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&GRU)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     assert_eq!(state_len(&GRU), LEN - 4 * 19);
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
     let u32_at = |at: usize| u32::from_le_bytes(state[at..at + 4].try_into().unwrap());
-    assert_eq!([16, 20, 24, 28].map(u32_at), [21, 3, 5, 19], "O, A, Z, H");
-    assert_eq!([48, 52].map(u32_at), [1, 1], "acted; a GRU");
+    assert_eq!([16, 20, 24, 28].map(u32_at), [21, 3, 5, 19], "O, U, Z, H");
+    assert_eq!([48, 52].map(u32_at), [1, 2], "acted; a GRU");
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let values = |at: usize, n: usize| -> Vec<u32> { (0..n).map(|i| u32_at(at + 4 * i)).collect() };
     assert!(agent.cell().is_empty() && agent.hidden().iter().all(|&h| h != 0.0));
     assert_eq!(values(56, 19), bits(agent.hidden()));
-    assert_eq!(values(56 + 76, 5), bits(agent.latent()));
-    assert_eq!(values(56 + 96, 3), bits(agent.unit_action()));
-    assert_eq!(state.len(), 56 + 108 + 8);
+    assert_ne!(values(56 + 76, 5), bits(agent.latent()), "what M took in last");
+    assert_eq!(values(56 + 96, 5), bits(agent.latent()));
+    assert_eq!(values(56 + 116, 3), bits(agent.unit_action()));
+    assert_eq!(state.len(), 56 + 128 + 8);
     assert_eq!(agent.digest(), fnv(&state[56..56 + 76]), "the digest is h's");
 }
 
@@ -233,16 +231,16 @@ fn a_state_of_the_other_memory_is_refused_by_name() {
         let [mine, theirs] = files.each_ref().map(|file| Model::load(file).unwrap());
         let mut memory = [own, other].map(|dims| vec![0.0; memory_len(&dims)]);
         let [left, right] = &mut memory;
-        let (mut agent, mut source) = (Agent::new(&mine, left).unwrap(), Agent::new(&theirs, right).unwrap());
+        let (mut agent, mut source) = (Agent::new(mine, left).unwrap(), Agent::new(theirs, right).unwrap());
         Moment::Between.reach(&mut agent);
         Moment::Acted.reach(&mut source);
         let state = saved(&source);
         let error = refused(&mut agent, &state, "of the other memory");
-        assert_eq!(error, StateError::Cell { expected: own.cell, found: other.cell });
-        let (expected, found) = (own.cell.name(), other.cell.name());
-        assert_eq!(error.to_string(), format!("state: expected one of a model with memory {expected}, found {found}"));
+        let (expected, found) = (own.m.kind(), other.m.kind());
+        assert_eq!(error, StateError::Kind { what: "memory", expected, found });
+        assert_eq!(error.to_string(), format!("state: expected one of an agent with memory {expected}, found {found}"));
         // Of the other memory's length, whatever it says it is.
-        let own_code = u32::from(own.cell == MemoryCell::Gru);
+        let own_code = if own.cell() == Some(MemoryCell::Gru) { 2_u32 } else { 1 };
         let error = refused(&mut agent, &forged(&state, 52, &own_code.to_le_bytes()), "one that lies");
         assert_eq!(error, StateError::Length { expected: state_len(&own), found: state_len(&other) });
     }
@@ -266,7 +264,7 @@ fn no_bit_may_flip() {
         let file = synthetic::agent(&dims, 1);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         moment.reach(&mut agent);
         let state = saved(&agent);
         for (at, bit) in (0..state.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
@@ -290,7 +288,7 @@ fn what_a_damaged_state_says() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
     let (own, other) = (fnv(&state[..LEN - 8]), fnv(b""));
@@ -299,8 +297,8 @@ fn what_a_damaged_state_says() {
     let error = refused(&mut agent, &damaged, "another digest");
     assert_eq!(error.to_string(), format!("state: damaged: expected digest {own:016x}, found {other:016x}"));
 
-    let message = "state: expected it to begin with DSSTATE1: not a state, or of another version";
-    assert_eq!(refused(&mut agent, &forged(&state, 0, b"DSSTATE2"), "of another version").to_string(), message);
+    let message = "state: expected it to begin with DSSTATE2: not a state, or of another version";
+    assert_eq!(refused(&mut agent, &forged(&state, 0, b"DSSTATE1"), "of another version").to_string(), message);
     assert_eq!(refused(&mut agent, &file, "a model").to_string(), message);
     assert_eq!(refused(&mut agent, &state[1..], "a byte late").to_string(), message);
 }
@@ -310,7 +308,7 @@ fn a_state_of_another_length_is_none() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
     for found in (0..LEN).chain(LEN + 1..LEN + 70) {
@@ -335,21 +333,21 @@ fn a_state_of_other_sizes_is_refused_by_name() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let others = [
-        (Dims { obs: 22, ..DIMS }, "observation", 21, 22),
-        (Dims { action: 2, ..DIMS }, "action", 3, 2),
-        (Dims { latent: 6, ..DIMS }, "latent", 5, 6),
-        (Dims { hidden: 18, ..DIMS }, "hidden", 19, 18),
+        (Dims::vector(22, 3, &[9, 17], 5, 19, 2), "observation", 21, 22),
+        (Dims::vector(21, 2, &[9, 17], 5, 19, 2), "action", 3, 2),
+        (Dims::vector(21, 3, &[9, 17], 6, 19, 2), "latent", 5, 6),
+        (DIMS.with_hidden(18), "hidden", 19, 18),
         // As many bytes, cut another way.
-        (Dims { latent: 3, hidden: 20, ..DIMS }, "latent", 5, 3),
+        (Dims::vector(21, 3, &[9, 17], 3, 21, 2), "latent", 5, 3),
     ];
     for (dims, axis, expected, found) in others {
         let file = synthetic::agent(&dims, 1);
         let model = Model::load(&file).unwrap();
         let mut memory = vec![0.0; memory_len(&dims)];
-        let state = saved(&Agent::new(&model, &mut memory).unwrap());
+        let state = saved(&Agent::new(model, &mut memory).unwrap());
         let error = refused(&mut agent, &state, axis);
         assert_eq!(error, StateError::Dims { axis, expected, found });
         assert_eq!(error.to_string(), format!("state: expected {axis} size {expected}, found {found}"));
@@ -360,25 +358,25 @@ fn a_state_of_other_sizes_is_refused_by_name() {
 fn a_state_of_another_model_is_adopted_but_not_loaded() {
     let whole = plain();
     let mine = Model::load(&whole).unwrap();
-    let (panels, bias) = (vec![0.0; 2 * 16 * 12], vec![0.0; 16]);
+    let controller = vec![0.0; 24 * 16 + 16]; // Z + H = 24 inputs, a panel of sixteen outputs
     let settings = synthetic::settings(&DIMS);
     let files = [
-        file_with(Settings { precision: Precision::F16, ..settings }, 1),
-        file_with(Settings { precision: Precision::Bf16, ..settings }, 1),
-        file_with(Settings { precision: Precision::I8, ..settings }, 1),
-        file_with(Settings { reward_offset: 0.25, ..settings }, 1),
+        file_with(synthetic::with(settings, |s| s.precision = Precision::F16), 1),
+        file_with(synthetic::with(settings, |s| s.precision = Precision::Bf16), 1),
+        file_with(synthetic::with(settings, |s| s.precision = Precision::I8), 1),
+        file_with(synthetic::with(settings, |s| s.reward_offset = 0.25), 1),
         // Sizes that no state has.
-        synthetic::agent(&Dims { mixtures: 3, ..DIMS }, 1),
-        synthetic::agent(&Dims { encoder: [17, 9], ..DIMS }, 1),
+        synthetic::agent(&Dims::vector(21, 3, &[9, 17], 5, 19, 3), 1),
+        synthetic::agent(&Dims::vector(21, 3, &[17, 9], 5, 19, 2), 1),
     ];
     let mut others: Vec<Model<'_>> = files.iter().map(|file| Model::load(file).unwrap()).collect();
-    others.push(mine.with_controller(&panels, &bias).unwrap());
+    others.push(mine.with_controller(&controller).unwrap());
     for (index, other) in others.iter().enumerate() {
         let mut memory = [vec![0.0; memory_len(&DIMS)], vec![0.0; memory_len(other.dims())]];
         let [left, right] = &mut memory;
-        let mut agent = Agent::new(&mine, left).unwrap();
+        let mut agent = Agent::new(mine, left).unwrap();
         for moment in Moment::ALL {
-            let mut source = Agent::new(other, right).unwrap();
+            let mut source = Agent::new(*other, right).unwrap();
             moment.reach(&mut source);
             let state = saved(&source);
             Moment::Between.reach(&mut agent);
@@ -406,24 +404,38 @@ fn a_forged_state_is_no_more_than_an_agent_can_hold() {
     let file = plain();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(&DIMS)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     Moment::Acted.reach(&mut agent);
     let state = saved(&agent);
-    // Neither act nor none; a memory that there is not, or the other one in a state of this one's length.
+    // Neither act nor none; kinds that there are not.
     for (at, value, expected) in [
         (48, 2_u32, "0 or 1"),
         (48, u32::MAX, "0 or 1"),
         (48, 1 << 24, "0 or 1"),
-        (52, 1, "this model's memory and a controller's input"),
-        (52, 11, "this model's memory and a controller's input"),
-        (52, 1 << 31, "this model's memory and a controller's input"),
+        (52, 3, "kinds of memory, controller input and action"),
+        (52, 1 + 4 * 5, "kinds of memory, controller input and action"),
+        (52, 1 + 32 * 2, "kinds of memory, controller input and action"),
+        (52, 1 << 31, "kinds of memory, controller input and action"),
     ] {
         let error = refused(&mut agent, &forged(&state, at, &value.to_le_bytes()), &format!("{value} at {at}"));
         assert_eq!(error, StateError::Value { at, expected });
         assert_eq!(error.to_string(), format!("state: expected {expected} at byte {at}"));
     }
+    // Other kinds in a state of this one's length and sizes.
+    for (value, what, expected, found) in [
+        (0_u32, "memory", "lstm", "none"),
+        (2, "memory", "lstm", "gru"),
+        (1 + 4, "controller input", "z+h", "z"),
+        (1 + 4 * 4, "controller input", "z+h", "obs+h"),
+        (1 + 32, "action", "continuous", "discrete"),
+        (2 + 4 * 3 + 32, "memory", "lstm", "gru"),
+    ] {
+        let error = refused(&mut agent, &forged(&state, 52, &value.to_le_bytes()), &format!("kinds {value}"));
+        assert_eq!(error, StateError::Kind { what, expected, found });
+        assert_eq!(error.to_string(), format!("state: expected one of an agent with {what} {expected}, found {found}"));
+    }
     for (index, bits) in
-        (0..46).flat_map(|index| [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7f80_0001_u32].map(|b| (index, b)))
+        (0..51).flat_map(|index| [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0x7f80_0001_u32].map(|b| (index, b)))
     {
         let at = 56 + 4 * index;
         let error = refused(&mut agent, &forged(&state, at, &bits.to_le_bytes()), &format!("{bits:08x} at {at}"));
@@ -438,7 +450,8 @@ fn a_forged_state_is_no_more_than_an_agent_can_hold() {
         (56, f32::MAX.to_le_bytes().to_vec()),
         (56 + 76, f32::MIN.to_le_bytes().to_vec()),
         (56 + 152, (-0.0_f32).to_le_bytes().to_vec()),
-        (56 + 172, 1e-45_f32.to_le_bytes().to_vec()),
+        (56 + 172, f32::MAX.to_le_bytes().to_vec()),
+        (56 + 192, 1e-45_f32.to_le_bytes().to_vec()),
     ] {
         let forged = forged(&state, at, &part);
         assert_eq!(agent.load_state(&forged), Ok(()), "at {at}");

@@ -8,22 +8,11 @@ use crate::common::agent_with_selftest;
 use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::{MAX_AXES, MAX_HEADER, MAX_METADATA, MAX_TENSORS};
-use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{ControllerInput, Dims, MemoryCell, Mixture, Model, Precision, memory_len};
+use dreamstep_runtime::{Dims, MemoryCell, Model, Precision, memory_len};
 
 /// As small as an agent gets with every layer wider than 1.
-const DIMS: Dims = Dims {
-    obs: 3,
-    action: 1,
-    latent: 2,
-    hidden: 2,
-    mixtures: 1,
-    mixture: Mixture::Joint,
-    encoder: [2, 2],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const DIMS: Dims = Dims::vector(3, 1, &[2, 2], 2, 2, 1);
 
 /// Every file, by name without its ending: `sound` loads and passes its self-test, all others must be refused.
 pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -44,7 +33,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(DAMAGES.map(damaged));
-    let gru = Dims { cell: MemoryCell::Gru, ..DIMS };
+    let gru = DIMS.with_cell(MemoryCell::Gru);
     let gru = agent_with_selftest(&synthetic::settings(&gru), &synthetic::tensors(&gru, 1));
     files.extend(GRU_DAMAGES.map(|(name, damage)| {
         let mut pieces = Pieces::of(&gru);
@@ -52,7 +41,7 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         (name, pieces.bytes(0))
     }));
     files.extend(NARROW_DAMAGES.map(|(name, precision, damage)| {
-        let settings = Settings { precision, ..synthetic::settings(&DIMS) };
+        let settings = synthetic::with(synthetic::settings(&DIMS), |s| s.precision = precision);
         let mut pieces = Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS, 1)));
         damage(&mut pieces);
         (name, pieces.bytes(0))
@@ -194,7 +183,7 @@ fn whole_agents(sound: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// One metadata value replaced.
-const SETTINGS: [(&str, &str, &str); 23] = [
+const SETTINGS: [(&str, &str, &str); 30] = [
     ("format-of-a-checkpoint", "dreamstep.format", "checkpoint-1"),
     ("format-of-the-future", "dreamstep.format", "packed-99"),
     ("precision-unknown", "precision", "f8"),
@@ -210,7 +199,14 @@ const SETTINGS: [(&str, &str, &str); 23] = [
     ("latent-negative", "dims.latent", "-2"),
     ("latent-more-than-the-tensors-have", "dims.latent", "5"),
     ("hidden-too-many", "dims.hidden", "65537"),
-    ("encoder-with-a-point", "dims.encoder.0", "2.0"),
+    ("encoder-with-a-point", "v.hidden", "2,2.0"),
+    ("encoder-of-five-layers", "v.hidden", "2,2,2,2,2"),
+    ("encoder-of-one-layer", "v.hidden", "2"),
+    ("encoder-unknown", "v.kind", "cnn"),
+    ("encoder-said-to-be-none", "v.kind", "none"),
+    ("controller-unknown", "c.kind", "mlp"),
+    ("action-unknown", "action.kind", "box"),
+    ("normaliser-unknown", "observation.normalizer", "minmax"),
     ("clip-zero", "observation.clip", "0"),
     ("clip-nan", "observation.clip", "NaN"),
     ("log-sigma-floor-infinite", "gmm.log_sigma_min", "-inf"),
@@ -224,8 +220,20 @@ const SETTINGS: [(&str, &str, &str); 23] = [
 type Damage = (&'static str, fn(&mut Pieces));
 
 /// One change to a tensor, or to which there are.
-const DAMAGES: [Damage; 27] = [
+const DAMAGES: [Damage; 32] = [
     ("precision-missing", |file| drop(file.metadata.remove("precision"))),
+    ("encoder-kind-missing", |file| drop(file.metadata.remove("v.kind"))),
+    ("observation-said-to-be-an-image", |file| {
+        file.set("observation.kind", "image");
+        let sizes = [("height", "64"), ("width", "64"), ("channels", "3")];
+        file.metadata.extend(sizes.map(|(axis, size)| (format!("observation.{axis}"), size.to_string())));
+    }),
+    ("identity-beyond-the-observation", |file| {
+        file.set("v.kind", "identity");
+        file.set("dims.latent", "4");
+    }),
+    ("memory-said-to-be-none", |file| file.set("m.kind", "none")),
+    ("period-of-no-time", |file| drop(file.metadata.insert("control.period_s".into(), "0".into()))),
     ("dim-missing", |file| drop(file.metadata.remove("dims.hidden"))),
     ("mdn-head-without-end", |file| {
         // More outputs than the head may have, by a product that a 32-bit machine cannot hold.
@@ -283,8 +291,8 @@ const DAMAGES: [Damage; 27] = [
 
 /// One change to a sound agent with a GRU.
 const GRU_DAMAGES: [Damage; 5] = [
-    ("gru-memory-unknown", |file| file.set("rnn.cell", "elman")),
-    ("gru-said-to-be-an-lstm", |file| file.set("rnn.cell", "lstm")),
+    ("gru-memory-unknown", |file| file.set("m.kind", "elman")),
+    ("gru-said-to-be-an-lstm", |file| file.set("m.kind", "lstm")),
     ("gru-without-its-layer-over-h", |file| file.remove("rnn.hh.panels")),
     ("gru-over-all-inputs-at-once", |file| file.tensor("rnn.ih.panels").reshape(&[1, 5, 64])),
     ("gru-bias-infinite", |file| file.tensor("rnn.hh.bias").put(33, f32::INFINITY)),

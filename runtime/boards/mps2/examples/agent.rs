@@ -28,8 +28,8 @@ const PAINT: u32 = 0xdead_beef;
 #[entry]
 fn main() -> ! {
     static mut MEMORY: [f32; memory_len(&DIMS)] = [0.0; memory_len(&DIMS)];
-    static mut OBSERVATION: [f32; DIMS.obs] = [0.0; DIMS.obs];
-    static mut ACTION: [f32; DIMS.action] = [0.0; DIMS.action];
+    static mut OBSERVATION: [f32; DIMS.obs_len()] = [0.0; DIMS.obs_len()];
+    static mut ACTION: [f32; DIMS.action_len()] = [0.0; DIMS.action_len()];
     let mut clock = Peripherals::take().expect("taken once").SYST;
     clock.set_clock_source(SystClkSource::Core);
     clock.set_reload(0x00ff_ffff);
@@ -51,8 +51,8 @@ fn main() -> ! {
     }
     for (precision, dims, file) in gated() {
         let model = Model::load(file).expect("the suite's agents are valid");
-        let (observation, action) = (&mut OBSERVATION[..dims.obs], &mut ACTION[..dims.action]);
-        println!("= a GRU of {} units, {} weights a step:", dims.hidden, dims.step_weights());
+        let (observation, action) = (&mut OBSERVATION[..dims.obs_len()], &mut ACTION[..dims.action_len()]);
+        println!("= a GRU of {} units, {} weights a step:", dims.hidden_len(), dims.step_weights());
         live(precision, &model, MEMORY, observation, action);
     }
     process::exit(0)
