@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::metadata;
-use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::pack::{AlignedBytes, packed2};
 use dreamstep_core::reader::File;
-use dreamstep_runtime::{Backend, Model, SelfTestError, memory_len};
+use dreamstep_runtime::{Backend, LoadError, Model, SelfTestError, memory_len};
 use std::path::Path;
 
 /// The largest file read: a typing slip should not fill the memory.
@@ -29,10 +29,22 @@ pub fn read(path: &Path) -> Result<AlignedBytes> {
 /// One line that names `path` and what is wrong, a failed self-test included.
 pub fn load<'a>(path: &Path, bytes: &'a AlignedBytes, backend: Option<Backend>) -> Result<Model<'a>> {
     let backend = backend.unwrap_or_else(Backend::detect);
-    let model = Model::load_with(bytes, backend).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let model = Model::load_with(bytes, backend).map_err(|error| refused(path, &error))?;
     match model.self_test(&mut vec![0.0; memory_len(model.dims())]) {
         Ok(()) | Err(SelfTestError::Absent) => Ok(model),
         Err(error) => Err(anyhow!("{}: back end {}: {error}", path.display(), backend.name())),
+    }
+}
+
+/// Why the file at `path` is no agent that runs, and what helps where it is one of an older format.
+#[must_use]
+pub fn refused(path: &Path, error: &LoadError) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        LoadError::BadValue { key: metadata::FORMAT, found, .. } if found.as_str() == packed2::FORMAT => {
+            anyhow!("{path}: {error}; to convert it: dreamstep pack --agent {path}")
+        }
+        _ => anyhow!("{path}: {error}"),
     }
 }
 

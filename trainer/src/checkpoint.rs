@@ -6,7 +6,8 @@
 
 use crate::run_dir::write_atomic;
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::{ControllerInput, MemoryCell};
+use dreamstep_core::c::ControllerInput;
+use dreamstep_core::m::MemoryCell;
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{Entry, safetensors_bytes};
 use safetensors::{Dtype, SafeTensors};
@@ -15,7 +16,7 @@ use std::path::Path;
 
 /// Metadata that only the trainer reads; the rest is named in [`dreamstep_core::names::metadata`].
 pub mod meta {
-    use dreamstep_core::dims::MemoryCell;
+    use dreamstep_core::m::MemoryCell;
 
     /// `dreamstep` version that wrote the file.
     pub const VERSION: &str = "dreamstep.version";
@@ -31,6 +32,8 @@ pub mod meta {
     pub const LOG_VAR_MIN: &str = "log_var.min";
     /// The encoder's log-variance is clamped to at most this.
     pub const LOG_VAR_MAX: &str = "log_var.max";
+    /// What M remembers with, `lstm` or `gru`.
+    pub const RNN_CELL: &str = "rnn.cell";
     /// Order of the memory's gates, see [`gates`].
     pub const GATES: &str = "rnn.gates";
     /// `[A]`, comma-separated: M's action input is `(a − mid)/half`.
@@ -97,6 +100,12 @@ impl Checkpoint {
         let origin = path.display().to_string();
         let bytes = std::fs::read(path).with_context(|| format!("{origin}: cannot read the state"))?;
         Self::parse(&origin, &bytes, true)
+    }
+
+    /// Of `tensors`, which come from `origin`.
+    pub fn of(origin: &str, tensors: impl Iterator<Item = (String, (Vec<usize>, Vec<f32>))>) -> Self {
+        let tensors = tensors.map(|(name, (shape, data))| (name, Array { shape, data })).collect();
+        Self { origin: origin.to_owned(), tensors, ..Self::default() }
     }
 
     /// Reads the bytes of a file called `origin`.
@@ -210,9 +219,9 @@ impl Checkpoint {
     /// # Errors
     /// One line naming the file, the key, and what was found.
     pub fn cell(&self) -> Result<MemoryCell> {
-        let Some(found) = self.metadata.get(metadata::RNN_CELL) else { return Ok(MemoryCell::Lstm) };
+        let Some(found) = self.metadata.get(meta::RNN_CELL) else { return Ok(MemoryCell::Lstm) };
         let known = MemoryCell::ALL.into_iter().find(|cell| cell.name() == found);
-        known.with_context(|| format!("{}: {}: expected lstm or gru, found {found}", self.origin, metadata::RNN_CELL))
+        known.with_context(|| format!("{}: {}: expected lstm or gru, found {found}", self.origin, meta::RNN_CELL))
     }
 
     /// What C reads; a checkpoint that does not say reads z and h.

@@ -99,9 +99,9 @@ fn errors(original: &Model<'_>, packed: &Model<'_>, observations: &[Vec<f32>]) -
     let dims = original.dims();
     let mut memories = [vec![0.0; memory_len(dims)], vec![0.0; memory_len(packed.dims())]];
     let [first, second] = &mut memories;
-    let mut agents = [Agent::new(original, first)?, Agent::new(packed, second)?];
-    let mut actions = [vec![0.0; dims.action], vec![0.0; dims.action]];
-    let mut errors = Vec::with_capacity(observations.len() * dims.action);
+    let mut agents = [Agent::new(*original, first)?, Agent::new(*packed, second)?];
+    let mut actions = [vec![0.0; dims.action_len()], vec![0.0; dims.action_len()]];
+    let mut errors = Vec::with_capacity(observations.len() * dims.action_len());
     for observation in observations {
         for (agent, action) in agents.iter_mut().zip(&mut actions) {
             agent.act(observation, action)?;

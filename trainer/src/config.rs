@@ -12,7 +12,9 @@ pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, VaeConfig, VaeStart};
 
 use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::dims::MAX_DIM;
 use dreamstep_core::schema::Target;
+use dreamstep_core::v::MAX_HIDDEN;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -139,7 +141,7 @@ impl Config {
         self.collect.steps = 2_880;
         self.collect.policy = CollectPolicy::Noise;
         (self.collect.noise_scale, self.collect.noise_correlation) = (1000.0, 0.0);
-        (self.vae.latent, self.vae.hidden) = (4, [128, 128]);
+        (self.vae.latent, self.vae.hidden) = (4, vec![128, 128]);
         (self.vae.epochs, self.vae.batch_size, self.vae.learning_rate) = (60, 64, 3e-3);
         (self.vae.kl_weight, self.vae.kl_tolerance) = (0.0, 0.0);
         (self.mdnrnn.hidden, self.mdnrnn.target) = (64, Target::Delta);
@@ -243,8 +245,6 @@ impl Config {
             ("collect.steps", self.collect.steps as f64),
             ("collect.noise_scale", self.collect.noise_scale),
             ("vae.latent", self.vae.latent as f64),
-            ("vae.hidden[0]", self.vae.hidden[0] as f64),
-            ("vae.hidden[1]", self.vae.hidden[1] as f64),
             ("vae.epochs", self.vae.epochs as f64),
             ("vae.batch_size", self.vae.batch_size as f64),
             ("vae.learning_rate", self.vae.learning_rate),
@@ -318,6 +318,12 @@ impl Config {
             "mdnrnn.own_steps = {}: must be below mdnrnn.sequence_length = {}",
             self.mdnrnn.own_steps,
             self.mdnrnn.sequence_length
+        );
+        ensure!(
+            (1..=MAX_HIDDEN).contains(&self.vae.hidden.len())
+                && self.vae.hidden.iter().all(|width| (1..=MAX_DIM).contains(width)),
+            "vae.hidden = {:?}: must be one to {MAX_HIDDEN} widths from 1 to {MAX_DIM}",
+            self.vae.hidden
         );
         self.controller.validate()?;
         ensure!(

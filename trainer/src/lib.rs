@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod compare;
 pub mod config;
+pub mod controller;
 pub mod convert;
 pub mod dataset;
 pub mod dream;

@@ -347,7 +347,7 @@ fn train_stages(
 fn read_teacher(path: &Path, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
     let bytes = agent_file::read(path)?;
     let found = agent_file::load(path, &bytes, None)?;
-    let found = (found.dims().obs, found.dims().action);
+    let found = (found.dims().obs_len(), found.dims().action_len());
     ensure!(
         found == (spec.obs, spec.action),
         "{}: expected an agent for {}, with observations of {} and actions of {}, found {} and {}",

@@ -4,15 +4,20 @@
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, Squash};
+use crate::controller;
 use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::nets::vae::VaeShape;
 use crate::rollouts::{Episode, list};
 use crate::run_dir::{RunDir, digest};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::dims::{Dims, Mixture};
+use dreamstep_core::action::Action;
+use dreamstep_core::dims::Dims;
+use dreamstep_core::m::{Mixture, Recurrent};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
+use dreamstep_core::obs::Observation;
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, unpack};
 use dreamstep_core::precision::Precision;
-use dreamstep_core::schema::{self, Acting, Settings, Target};
+use dreamstep_core::schema::{self, Settings, Target};
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,55 +64,54 @@ impl Ingredients {
         Ok(ingredients)
     }
 
-    /// Sizes, from the tensors' shapes.
+    /// What V, M and C are: kinds from the metadata, sizes from the tensors' shapes. The only place where checkpoints become an agent's
+    /// parts.
     fn dims(&self, config: &Config) -> Result<Dims> {
-        let shape = |checkpoint: &Checkpoint, name: &str, rank: usize| -> Result<Vec<usize>> {
-            let array =
-                checkpoint.tensors.get(name).ok_or_else(|| anyhow!("{}: tensor {name}: not found", checkpoint.origin))?;
-            let found = &array.shape;
-            ensure!(
-                found.len() == rank,
-                "{}: tensor {name}: expected {rank} axes, found shape {found:?}",
-                checkpoint.origin
-            );
-            Ok(found.clone())
+        let shape = |name: &str| -> Result<[usize; 2]> {
+            let array = self.mdnrnn.tensors.get(name);
+            let array = array.with_context(|| format!("{}: tensor {name}: not found", self.mdnrnn.origin))?;
+            let expected =
+                || format!("{}: tensor {name}: expected 2 axes, found shape {:?}", self.mdnrnn.origin, array.shape);
+            array.shape[..].try_into().with_context(expected)
         };
-        let obs = shape(&self.vae, names::NORMALIZER_MEAN, 1)?[0];
-        let widths = [0, 1, 2].map(|layer| shape(&self.vae, names::ENCODER_WEIGHT[layer], 2).map(|shape| shape[0]));
-        let [e1, e2, twice_latent] = widths;
-        let latent = twice_latent? / 2;
-        let inputs = shape(&self.mdnrnn, names::RNN_WEIGHT_IH, 2)?[1];
-        let hidden = shape(&self.mdnrnn, names::RNN_WEIGHT_HH, 2)?[1];
+        let v = VaeShape::of(&self.vae)?;
+        let [_, inputs] = shape(names::RNN_WEIGHT_IH)?;
+        let [_, hidden] = shape(names::RNN_WEIGHT_HH)?;
         ensure!(
-            inputs > latent,
-            "{}: tensor {}: expected an action and the {latent} latents of {} as inputs, found {inputs} inputs",
+            inputs > v.latent,
+            "{}: tensor {}: expected an action and the {} latents of {} as inputs, found {inputs} inputs",
             self.mdnrnn.origin,
             names::RNN_WEIGHT_IH,
+            v.latent,
             self.vae.origin
         );
-        let mixtures = self.mdnrnn.meta(key::DIM_MIXTURES)?;
-        let (mixture, cell) = (mixture(&self.mdnrnn)?, self.mdnrnn.cell()?);
-        // A C that is there says what it reads; one that is to be evolved reads what the configuration says.
-        let input = self.controller.as_ref().map_or(Ok(config.controller.input), Checkpoint::input)?;
-        Ok(Dims { obs, action: inputs - latent, latent, hidden, mixtures, mixture, encoder: [e1?, e2?], cell, input })
+        let recurrent =
+            Recurrent { hidden, mixtures: self.mdnrnn.meta(key::DIM_MIXTURES)?, mixture: mixture(&self.mdnrnn)? };
+        // A C that is there says what it is; one that is to be evolved is what the configuration says.
+        let c = self.controller.as_ref().map_or_else(|| controller::wanted(&config.controller), controller::said)?;
+        let dims = Dims::new(
+            Observation::Vector { len: v.obs },
+            v.encoder().with_context(|| self.vae.origin.clone())?,
+            self.mdnrnn.cell()?.memory(recurrent),
+            c,
+            Action::Continuous { len: inputs - v.latent },
+        );
+        // Leaves out the V and M of a controller that reads observations alone.
+        Ok(dims.with_input(c.input))
     }
 
     fn settings(&self, config: &Config) -> Result<Settings> {
-        Ok(Settings {
-            dims: self.dims(config)?,
-            precision: Precision::F32,
-            obs_clip: self.vae.meta(key::OBS_CLIP)?,
-            acting: Acting::Mean,
-            log_var_range: [self.vae.meta(meta::LOG_VAR_MIN)?, self.vae.meta(meta::LOG_VAR_MAX)?],
-            squash: match config.controller.squash {
-                Squash::Clamp => schema::Squash::Clamp,
-                Squash::Tanh => schema::Squash::Tanh,
-            },
-            target: target(&self.mdnrnn)?,
-            log_sigma_min: self.mdnrnn.meta(key::GMM_LOG_SIGMA_MIN)?,
-            reward_offset: self.mdnrnn.meta(key::REWARD_OFFSET)?,
-            selftest_digest: None,
-        })
+        let mut settings = Settings::new(self.dims(config)?);
+        settings.obs_clip = self.vae.meta(key::OBS_CLIP)?;
+        settings.log_var_range = [self.vae.meta(meta::LOG_VAR_MIN)?, self.vae.meta(meta::LOG_VAR_MAX)?];
+        settings.squash = match config.controller.squash {
+            Squash::Clamp => schema::Squash::Clamp,
+            Squash::Tanh => schema::Squash::Tanh,
+        };
+        settings.target = target(&self.mdnrnn)?;
+        settings.log_sigma_min = self.mdnrnn.meta(key::GMM_LOG_SIGMA_MIN)?;
+        settings.reward_offset = self.mdnrnn.meta(key::REWARD_OFFSET)?;
+        Ok(settings)
     }
 
     fn tensors(&self) -> Tensors {
@@ -174,10 +178,11 @@ pub(crate) fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result
 pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedBytes> {
     let settings = ingredients.settings(config)?;
     let dims = &settings.dims;
-    let n = dims.controller_inputs();
     let mut tensors = ingredients.tensors();
-    tensors.insert(names::FC_WEIGHT.into(), (vec![dims.action, n], vec![0.0; dims.action * n]));
-    tensors.insert(names::FC_BIAS.into(), (vec![dims.action], vec![0.0; dims.action]));
+    let zeros = vec![0.0; controller::len(dims)];
+    for (name, shape, values) in controller::tensors(dims, &zeros) {
+        tensors.insert(name.into(), (shape, values.to_vec()));
+    }
     let (mid, half) = action_range(config, dims)?;
     let provenance = BTreeMap::new();
     let parts =
@@ -205,11 +210,11 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
     let first = list(rollouts)?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
     let episode = Episode::read(&first)?;
     ensure!(
-        episode.dims() == (settings.dims.obs, settings.dims.action),
+        episode.dims() == (settings.dims.obs_len(), settings.dims.action_len()),
         "{}: expected observations of {} and actions of {}, found {:?}",
         first.display(),
-        settings.dims.obs,
-        settings.dims.action,
+        settings.dims.obs_len(),
+        settings.dims.action_len(),
         episode.dims()
     );
     let observations: Vec<_> =
@@ -228,9 +233,11 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
 pub fn in_precision(bytes: &[u8], precision: Precision) -> Result<AlignedBytes> {
     let agent = unpack(bytes).map_err(|error| anyhow!("{error}"))?;
     ensure!(!agent.selftest.observations.is_empty(), "expected self-test observations, found none");
+    let mut settings = agent.settings;
+    (settings.precision, settings.selftest_digest) = (precision, None);
     let parts = Parts {
         tensors: &agent.tensors,
-        settings: Settings { precision, selftest_digest: None, ..agent.settings },
+        settings,
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: None,
@@ -244,15 +251,16 @@ fn seal(parts: &Parts<'_>, observations: &[Vec<f32>]) -> Result<AlignedBytes> {
     let bare = assemble(parts)?;
     let model = Model::load_with(&bare, Backend::Portable).map_err(|error| anyhow!("packed agent: {error}"))?;
     let mut memory = vec![0.0; memory_len(model.dims())];
-    let mut agent = Agent::new(&model, &mut memory)?;
+    let mut agent = Agent::new(model, &mut memory)?;
     let mut selftest = SelfTest::default();
     for observation in observations {
-        let mut action = vec![0.0; model.dims().action];
+        let mut action = vec![0.0; model.dims().action_len()];
         agent.step(observation, &mut action)?;
         selftest.observations.push(observation.clone());
         selftest.actions.push(action);
     }
-    let settings = Settings { selftest_digest: Some(agent.self_test_digest()), ..parts.settings };
+    let mut settings = parts.settings;
+    settings.selftest_digest = Some(agent.self_test_digest());
     let bytes = assemble(&Parts { settings, selftest: Some(&selftest), ..*parts })?;
 
     // Nothing leaves that this machine's own back ends do not all agree on.
@@ -272,13 +280,13 @@ fn action_range(config: &Config, dims: &Dims) -> Result<(Vec<f32>, Vec<f32>)> {
 fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     ensure!(
-        (spec.obs, spec.action) == (dims.obs, dims.action),
+        (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
         "{}: expected networks for observations of {} and actions of {}, found {} and {}",
         config.env,
         spec.obs,
         spec.action,
-        dims.obs,
-        dims.action
+        dims.obs_len(),
+        dims.action_len()
     );
     Ok(spec)
 }

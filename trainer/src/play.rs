@@ -171,13 +171,13 @@ impl Player {
             Policy::Agent(model) => {
                 check_dims(model, env)?;
                 memory.resize(memory_len(model.dims()), 0.0);
-                Some(Agent::new(model, memory)?)
+                Some(Agent::new(*model, memory)?)
             }
             Policy::Random | Policy::Zero => None,
         };
         // What M remembers and expects is of no consequence to an action that h has no part in; only draws are named by the tick.
         let advances = |agent: &Agent<'_, '_>| {
-            agent.model().dims().input.has_hidden() || agent.model().settings().acting == Acting::Sampled
+            agent.model().dims().input().has_hidden() || agent.model().settings().acting == Acting::Sampled
         };
         let advances = agent.as_ref().is_some_and(advances);
         env.reset(seed, observation);
@@ -246,13 +246,13 @@ pub(crate) fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f
 pub fn check_dims(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
     let (spec, dims) = (env.spec(), model.dims());
     ensure!(
-        (spec.obs, spec.action) == (dims.obs, dims.action),
+        (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
         "agent does not fit {}: expected observations of {} and actions of {}, found a model for {} and {}",
         spec.id,
         spec.obs,
         spec.action,
-        dims.obs,
-        dims.action
+        dims.obs_len(),
+        dims.action_len()
     );
     Ok(())
 }

@@ -66,7 +66,7 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
     let spec = env.spec().clone();
     let dt = Duration::from_secs_f64(spec.dt_s);
     let mut memory = vec![0.0; memory_len(model.dims())];
-    let mut agent = Agent::new(model, &mut memory)?;
+    let mut agent = Agent::new(*model, &mut memory)?;
     let (mut wide, mut observation, mut action) =
         (vec![0.0_f64; spec.obs], vec![0.0_f32; spec.obs], vec![0.0_f32; spec.action]);
     // Room for every tick, so that the loop itself never allocates.

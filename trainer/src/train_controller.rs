@@ -22,7 +22,7 @@ mod whitening;
 pub use generation::{Spent, Terms, generation};
 pub use search::{noise, settings};
 pub(crate) use teacher::Teacher;
-pub use whitening::{Linear, Whitening};
+pub use whitening::Whitening;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;

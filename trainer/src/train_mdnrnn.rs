@@ -212,7 +212,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     checkpoint.set_meta(metadata::REWARD_OFFSET, reward_offset as f32);
     checkpoint.set_meta(metadata::RNN_INPUT, "action,z");
     checkpoint.set_meta(metadata::GMM_SIGMA, "exp");
-    checkpoint.set_meta(metadata::RNN_CELL, config.cell.name());
+    checkpoint.set_meta(meta::RNN_CELL, config.cell.name());
     checkpoint.set_meta(meta::GATES, meta::gates(config.cell));
     checkpoint.set_meta(meta::LATENTS, if config.sample_latents { "sampled" } else { "mean" });
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");

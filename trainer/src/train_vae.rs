@@ -98,11 +98,16 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
 
     // ---- network
     let vs = nn::VarStore::new(input.device);
-    let shape =
-        VaeShape { obs: alive.len(), hidden: config.hidden, latent: config.latent, log_var_range: config.log_var_range };
-    let mut vae = Vae::new(&vs.root(), shape, &alive, rng);
-    if config.start == VaeStart::Identity {
-        vae.become_identity(config.obs_clip)?;
+    let shape = VaeShape {
+        obs: alive.len(),
+        hidden: config.hidden.clone(),
+        latent: config.latent,
+        log_var_range: config.log_var_range,
+        identity: config.start == VaeStart::Identity,
+    };
+    let mut vae = Vae::new(&vs.root(), shape.clone(), &alive, rng);
+    if shape.identity {
+        vae.decode_as_it_is(config.obs_clip)?;
     }
     if !config.block_weights.is_empty() {
         let blocks = AnyEnv::make(&input.config.env)?.spec().blocks;
@@ -168,9 +173,8 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     checkpoint.insert(names::NORMALIZER_INV_STD, &[alive.len()], normalizer.inv_std.to_vec());
     checkpoint.set_meta(metadata::DIM_OBS, alive.len());
     checkpoint.set_meta(metadata::DIM_LATENT, config.latent);
-    for (key, size) in metadata::DIM_ENCODER.iter().zip(config.hidden) {
-        checkpoint.set_meta(key, size);
-    }
+    checkpoint.set_meta(metadata::V_KIND, shape.encoder()?.kind());
+    checkpoint.set_meta(metadata::V_HIDDEN, shape.widths());
     checkpoint.set_meta(metadata::OBS_CLIP, clip);
     checkpoint.set_meta(meta::LOG_VAR_MIN, config.log_var_range[0]);
     checkpoint.set_meta(meta::LOG_VAR_MAX, config.log_var_range[1]);
@@ -326,13 +330,7 @@ impl TrainedVae {
     /// One line naming the file and the tensor or the metadata that is missing or wrong.
     pub fn read(path: &Path, device: Device) -> Result<Self> {
         let file = Checkpoint::read(path)?;
-        let rows = |name: &str| file.tensors.get(name).and_then(|t| t.shape.first().copied()).unwrap_or(0);
-        let shape = VaeShape {
-            obs: rows(names::NORMALIZER_MEAN),
-            hidden: [rows(names::ENCODER_BIAS[0]), rows(names::ENCODER_BIAS[1])],
-            latent: rows(names::ENCODER_BIAS[2]) / 2,
-            log_var_range: [file.meta(meta::LOG_VAR_MIN)?, file.meta(meta::LOG_VAR_MAX)?],
-        };
+        let shape = VaeShape::of(&file)?;
         let mean = file.tensor(names::NORMALIZER_MEAN, &[shape.obs])?.to_vec();
         let inv_std = file.tensor(names::NORMALIZER_INV_STD, &[shape.obs])?.to_vec();
         let normalizer = Normalizer { mean: mean.into(), inv_std: inv_std.into() };

@@ -31,7 +31,7 @@ fn episode(model: &Model<'_>, seed: u64) -> Vec<Tick> {
     let mut env = AnyEnv::make(ENV).unwrap();
     // Memory that was in use: nothing of it may shine through.
     let mut memory = vec![f32::NAN; memory_len(model.dims())];
-    let mut agent = Agent::new(model, &mut memory).unwrap();
+    let mut agent = Agent::new(*model, &mut memory).unwrap();
     let (mut wide, mut action) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().action]);
     let mut ticks = Vec::new();
     env.reset(seed, &mut wide);

@@ -349,8 +349,8 @@ fn files_that_are_no_agent_are_refused() {
     checkpoint.set_meta(key::FORMAT, key::FORMAT_CHECKPOINT);
     checkpoint.write(&tests.path().join("checkpoint")).unwrap();
     let write = |name: &str, bytes: &[u8]| fs::write(tests.path().join(name), bytes).unwrap();
-    write("small", &synthetic::agent(&Dims { obs: 347, ..Dims::HUMANOID }, 1));
-    write("hands", &synthetic::agent(&Dims { action: 16, ..Dims::HUMANOID }, 1));
+    write("small", &synthetic::agent(&Dims::vector(347, 17, &[256, 128], 32, 256, 5), 1));
+    write("hands", &synthetic::agent(&Dims::vector(348, 16, &[256, 128], 32, 256, 5), 1));
     let rnn = dreamstep_core::reader::File::parse(HUMANOID).unwrap().tensor("rnn.panels").unwrap();
     let at = rnn.data.as_ptr() as usize - HUMANOID.as_ptr() as usize + 40;
     let mut nan = HUMANOID.to_vec();

@@ -171,7 +171,7 @@ fn an_agent_records_as_it_runs_and_remembers_what_was_applied() {
 
         let episode = &rollouts::read_dir(&folder.path().join("rollouts")).unwrap()[1];
         let mut memory = vec![0.0; memory_len(model.dims())];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
+        let mut agent = Agent::new(model, &mut memory).unwrap();
         let (mut action, mut noise, mut fresh) = ([0.0_f32; 17], [0.0_f32; 17], [0.0_f32; 17]);
         let (keep, mut error) = ((-0.1_f64).exp(), 0.0);
         for (t, (observation, applied)) in (0_u64..).zip(episode.observations.rows().into_iter().zip(episode.actions.rows()))

@@ -174,7 +174,7 @@ fn memory_moves_with_every_step_and_ends_with_its_episode() {
 
     let memory = || vec![0.0; memory_len(model.dims())];
     let (mut mine, mut yours) = (memory(), memory());
-    let (mut agent, mut other) = (Agent::new(&model, &mut mine).unwrap(), Agent::new(&model, &mut yours).unwrap());
+    let (mut agent, mut other) = (Agent::new(model, &mut mine).unwrap(), Agent::new(model, &mut yours).unwrap());
     let observation = synthetic::observation(model.dims(), 1, 0);
     let (mut first, mut second) = ([0.0; 17], [0.0; 17]);
     agent.step(&observation, &mut first).unwrap();
@@ -196,15 +196,7 @@ fn memory_moves_with_every_step_and_ends_with_its_episode() {
 fn a_saturated_controller_asks_for_the_range_and_no_more() {
     for id in dreamstep::env::ids() {
         let spec = AnyEnv::make(id).unwrap().spec().clone();
-        let dims = Dims {
-            obs: spec.obs,
-            action: spec.action,
-            latent: 3,
-            hidden: 16,
-            mixtures: 2,
-            encoder: [16, 16],
-            ..Dims::HUMANOID
-        };
+        let dims = Dims::vector(spec.obs, spec.action, &[16, 16], 3, 16, 2);
         let all = synthetic::tensors(&dims, 5);
         let part = |prefixes: &[&str]| {
             let mut file = Checkpoint::default();
@@ -227,12 +219,13 @@ fn a_saturated_controller_asks_for_the_range_and_no_more() {
         let bytes = base_agent(&Ingredients::read(&run).unwrap(), &config).unwrap();
         let model = Model::load(&bytes).unwrap();
         for sign in [-1.0, 1.0] {
-            let (weight, bias) = (vec![0.0; dims.action * (dims.latent + dims.hidden)], vec![sign * 1e6; dims.action]);
-            let (panels, bias) = dreamstep_core::pack::controller_panels(&dims, &weight, &bias);
-            let saturated = model.with_controller(&panels, &bias).unwrap();
+            let mut values = vec![0.0; dims.action_len() * dims.controller_inputs()];
+            values.extend(vec![sign * 1e6; dims.action_len()]);
+            let panels = dreamstep_core::pack::controller_panels(&dims, &values);
+            let saturated = model.with_controller(&panels).unwrap();
             let mut memory = vec![0.0; memory_len(&dims)];
-            let mut action = vec![0.0; dims.action];
-            let mut agent = Agent::new(&saturated, &mut memory).unwrap();
+            let mut action = vec![0.0; dims.action_len()];
+            let mut agent = Agent::new(saturated, &mut memory).unwrap();
             agent.act(&vec![0.0; spec.obs], &mut action).unwrap();
             assert_eq!(action, if sign < 0.0 { spec.action_low.clone() } else { spec.action_high.clone() }, "{id}");
         }

@@ -213,8 +213,9 @@ fn a_controller_stays_what_it_is_when_the_scale_moves() {
             Some(values) => values.data.iter().map(|&value| value as f32).collect(),
             None => state.tensors[name].data.clone(),
         };
-        let whitening = Whitening { count: 1, mean: single("whitening.mean"), variance: single("whitening.variance") };
-        let weight = whitening.fold(&single("mean")).0;
+        let whitening =
+            Whitening { units: 1, count: 1, mean: single("whitening.mean"), variance: single("whitening.variance") };
+        let weight = whitening.fold(&single("mean"));
         largest(&mut weight.iter().zip(&taught).map(|(now, then)| now - then)) / largest(&mut taught.iter().copied())
     };
     for strategy in ["pgpe", "sep-cma-es", "ars"] {

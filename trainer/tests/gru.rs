@@ -4,7 +4,7 @@
 mod process;
 
 use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep_core::names::{checkpoint as names, metadata as key};
+use dreamstep_core::names::checkpoint as names;
 use process::{dreamstep, json};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn a_gru_is_trained_packed_and_evaluated() {
 
     let path = at.join("r/mdnrnn.safetensors");
     let trained = Checkpoint::read(&path).unwrap();
-    assert_eq!([&trained.metadata[key::RNN_CELL], &trained.metadata[meta::GATES]], ["gru", "r,z,n"]);
+    assert_eq!([&trained.metadata[meta::RNN_CELL], &trained.metadata[meta::GATES]], ["gru", "r,z,n"]);
     assert_eq!(trained.tensors[names::RNN_WEIGHT_IH].shape, [60, 9]);
     assert_eq!(json(at, "inspect r/mdnrnn.safetensors --json")["cell"], "gru");
     assert_eq!(json(at, "inspect r/vae.safetensors --json")["cell"], Value::Null);
@@ -46,8 +46,8 @@ fn a_gru_is_trained_packed_and_evaluated() {
         (None, "tensor `rnn.weight_ih_l0`: expected shape [80, 9], found [60, 9]"),
     ] {
         let mut other = trained.clone();
-        other.metadata.remove(key::RNN_CELL);
-        other.metadata.extend(said.map(|said| (key::RNN_CELL.to_string(), said.to_string())));
+        other.metadata.remove(meta::RNN_CELL);
+        other.metadata.extend(said.map(|said| (meta::RNN_CELL.to_string(), said.to_string())));
         other.write(&path).unwrap();
         // C was made from the file as it was: without that mark it is believed.
         let mut controller = Checkpoint::read(&at.join("r/controller.safetensors")).unwrap();

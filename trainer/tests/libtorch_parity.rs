@@ -15,7 +15,9 @@ use dreamstep::nets::{export, matrix, normals, to_vec};
 use dreamstep::pack;
 use dreamstep::rollouts::{Episode, file_name};
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell};
+use dreamstep_core::c::ControllerInput;
+use dreamstep_core::dims::Dims;
+use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};
@@ -51,7 +53,7 @@ impl Fixture {
     fn new(cell: MemoryCell, input: ControllerInput, seed: u64) -> Self {
         tch::set_num_threads(1);
         let rng = Philox::new(seed);
-        let (o, a, z, h) = (DIMS.obs, DIMS.action, DIMS.latent, DIMS.hidden);
+        let (o, a, z, h) = (DIMS.obs_len(), DIMS.action_len(), DIMS.latent_len(), DIMS.hidden_len());
         let draw = |name: u64, n: usize| normals(rng, Stream::LatentNoise, name, n);
         // Scales from 0.01 to 100, as Humanoid's are; every tenth dimension is dead.
         let mean: Vec<f32> = draw(1, o).iter().map(|n| 3.0 * n).collect();
@@ -61,7 +63,13 @@ impl Fixture {
 
         let mut vae = Checkpoint::default();
         let vs = nn::VarStore::new(Device::Cpu);
-        let shape = VaeShape { obs: o, hidden: DIMS.encoder, latent: z, log_var_range: [-10.0, 10.0] };
+        let shape = VaeShape {
+            obs: o,
+            hidden: DIMS.v.hidden().as_slice().to_vec(),
+            latent: z,
+            log_var_range: [-10.0, 10.0],
+            identity: false,
+        };
         let _ = Vae::new(&vs.root(), shape, &alive, rng);
         vae.tensors = export(&vs).unwrap();
         // A trained V spreads its latents to about 1; a new one is some twenty times quieter.
@@ -79,24 +87,24 @@ impl Fixture {
             latent: z,
             hidden: h,
             cell,
-            mixture: DIMS.mixture,
+            mixture: Mixture::Joint,
             target: Target::Next,
-            mixtures: DIMS.mixtures,
+            mixtures: DIMS.mixtures(),
             log_sigma_min: f64::from(LOG_SIGMA_MIN),
         };
         let _ = MdnRnn::new(&vs.root(), shape, rng);
         mdnrnn.tensors = export(&vs).unwrap();
         if cell == MemoryCell::Gru {
-            mdnrnn.set_meta(key::RNN_CELL, "gru"); // an LSTM's checkpoint need not say
+            mdnrnn.set_meta(meta::RNN_CELL, "gru"); // an LSTM's checkpoint need not say
         }
-        mdnrnn.set_meta(key::DIM_MIXTURES, DIMS.mixtures);
+        mdnrnn.set_meta(key::DIM_MIXTURES, DIMS.mixtures());
         mdnrnn.set_meta(key::GMM_MIXTURE, "joint");
         mdnrnn.set_meta(key::GMM_TARGET, "z");
         mdnrnn.set_meta(key::GMM_LOG_SIGMA_MIN, LOG_SIGMA_MIN);
         mdnrnn.set_meta(key::REWARD_OFFSET, REWARD_OFFSET);
 
         let mut controller = Checkpoint::default();
-        let dims = Dims { cell, input, ..DIMS };
+        let dims = DIMS.with_cell(cell).with_input(input);
         let inputs = dims.controller_inputs();
         let scale = if input == ControllerInput::Hidden { 0.8 } else { 0.1 }; // h alone is quiet
         controller.insert(names::FC_WEIGHT, &[a, inputs], draw(3, a * inputs).iter().map(|n| scale * n).collect());
@@ -131,8 +139,8 @@ impl Fixture {
         let model = Model::load_with(&self.packed, backend).unwrap();
         assert_eq!((*model.dims(), model.backend()), (self.dims, backend));
         let mut memory = vec![0.0; memory_len(&self.dims)];
-        let mut agent = Agent::new(&model, &mut memory).unwrap();
-        let mut action = vec![0.0; DIMS.action];
+        let mut agent = Agent::new(model, &mut memory).unwrap();
+        let mut action = vec![0.0; DIMS.action_len()];
         let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
         let step = |observation: &Vec<f32>| {
             agent.act(observation, &mut action).unwrap();
@@ -144,15 +152,15 @@ impl Fixture {
                 ("c", wide(agent.cell())),
             ]);
             let Some(head) = agent.predict() else {
-                assert_eq!(self.dims.input, ControllerInput::Observation);
+                assert_eq!(self.dims.input(), ControllerInput::Observation);
                 step.retain(|&name, _| name == "action");
                 return step;
             };
-            let grid = || (0..DIMS.mixtures).flat_map(|k| (0..DIMS.latent).map(move |i| (k, i)));
+            let grid = || (0..DIMS.mixtures()).flat_map(|k| (0..DIMS.latent_len()).map(move |i| (k, i)));
             step.insert("means", grid().map(|(k, i)| f64::from(head.mean(k, i))).collect());
             // The runtime's interface has σ, π and a probability; their logarithms and log-odds are what the head computed.
             step.insert("log-sigmas", grid().map(|(k, i)| f64::from(head.sigma(k, i)).ln()).collect());
-            step.insert("log-weights", (0..DIMS.mixtures).map(|k| f64::from(head.weight(k, 0)).ln()).collect());
+            step.insert("log-weights", (0..DIMS.mixtures()).map(|k| f64::from(head.weight(k, 0)).ln()).collect());
             step.insert("reward", vec![f64::from(head.reward())]);
             let p = f64::from(head.terminal_probability());
             step.insert("terminal logit", vec![(p / (1.0 - p)).ln()]);
@@ -163,9 +171,10 @@ impl Fixture {
 
     /// What libtorch computes. `spoil` may change M's variables first.
     fn libtorch(&self, spoil: impl Fn(&nn::VarStore)) -> Vec<Step> {
-        let (o, a, z, h) = (DIMS.obs as i64, DIMS.action as i64, DIMS.latent as i64, DIMS.hidden as i64);
-        let [e1, e2] = DIMS.encoder.map(|n| n as i64);
-        let k = DIMS.mixtures as i64;
+        let (o, a, z, h) =
+            (DIMS.obs_len() as i64, DIMS.action_len() as i64, DIMS.latent_len() as i64, DIMS.hidden_len() as i64);
+        let [e1, e2] = [0, 1].map(|i| DIMS.v.hidden().at(i)).map(|n| n as i64);
+        let k = DIMS.mixtures() as i64;
 
         // The layers as anybody would write them; each file is opened by libtorch itself, under PyTorch's names.
         let mut v = nn::VarStore::new(Device::Cpu);
@@ -180,7 +189,7 @@ impl Fixture {
             .add(nn::linear(&path / "encoder" / "4", e2, 2 * z, Default::default()));
         v.load(self.run.vae()).unwrap();
         let mut m = nn::VarStore::new(Device::Cpu);
-        let rnn = match self.dims.cell {
+        let rnn = match self.dims.cell().unwrap_or(MemoryCell::Lstm) {
             MemoryCell::Lstm => Memory::Lstm(nn::lstm(m.root() / "rnn", a + z, h, Default::default())),
             MemoryCell::Gru => Memory::Gru(nn::gru(m.root() / "rnn", a + z, h, Default::default())),
         };
@@ -195,10 +204,10 @@ impl Fixture {
         let zeros = || Tensor::zeros([1, h], (Kind::Float, Device::Cpu));
         let mut state = [zeros(), zeros()]; // h, c [1, H]; a GRU's c is of no use
         let step = |observation: &Vec<f32>| {
-            let x = (matrix(observation, DIMS.obs, Device::Cpu) - &normalizer[0]) * &normalizer[1];
+            let x = (matrix(observation, DIMS.obs_len(), Device::Cpu) - &normalizer[0]) * &normalizer[1];
             let x = x.clamp(-CLIP, CLIP); // [1, O]
             let latent = encoder.forward(&x).narrow(1, 0, z); // [1, Z]
-            let parts: &[&Tensor] = match self.dims.input {
+            let parts: &[&Tensor] = match self.dims.input() {
                 ControllerInput::LatentHidden => &[&latent, &state[0]],
                 ControllerInput::Latent => &[&latent],
                 ControllerInput::Hidden => &[&state[0]],
@@ -209,14 +218,21 @@ impl Fixture {
             state = rnn.step(&Tensor::cat(&[&unit, &latent], 1), &state);
             let out = head.forward(&state[0]).squeeze_dim(0); // [(2Z+1)K+2]
             let reward = out.get((2 * z + 1) * k) + f64::from(REWARD_OFFSET);
-            if self.dims.input == ControllerInput::Observation {
+            if self.dims.input() == ControllerInput::Observation {
                 return Step::from([("action", wide(&(unit * ACTION_HALF)))]);
             }
             Step::from([
                 ("action", wide(&(unit * ACTION_HALF))),
                 ("z", wide(&latent)),
                 ("h", wide(&state[0])),
-                ("c", if self.dims.cell == MemoryCell::Lstm { wide(&state[1]) } else { Vec::new() }),
+                (
+                    "c",
+                    if self.dims.cell().unwrap_or(MemoryCell::Lstm) == MemoryCell::Lstm {
+                        wide(&state[1])
+                    } else {
+                        Vec::new()
+                    },
+                ),
                 ("means", wide(&out.narrow(0, 0, k * z))),
                 ("log-sigmas", wide(&out.narrow(0, k * z, k * z).clamp_min(f64::from(LOG_SIGMA_MIN)))),
                 ("log-weights", wide(&out.narrow(0, 2 * k * z, k).log_softmax(0, Kind::Float))),
@@ -345,7 +361,7 @@ fn the_measure_sees_small_mistakes() {
 fn mistakes(cell: MemoryCell) {
     let fixture = Fixture::new(cell, ControllerInput::LatentHidden, 3);
     let found = fixture.runtime(Backend::Portable);
-    let h = DIMS.hidden as i64;
+    let h = DIMS.hidden_len() as i64;
     let variable = |vs: &nn::VarStore, name: &str| vs.variables()[name].shallow_clone();
     let a_bias = |vs: &nn::VarStore| drop(variable(vs, names::RNN_BIAS_HH).zero_());
     let two_gates = |vs: &nn::VarStore| {

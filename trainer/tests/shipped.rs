@@ -24,7 +24,7 @@ fn the_cart_poles_agent_balances() {
 #[test]
 fn the_half_cheetahs_agent_runs() {
     let (earned, far) = of_shipped("half-cheetah.safetensors", "HalfCheetah-v5", 8, |model| {
-        assert!(!model.dims().input.has_hidden(), "it reads z");
+        assert!(!model.dims().input().has_hidden(), "it reads z");
     });
     assert!(earned.mean >= 3000.0, "{earned:?}");
     assert!(far.mean >= 150.0, "{far:?}");
@@ -34,7 +34,7 @@ fn the_half_cheetahs_agent_runs() {
 #[test]
 fn the_humanoids_agent_walks() {
     let (earned, far) = of_shipped("humanoid-walker.safetensors", "Humanoid-v5", 16, |model| {
-        assert!(model.dims().input.has_hidden(), "it reads [z, h]");
+        assert!(model.dims().input().has_hidden(), "it reads [z, h]");
     });
     assert!(earned.mean >= 7500.0, "{earned:?}");
     assert!(far.mean >= 40.0, "it walks rather than stands: {far:?}");

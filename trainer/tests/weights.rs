@@ -8,7 +8,8 @@ use dreamstep::config::Config;
 use dreamstep::convert::weights::{Actions, InputOrder, Options, Sigma, import};
 use dreamstep::pack;
 use dreamstep::run_dir::RunDir;
-use dreamstep_core::dims::{Dims, MemoryCell};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::m::MemoryCell;
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
@@ -44,7 +45,7 @@ fn config(env: &str) -> Config {
 
 /// Random weights of every part for Hopper-v5, whose range is [-1, 1], under our names.
 fn hopper() -> (Dims, Checkpoint) {
-    let dims = Dims { obs: 11, action: 3, latent: 5, hidden: 32, mixtures: 4, encoder: [24, 16], ..Dims::HUMANOID };
+    let dims = Dims::vector(11, 3, &[24, 16], 5, 32, 4);
     let mut file = Checkpoint::default();
     for (name, (shape, data)) in synthetic::tensors(&dims, 3) {
         file.insert(&name, &shape, data);
@@ -96,7 +97,7 @@ save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H),
     }
     assert_eq!(vae, read(&path("vae.safetensors")));
     let in_force = Config::default().overlay_file(&run.config(), &[]).unwrap();
-    assert_eq!((in_force.vae.latent, in_force.vae.hidden), (5, [24, 16]));
+    assert_eq!((in_force.vae.latent, in_force.vae.hidden), (5, vec![24, 16]));
     assert_eq!((in_force.mdnrnn.hidden, in_force.mdnrnn.mixtures), (32, 4));
 
     // What came in is trained on, packed and run as what was trained here, and goes out again.
@@ -257,7 +258,9 @@ fn conventions_are_folded_into_the_weights() {
         (name.starts_with("encoder") && !name.starts_with("encoder.4")).then_some(renamed)
     });
     let last = [&ours.tensors["encoder.4.weight"], &ours.tensors["encoder.4.bias"]];
-    for (kind, array, shape) in [("weight", last[0], vec![dims.latent, 16]), ("bias", last[1], vec![dims.latent])] {
+    for (kind, array, shape) in
+        [("weight", last[0], vec![dims.latent_len(), 16]), ("bias", last[1], vec![dims.latent_len()])]
+    {
         let (mean, log_variance) = array.data.split_at(array.data.len() / 2);
         split.insert(&format!("encoder.fc_mu.{kind}"), &shape, mean.to_vec());
         split.insert(&format!("encoder.fc_logsigma.{kind}"), &shape, log_variance.iter().map(|v| v / 2.0).collect());
@@ -303,12 +306,12 @@ fn an_mdn_rnn_that_pytorch_built_predicts_the_same_here() {
     let bytes = pack::base_agent(&ingredients, &config("Hopper-v5")).unwrap();
     let model = Model::load(&bytes).unwrap();
     let mut memory = vec![0.0; memory_len(model.dims())];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     agent.act(&[0.0; 11], &mut [0.0; 3]).unwrap();
     agent.override_action(&[0.01, 0.02, 0.03]).unwrap();
     agent.advance().unwrap();
     let prediction = agent.predict().unwrap();
-    let (z, k) = (dims.latent, dims.mixtures);
+    let (z, k) = (dims.latent_len(), dims.mixtures());
     let close =
         |found: f32, at: usize| assert!((found - expected[at]).abs() < 1e-5, "output {at}: {found} and {}", expected[at]);
     for i in 0..k {

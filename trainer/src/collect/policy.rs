@@ -94,7 +94,7 @@ pub(super) fn episode(
         Policy::Agent(_, exploration) => {
             let model = model.expect("an agent's model");
             let mut memory = vec![0.0; memory_len(model.dims())];
-            let mut agent = Agent::new(model, &mut memory)?;
+            let mut agent = Agent::new(*model, &mut memory)?;
             agent.set_seed(reset_seed(seed, index)); // of an agent that samples its latent
             let mut walk = exploration.map(|noise| Walk::new(noise, &spec));
             let mut single = vec![0.0; spec.obs];

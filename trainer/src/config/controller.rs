@@ -3,7 +3,7 @@
 use crate::env::Physics;
 use crate::evolve::generation::MAX_VECTORS;
 use anyhow::{Result, ensure};
-use dreamstep_core::dims::ControllerInput;
+use dreamstep_core::c::{Activation, ControllerInput};
 use serde::{Deserialize, Serialize};
 
 /// `train --stage controller`: an evolution strategy on real episodes, or in dreams.
@@ -16,7 +16,12 @@ pub struct ControllerConfig {
     /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
     #[serde(with = "InputName")]
     pub input: ControllerInput,
-    /// How the linear output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    /// Widths of the controller's hidden layers, two at most; `[]` is a linear controller.
+    pub hidden: Vec<usize>,
+    /// What follows a hidden layer: `tanh` or `relu`.
+    #[serde(with = "ActivationName")]
+    pub activation: Activation,
+    /// How the last layer's output becomes an action in [-1, 1]: `clamp` or `tanh`.
     pub squash: Squash,
     /// Environment steps that evolution may spend (the last generation is finished).
     pub steps: u64,
@@ -128,6 +133,14 @@ enum InputName {
     ObservationHidden,
 }
 
+/// How TOML spells an [`Activation`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Activation", rename_all = "lowercase")]
+enum ActivationName {
+    Tanh,
+    Relu,
+}
+
 /// Where C is evolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,6 +156,8 @@ impl Default for ControllerConfig {
         Self {
             arena: ControllerArena::Real,
             input: ControllerInput::LatentHidden,
+            hidden: Vec::new(),
+            activation: Activation::Tanh,
             squash: Squash::Clamp,
             steps: 400_000,
             strategy: StrategyName::Pgpe,
@@ -182,6 +197,7 @@ impl ControllerConfig {
     /// Checks what the strategy needs.
     pub(super) fn validate(&self) -> Result<()> {
         let Self { directions, top_directions, population, restarts, .. } = *self;
+        crate::controller::wanted(self)?;
         ensure!(
             top_directions <= directions,
             "controller.top_directions = {top_directions}: must be at most controller.directions = {directions}"

@@ -2,7 +2,7 @@
 
 use crate::nets::optim::Rule;
 use crate::nets::schedule::ScheduleConfig;
-use dreamstep_core::dims::{MemoryCell, Mixture};
+use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::schema::Target;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct VaeConfig {
     /// `Z`: size of the latent vector.
     pub latent: usize,
-    /// `[E1, E2]`: the encoder's hidden layers; the decoder mirrors them.
-    pub hidden: [usize; 2],
+    /// `E`: widths of the encoder's hidden layers, one to four; the decoder mirrors them.
+    pub hidden: Vec<usize>,
     /// What V is before its first epoch: `random`, or the `identity` on (the first of) the whitened observations.
     pub start: VaeStart,
     /// Passes over the data.
@@ -154,7 +154,7 @@ impl Default for VaeConfig {
     fn default() -> Self {
         Self {
             latent: 32,
-            hidden: [256, 128],
+            hidden: vec![256, 128],
             start: VaeStart::Random,
             epochs: 15,
             batch_size: 128,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nets::optim::Rule;
-use dreamstep_core::dims::MemoryCell;
+use dreamstep_core::m::MemoryCell;
 
 fn error(text: &str, overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();

@@ -13,11 +13,13 @@
 
 use crate::checkpoint::{Array, Checkpoint, meta};
 use crate::config::Config;
+use crate::controller;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::pack::{Ingredients, base_agent};
 use crate::run_dir::{RunDir, digest, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::{Dims, MemoryCell, Mixture};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::action_map;
 use dreamstep_core::schema::Target;
@@ -312,7 +314,7 @@ impl Import<'_> {
             (metadata::GMM_LOG_SIGMA_MIN, self.options.log_sigma_min.to_string()),
             (metadata::REWARD_OFFSET, "0".into()),
             (metadata::RNN_INPUT, "action,z".into()),
-            (metadata::RNN_CELL, cell.name().into()),
+            (meta::RNN_CELL, cell.name().into()),
             (meta::GATES, meta::gates(cell).into()),
             (meta::ACTION_MID, list(&mid)),
             (meta::ACTION_HALF, list(&half)),
@@ -336,9 +338,13 @@ impl Import<'_> {
             self.notes.push("V: no normalizer.mean and normalizer.inv_std: it reads raw observations".into());
         }
         let mut part = self.part("vae", tensors);
-        let [e1, inputs] = part.shape(names::ENCODER_WEIGHT[0])?;
-        let [e2, _] = part.shape(names::ENCODER_WEIGHT[1])?;
-        let [twice_z, _] = part.shape(names::ENCODER_WEIGHT[2])?;
+        // The last of the encoder's layers has the two heads.
+        let there = names::ENCODER_WEIGHT.iter().take_while(|name| part.given.tensors.contains_key(**name)).count();
+        let last = there.max(2) - 1;
+        let [_, inputs] = part.shape(names::ENCODER_WEIGHT[0])?;
+        let widths = names::ENCODER_WEIGHT[..=last].iter().map(|name| Ok(part.shape(name)?[0]));
+        let mut widths: Vec<usize> = widths.collect::<Result<_>>()?;
+        let twice_z = widths.pop().unwrap_or_default();
         let name = self.origin.display();
         ensure!(
             inputs == o,
@@ -349,18 +355,18 @@ impl Import<'_> {
         ensure!(
             twice_z % 2 == 0 && twice_z > 0,
             "{name}: tensor {}: expected rows of means, then as many of log-variances, found {twice_z}",
-            names::ENCODER_WEIGHT[2]
+            names::ENCODER_WEIGHT[last]
         );
         let z = twice_z / 2;
-        let mut layers = vec![
-            (names::ENCODER_WEIGHT[0], names::ENCODER_BIAS[0], [e1, o]),
-            (names::ENCODER_WEIGHT[1], names::ENCODER_BIAS[1], [e2, e1]),
-            (names::ENCODER_WEIGHT[2], names::ENCODER_BIAS[2], [twice_z, e2]),
-        ];
+        let layers = |weights: [&'static str; 5], biases: [&'static str; 5], sizes: Vec<usize>| -> Vec<_> {
+            let shapes: Vec<_> = sizes.windows(2).map(|ends| [ends[1], ends[0]]).collect();
+            weights.into_iter().zip(biases).zip(shapes).map(|((weight, bias), shape)| (weight, bias, shape)).collect()
+        };
+        let sizes = [&[o][..], &widths, &[twice_z]].concat();
+        let mut all = layers(names::ENCODER_WEIGHT, names::ENCODER_BIAS, sizes);
         if part.given.tensors.keys().any(|name| name.starts_with("decoder.")) {
-            let shapes = [[e2, z], [e1, e2], [o, e1]];
-            let decoder = names::DECODER_WEIGHT.into_iter().zip(names::DECODER_BIAS).zip(shapes);
-            layers.extend(decoder.map(|((weight, bias), shape)| (weight, bias, shape)));
+            let backwards: Vec<usize> = [z].into_iter().chain(widths.iter().rev().copied()).chain([o]).collect();
+            all.extend(layers(names::DECODER_WEIGHT, names::DECODER_BIAS, backwards));
         } else {
             self.notes.push("V: no decoder: it acts, and M cannot be trained on it here".into());
         }
@@ -368,7 +374,7 @@ impl Import<'_> {
             let data = part.take(tensor, &[o])?;
             part.put(tensor, &[o], data);
         }
-        for (weight, bias, shape) in layers {
+        for (weight, bias, shape) in all {
             let data = [part.take(weight, &shape)?, part.take(bias, &shape[..1])?];
             let [w, b] = data;
             part.put(weight, &shape, w);
@@ -378,22 +384,25 @@ impl Import<'_> {
         for (key, value) in [
             (metadata::DIM_OBS, o.to_string()),
             (metadata::DIM_LATENT, z.to_string()),
-            (metadata::DIM_ENCODER[0], e1.to_string()),
-            (metadata::DIM_ENCODER[1], e2.to_string()),
+            (metadata::V_KIND, "mlp".into()),
+            (metadata::V_HIDDEN, widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
             (metadata::OBS_CLIP, self.options.obs_clip.to_string()),
             (meta::LOG_VAR_MIN, low.to_string()),
             (meta::LOG_VAR_MAX, high.to_string()),
         ] {
             part.checkpoint.set_meta(key, value);
         }
-        (self.config.vae.latent, self.config.vae.hidden) = (z, [e1, e2]);
+        (self.config.vae.latent, self.config.vae.hidden) = (z, widths);
         self.config.vae.obs_clip = f64::from(self.options.obs_clip);
         part.finish()
     }
 
     /// Two heads of the encoder, mean and log-variance or log-sigma, as the one layer that it has here.
     fn join_heads(&mut self, tensors: &mut BTreeMap<String, Array>) -> Result<()> {
-        for (kind, ours) in [("weight", names::ENCODER_WEIGHT[2]), ("bias", names::ENCODER_BIAS[2])] {
+        // Behind the hidden layers, however many.
+        let hidden = names::ENCODER_WEIGHT.iter().take_while(|name| tensors.contains_key(**name)).count();
+        let last = hidden.min(names::ENCODER_WEIGHT.len() - 1);
+        for (kind, ours) in [("weight", names::ENCODER_WEIGHT[last]), ("bias", names::ENCODER_BIAS[last])] {
             let Some(mut mean) = tensors.remove(&format!("encoder.fc_mu.{kind}")) else { continue };
             let log_var = tensors.remove(&format!("encoder.fc_logvar.{kind}"));
             let mut log_sigma = || tensors.remove(&format!("encoder.fc_logsigma.{kind}"));
@@ -474,13 +483,13 @@ impl Import<'_> {
             if let Some(controller) = controller {
                 let hidden: usize = ingredients.mdnrnn.meta(metadata::DIM_HIDDEN).unwrap_or(hidden);
                 let latent: usize = ingredients.mdnrnn.meta(metadata::DIM_LATENT).unwrap_or(latent);
-                let (obs, action, input) = (self.spec.obs, self.spec.action, controller.input()?);
-                let dims = Dims { obs, action, latent, hidden, input, ..Dims::HUMANOID };
-                let inputs = dims.controller_inputs();
-                controller.tensor(names::FC_WEIGHT, &[action, inputs]).with_context(|| {
+                let c = controller::said(&controller)?;
+                let dims = Dims::vector(self.spec.obs, self.spec.action, &[1], latent, hidden, 1).with_controller(c);
+                controller::read(&controller, &dims).with_context(|| {
                     format!(
-                        "a controller that reads {} has {inputs} inputs here (--set controller.input=… says what it reads)",
-                        input.name()
+                        "a controller that reads {} has {} inputs here (--set controller.input=… says what it reads)",
+                        c.input.name(),
+                        dims.controller_inputs()
                     )
                 })?;
             }

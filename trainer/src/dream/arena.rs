@@ -108,16 +108,16 @@ impl<'a> DreamArena<'a> {
         let (own_model, told_model) = (&self.models[0], &self.models[member]);
         let (mut own_memory, mut told_memory) = (room(own_model), room(told_model));
         let mut own = DreamBatch::new(
-            own_model,
+            *own_model,
             &mut own_memory,
             slots,
             options(if member == 0 { ending } else { Termination::Never }),
         )?;
         let mut other = match member {
             0 => None,
-            _ => Some(DreamBatch::new(told_model, &mut told_memory, slots, options(ending))?),
+            _ => Some(DreamBatch::new(*told_model, &mut told_memory, slots, options(ending))?),
         };
-        let mut latent = vec![0.0; own_model.dims().latent];
+        let mut latent = vec![0.0; own_model.dims().latent_len()];
         let mut running: Vec<Option<Job>> = vec![None; slots];
         let mut results = Vec::new();
         loop {

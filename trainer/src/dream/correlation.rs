@@ -15,6 +15,7 @@ use super::engine::Engine;
 use super::ensemble;
 use super::recorded::Recorded;
 use crate::config::{Config, ControllerArena, DreamConfig};
+use crate::controller;
 use crate::dataset::Dataset;
 use crate::env::{AnyEnv, Env};
 use crate::interrupt;
@@ -24,11 +25,9 @@ use crate::progress::Progress;
 use crate::report::plot::{self, Line, Panel, dots};
 use crate::run_dir::{RunDir, write_atomic};
 use crate::stats::{RESAMPLES, percentile_interval, spearman};
-use crate::train_controller::{Linear, Whitening};
+use crate::train_controller::Whitening;
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
-use dreamstep_core::names::checkpoint as names;
-use dreamstep_core::pack::controller_panels;
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_runtime::Model;
 use serde::Serialize;
@@ -143,20 +142,18 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
     let recorded = Recorded::gather(&models, &vae, &data, spec.healthy_bonus, Philox::new(config.seed))?;
 
-    let inputs = dims.controller_inputs();
-    let weight = c.tensor(names::FC_WEIGHT, &[dims.action, inputs])?;
-    let evolved = features.unfold(weight, c.tensor(names::FC_BIAS, &[dims.action])?);
+    let evolved = features.unfold(&controller::read(&c, dims)?);
     ensure!(
         evolved.iter().any(|&value| value != 0.0),
         "{}: expected a controller other than zero, found zeros: multiples of it are all the same",
         run.controller().display()
     );
     let (mut tried, parameters): (Vec<_>, Vec<_>) = spread(&evolved, options.draws, config.seed).into_iter().unzip();
-    let controllers: Vec<Linear> = parameters.iter().map(|parameters| features.fold(parameters)).collect();
-    let panels: Vec<_> = controllers.iter().map(|(weight, bias)| controller_panels(dims, weight, bias)).collect();
+    let controllers: Vec<Vec<f32>> = parameters.iter().map(|parameters| features.fold(parameters)).collect();
+    let panels: Vec<_> = controllers.iter().map(|values| controller::panels(dims, values)).collect::<Result<_>>()?;
     let mut candidates: Vec<Model<'_>> = Vec::with_capacity(panels.len());
-    for (index, (panels, bias)) in panels.iter().enumerate() {
-        candidates.push(model.with_controller(panels, bias).map_err(|error| anyhow!("controller {index}: {error}"))?);
+    for (index, panels) in panels.iter().enumerate() {
+        candidates.push(model.with_controller(panels).map_err(|error| anyhow!("controller {index}: {error}"))?);
     }
 
     progress
@@ -229,7 +226,7 @@ fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: 
 }
 
 /// Every candidate's score in dreams as `config` has them.
-fn dream(engine: &Engine<'_>, config: &Config, controllers: &[Linear], progress: &Progress) -> Result<Vec<Score>> {
+fn dream(engine: &Engine<'_>, config: &Config, controllers: &[Vec<f32>], progress: &Progress) -> Result<Vec<Score>> {
     let mut scores = Vec::with_capacity(controllers.len());
     for some in controllers.chunks(CHUNK) {
         interrupt::check()?;

@@ -4,9 +4,9 @@ use super::arena::{DreamArena, Score};
 use super::recorded::Recorded;
 use super::torch::TorchDreams;
 use crate::config::{Config, DreamEngine};
-use crate::train_controller::Linear;
-use anyhow::{Result, anyhow};
-use dreamstep_core::pack::{AlignedBytes, controller_panels};
+use crate::controller;
+use anyhow::{Context, Result, anyhow};
+use dreamstep_core::pack::AlignedBytes;
 use dreamstep_runtime::Model;
 use tch::Device;
 
@@ -37,20 +37,24 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Every candidate in the dreams `first`, `first + 1`, …, `dreams` of each M.
+    /// Every candidate (plain weights and biases, see [`controller`]) in the dreams `first`, `first + 1`, …, `dreams` of each M.
     ///
     /// # Errors
     /// A candidate does not fit the agent or is not finite, or a model cannot dream.
-    pub fn score(&self, candidates: &[Linear], first: u32, dreams: usize) -> Result<Vec<Score>> {
+    pub fn score(&self, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Score>> {
         let arena = match self {
             Self::Torch(torch) => return torch.score(candidates, first, dreams),
             Self::Runtime(arena) => arena,
         };
         let own = arena.own();
-        let made: Vec<_> = candidates.iter().map(|(weight, bias)| controller_panels(own.dims(), weight, bias)).collect();
+        let made = candidates
+            .iter()
+            .enumerate()
+            .map(|(index, values)| controller::panels(own.dims(), values).with_context(|| format!("candidate {index}")));
+        let made: Vec<_> = made.collect::<Result<_>>()?;
         let mut models: Vec<Model<'_>> = Vec::with_capacity(made.len());
-        for (index, (panels, bias)) in made.iter().enumerate() {
-            models.push(own.with_controller(panels, bias).map_err(|error| anyhow!("candidate {index}: {error}"))?);
+        for (index, panels) in made.iter().enumerate() {
+            models.push(own.with_controller(panels).map_err(|error| anyhow!("candidate {index}: {error}"))?);
         }
         arena.score(&models, first, dreams)
     }

@@ -23,6 +23,7 @@ pub mod torch;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::controller;
 use crate::dataset::Dataset;
 use crate::env::{AnyEnv, Env};
 use crate::interrupt::{self, Interrupted};
@@ -34,7 +35,6 @@ use crate::stage::Clock;
 use crate::train_controller::{Teacher, Whitening, cost};
 use crate::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
-use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::Model;
 use engine::Engine;
@@ -108,7 +108,7 @@ pub fn train(
             Some(controller) => controller,
             None => teacher.recall(model, &features, data)?,
         };
-        Ok(Some(features.unfold(&controller.0, &controller.1)))
+        Ok(Some(features.unfold(&controller)))
     })?;
     progress.set_total(dream.generations);
     progress.resume_at(search.standing.generation);
@@ -152,12 +152,8 @@ fn finish(search: &mut Search, place: &Place<'_>, run: &RunDir) -> Result<Summar
         // Of equals the one that dreams prefer.
         chosen = (0..standing.best.len()).rev().max_by(|a, b| real(a).total_cmp(&real(b))).unwrap_or(0);
     }
-    let (weight, bias) = place.features.fold(&search.means[chosen]);
-    let mut result = Checkpoint::default();
-    result.insert(names::FC_WEIGHT, &[dims.action, dims.controller_inputs()], weight);
-    result.insert(names::FC_BIAS, &[dims.action], bias);
-    result.metadata = search::provenance(config, run, &standing)?;
-    result.set_input(dims.input);
+    let mut result = Checkpoint { metadata: search::provenance(config, run, &standing)?, ..Checkpoint::default() };
+    controller::insert(&mut result, dims, &place.features.fold(&search.means[chosen]));
     result.write(&run.controller())?;
     Ok(Summary {
         generations: standing.generation,

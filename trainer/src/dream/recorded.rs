@@ -100,7 +100,7 @@ impl Recorded {
                 let mut memories: Vec<Vec<_>> = vec![Vec::new(); wanted.len()];
                 for model in models {
                     let mut memory = vec![0.0; memory_len(model.dims())];
-                    let mut agent = Agent::new(model, &mut memory)?;
+                    let mut agent = Agent::new(*model, &mut memory)?;
                     let mut next = 0;
                     for (t, observation) in episode.observations.rows().into_iter().enumerate() {
                         if wanted.get(next) == Some(&t) {

@@ -5,13 +5,14 @@ use super::arena::Score;
 use super::engine::Engine;
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, DreamConfig, RoundsConfig};
+use crate::controller;
 use crate::evolve::Strategy;
 use crate::evolve::noise::Noise;
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
 use crate::stage::{Clock, append_metrics};
-use crate::train_controller::{Linear, Whitening, noise, settings};
-use anyhow::{Result, anyhow, ensure};
+use crate::train_controller::{Whitening, noise, settings};
+use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::metadata;
@@ -125,8 +126,8 @@ impl Place<'_> {
     /// An episode failed.
     pub fn play(&self, parameters: &[f32], episodes: usize) -> Result<(u64, f64)> {
         let arena = self.real.ok_or_else(|| anyhow!("expected an environment to play in, found none"))?;
-        let (panels, bias) = self.features.panels(self.model.dims(), parameters);
-        let candidate = self.model.with_controller(&panels, &bias).map_err(|error| anyhow!("mean: {error}"))?;
+        let panels = self.features.panels(self.model.dims(), parameters).context("mean")?;
+        let candidate = self.model.with_controller(&panels).map_err(|error| anyhow!("mean: {error}"))?;
         let outcomes = arena.map(episodes, |player, i| {
             let seed = Philox::new(self.config.seed).bits(Stream::EvolutionReset, LOOKS, i as u32);
             player.episode(Policy::Agent(&candidate), seed, 0)
@@ -138,7 +139,7 @@ impl Place<'_> {
 
 impl Search {
     /// From the saved state, where there is one of the same configuration; else from the parameters on whitened features that `begin`
-    /// makes, or, where it makes none, from zeros: a controller that holds still.
+    /// makes, or, where it makes none, from [`controller::start`]: one that holds still.
     ///
     /// # Errors
     /// The saved state cannot be read, or is of another configuration, V, M or teacher; or `begin` failed.
@@ -150,9 +151,10 @@ impl Search {
         begin: impl FnOnce() -> Result<Option<Vec<f32>>>,
     ) -> Result<Self> {
         let settings = settings(config);
-        let n = dims.action * (dims.controller_inputs() + 1);
+        let n = controller::len(dims);
         if !run.evolution().exists() || force {
-            let strategy = Strategy::new(settings, begin()?.unwrap_or_else(|| vec![0.0; n]));
+            let strategy =
+                Strategy::new(settings, begin()?.unwrap_or_else(|| controller::start(dims, Philox::new(config.seed))));
             let noise = noise(config).map(Noise::new);
             return Ok(Self { strategy, noise, standing: Standing::default(), means: Vec::new() });
         }
@@ -178,7 +180,7 @@ impl Search {
             self.strategy.candidate(&asked, index, &mut parameters);
             features.fold(&parameters)
         };
-        let candidates: Vec<Linear> = (0..self.strategy.candidates()).map(make).collect();
+        let candidates: Vec<Vec<f32>> = (0..self.strategy.candidates()).map(make).collect();
         let (count, most) = match &self.noise {
             Some(noise) => (noise.episodes(), 2 * config.dream.max_dreams),
             None => (config.dream.dreams, config.dream.dreams),
@@ -189,7 +191,7 @@ impl Search {
         let steps = |scores: &[Score]| scores.iter().map(|score| score.steps).sum::<u64>();
         if let Some(noise) = &mut self.noise {
             let again = noise.choose(&values(&scores));
-            let chosen: Vec<Linear> = again.iter().map(|&index| candidates[index].clone()).collect();
+            let chosen: Vec<Vec<f32>> = again.iter().map(|&index| candidates[index].clone()).collect();
             let second = dreams.score(&chosen, first.wrapping_add(config.dream.max_dreams as u32), count)?;
             noise.tell(&values(&scores), &again, &values(&second));
             self.standing.dream_steps += steps(&second);

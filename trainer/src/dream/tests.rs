@@ -13,6 +13,7 @@ use crate::stage::StageInput;
 use crate::train_mdnrnn::train_mdnrnn;
 use crate::train_vae::train_vae;
 use dreamstep_core::layout::Panels;
+use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, action_map};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::{Philox, Stream};
@@ -102,15 +103,15 @@ impl Small {
 }
 
 /// Panels and biases of candidates of very different skill.
-fn controllers(model: &Model<'_>, count: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
+fn controllers(model: &Model<'_>, count: usize) -> Vec<Vec<f32>> {
     let dims = model.dims();
-    let shape = Panels::dense(dims.action, dims.controller_inputs());
+    let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
     let draw = |name: usize, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(3).fill_normal(Stream::Evolution, name as u64, &mut values);
         values
     };
-    (0..count).map(|k| (draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs()))).collect()
+    (0..count).map(|k| [draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs())].concat()).collect()
 }
 
 /// One candidate's mean score and all its steps, one dream after the other, each alone in its batch.
@@ -121,8 +122,8 @@ fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, 
     let (mut score, mut steps) = (0.0, 0);
     for number in first..first + count {
         let mut memory = vec![0.0; dreams_memory_len(model.dims(), 1)];
-        let mut dreams = DreamBatch::new(model, &mut memory, 1, options).unwrap();
-        let mut latent = vec![0.0; model.dims().latent];
+        let mut dreams = DreamBatch::new(*model, &mut memory, 1, options).unwrap();
+        let mut latent = vec![0.0; model.dims().latent_len()];
         dreams.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
         for _ in 0..dream.horizon {
             steps += 1;
@@ -143,7 +144,7 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     let recorded = small.recorded(&models);
     assert!(recorded.ends && !recorded.rewards.varies && recorded.rewards.constant == 1.0);
     let controllers = controllers(&models[0], 7);
-    let candidates: Vec<_> = controllers.iter().map(|(p, b)| models[0].with_controller(p, b).unwrap()).collect();
+    let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
     let expected: Vec<_> = candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23)).collect();
     let distinct: std::collections::BTreeSet<_> = expected.iter().map(|(score, _)| score.to_bits()).collect();
     assert!(distinct.len() > 4, "candidates differ: {expected:?}");
@@ -178,7 +179,7 @@ fn the_horizon_and_the_bound_end_dreams() {
     assert!(tight.steps < free.steps && tight.value < free.value, "{tight:?} of {free:?}");
     assert_eq!(score(&["dream.bound=1000", "dream.horizon=30"]), free, "as far as nobody goes");
     // What was recorded is within it, to the last latent.
-    let latents: Vec<f32> = (0..models[0].dims().latent).map(|_| f32::NAN).collect();
+    let latents: Vec<f32> = (0..models[0].dims().latent_len()).map(|_| f32::NAN).collect();
     assert!(recorded.is_left(&latents, 0.05) && !recorded.is_left(&latents, 0.0));
 }
 
@@ -189,13 +190,13 @@ fn dreams_begin_at_recorded_latents_with_the_memory_that_acting_had() {
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
     let (model, rng) = (&models[0], Philox::new(small.config.seed));
-    let (z, n) = (model.dims().latent, 4000);
+    let (z, n) = (model.dims().latent_len(), 4000);
     // Every place that there is, by replaying: (h, c) before it, and V's mean there.
     let mut places = Vec::new();
     for id in 0..small.data.len() {
         let episode = small.data.read(id).unwrap();
         let mut memory = vec![0.0; memory_len(model.dims())];
-        let mut agent = Agent::new(model, &mut memory).unwrap();
+        let mut agent = Agent::new(*model, &mut memory).unwrap();
         for (t, (observation, action)) in episode.observations.rows().into_iter().zip(episode.actions.rows()).enumerate() {
             let state = (agent.hidden().to_vec(), agent.cell().to_vec());
             agent.act_in_place(&observation.to_vec()).unwrap();
@@ -236,7 +237,7 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
     let agents = small.agents();
     let [own, other] = [0, 1].map(|i| Model::load(&agents[i]).unwrap());
     let controllers = controllers(&own, 3);
-    let candidates: Vec<_> = controllers.iter().map(|(p, b)| own.with_controller(p, b).unwrap()).collect();
+    let candidates: Vec<_> = controllers.iter().map(|values| own.with_controller(values).unwrap()).collect();
     let scores = |models: &[Model<'_>]| {
         let recorded = small.recorded(models);
         DreamArena::new(models, &recorded, &small.config).unwrap().score(&candidates, 0, 30).unwrap()
@@ -256,10 +257,10 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
         for number in 0..30 {
             let options = |termination| DreamOptions { seed: small.config.seed, temperature: 1.0, termination };
             let mut memory = vec![0.0; dreams_memory_len(own.dims(), 1)];
-            let mut acting = DreamBatch::new(candidate, &mut memory, 1, options(Termination::Never)).unwrap();
+            let mut acting = DreamBatch::new(*candidate, &mut memory, 1, options(Termination::Never)).unwrap();
             let mut memory = vec![0.0; dreams_memory_len(own.dims(), 1)];
-            let mut telling = DreamBatch::new(&other, &mut memory, 1, options(Termination::Sampled)).unwrap();
-            let mut latent = vec![0.0; own.dims().latent];
+            let mut telling = DreamBatch::new(other, &mut memory, 1, options(Termination::Sampled)).unwrap();
+            let mut latent = vec![0.0; own.dims().latent_len()];
             acting.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
             telling.start(0, number, recorded.start(rng, number, dream.recorded_starts, 1, &mut latent)).unwrap();
             for _ in 0..dream.horizon {
@@ -316,8 +317,8 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
         train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
         let result = Checkpoint::read(&small.run.controller()).unwrap();
         let bytes = crate::pack::pack(&config, &small.run).unwrap();
-        assert_eq!(Model::load(&bytes).unwrap().dims().input, dreamstep_core::dims::ControllerInput::Latent);
-        (result.tensor(names::FC_WEIGHT, &[1, 3]).unwrap().to_vec(), bytes)
+        assert_eq!(Model::load(&bytes).unwrap().dims().input(), dreamstep_core::c::ControllerInput::Latent);
+        (result.tensor(checkpoint::FC_WEIGHT, &[1, 3]).unwrap().to_vec(), bytes)
     };
     let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let still = ["controller.sigma=1e-6", "controller.max_speed=1e-6"];

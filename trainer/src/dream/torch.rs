@@ -2,7 +2,7 @@
 //! a GPU.
 //!
 //! ```text
-//! z, h [R] ─each candidate's own [I,A], one bmm→ a ─M→ h' ─head→ mixture, reward, end ─named draws→ z' [R]
+//! z, h [R] ─each candidate's own layers, one bmm each→ a ─M→ h' ─head→ mixture, reward, end ─named draws→ z' [R]
 //! ```
 //! `R = C·W` rows: of each of C candidates W dreams, which begin together. Every few ticks rows whose dreams are over are left out.
 //!
@@ -13,16 +13,17 @@
 
 use super::arena::{Dreamt, Score, scores};
 use super::recorded::Recorded;
-use crate::checkpoint::{Array, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::controller;
 use crate::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::nets::{import, indices, matrix};
-use crate::train_controller::Linear;
-use anyhow::{Result, anyhow, ensure};
-use dreamstep_core::dims::{ControllerInput, Dims, MemoryCell, Mixture};
+use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::c::{Activation, ControllerInput, ControllerKind};
+use dreamstep_core::m::{MemoryCell, Mixture, Recurrent};
 use dreamstep_core::pack::{AlignedBytes, unpack};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
-use dreamstep_core::schema::{Settings, Squash};
+use dreamstep_core::schema::{LayerSpec, Settings, Squash};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -63,9 +64,8 @@ struct Batch {
     jobs: Vec<usize>,
     /// `W`
     width: usize,
-    /// `[C, I, A]`, `[C, 1, A]`
-    weight: Tensor,
-    bias: Tensor,
+    /// Of each of C's layers, weights `[C, K, N]` and biases `[C, 1, N]`.
+    layers: Vec<[Tensor; 2]>,
     /// `[R]` the dream among its candidate's.
     dream: Tensor,
     /// `[R, Z]`
@@ -89,7 +89,7 @@ impl<'a> TorchDreams<'a> {
         let read = agents.iter().map(|agent| Member::read(agent, device)).collect::<Result<Vec<_>>>()?;
         let (members, settings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         let settings = settings[0];
-        let input = settings.dims.input;
+        let input = settings.dims.input();
         ensure!(
             !input.has_observation(),
             "dreams: expected a controller that reads z, h or z+h (a dream has no observations), found {}",
@@ -109,15 +109,9 @@ impl<'a> TorchDreams<'a> {
     ///
     /// # Errors
     /// A candidate does not fit the agent, or is not finite.
-    pub fn score(&self, candidates: &[Linear], first: u32, dreams: usize) -> Result<Vec<Score>> {
-        let (inputs, outputs) = (self.settings.dims.controller_inputs(), self.settings.dims.action);
-        for (index, (weight, bias)) in candidates.iter().enumerate() {
-            let (expected, found) = ([inputs * outputs, outputs], [weight.len(), bias.len()]);
-            ensure!(found == expected, "candidate {index}: expected {expected:?} weights and biases, found {found:?}");
-            ensure!(
-                weight.iter().chain(bias).all(|value| value.is_finite()),
-                "candidate {index}: expected finite weights and biases, found one that is not"
-            );
+    pub fn score(&self, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Score>> {
+        for (index, values) in candidates.iter().enumerate() {
+            controller::check(&self.settings.dims, values).with_context(|| format!("candidate {index}"))?;
         }
         let mut members = vec![Vec::with_capacity(candidates.len() * dreams); self.members.len()];
         for (member, dreamt) in members.iter_mut().enumerate() {
@@ -129,7 +123,7 @@ impl<'a> TorchDreams<'a> {
     }
 
     /// What the dreams that the `member`th M tells came to, one candidate's after the other's.
-    fn dream(&self, member: usize, candidates: &[Linear], first: u32, dreams: usize) -> Result<Vec<Dreamt>> {
+    fn dream(&self, member: usize, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Dreamt>> {
         let (horizon, block) = (self.config.dream.horizon, block(self.device));
         let mut batch = self.begin(member, candidates, first, dreams);
         let mut dreamt = vec![Dreamt::default(); candidates.len() * dreams];
@@ -149,8 +143,9 @@ impl<'a> TorchDreams<'a> {
     }
 
     /// All dreams of `candidates`, before their first tick.
-    fn begin(&self, member: usize, candidates: &[Linear], first: u32, dreams: usize) -> Batch {
-        let Dims { latent, hidden, cell, .. } = self.settings.dims;
+    fn begin(&self, member: usize, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Batch {
+        let dims = &self.settings.dims;
+        let (latent, hidden) = (dims.latent_len(), dims.hidden_len());
         let (rng, middle) = (Philox::new(self.config.seed), self.config.dream.recorded_starts);
         let count = candidates.len() as i64;
         let rows = |values: &[f32], columns| matrix(values, columns, self.device).repeat([count, 1]);
@@ -166,19 +161,21 @@ impl<'a> TorchDreams<'a> {
                     c[dream * hidden..][..c_0.len()].copy_from_slice(c_0);
                 }
             }
-            MemoryState { h: rows(&h, hidden), c: (cell == MemoryCell::Lstm).then(|| rows(&c, hidden)) }
+            MemoryState { h: rows(&h, hidden), c: (dims.cell() == Some(MemoryCell::Lstm)).then(|| rows(&c, hidden)) }
         };
         let (own, told) = (memory(0), (member > 0).then(|| memory(member)));
-        let stacked = |part: fn(&Linear) -> &Vec<f32>| {
-            let values: Vec<f32> = candidates.iter().flat_map(part).copied().collect();
-            Tensor::from_slice(&values).to_device(self.device).reshape([count, self.settings.dims.action as i64, -1])
+        let parts: Vec<_> = candidates.iter().map(|values| controller::tensors(dims, values)).collect();
+        let stacked = |at: usize, outputs: i64| {
+            let values: Vec<f32> = parts.iter().flat_map(|parts| parts[at].2).copied().collect();
+            Tensor::from_slice(&values).to_device(self.device).reshape([count, outputs, -1]).transpose(1, 2)
         };
+        let layers = dims.c.own_layers(dims);
+        let layer = |(i, layer): (usize, &LayerSpec)| [2 * i, 2 * i + 1].map(|at| stacked(at, layer.rows.count() as i64));
         let jobs: Vec<usize> = (0..candidates.len() * dreams).collect();
         let each = |kind| Tensor::zeros([jobs.len() as i64], (kind, self.device));
         Batch {
             width: dreams,
-            weight: stacked(|(weight, _)| weight).transpose(1, 2),
-            bias: stacked(|(_, bias)| bias).transpose(1, 2),
+            layers: layers.iter().enumerate().map(layer).collect(),
             dream: indices(&jobs.iter().map(|job| (job % dreams) as i64).collect::<Vec<_>>(), self.device),
             z: rows(&latents, latent),
             own,
@@ -193,8 +190,8 @@ impl<'a> TorchDreams<'a> {
     /// What is drawn in `ticks` T of dreams `first` and on: for the component `[T, D, 1 or Z]` and the noise `[T, D, Z]` of the next latent,
     /// and for the end `[T, D]`. Names and values are the runtime's.
     fn draws(&self, first: u32, dreams: usize, ticks: Range<u32>) -> [Tensor; 3] {
-        let (rng, latent) = (Philox::new(self.config.seed), self.settings.dims.latent);
-        let spans = if self.settings.dims.mixture == Mixture::Joint { 1 } else { latent };
+        let (rng, latent) = (Philox::new(self.config.seed), self.settings.dims.latent_len());
+        let spans = if self.settings.dims.mixture() == Some(Mixture::Joint) { 1 } else { latent };
         let count = ticks.len() * dreams;
         let [mut component, mut noise, mut end] = [spans, latent, 1].map(|width| vec![0.0; count * width]);
         let names = ticks.clone().flat_map(|tick| (0..dreams as u32).map(move |d| dream_step(first.wrapping_add(d), tick)));
@@ -249,13 +246,23 @@ impl<'a> TorchDreams<'a> {
 
     /// Actions in [-1, 1] `[R, A]`: each candidate's in its own rows.
     fn act(&self, batch: &Batch) -> Tensor {
-        let features = match self.settings.dims.input {
+        let features = match self.settings.dims.input() {
             ControllerInput::Latent => batch.z.shallow_clone(),
             ControllerInput::Hidden => batch.own.h.shallow_clone(),
             _ => Tensor::cat(&[&batch.z, &batch.own.h], 1),
         };
-        let features = features.reshape([batch.weight.size()[0], batch.width as i64, -1]); // [C, W, I]
-        let raw = batch.bias.baddbmm(&features, &batch.weight, 1, 1).reshape([-1, self.settings.dims.action as i64]);
+        let dims = &self.settings.dims;
+        let mut read = features.reshape([-1, batch.width as i64, dims.controller_inputs() as i64]); // [C, W, K]
+        for (i, [weight, bias]) in batch.layers.iter().enumerate() {
+            read = bias.baddbmm(&read, weight, 1, 1);
+            if let (true, ControllerKind::Mlp { activation, .. }) = (i + 1 < batch.layers.len(), dims.c.kind) {
+                read = match activation {
+                    Activation::Tanh => read.tanh(),
+                    Activation::Relu => read.relu(),
+                };
+            }
+        }
+        let raw = read.reshape([-1, dims.unit_len() as i64]);
         match self.settings.squash {
             Squash::Clamp => raw.clamp(-1.0, 1.0),
             Squash::Tanh => raw.tanh(),
@@ -268,10 +275,10 @@ impl<'a> TorchDreams<'a> {
         let temperature = self.config.dream.temperature as f32;
         let logits = &head.logits / f64::from(temperature); // [R, K, 1 or Z]
         let up_to = (&logits - logits.amax(1, true)).exp().cumsum(1, Kind::Float);
-        let others = self.settings.dims.mixtures as i64 - 1;
+        let others = self.settings.dims.mixtures() as i64 - 1;
         let threshold = component.unsqueeze(1) * up_to.narrow(1, others, 1); // [R, 1, 1 or Z]
         let chosen = threshold.ge_tensor(&up_to.narrow(1, 0, others)).sum_dim_intlist(1, true, Kind::Int64);
-        let at = chosen.expand([-1, 1, self.settings.dims.latent as i64], false);
+        let at = chosen.expand([-1, 1, self.settings.dims.latent_len() as i64], false);
         let of = |block: &Tensor| block.gather(1, &at, false).squeeze_dim(1); // [R, Z]
         of(&head.means) + of(&head.log_sigmas).exp() * f64::from(temperature.sqrt()) * noise
     }
@@ -282,13 +289,22 @@ impl Member {
     fn read(agent: &AlignedBytes, device: Device) -> Result<(Self, Settings)> {
         let parts = unpack(agent).map_err(|error| anyhow!("base agent: {error}"))?;
         let settings = parts.settings;
-        let Dims { action, latent, hidden, cell, mixture, mixtures, .. } = settings.dims;
-        let log_sigma_min = f64::from(settings.log_sigma_min);
-        let shape = MdnRnnShape { action, latent, hidden, cell, mixture, target: settings.target, mixtures, log_sigma_min };
-        let tensors = parts.tensors.into_iter().map(|(name, (shape, data))| (name, Array { shape, data })).collect();
+        let dims = &settings.dims;
+        let m = dims.m.recurrent().zip(dims.cell());
+        let (Recurrent { hidden, mixtures, mixture }, cell) = m.context("base agent: expected an M to dream, found none")?;
+        let shape = MdnRnnShape {
+            action: dims.unit_len(),
+            latent: dims.latent_len(),
+            hidden,
+            cell,
+            mixture,
+            target: settings.target,
+            mixtures,
+            log_sigma_min: f64::from(settings.log_sigma_min),
+        };
         let variables = nn::VarStore::new(device);
         let model = MdnRnn::new(&variables.root(), shape, Philox::new(0));
-        import(&variables, &Checkpoint { origin: "base agent".into(), tensors, ..Checkpoint::default() })?;
+        import(&variables, &Checkpoint::of("base agent", parts.tensors.into_iter()))?;
         Ok((Self { model, reward_offset: f64::from(settings.reward_offset) }, settings))
     }
 }
@@ -315,7 +331,7 @@ impl Batch {
         self.width = width;
         let index = |values: &[usize]| indices(&values.iter().map(|&v| v as i64).collect::<Vec<_>>(), self.z.device());
         let (rows, kept) = (index(&rows), index(&kept));
-        for of_candidates in [&mut self.weight, &mut self.bias] {
+        for of_candidates in self.layers.iter_mut().flatten() {
             *of_candidates = of_candidates.index_select(0, &kept);
         }
         for of_rows in [&mut self.dream, &mut self.z, &mut self.goes_on, &mut self.score, &mut self.steps] {

@@ -6,23 +6,22 @@ use super::tests::{Small, small};
 use super::*;
 use crate::config::DreamEngine;
 use crate::play::Estimate;
-use crate::train_controller::Linear;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Stream;
 
 /// Plain weights and biases of candidates of very different skill.
-fn controllers(model: &Model<'_>, count: u64) -> Vec<Linear> {
-    let (inputs, outputs) = (model.dims().controller_inputs(), model.dims().action);
+fn controllers(model: &Model<'_>, count: u64) -> Vec<Vec<f32>> {
+    let (inputs, outputs) = (model.dims().controller_inputs(), model.dims().action_len());
     let draw = |name, n| {
         let mut values = vec![0.0; n];
         Philox::new(3).fill_normal(Stream::Evolution, name, &mut values);
         values
     };
-    (0..count).map(|k| (draw(2 * k, inputs * outputs), draw(2 * k + 1, outputs))).collect()
+    (0..count).map(|k| [draw(2 * k, inputs * outputs), draw(2 * k + 1, outputs)].concat()).collect()
 }
 
 /// Both engines, one after the other, on the same models.
-fn both<T>(small: &Small, agents: &[AlignedBytes], set: &[&str], ask: impl Fn(&Engine<'_>, &[Linear]) -> T) -> [T; 2] {
+fn both<T>(small: &Small, agents: &[AlignedBytes], set: &[&str], ask: impl Fn(&Engine<'_>, &[Vec<f32>]) -> T) -> [T; 2] {
     let models: Vec<Model<'_>> = agents.iter().map(|agent| Model::load(agent).unwrap()).collect();
     let recorded = small.recorded(&models);
     let candidates = controllers(&models[0], 7);
@@ -77,7 +76,7 @@ fn the_same_batch_gives_the_same_bytes_and_other_numbers_are_other_dreams() {
         assert_ne!(bits(&score(u32::MAX, 2)), bits(&score(u32::MAX, 1)));
         assert!(engine.score(&[], 0, 5).unwrap().is_empty());
         let mut broken = candidates.to_vec();
-        broken[2].0[1] = f32::NAN;
+        broken[2][1] = f32::NAN;
         let error = engine.score(&broken, 0, 1).unwrap_err().to_string();
         assert!(error.starts_with("candidate 2") && !error.contains('\n'), "{error}");
     });
@@ -116,7 +115,7 @@ fn what_is_learnt_in_libtorchs_dreams_is_worth_what_is_learnt_in_the_runtimes() 
     let [runtime, torch] = ["dream.engine=runtime", "dream.engine=torch"].map(learnt);
     println!("dreams and reality: runtime {runtime:?}, torch {torch:?}");
     let [first, _] = both(&small, &small.agents(), &[], |engine, candidates| {
-        let still: Linear = (vec![0.0; candidates[0].0.len()], vec![0.0; candidates[0].1.len()]);
+        let still = vec![0.0; candidates[0].len()];
         engine.score(&[still], u32::MAX - 9, 9).unwrap()[0].value
     });
     assert!(runtime.0 > 1.5 * first, "{first} before, {runtime:?} after");

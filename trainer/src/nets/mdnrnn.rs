@@ -7,7 +7,7 @@
 //! mixture spans the whole latent vector (TorchWM's convention): `p(z') = Σ_k π_k Π_j N(z'_j; µ_kj, σ_kj)`.
 
 use super::{forward, linear, uniform};
-use dreamstep_core::dims::{MemoryCell, Mixture};
+use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Target;
 use tch::{Device, Kind, Tensor, nn};

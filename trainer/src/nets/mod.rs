@@ -33,15 +33,17 @@ pub fn normals(rng: Philox, stream: Stream, step: u64, n: usize) -> Vec<f32> {
     out
 }
 
-/// A variable drawn from U(−bound, bound). The draws are named by the variable's full name (FNV-1a), so that adding a layer
-/// changes no other layer's start.
+/// A variable drawn as [`uniform_values`] draws it.
 pub(crate) fn uniform(path: &nn::Path, name: &str, shape: &[i64], bound: f64, rng: Philox) -> Tensor {
     let full = path.components().chain([name]).collect::<Vec<_>>().join(".");
-    let step = full.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3));
-    let n = shape.iter().product::<i64>() as u32;
-    let values: Vec<f32> =
-        (0..n).map(|i| ((2.0 * f64::from(rng.uniform(Stream::Weights, step, i)) - 1.0) * bound) as f32).collect();
+    let values = uniform_values(&full, shape.iter().product::<i64>() as usize, bound, rng);
     path.var_copy(name, &Tensor::from_slice(&values).reshape(shape))
+}
+
+/// `n` draws from U(−bound, bound), named by the variable's full name (FNV-1a), so that adding a layer changes no other layer's start.
+pub(crate) fn uniform_values(full: &str, n: usize, bound: f64, rng: Philox) -> Vec<f32> {
+    let step = full.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3));
+    (0..n as u32).map(|i| ((2.0 * f64::from(rng.uniform(Stream::Weights, step, i)) - 1.0) * bound) as f32).collect()
 }
 
 /// A linear layer with PyTorch's initialisation, U(±1/√inputs) for weight and bias.

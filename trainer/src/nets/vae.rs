@@ -3,11 +3,16 @@
 //! ```text
 //! x [O] ─256 ReLU─128 ReLU─▶ mean [Z], log-variance [Z] ─ z = mean + e^(log-variance/2)·ε ─▶ 128 ReLU─256 ReLU─▶ x̂ [O]
 //! ```
-//! `x` is a whitened observation. Acting uses the mean.
+//! `x` is a whitened observation. Acting uses the mean. As the identity V has no encoder: the mean is the first Z values of x, the
+//! log-variance the least that there is, and only the decoder learns, what else follows from z.
 
 use super::linear;
-use anyhow::{Result, ensure};
+use crate::checkpoint::{Checkpoint, meta};
+use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::dims::Widths;
+use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::Philox;
+use dreamstep_core::v::Encoder;
 use tch::{Kind, Tensor, nn};
 
 /// Sizes and ranges of a VAE.
@@ -15,19 +20,73 @@ use tch::{Kind, Tensor, nn};
 pub struct VaeShape {
     /// `O`
     pub obs: usize,
-    /// `[E1, E2]`; the decoder mirrors them.
-    pub hidden: [usize; 2],
+    /// `E`; the decoder mirrors them.
+    pub hidden: Vec<usize>,
     /// `Z`
     pub latent: usize,
     /// The log-variance is clamped into this range.
     pub log_var_range: [f64; 2],
+    /// Whether z is the first Z values of x, without an encoder.
+    pub identity: bool,
+}
+
+impl VaeShape {
+    /// The sizes of the V in `file`: of its tensors, and of its metadata where there is no encoder.
+    ///
+    /// # Errors
+    /// One line naming the file, and the tensor or the metadata that is missing or wrong.
+    pub fn of(file: &Checkpoint) -> Result<Self> {
+        let rows = |name: &str| {
+            let array = file.tensors.get(name).with_context(|| format!("{}: tensor {name}: not found", file.origin))?;
+            Ok::<_, anyhow::Error>(array.shape.first().copied().unwrap_or(0))
+        };
+        let identity = match file.metadata.get(metadata::V_KIND).map(String::as_str) {
+            Some("identity") => true,
+            // One that does not say is older than the question.
+            None | Some("mlp") => false,
+            Some(found) => bail!("{}: {}: expected identity or mlp, found {found}", file.origin, metadata::V_KIND),
+        };
+        // The layers between the first's inputs and the last's outputs, of the decoder where it is the only one.
+        let biases = if identity { names::DECODER_BIAS } else { names::ENCODER_BIAS };
+        let there = biases.iter().take_while(|name| file.tensors.contains_key(**name)).count();
+        let mut hidden = biases[..there.max(2) - 1].iter().map(|name| rows(name)).collect::<Result<Vec<_>>>()?;
+        let latent = match identity {
+            true => {
+                hidden.reverse();
+                file.meta(metadata::DIM_LATENT)?
+            }
+            false => rows(biases[there.max(2) - 1])? / 2,
+        };
+        let log_var_range = [file.meta(meta::LOG_VAR_MIN)?, file.meta(meta::LOG_VAR_MAX)?];
+        Ok(Self { obs: rows(names::NORMALIZER_MEAN)?, hidden, latent, log_var_range, identity })
+    }
+
+    /// V as the runtime has it.
+    ///
+    /// # Errors
+    /// One line: no hidden layer, more than four, or one without units.
+    pub fn encoder(&self) -> Result<Encoder> {
+        let (latent, widths) = (self.latent, Widths::new(&self.hidden).filter(|widths| !widths.is_empty()));
+        match (self.identity, widths) {
+            (true, _) => Ok(Encoder::Identity { latent }),
+            (false, Some(hidden)) => Ok(Encoder::Mlp { hidden, latent }),
+            (false, None) => bail!("expected one to four hidden layers of V, none of them empty, found {:?}", self.hidden),
+        }
+    }
+
+    /// Widths of the hidden layers, separated by commas.
+    #[must_use]
+    pub fn widths(&self) -> String {
+        self.hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Encoder and decoder.
 #[derive(Debug)]
 pub struct Vae {
-    encoder: [nn::Linear; 3],
-    decoder: [nn::Linear; 3],
+    /// None as the identity.
+    encoder: Option<Vec<nn::Linear>>,
+    decoder: Vec<nn::Linear>,
     shape: VaeShape,
     /// What an error in each dimension weighs `[O]`; none, 1.
     weights: Option<Tensor>,
@@ -49,18 +108,25 @@ impl Vae {
     /// exactly 0, which is what it is whitened to: its weights start at 0 and get no gradient.
     #[must_use]
     pub fn new(root: &nn::Path, shape: VaeShape, alive: &[bool], rng: Philox) -> Self {
-        let [o, z] = [shape.obs, shape.latent].map(|n| n as i64);
-        let [e1, e2] = shape.hidden.map(|n| n as i64);
         let (e, d) = (root / "encoder", root / "decoder");
-        // 0, 2, 4: PyTorch's nn.Sequential counts the ReLUs between them.
-        let encoder = [(0, o, e1), (2, e1, e2), (4, e2, 2 * z)].map(|(i, n, m)| linear(&(&e / i), n, m, rng));
-        let decoder = [(0, z, e2), (2, e2, e1), (4, e1, o)].map(|(i, n, m)| linear(&(&d / i), n, m, rng));
+        // 0, 2, 4 …: PyTorch's nn.Sequential counts the ReLUs between them.
+        let layers = |path: &nn::Path, sizes: &[usize]| -> Vec<nn::Linear> {
+            let layer = |(i, ends): (usize, &[usize])| linear(&(path / (2 * i)), ends[0] as i64, ends[1] as i64, rng);
+            sizes.windows(2).enumerate().map(layer).collect()
+        };
+        let sizes =
+            [&[2 * shape.latent][..], &shape.hidden.iter().rev().copied().collect::<Vec<_>>(), &[shape.obs]].concat();
+        let encoder = (!shape.identity).then(|| layers(&e, &sizes.iter().rev().copied().collect::<Vec<_>>()));
+        let decoder = layers(&d, &[&[shape.latent], &sizes[1..]].concat());
         let mask: Vec<f32> = alive.iter().map(|&a| f32::from(u8::from(a))).collect();
         let mask = Tensor::from_slice(&mask).to_device(root.device()); // [O]
+        let last = &decoder[decoder.len() - 1];
         tch::no_grad(|| {
-            let _ = encoder[0].ws.shallow_clone().g_mul_(&mask);
-            let _ = decoder[2].ws.shallow_clone().g_mul_(&mask.unsqueeze(1));
-            if let Some(bias) = &decoder[2].bs {
+            if let Some(encoder) = &encoder {
+                let _ = encoder[0].ws.shallow_clone().g_mul_(&mask);
+            }
+            let _ = last.ws.shallow_clone().g_mul_(&mask.unsqueeze(1));
+            if let Some(bias) = &last.bs {
                 let _ = bias.shallow_clone().g_mul_(&mask);
             }
         });
@@ -73,43 +139,33 @@ impl Vae {
         Self { weights: Some(weights), ..self }
     }
 
-    /// Makes the mean of z the first Z dimensions of the whitened observation, and these what z is decoded to, for observations within
-    /// ± `clip`: a unit's ReLU cuts nothing off that is `clip` above zero. The log-variance is the least that there is. The encoder
-    /// stays so in training; the decoder learns what else follows from z.
+    /// Makes the decoder begin by saying of the first Z values of x what z says, for whitened observations within ± `clip`: a unit's ReLU
+    /// cuts nothing off that is `clip` above zero. The other units stay as they were drawn, and may learn what else there is.
     ///
     /// # Errors
     /// One line: there are more latents than observations, or fewer hidden units.
     ///
     /// # Panics
     /// Never: every layer has biases.
-    pub fn become_identity(&self, clip: f64) -> Result<()> {
-        let VaeShape { obs, hidden, latent, log_var_range } = self.shape;
+    pub fn decode_as_it_is(&self, clip: f64) -> Result<()> {
+        let VaeShape { obs, ref hidden, latent, .. } = self.shape;
         ensure!(
             latent <= obs && hidden.iter().all(|&units| units >= latent),
             "vae.start = \"identity\": expected vae.latent of at most {obs}, the observations, and as many units in each of vae.hidden, \
              found {latent} and {hidden:?}"
         );
         let n = latent as i64;
+        let last = self.decoder.len() - 1;
         tch::no_grad(|| {
-            for layers in [&self.encoder, &self.decoder] {
-                for (layer, bias) in layers.iter().zip([clip, 0.0, -clip]) {
-                    // The other units stay as they were drawn, and may learn what else there is.
-                    let rows = layer.ws.narrow(0, 0, n);
-                    let _ = rows.shallow_clone().zero_();
-                    let _ = rows.narrow(1, 0, n).fill_diagonal_(1.0, false);
-                    let bs = layer.bs.as_ref().expect("every layer has biases");
-                    let _ = bs.narrow(0, 0, n).fill_(bias);
-                }
+            for (i, layer) in self.decoder.iter().enumerate() {
+                let rows = layer.ws.narrow(0, 0, n);
+                let _ = rows.shallow_clone().zero_();
+                let _ = rows.narrow(1, 0, n).fill_diagonal_(1.0, false);
+                let bias = f64::from(u8::from(i == 0)) * clip - f64::from(u8::from(i == last)) * clip;
+                let bs = layer.bs.as_ref().expect("every layer has biases");
+                let _ = bs.narrow(0, 0, n).fill_(bias);
             }
-            let log_var = &self.encoder[2];
-            let _ = log_var.ws.narrow(0, n, n).zero_();
-            let _ = log_var.bs.as_ref().expect("every layer has biases").narrow(0, n, n).fill_(log_var_range[0]);
         });
-        for layer in &self.encoder {
-            for weights in [Some(&layer.ws), layer.bs.as_ref()].into_iter().flatten() {
-                let _ = weights.set_requires_grad(false);
-            }
-        }
         Ok(())
     }
 
@@ -119,9 +175,14 @@ impl Vae {
     }
 
     fn encode_in(&self, kind: Kind, x: &Tensor) -> (Tensor, Tensor) {
-        let out = layers(&self.encoder, kind, x); // [N, 2Z]
         let z = self.shape.latent as i64;
         let [low, high] = self.shape.log_var_range;
+        let Some(encoder) = &self.encoder else {
+            let mean = x.narrow(1, 0, z);
+            let log_var = mean.full_like(low);
+            return (mean, log_var);
+        };
+        let out = layers(encoder, kind, x); // [N, 2Z]
         (out.narrow(1, 0, z), out.narrow(1, z, z).clamp(low, high))
     }
 
@@ -153,21 +214,25 @@ pub fn kl_divergence(mean: &Tensor, log_var: &Tensor) -> Tensor {
     (log_var + 1.0 - mean.square() - log_var.exp()).sum_dim_intlist(1, false, Kind::Float) * -0.5
 }
 
-/// Linear, ReLU, linear, ReLU, linear, in numbers of `kind`; the result is float32.
-fn layers(layers: &[nn::Linear; 3], kind: Kind, x: &Tensor) -> Tensor {
-    let [first, second, third] = layers.each_ref().map(|layer| move |x: &Tensor| super::forward(layer, kind, x));
-    third(&second(&first(&x.to_kind(kind)).relu()).relu()).to_kind(Kind::Float)
+/// Linear, ReLU, linear …, ReLU, linear, in numbers of `kind`; the result is float32.
+fn layers(layers: &[nn::Linear], kind: Kind, x: &Tensor) -> Tensor {
+    let mut out = x.to_kind(kind);
+    for (i, layer) in layers.iter().enumerate() {
+        out = super::forward(layer, kind, &if i == 0 { out } else { out.relu() });
+    }
+    out.to_kind(Kind::Float)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nets::{export, matrix, normals, to_vec};
-    use dreamstep_core::names::checkpoint as names;
     use dreamstep_core::rng::Stream;
     use tch::Device;
 
-    const SHAPE: VaeShape = VaeShape { obs: 6, hidden: [5, 4], latent: 3, log_var_range: [-10.0, 10.0] };
+    fn shape() -> VaeShape {
+        VaeShape { obs: 6, hidden: vec![5, 4], latent: 3, log_var_range: [-10.0, 10.0], identity: false }
+    }
 
     fn noise(step: u64, n: usize, columns: usize) -> Tensor {
         matrix(&normals(Philox::new(9), Stream::VaeNoise, step, n * columns), columns, Device::Cpu)
@@ -176,7 +241,7 @@ mod tests {
     #[test]
     fn variables_have_the_checkpoints_names_and_shapes() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let _ = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let _ = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
         let found = export(&vs).unwrap();
         let weights = names::ENCODER_WEIGHT.into_iter().chain(names::DECODER_WEIGHT);
         for (name, shape) in weights.zip([[5, 6], [4, 5], [6, 4], [4, 3], [5, 4], [6, 5]]) {
@@ -192,7 +257,7 @@ mod tests {
     fn every_parameter_gets_a_gradient() {
         tch::set_num_threads(1);
         let vs = nn::VarStore::new(Device::Cpu);
-        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let vae = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
         vae.loss(&noise(0, 32, 6), &noise(1, 32, 3), 1.0, 0.0, false).total.backward();
         for (name, v) in vs.variables() {
             assert!(v.grad().defined() && v.grad().abs().max().double_value(&[]) > 0.0, "{name} gets no gradient");
@@ -203,7 +268,7 @@ mod tests {
     fn dead_dimensions_do_not_count() {
         let vs = nn::VarStore::new(Device::Cpu);
         let alive = [true, false, true, true, false, true];
-        let vae = Vae::new(&vs.root(), SHAPE, &alive, Philox::new(0));
+        let vae = Vae::new(&vs.root(), shape(), &alive, Philox::new(0));
         let x = noise(0, 8, 6) * Tensor::from_slice(&alive.map(|a| f32::from(u8::from(a))));
         let loss = vae.loss(&x, &noise(1, 8, 3), 1.0, 0.0, false);
         loss.total.backward();
@@ -219,7 +284,7 @@ mod tests {
     #[test]
     fn what_weighs_nothing_is_not_learnt() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let vae = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
         let (x, z) = (noise(0, 8, 6), noise(1, 8, 3));
         let plain = vae.loss(&x, &z, 1.0, 0.0, false).reconstruction.double_value(&[]);
         let twice = vae.weighed(Tensor::from_slice(&[2.0_f32; 6]));
@@ -234,26 +299,44 @@ mod tests {
 
     #[test]
     fn as_identity_z_is_what_is_seen_and_z_is_decoded_as_it_is() {
-        let shape = VaeShape { hidden: [9, 7], latent: 6, ..SHAPE };
-        let vs = nn::VarStore::new(Device::Cpu);
-        let vae = Vae::new(&vs.root(), shape.clone(), &[true; 6], Philox::new(0));
-        let x = (noise(0, 50, 6) * 3.0).clamp(-10.0, 10.0);
-        let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
-        assert!(far(&vae.encode(&x).0, &x) > 0.1, "not before");
-        vae.become_identity(10.0).unwrap();
-        let (mean, log_var) = vae.encode(&x);
-        assert!(far(&mean, &x) < 1e-5 && far(&vae.decode(&x), &x) < 1e-5);
-        assert_eq!(log_var.max().double_value(&[]), -10.0);
-        vae.loss(&x, &noise(1, 50, 6), 1.0, 0.0, false).total.backward();
-        for (name, v) in vs.variables() {
-            assert_eq!(v.requires_grad() && v.grad().defined(), name.starts_with("decoder"), "{name}");
+        for hidden in [vec![9, 7], vec![8], vec![7, 8, 9, 7]] {
+            let shape = VaeShape { hidden, latent: 6, identity: true, ..shape() };
+            let vs = nn::VarStore::new(Device::Cpu);
+            let vae = Vae::new(&vs.root(), shape, &[true; 6], Philox::new(0));
+            let x = (noise(0, 50, 6) * 3.0).clamp(-10.0, 10.0);
+            let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+            let (mean, log_var) = vae.encode(&x);
+            assert_eq!((far(&mean, &x), log_var.max().double_value(&[])), (0.0, -10.0));
+            assert!(far(&vae.decode(&x), &x) > 0.1, "not before");
+            vae.decode_as_it_is(10.0).unwrap();
+            assert!(far(&vae.decode(&x), &x) < 1e-5);
+            vae.loss(&x, &noise(1, 50, 6), 1.0, 0.0, false).total.backward();
+            for (name, v) in vs.variables() {
+                assert!(name.starts_with("decoder") && v.requires_grad() && v.grad().defined(), "{name}");
+            }
         }
         // More latents than observations, too few units.
-        for (latent, hidden) in [(7, [9, 7]), (6, [9, 5])] {
+        for (latent, hidden) in [(7, vec![9, 7]), (6, vec![9, 5])] {
             let vs = nn::VarStore::new(Device::Cpu);
-            let vae = Vae::new(&vs.root(), VaeShape { hidden, latent, ..shape.clone() }, &[true; 6], Philox::new(0));
-            let error = vae.become_identity(10.0).unwrap_err().to_string();
+            let shape = VaeShape { hidden: hidden.clone(), latent, identity: true, ..shape() };
+            let vae = Vae::new(&vs.root(), shape, &[true; 6], Philox::new(0));
+            let error = vae.decode_as_it_is(10.0).unwrap_err().to_string();
             assert!(error.contains("at most 6") && error.contains(&format!("{latent} and {hidden:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn layers_are_as_many_as_there_are_widths() {
+        for hidden in [vec![5], vec![5, 4], vec![5, 4, 7], vec![2, 3, 4, 5]] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let vae = Vae::new(&vs.root(), VaeShape { hidden: hidden.clone(), ..shape() }, &[true; 6], Philox::new(0));
+            let sizes = [&[6][..], &hidden, &[6]].concat();
+            let found = export(&vs).unwrap();
+            for (i, name) in names::ENCODER_WEIGHT.into_iter().enumerate().take(hidden.len() + 1) {
+                assert_eq!(found[name].shape, [sizes[i + 1], sizes[i]], "{name}");
+            }
+            assert_eq!(found.len(), 4 * (hidden.len() + 1));
+            assert_eq!(vae.decode(&vae.encode(&noise(0, 8, 6)).0).size(), [8, 6]);
         }
     }
 
@@ -281,7 +364,7 @@ mod tests {
     #[test]
     fn free_nats_are_not_charged_and_their_gradient_is_0() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let vae = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
         let loss = vae.loss(&noise(0, 8, 6), &noise(1, 8, 3), 2.0, 100.0, false);
         let [total, reconstruction] = [&loss.total, &loss.reconstruction].map(|t| t.double_value(&[]));
         assert!((total - reconstruction - 600.0).abs() < 1e-3);
@@ -291,7 +374,7 @@ mod tests {
     fn layers_in_bfloat16_give_a_loss_and_gradients_near_those_in_float32() {
         tch::set_num_threads(1);
         let vs = nn::VarStore::new(Device::Cpu);
-        let vae = Vae::new(&vs.root(), SHAPE, &[true; 6], Philox::new(0));
+        let vae = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
         let gradients = |amp: bool| {
             let loss = vae.loss(&noise(0, 64, 6), &noise(1, 64, 3), 1.0, 0.0, amp);
             assert_eq!(loss.total.kind(), Kind::Float);

@@ -32,7 +32,7 @@ impl Episode {
             Policy::Agent(model) => {
                 check_dims(model, env)?;
                 memory.resize(memory_len(model.dims()), 0.0);
-                Some(Agent::new(model, &mut memory)?)
+                Some(Agent::new(*model, &mut memory)?)
             }
             Policy::Random | Policy::Zero => None,
         };

@@ -100,11 +100,11 @@ impl Dream {
     ) -> Result<Self> {
         let dims = model.dims();
         let mut memory = vec![0.0; dreams_memory_len(dims, 1)];
-        let mut dreams = DreamBatch::new(model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
+        let mut dreams = DreamBatch::new(*model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
         let first: Vec<f32> = episode.observations[0].iter().map(|&o| o as f32).collect();
         let mut memory = vec![0.0; memory_len(dims)];
-        let mut agent = Agent::new(model, &mut memory)?;
-        agent.act(&first, &mut vec![0.0; dims.action])?;
+        let mut agent = Agent::new(*model, &mut memory)?;
+        agent.act(&first, &mut vec![0.0; dims.action_len()])?;
         let latent = agent.latent().to_vec();
         let known = codec.encode(&episode.observations[..1])?.remove(0);
         ensure!(is_same_v(&latent, &known), "its V is another than the run's, whose decoder would draw the dream");

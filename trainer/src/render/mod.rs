@@ -27,7 +27,7 @@ use crate::play::Policy;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use dreamstep_core::dims::ControllerInput;
+use dreamstep_core::c::ControllerInput;
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;

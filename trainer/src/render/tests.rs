@@ -226,9 +226,11 @@ fn v_of(agent: &Unpacked, spoil: f32) -> Checkpoint {
         }
     }
     let dims = &agent.settings.dims;
-    let widths = [dims.latent, dims.encoder[1], dims.encoder[0], dims.obs];
-    for (i, (weight, bias)) in names::DECODER_WEIGHT.into_iter().zip(names::DECODER_BIAS).enumerate() {
-        let (columns, rows) = (widths[i], widths[i + 1]);
+    let hidden = dims.v.hidden();
+    let inner = hidden.as_slice().iter().rev().copied();
+    let widths: Vec<usize> = [dims.latent_len()].into_iter().chain(inner).chain([dims.obs_len()]).collect();
+    for (i, ends) in widths.windows(2).enumerate() {
+        let (weight, bias, columns, rows) = (names::DECODER_WEIGHT[i], names::DECODER_BIAS[i], ends[0], ends[1]);
         file.tensors.insert(weight.to_owned(), Array { shape: vec![rows, columns], data: vec![0.0; rows * columns] });
         file.tensors.insert(bias.to_owned(), Array { shape: vec![rows], data: vec![0.0; rows] });
     }
@@ -248,7 +250,7 @@ fn a_dream_begins_in_reality_and_goes_its_own_way() {
     let codec = |spoil: f32| {
         let path = folder.path().join("vae.safetensors");
         v_of(&agent, spoil).write(&path).unwrap();
-        Codec::read(&path, agent.settings.dims.obs).unwrap()
+        Codec::read(&path, agent.settings.dims.obs_len()).unwrap()
     };
     let mut env = AnyEnv::make("Humanoid-v5").unwrap();
     let episode = Episode::play(&mut env, Policy::Agent(&model), 1000, 30).unwrap();

@@ -120,7 +120,7 @@ pub(super) fn share_below(prediction: &Prediction, target: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use crate::nets::{matrix, normals, to_vec};
-    use dreamstep_core::dims::{MemoryCell, Mixture};
+    use dreamstep_core::m::{MemoryCell, Mixture};
     use dreamstep_core::rng::Stream;
     use dreamstep_core::schema::Target;
 

@@ -18,7 +18,7 @@ use crate::nets::vae::{Vae, VaeShape, kl_divergence};
 use crate::nets::{indices, matrix, normals};
 use crate::rollouts::Episode;
 use crate::stats::Normalizer;
-use dreamstep_core::dims::{MemoryCell, Mixture};
+use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2, s};
@@ -104,7 +104,7 @@ fn network() -> TrainedMdnRnn {
 }
 
 fn vae() -> TrainedVae {
-    let shape = VaeShape { obs: 2, hidden: [8, 8], latent: 2, log_var_range: [-10.0, 10.0] };
+    let shape = VaeShape { obs: 2, hidden: vec![8, 8], latent: 2, log_var_range: [-10.0, 10.0], identity: false };
     let vae = Vae::new(&nn::VarStore::new(Device::Cpu).root(), shape.clone(), &[true; 2], Philox::new(0));
     let normalizer = Normalizer { mean: Array1::zeros(2), inv_std: Array1::ones(2) };
     TrainedVae { normalizer, vae, shape, obs_clip: 2.5 }

@@ -2,18 +2,19 @@
 //! whole, so that a run that was killed goes on to the same bytes.
 
 use super::generation::Spent;
-use super::whitening::{Linear, Whitening};
+use super::whitening::Whitening;
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, ControllerArena, DreamConfig, RoundsConfig, StrategyName};
+use crate::controller;
 use crate::evolve::noise::{self, Noise};
 use crate::evolve::{self, GENERATION, Strategy};
 use crate::play::{Arena, Estimate, Policy};
 use crate::run_dir::{RunDir, digest};
 use crate::stage::{Clock, append_metrics};
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
-use dreamstep_core::names::{checkpoint as names, metadata};
+use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::Model;
 use std::collections::BTreeMap;
@@ -46,23 +47,24 @@ pub(super) struct Search {
     /// Return of the best controller on the validation episodes.
     pub(super) best: f64,
     /// Its plain weights and biases.
-    best_controller: Linear,
+    best_controller: Vec<f32>,
+    dims: Dims,
     latest: f64,
 }
 
 impl Search {
     /// From the saved state, where there is one of the same configuration. Else from what `begin` makes: how features vary, the plain weights
-    /// and biases to search around (zeros where there are none: a controller that holds still), and the steps that this took.
+    /// and biases to search around ([`controller::start`] where there are none: it holds still), and the steps that this took.
     pub(super) fn start(
         config: &Config,
         run: &RunDir,
         dims: &Dims,
         force: bool,
-        begin: impl FnOnce() -> Result<(Whitening, Option<Linear>, u64)>,
+        begin: impl FnOnce() -> Result<(Whitening, Option<Vec<f32>>, u64)>,
     ) -> Result<Self> {
         let settings = settings(config);
         let features = dims.controller_inputs();
-        let n = dims.action * (features + 1);
+        let n = controller::len(dims);
         ensure!(
             config.controller.strategy != StrategyName::CmaEs || n <= MAX_FULL,
             "controller.strategy = \"cma-es\": expected at most {MAX_FULL} parameters, found {n}; sep-cma-es is for so many"
@@ -74,28 +76,30 @@ impl Search {
             let strategy = Strategy::resume(settings, n, &saved)?;
             let noise = noise(config).map(|settings| Noise::resume(settings, &saved)).transpose()?;
             let whitening = Whitening {
+                units: controller::units(dims),
                 count: saved.meta(FEATURES)?,
                 mean: vector("whitening.mean", features)?,
                 variance: vector("whitening.variance", features)?,
             };
-            let weight = saved.tensor(names::FC_WEIGHT, &[dims.action, features])?.to_vec();
-            let best_controller = (weight, vector(names::FC_BIAS, dims.action)?);
+            let best_controller = controller::read(&saved, dims)?;
             let (steps, best, support) = (saved.meta(STEPS)?, saved.meta(BEST)?, saved.meta(SUPPORT)?);
-            return Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, latest: best });
+            let dims = *dims;
+            return Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, dims, latest: best });
         }
         let (whitening, start, steps) = begin()?;
-        let mean = start.map_or_else(|| vec![0.0; n], |(weight, bias)| whitening.unfold(&weight, &bias));
+        let mean =
+            start.map_or_else(|| controller::start(dims, Philox::new(config.seed)), |values| whitening.unfold(&values));
         let best_controller = whitening.fold(&mean);
         let strategy = Strategy::new(settings, mean);
         let noise = noise(config).map(Noise::new);
         let (best, latest, support) = (f64::NEG_INFINITY, f64::NAN, config.controller.support);
-        Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, latest })
+        Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, dims: *dims, latest })
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
     pub(super) fn validate(&mut self, config: &Config, model: &Model<'_>, arena: &Arena) -> Result<()> {
-        let (panels, bias) = self.whitening.panels(model.dims(), &self.strategy.mean());
-        let candidate = model.with_controller(&panels, &bias).map_err(|error| anyhow!("mean: {error}"))?;
+        let panels = self.whitening.panels(model.dims(), &self.strategy.mean()).context("mean")?;
+        let candidate = model.with_controller(&panels).map_err(|error| anyhow!("mean: {error}"))?;
         let outcomes = arena.map(VALIDATION_EPISODES, |player, i| {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, u64::MAX, i as u32);
             player.episode(Policy::Agent(&candidate), seed, 0)
@@ -141,11 +145,8 @@ impl Search {
     /// The best controller so far.
     pub(super) fn result(&self, run: &RunDir, config: &Config) -> Result<Checkpoint> {
         let mut result = Checkpoint::default();
-        let (weight, bias) = &self.best_controller;
-        result.insert(names::FC_WEIGHT, &[bias.len(), weight.len() / bias.len()], weight.clone());
-        result.insert(names::FC_BIAS, &[bias.len()], bias.clone());
         result.metadata = provenance(config, run, self)?;
-        result.set_input(config.controller.input);
+        controller::insert(&mut result, &self.dims, &self.best_controller);
         Ok(result)
     }
 }

@@ -3,16 +3,18 @@
 //! *teacher* answered, by ridge regression on the recorded episodes, and then on episodes that the pupil itself plays while the teacher
 //! says what it would have done (DAgger: Ross, Gordon & Bagnell 2011, algorithm 3.1).
 
-use super::whitening::{Linear, Whitening};
+use super::whitening::Whitening;
 use crate::agent_file;
+use crate::checkpoint::Checkpoint;
 use crate::config::Config;
+use crate::controller;
 use crate::dataset::Dataset;
 use crate::play::{Arena, Policy, Story};
 use crate::run_dir::RunDir;
 use crate::stats::{Moments, Ridge};
-use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::names::checkpoint as names;
-use dreamstep_core::pack::{AlignedBytes, Tensors, controller_panels, unpack};
+use anyhow::{Result, anyhow, ensure};
+use dreamstep_core::c::ControllerKind;
+use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use ndarray::Array2;
@@ -35,15 +37,10 @@ const MOST: f64 = 3.0;
 /// The agent whose controller is carried over.
 pub(crate) struct Teacher {
     bytes: AlignedBytes,
-    tensors: Tensors,
-    /// `[A, I']` of its own input.
-    weight: Vec<f32>,
-    /// `[A]`
-    bias: Vec<f32>,
+    parts: Unpacked,
+    /// Plain weights and biases of its C.
+    values: Vec<f32>,
 }
-
-/// Names of C's tensors in a packed agent that was taken apart.
-const OWN: [&str; 2] = [names::FC_WEIGHT, names::FC_BIAS];
 
 /// What a lesson cost and came to.
 #[derive(Clone, Copy, Debug)]
@@ -62,27 +59,23 @@ impl Teacher {
         }
         let bytes = agent_file::read(&path)?;
         let parts = unpack(&bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        let tensor = |name: &str| {
-            let found = parts.tensors.get(name).with_context(|| format!("{}: tensor {name}: not found", path.display()))?;
-            Ok::<_, anyhow::Error>(found.1.clone())
-        };
-        let (weight, bias) = (tensor(names::FC_WEIGHT)?, tensor(names::FC_BIAS)?);
-        Ok(Some(Self { weight, bias, tensors: parts.tensors, bytes }))
+        let tensors = parts.tensors.iter().map(|(name, (shape, data))| (name.clone(), (shape.clone(), data.clone())));
+        let values = controller::read(&Checkpoint::of(&path.display().to_string(), tensors), &parts.settings.dims)?;
+        Ok(Some(Self { values, parts, bytes }))
     }
 
-    /// Its weights and biases, where the pupil (`base`, packed) has its very V, M and input: then there is nothing to learn.
-    pub(crate) fn hand_over(&self, base: &[u8]) -> Result<Option<Linear>> {
+    /// Its weights and biases, where the pupil (`base`, packed) has its very V and M, and a C of its kind and input: then there is nothing
+    /// to learn.
+    pub(crate) fn hand_over(&self, base: &[u8]) -> Result<Option<Vec<f32>>> {
         let pupil = unpack(base).map_err(|error| anyhow!("base agent: {error}"))?;
-        let others = |tensors: &Tensors| -> Vec<_> {
+        let others = |parts: &Unpacked| {
+            let mut tensors = parts.tensors.clone();
+            let own = controller::tensors(&parts.settings.dims, &self.values);
+            own.into_iter().for_each(|(name, ..)| drop(tensors.remove(name)));
             tensors
-                .iter()
-                .filter(|(name, _)| !OWN.contains(&name.as_str()))
-                .map(|(name, array)| (name.clone(), array.clone()))
-                .collect()
         };
-        let shape = |tensors: &Tensors| tensors.get(names::FC_WEIGHT).map(|(shape, _)| shape.clone());
-        let same = shape(&self.tensors) == shape(&pupil.tensors) && others(&self.tensors) == others(&pupil.tensors);
-        Ok(same.then(|| (self.weight.clone(), self.bias.clone())))
+        let same = self.parts.settings.dims == pupil.settings.dims && others(&self.parts) == others(&pupil);
+        Ok(same.then(|| self.values.clone()))
     }
 
     fn model(&self) -> Result<Model<'_>> {
@@ -101,13 +94,13 @@ impl Teacher {
         arena: &Arena,
         config: &Config,
         mut told: impl FnMut(Lesson),
-    ) -> Result<Linear> {
+    ) -> Result<Vec<f32>> {
         let mut moments = self.recorded(pupil, whitening, data)?;
         let (theirs, features) = (pupil.dims(), pupil.dims().controller_inputs());
         let mut controller = fit(&moments, features, whitening)?;
         for lesson in 0..LESSONS {
-            let (panels, bias) = controller_panels(theirs, &controller.0, &controller.1);
-            let acting = pupil.with_controller(&panels, &bias).map_err(|error| anyhow!("pupil: {error}"))?;
+            let panels = controller::panels(theirs, &controller)?;
+            let acting = pupil.with_controller(&panels).map_err(|error| anyhow!("pupil: {error}"))?;
             let played = arena.map(EPISODES, |player, i| {
                 let seed = Philox::new(config.seed).bits(Stream::Lesson, u64::from(lesson), i as u32);
                 let mut story = Story::new();
@@ -128,7 +121,7 @@ impl Teacher {
     ///
     /// # Errors
     /// As [`Self::teach`]'s.
-    pub(crate) fn recall(&self, pupil: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Linear> {
+    pub(crate) fn recall(&self, pupil: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Vec<f32>> {
         fit(&self.recorded(pupil, whitening, data)?, pupil.dims().controller_inputs(), whitening)
     }
 
@@ -137,14 +130,18 @@ impl Teacher {
         let model = self.model()?;
         let (mine, theirs) = (model.dims(), pupil.dims());
         ensure!(
-            (mine.obs, mine.action) == (theirs.obs, theirs.action),
+            (mine.obs_len(), mine.action_len()) == (theirs.obs_len(), theirs.action_len()),
             "teacher: expected observations of {} and actions of {}, found {} and {}",
-            theirs.obs,
-            theirs.action,
-            mine.obs,
-            mine.action
+            theirs.obs_len(),
+            theirs.action_len(),
+            mine.obs_len(),
+            mine.action_len()
         );
-        let mut moments = Moments::new(theirs.controller_inputs() + 2 * theirs.action);
+        ensure!(
+            theirs.c.kind == ControllerKind::Linear,
+            "teacher: expected a linear controller to learn its answers (controller.hidden = []), or one of its very V, M and C, found an MLP"
+        );
+        let mut moments = Moments::new(theirs.controller_inputs() + 2 * theirs.action_len());
         let mut rows = 0;
         for id in (0..data.len()).rev() {
             let episode = data.read(id)?;
@@ -170,23 +167,17 @@ impl Teacher {
         story: impl Iterator<Item = (Vec<f32>, Vec<f32>)>,
     ) -> Result<Array2<f32>> {
         let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(pupil.dims())]);
-        let (mut teacher, mut pupil) = (Agent::new(model, &mut mine)?, Agent::new(pupil, &mut theirs)?);
-        let features = model.dims().controller_inputs();
-        let (mut rows, mut answers) = (Vec::new(), Vec::new());
+        let (mut teacher, mut pupil) = (Agent::new(*model, &mut mine)?, Agent::new(*pupil, &mut theirs)?);
+        let mut rows = Vec::new();
         let mut count = 0;
         for (observation, action) in story {
             for agent in [&mut teacher, &mut pupil] {
                 agent.act_in_place(&observation)?;
             }
             rows.extend(whitening.whiten(pupil.controller_input().iter().copied()));
-            for (weights, &bias) in self.weight.chunks_exact(features).zip(&self.bias) {
-                let read = teacher.controller_input().iter();
-                let answer =
-                    weights.iter().zip(read).map(|(&w, &f)| f64::from(w) * f64::from(f)).sum::<f64>() + f64::from(bias);
-                answers.push(answer);
-            }
+            let answers = controller::answer(model.dims(), &self.values, teacher.controller_input());
             rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
-            rows.extend(answers.drain(..).map(|answer| answer as f32));
+            rows.extend(answers.iter().map(|&answer| answer as f32));
             count += 1;
             // Both remember what was done, whoever did it.
             for agent in [&mut teacher, &mut pupil] {
@@ -200,7 +191,7 @@ impl Teacher {
 
 /// The regression of the answers, the last columns of `moments`, on its first `features`, as plain weights and biases: of the whole answers
 /// where it meets them exactly (another V that shows the same), else of what makes a difference.
-fn fit(moments: &Moments, features: usize, whitening: &Whitening) -> Result<Linear> {
+fn fit(moments: &Moments, features: usize, whitening: &Whitening) -> Result<Vec<f32>> {
     let actions = (moments.mean().len() - features) / 2;
     let regress = |first: usize, ridge: f64| {
         let columns: Vec<usize> = (0..features).chain(first..first + actions).collect();

@@ -7,8 +7,8 @@ use crate::nets::to_vec;
 use crate::rollouts::Episode;
 use crate::run_dir::RunDir;
 use crate::train_vae::train_vae;
-use dreamstep_core::dims::MemoryCell;
-use dreamstep_core::dims::Mixture;
+use dreamstep_core::m::MemoryCell;
+use dreamstep_core::m::Mixture;
 use dreamstep_core::schema::Target;
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
@@ -128,7 +128,7 @@ fn learns_a_known_world(cell: MemoryCell) {
     assert!(last["stage"] == "mdnrnn" && last["validation"]["nll_per_dim"].is_number(), "{last}");
     let file = Checkpoint::read(&RunDir::new(folder.path()).mdnrnn()).unwrap();
     let order = if cell == MemoryCell::Lstm { "i,f,g,o" } else { "r,z,n" };
-    assert_eq!([&file.metadata[metadata::RNN_CELL], &file.metadata[meta::GATES]], [cell.name(), order]);
+    assert_eq!([&file.metadata[meta::RNN_CELL], &file.metadata[meta::GATES]], [cell.name(), order]);
     let offset: f32 = file.meta(metadata::REWARD_OFFSET).unwrap();
     assert!((offset - 3.0).abs() < 0.3, "the reward's constant is 3, or a little more since a₁ > 0.8 ends: {offset}");
 }
