@@ -67,20 +67,20 @@ fn of(input: ControllerInput, hidden: &[usize], activation: Activation) -> Optio
 /// Values of C.
 #[must_use]
 pub fn len(dims: &Dims) -> usize {
-    dims.c.own_layers(dims).iter().map(|layer| layer.rows.count() * (layer.inputs + 1)).sum()
+    dims.controller_layers().iter().map(|layer| layer.rows.count() * (layer.inputs + 1)).sum()
 }
 
 /// Outputs of the layer that reads the features: those of C, where that is its only one.
 #[must_use]
 pub fn units(dims: &Dims) -> usize {
-    dims.c.own_layers(dims).at(0).rows.count()
+    dims.controller_layers().at(0).rows.count()
 }
 
 /// What evolution begins with, on whitened features: a last layer of zeros, so that nothing moves, and before it hidden layers drawn as
 /// PyTorch draws a layer's weights, since zeros there would leave every unit like every other.
 #[must_use]
 pub fn start(dims: &Dims, rng: Philox) -> Vec<f32> {
-    let layers = dims.c.own_layers(dims);
+    let layers = dims.controller_layers();
     let mut values = Vec::with_capacity(len(dims));
     for (index, layer) in layers.iter().enumerate() {
         let (n, k) = (layer.rows.count(), layer.inputs);
@@ -130,7 +130,7 @@ pub fn read(checkpoint: &Checkpoint, dims: &Dims) -> Result<Vec<f32>> {
 /// If `values` are fewer than [`len`].
 pub fn tensors<'v>(dims: &Dims, values: &'v [f32]) -> Vec<(&'static str, Vec<usize>, &'v [f32])> {
     let (mut all, mut rest) = (Vec::new(), values);
-    for layer in &dims.c.own_layers(dims) {
+    for layer in &dims.controller_layers() {
         let (n, k) = (layer.rows.count(), layer.inputs);
         let (weight, bias) = names(layer);
         for (name, shape) in [(weight, vec![n, k]), (bias, vec![n])] {
@@ -173,7 +173,7 @@ pub fn panels(dims: &Dims, values: &[f32]) -> Result<Vec<f32>> {
 /// What C with these `values` answers to `features`, before the squashing: in double precision, to learn from.
 #[must_use]
 pub fn answer(dims: &Dims, values: &[f32], features: &[f32]) -> Vec<f64> {
-    let layers = dims.c.own_layers(dims);
+    let layers = dims.controller_layers();
     let (mut rest, mut read): (_, Vec<f64>) = (values, features.iter().map(|&feature| f64::from(feature)).collect());
     for (index, layer) in layers.iter().enumerate() {
         let (weight, after) = rest.split_at(layer.rows.count() * layer.inputs);

@@ -169,7 +169,7 @@ impl<'a> TorchDreams<'a> {
             let values: Vec<f32> = parts.iter().flat_map(|parts| parts[at].2).copied().collect();
             Tensor::from_slice(&values).to_device(self.device).reshape([count, outputs, -1]).transpose(1, 2)
         };
-        let layers = dims.c.own_layers(dims);
+        let layers = dims.controller_layers();
         let layer = |(i, layer): (usize, &LayerSpec)| [2 * i, 2 * i + 1].map(|at| stacked(at, layer.rows.count() as i64));
         let jobs: Vec<usize> = (0..candidates.len() * dreams).collect();
         let each = |kind| Tensor::zeros([jobs.len() as i64], (kind, self.device));
