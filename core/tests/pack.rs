@@ -427,7 +427,7 @@ fn the_factors_of_integer_weights_are_the_same_bits_on_every_host() {
         let bytes = packed(&tensors, settings(MIDDLE, Precision::I8)).unwrap();
         let file = File::parse(&bytes).unwrap();
         for (name, weights, ..) in layers(&tensors, &MIDDLE) {
-            if stored_in(name, Precision::I8) != Precision::I8 {
+            if stored_in(&name, Precision::I8) != Precision::I8 {
                 continue;
             }
             let inputs = numbers(&file, &format!("{name}.input")).1;
