@@ -9,7 +9,7 @@ use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    ControllerInput, Dims, DreamBatch, DreamError, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Termination,
+    ControllerInput, Dims, DreamBatch, DreamError, DreamOptions, DreamStart, MemoryCell, Model, Termination,
     dreams_memory_len, memory_len, state_len,
 };
 use std::collections::BTreeMap;
@@ -83,17 +83,11 @@ fn what_cannot_be_dreamt_is_refused() {
 }
 
 /// The largest sizes that a file may have, with the head that has most outputs.
-const LARGEST: Dims = Dims {
-    obs: MAX_DIM,
-    action: MAX_DIM,
-    latent: MAX_DIM,
-    hidden: MAX_DIM,
-    mixtures: 7,
-    mixture: Mixture::Joint,
-    encoder: [MAX_DIM; 2],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+const LARGEST: Dims = largest(7);
+
+const fn largest(mixtures: usize) -> Dims {
+    Dims::vector(MAX_DIM, MAX_DIM, &[MAX_DIM; 4], MAX_DIM, MAX_DIM, mixtures)
+}
 
 /// What no number of dreams is worth: a length that wrapped round.
 #[test]
@@ -101,7 +95,7 @@ fn more_dreams_than_any_memory_holds_are_refused() {
     let file = synthetic::agent(&SMALL, 1);
     let model = Model::load(&file).unwrap();
     let most = isize::MAX as usize / size_of::<f32>();
-    for dims in [SMALL, Dims { cell: MemoryCell::Gru, ..SMALL }, Dims::HUMANOID, LARGEST] {
+    for dims in [SMALL, SMALL.with_cell(MemoryCell::Gru), Dims::HUMANOID, LARGEST] {
         // What another dream costs, beyond the first group: in 128 bits, where nothing wraps.
         let lengths = [1000, 1001].map(|count| dreams_memory_len(&dims, count) as u128);
         let [row, base] = [lengths[1] - lengths[0], lengths[0] - 1000 * (lengths[1] - lengths[0])];
@@ -116,7 +110,7 @@ fn more_dreams_than_any_memory_holds_are_refused() {
             let expected = if exact <= most as u128 { exact as usize } else { usize::MAX };
             assert_eq!(dreams_memory_len(&dims, count), expected, "{count} of {dims:?}");
             if dims == SMALL {
-                let error = DreamBatch::new(&model, &mut [0.0; 4096], count, DreamOptions::default()).unwrap_err();
+                let error = DreamBatch::new(model, &mut [0.0; 4096], count, DreamOptions::default()).unwrap_err();
                 if expected == usize::MAX {
                     assert_eq!(error, DreamError::Count { found: count });
                     assert_eq!(error.to_string(), format!("dreams: {count} do not fit into any memory"));
@@ -132,9 +126,9 @@ fn more_dreams_than_any_memory_holds_are_refused() {
 /// On 32-bit targets too: no product in these lengths is longer than the sum, and the sum fits.
 #[test]
 fn the_largest_sizes_that_a_file_may_have_fit_32_bits() {
-    assert!(LARGEST.mdn_outputs_fit() && !Dims { mixtures: 8, ..LARGEST }.mdn_outputs_fit());
+    assert!(LARGEST.check().is_ok() && largest(8).check().is_err());
     for (cell, input) in MemoryCell::ALL.into_iter().flat_map(|cell| ControllerInput::ALL.map(|input| (cell, input))) {
-        let dims = Dims { cell, input, ..LARGEST };
+        let dims = LARGEST.with_cell(cell).with_input(input);
         for (what, bytes) in [
             ("an agent", 4 * memory_len(&dims) as u64),
             ("its state", state_len(&dims) as u64),
