@@ -502,6 +502,8 @@ impl<'m, 'f> Agent<'m, 'f> {
         for slot in parts.into_iter().flatten().flatten() {
             *slot = values.next().unwrap_or_default();
         }
+        // What was observed is no part of a state, and another tick's is not to be counted as its.
+        work.tick.obs.fill(0.0);
         (self.seed, self.tick, self.acted) = (seed, tick, acted);
         (self.health, self.surprised) = (Health::NEW, false);
     }

@@ -10,7 +10,7 @@ pub struct Health {
     /// Ticks that were counted.
     pub ticks: u64,
     /// Observed values that the normaliser clipped, of `ticks·O`. Training data have next to none: many say that a sensor is off, or
-    /// in another unit.
+    /// in another unit. None of a tick that was taken over between its `act` and its `advance`: a state does not hold what was observed.
     pub clipped: u64,
     /// Action values at an end of their range, of `ticks·A`; 0 of a discrete action.
     pub saturated: u64,

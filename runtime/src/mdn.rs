@@ -88,6 +88,8 @@ impl<'a> Prediction<'a> {
     /// joint          −(1/Z)·ln Σ_k π_k Π_i N(z_i; μ_ki, σ_ki)
     /// per dimension  −(1/Z)·Σ_i ln Σ_k π_ki N(z_i; μ_ki, σ_ki)
     /// ```
+    ///
+    /// At most [`f32::MAX`], which is what a latent gets that is too far from every mean for binary32 to hold its likelihood's logarithm.
     #[must_use]
     pub fn surprise(&self, latent: &[f32]) -> f32 {
         let log_density = |k: usize, i: usize, z: f32| {
@@ -103,7 +105,9 @@ impl<'a> Prediction<'a> {
                 latent.iter().enumerate().fold(0.0, |sum, (i, &z)| sum + self.log_sum(i, |k| log_density(k, i, z)))
             }
         };
-        Lane::nan_is_canonical(-log_likelihood / self.latent as f32)
+        let surprise = -log_likelihood / self.latent as f32;
+        // No infinity and no NaN: a mean of many would never be rid of one.
+        if surprise < f32::MAX { surprise } else { f32::MAX }
     }
 
     /// `ln Σ_k π_k·e^f(k)` of the mixture at dimension `i`, without overflow.
@@ -111,6 +115,9 @@ impl<'a> Prediction<'a> {
         let logits = self.logits::<f32>(i, 1.0);
         let of = |value: &dyn Fn(usize) -> f32| {
             let top = top(self.mixtures, &|k| value(k));
+            if top == f32::NEG_INFINITY {
+                return top; // and not the NaN that its difference from itself is
+            }
             top + ln((0..self.mixtures).fold(0.0, |sum, k| sum + exp(value(k) - top)))
         };
         of(&|k| logits(k) + log_density(k)) - of(&|k| logits(k))

@@ -2,15 +2,19 @@
 //! binary64, one plain loop per formula, the standard library's transcendental functions. Its weights are the checkpoint's, rounded
 //! as their precision's definition has it; its inputs are never rounded. That it tells one precision from another is tested too.
 
+#[path = "common/kinds.rs"]
+mod kinds;
+
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::pack::Tensors;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
 use dreamstep_fixtures::synthetic::{self, ODD};
 use dreamstep_runtime::{
-    Action, Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Encoder, Memory, MemoryCell,
-    Mixture, Model, Precision, Termination, Widths, dreams_memory_len, memory_len,
+    Action, Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Encoder, MemoryCell, Mixture,
+    Model, Precision, Termination, dreams_memory_len, memory_len,
 };
+use kinds::kinds;
 
 /// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
 const LONG: Dims = Dims::vector(1501, 2, &[67, 21], 17, 35, 3);
@@ -49,43 +53,6 @@ fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
     };
     ControllerInput::ALL.into_iter().filter(|&input| input != ControllerInput::LatentHidden).flat_map(move |input| {
         [case(input, gru(ODD), Squash::Clamp, Acting::Sampled), case(input, LONG, Squash::Tanh, Acting::Mean)]
-    })
-}
-
-/// Every other kind of V, M and action: other numbers of hidden layers, the identity, none; no memory; choices. With small sizes and with
-/// large ones, in every mode that goes with them.
-fn kinds() -> impl Iterator<Item = (Settings, u64)> {
-    const SIZES: [Dims; 2] = [ODD, Dims::vector(65, 33, &[100, 50], 47, 35, 3)];
-    const WIDTHS: [[&[usize]; 3]; 2] = [[&[9], &[9, 4, 6], &[9, 4, 6, 17]], [&[66], &[100, 50, 33], &[33, 17, 66, 50]]];
-    let dims = SIZES.into_iter().zip(WIDTHS).flat_map(|(dims, widths)| {
-        let (z, gru) = (dims.latent_len(), dims.with_cell(MemoryCell::Gru));
-        let mlp = |hidden: &[usize]| Encoder::Mlp { hidden: Widths::new(hidden).unwrap(), latent: z };
-        let [one, three, four] = widths.map(mlp);
-        let choices = Action::Discrete { choices: 7 + 2 * z };
-        let (identity, all) = (Encoder::Identity { latent: z }, Encoder::Identity { latent: dims.obs_len() });
-        let (latent, both) = (ControllerInput::Latent, ControllerInput::ObservationHidden);
-        [
-            dims.with_encoder(one),
-            gru.with_encoder(three).with_action(choices),
-            dims.with_encoder(four).with_mixture(Mixture::PerDimension),
-            dims.with_encoder(identity).with_action(choices).with_input(ControllerInput::Hidden),
-            gru.with_encoder(all).with_mixture(Mixture::PerDimension),
-            dims.with_action(choices).with_input(both),
-            dims.with_memory(Memory::None).with_input(latent),
-            dims.with_memory(Memory::None).with_input(latent).with_encoder(all).with_action(choices),
-            Dims::reactive(dims.obs_len(), 3),
-            Dims::reactive(dims.obs_len(), 3).with_action(choices),
-        ]
-    });
-    dims.enumerate().map(|(i, dims)| {
-        let settings = synthetic::with(synthetic::settings(&dims), |s| {
-            s.target = Target::ALL[i / 2 % 2];
-            s.squash = [Squash::Tanh, Squash::Clamp][i % 2];
-            if let Encoder::Mlp { .. } = dims.v {
-                s.acting = [Acting::Mean, Acting::Sampled][i % 2];
-            }
-        });
-        (settings, 40)
     })
 }
 
@@ -479,7 +446,7 @@ fn episode(settings: Settings, backend: Backend, oracle: Precision, steps: u64) 
 
 #[test]
 fn follows_the_formulas_over_an_episode() {
-    let small = kinds().flat_map(|(settings, steps)| available().map(move |backend| (settings, backend, steps)));
+    let small = kinds().flat_map(|settings| available().map(move |backend| (settings, backend, 40)));
     let detected = cases().into_iter().chain(other_inputs());
     for (settings, backend, steps) in detected.map(|(settings, steps)| (settings, Backend::detect(), steps)).chain(small) {
         for precision in Precision::ALL {
@@ -551,7 +518,7 @@ fn dreams_follow_the_formulas_tick_by_tick() {
     const DREAMS: usize = 9;
     let (mut compared, mut skipped) = (0, 0);
     let dreams = |dims: &Dims| dims.hidden_len() > 0 && !dims.input().has_observation();
-    let inputs = other_inputs().chain(kinds()).filter(|(settings, _)| dreams(&settings.dims));
+    let inputs = other_inputs().chain(kinds().map(|settings| (settings, 40))).filter(|(settings, _)| dreams(&settings.dims));
     let temperatures = [1.0, 0.7, 1.3, 1.0, 2.0, 1.3, 1.0, 0.7].into_iter().cycle();
     for ((settings, _), temperature) in cases().into_iter().chain(inputs).zip(temperatures) {
         for precision in Precision::ALL {

@@ -6,6 +6,9 @@
 //! A back end that is not seen is not compared. So detection is held to the standard library's, and a machine that is there to test certain
 //! back ends says so: `DREAMSTEP_REQUIRE_BACKENDS=avx2,avx512 cargo test …` fails where one of them is missing.
 
+#[path = "common/kinds.rs"]
+mod kinds;
+
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
@@ -15,6 +18,7 @@ use dreamstep_runtime::{
     Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Mixture, Model,
     Precision, Termination, dreams_memory_len, memory_len,
 };
+use kinds::kinds;
 
 const MIDDLE: Dims = Dims::vector(65, 33, &[100, 50], 47, 48, 3);
 /// More inputs than 8-bit weights leave all of 16 bits to ([`dreamstep_core::precision::levels`]); no two of its layers end alike.
@@ -40,12 +44,14 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
     let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
     let mut trace = Vec::new();
     for t in 0..steps {
-        agent.step(&synthetic::observation(&dims, seed, t), &mut action).unwrap();
+        agent.act(&synthetic::observation(&dims, seed, t), &mut action).unwrap();
+        trace.extend(agent.surprise().map(f32::to_bits));
+        agent.advance().unwrap();
         let digest = agent.digest();
         trace.extend([digest as u32, (digest >> 32) as u32]);
         trace.extend(bits(&action).chain(bits(agent.latent())).chain(bits(agent.hidden())));
         let Some(prediction) = agent.predict() else {
-            assert_eq!(dims.input(), ControllerInput::Observation);
+            assert_eq!(dims.hidden_len(), 0);
             continue;
         };
         prediction.sample_latent(1.15, Philox::new(seed), t, &mut z);
@@ -57,6 +63,9 @@ fn episode(model: &Model<'_>, seed: u64, steps: u64) -> Vec<u32> {
             trace.extend(bits(&[prediction.weight(k, i), prediction.mean(k, i), prediction.sigma(k, i)]));
         }
     }
+    let health = *agent.health();
+    trace.extend([health.ticks, health.clipped, health.saturated, health.surprises].map(|count| count as u32));
+    trace.extend(bits(&[health.surprise, health.surprise_mean, health.surprise_max]));
     trace
 }
 
@@ -90,7 +99,7 @@ fn compare(what: &str, file: &[u8], steps: u64) -> usize {
     let trace = |backend: Backend| {
         let model = Model::load_with(file, backend).unwrap();
         assert_eq!(model.backend(), backend, "the back end that was asked for is the one that runs");
-        let dreamless = model.dims().input().has_observation();
+        let dreamless = model.dims().input().has_observation() || !model.has_mdn();
         (episode(&model, 2, steps), if dreamless { Vec::new() } else { dreams(&model, 2, steps.min(8)) })
     };
     let expected = trace(Backend::Portable);
@@ -254,6 +263,16 @@ fn whatever_the_controller_reads() {
             compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 3), steps);
         }
     }
+}
+
+#[test]
+fn whatever_kind_each_part_is_of() {
+    let mut compared = 0;
+    for (settings, precision) in kinds().flat_map(|settings| Precision::ALL.map(|precision| (settings, precision))) {
+        let settings = synthetic::with(settings, |s| s.precision = precision);
+        compared += compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 3), 40);
+    }
+    assert_eq!(compared, 2 * 10 * 4 * available().count());
 }
 
 #[test]

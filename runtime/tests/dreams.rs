@@ -3,6 +3,8 @@
 
 #[path = "common/dreaming.rs"]
 mod dreaming;
+#[path = "common/kinds.rs"]
+mod kinds;
 
 use dreaming::{SEED, SMALL, options, start};
 use dreamstep_core::rng::{Philox, dream_step};
@@ -12,6 +14,7 @@ use dreamstep_runtime::{
     Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Model, Precision, Termination,
     dreams_memory_len, memory_len, state_len,
 };
+use kinds::kinds;
 
 /// Panels of every width, and rows that end in the middle of everything.
 const DIMS: Dims = Dims::vector(21, 3, &[9, 17], 19, 21, 2);
@@ -42,7 +45,7 @@ fn batch(model: &Model<'_>, numbers: &[u32], termination: Termination) -> Vec<Ve
         } else {
             dreams.act();
             for (index, &number) in numbers.iter().enumerate().filter(|(_, number)| *number % 3 == 0) {
-                dreams.set_action(index, &vec![(number as f32 + tick as f32).sin(); dims.action_len()]).unwrap();
+                dreams.set_action(index, &vec![(number as f32 + tick as f32).sin(); dims.unit_len()]).unwrap();
             }
             dreams.imagine().unwrap();
         }
@@ -109,6 +112,27 @@ fn a_dream_in_a_batch_is_the_dream_alone() {
                     }
                 }
             });
+        }
+    }
+}
+
+/// And whatever kind its parts are of.
+#[test]
+fn a_dream_of_any_kind_in_a_batch_is_the_dream_alone() {
+    const COUNT: u32 = 67;
+    let dreams = |dims: &Dims| dims.hidden_len() > 0 && !dims.input().has_observation();
+    for (settings, precision) in kinds().flat_map(|settings| Precision::ALL.map(|precision| (settings, precision))) {
+        if !dreams(&settings.dims) {
+            continue;
+        }
+        let settings = synthetic::with(settings, |s| s.precision = precision);
+        let file = synthetic::agent_with(&settings, 1);
+        let portable = Model::load_with(&file, Backend::Portable).unwrap();
+        let numbers: Vec<u32> = (0..COUNT).map(|i| i * 53 % COUNT).collect();
+        let expected: Vec<_> = numbers.iter().map(|&number| alone(&portable, number, Termination::Sampled)).collect();
+        for backend in available() {
+            let model = Model::load_with(&file, backend).unwrap();
+            assert_eq!(batch(&model, &numbers, Termination::Sampled), expected, "{}, {settings:?}", backend.name());
         }
     }
 }

@@ -45,7 +45,7 @@ fn main() -> ! {
             Ok(()) | Err(SelfTestError::Absent) => {}
             Err(error) => panic!("this processor does not compute what the packer's did: {error}"),
         }
-        let digest = live(precision, &model, MEMORY, OBSERVATION, ACTION);
+        let digest = live(precision, model, MEMORY, OBSERVATION, ACTION);
         println!("shipped {precision} 16-steps {digest:016x}");
         println!("= {precision}: model {} bytes in flash, agent memory {} bytes", file.len(), size_of_val(MEMORY));
     }
@@ -53,7 +53,7 @@ fn main() -> ! {
         let model = Model::load(file).expect("the suite's agents are valid");
         let (observation, action) = (&mut OBSERVATION[..dims.obs_len()], &mut ACTION[..dims.action_len()]);
         println!("= a GRU of {} units, {} weights a step:", dims.hidden_len(), dims.step_weights());
-        live(precision, &model, MEMORY, observation, action);
+        live(precision, model, MEMORY, observation, action);
     }
     process::exit(0)
 }
@@ -80,7 +80,7 @@ fn the_self_test_would_tell() {
 }
 
 /// Lives an episode's first steps and says what they took; the state's digest after them.
-fn live(precision: &str, model: &Model<'_>, memory: &mut [f32], observation: &mut [f32], action: &mut [f32]) -> u64 {
+fn live(precision: &str, model: Model<'_>, memory: &mut [f32], observation: &mut [f32], action: &mut [f32]) -> u64 {
     let mut agent = Agent::new(model, memory).expect("memory_len is enough");
     let (mut act, mut advance) = (Cost::default(), Cost::default());
     for t in 0..SHIPPED_STEPS {
