@@ -135,9 +135,14 @@ pub(crate) enum Command {
     Pack {
         #[command(flatten)]
         run: RunArgs,
-        /// Take this packed f32 agent instead of RUN's V, M and C
+        /// Take this packed agent instead of RUN's V, M and C: one of an older format becomes one of today's, in its own precision; an f32
+        /// one another precision
         #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "preset", "config", "overrides"])]
         agent: Option<PathBuf>,
+        /// Replace a V that only copies its input (which older versions made of `vae.start = "identity"`) by the identity, which costs
+        /// nothing. Its latents, and so its actions, are no longer rounded by the copy: the agent is another in the last digits
+        #[arg(long, requires = "agent")]
+        identity: bool,
         /// Number of a weight; any but f32 is compared with f32 afterwards
         #[arg(long, default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
         precision: Precision,

@@ -18,7 +18,6 @@ use crate::agent_file;
 use crate::config::Config;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::interrupt;
-use crate::play::check_dims;
 use crate::progress::Progress;
 use crate::rollouts::{Episode, file_name};
 use crate::run_dir::{RunDir, digest, sweep, write_atomic};
@@ -123,8 +122,7 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
             }
             if let Some(bytes) = agents.get(digest) {
                 let path = request.agent.filter(|_| named.as_ref() == Some(digest)).unwrap_or(&path);
-                check_dims(&agent_file::load(path, bytes, None)?, &AnyEnv::make(&config.env)?)
-                    .with_context(|| path.display().to_string())?;
+                agent_file::check(path, &agent_file::load(path, bytes, None)?, &AnyEnv::make(&config.env)?)?;
             }
         }
     }

@@ -2,6 +2,7 @@
 //! the same recorded observations, and what it earns in the real environment on the same seeds.
 
 use crate::play::{Arena, Estimate, Policy};
+use crate::stats::nearest_rank;
 use anyhow::Result;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::Serialize;
@@ -49,8 +50,7 @@ impl Quantiles {
     /// Of `values`, by the nearest rank.
     #[must_use]
     pub fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let rank = |q: f64| values.get(((values.len() as f64 * q).ceil() as usize).max(1) - 1).copied().unwrap_or(0.0);
+        let mut rank = |q: f64| nearest_rank(&mut values, q).unwrap_or(0.0);
         Self { p50: rank(0.5), p99: rank(0.99), max: rank(1.0) }
     }
 }

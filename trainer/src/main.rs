@@ -14,7 +14,7 @@ use dreamstep::convert::rollouts_out::{self, Form};
 use dreamstep::convert::weights;
 use dreamstep::dataset::Dataset;
 use dreamstep::dream::correlation;
-use dreamstep::env::{AnyEnv, Env, EnvSpec};
+use dreamstep::env::{AnyEnv, Env};
 use dreamstep::evaluate::evaluate;
 use dreamstep::interrupt::{self, Interrupted};
 use dreamstep::nets::device;
@@ -26,7 +26,8 @@ use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
 use dreamstep::{
     ablation, collect, compare, dream, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae,
 };
-use dreamstep_core::pack::{AlignedBytes, action_map};
+use dreamstep_core::names::metadata;
+use dreamstep_core::pack::{AlignedBytes, action_map, packed2};
 use dreamstep_runtime::Precision;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -60,9 +61,9 @@ fn main() -> ExitCode {
                 play_rounds(&run, rounds, episodes as usize, device)
             })
         }
-        Command::Pack { run, agent, precision, out, episodes, seed, threads, json } => {
+        Command::Pack { run, agent, identity, precision, out, episodes, seed, threads, json } => {
             let comparison = Comparison { episodes: episodes as usize, seed, threads, json };
-            pack_stage(&run, agent, precision, out, &comparison)
+            pack_stage(&run, agent, identity, precision, out, &comparison)
         }
         Command::Evaluate { agent, episodes, seed, baselines, threads, json } => {
             evaluate_agent(&agent, episodes as usize, seed, baselines, threads, json)
@@ -229,7 +230,8 @@ fn train_stages(
 ) -> Result<()> {
     let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let env = AnyEnv::make(&config.env)?;
+    let spec = env.spec();
     let dims = data.dims();
     ensure!(
         dims == (spec.obs, spec.action),
@@ -248,7 +250,7 @@ fn train_stages(
         run.rollouts().display(),
         config.collect.steps
     );
-    let teacher = teacher.map(|path| read_teacher(path, run, &spec, force)).transpose()?.flatten();
+    let teacher = teacher.map(|path| read_teacher(path, run, &env, force)).transpose()?.flatten();
     let wants = |one| stage == one || stage == Stage::All;
     let under_way = |network, anew: bool| match anew {
         true => Ok(None),
@@ -344,20 +346,9 @@ fn train_stages(
 }
 
 /// The bytes of the agent at `path`, where they are not the run's teacher yet.
-fn read_teacher(path: &Path, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
+fn read_teacher(path: &Path, run: &RunDir, env: &AnyEnv, force: bool) -> Result<Option<AlignedBytes>> {
     let bytes = agent_file::read(path)?;
-    let found = agent_file::load(path, &bytes, None)?;
-    let found = (found.dims().obs_len(), found.dims().action_len());
-    ensure!(
-        found == (spec.obs, spec.action),
-        "{}: expected an agent for {}, with observations of {} and actions of {}, found {} and {}",
-        path.display(),
-        spec.id,
-        spec.obs,
-        spec.action,
-        found.0,
-        found.1
-    );
+    agent_file::check(path, &agent_file::load(path, &bytes, None)?, env)?;
     let there = if run.teacher().exists() { Some(agent_file::read(&run.teacher())?) } else { None };
     if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
         return Ok(None);
@@ -401,15 +392,32 @@ struct Comparison {
 fn pack_stage(
     args: &RunArgs,
     agent: Option<PathBuf>,
+    identity: bool,
     precision: Precision,
     out: Option<PathBuf>,
     comparison: &Comparison,
 ) -> Result<()> {
     let Comparison { episodes, seed, threads, json } = *comparison;
     check_seeds(seed, episodes as u64)?;
+    let mut notes = Vec::new();
     let (original, source) = match agent {
         Some(path) => {
-            let bytes = agent_file::read(&path)?;
+            let mut bytes = agent_file::read(&path)?;
+            let named = || path.display().to_string();
+            if packed2::is_one(&bytes) {
+                bytes = pack::convert(&bytes).with_context(named)?;
+                notes.push(format!("{}: {} converted to {}", named(), packed2::FORMAT, metadata::FORMAT_PACKED));
+            }
+            if identity {
+                let (without, replaced) = pack::with_identity(&bytes).with_context(named)?;
+                let pack::Replaced { weights, action_error } = replaced;
+                notes.push(format!(
+                    "{}: V, a copy of its input, replaced by the identity: {weights} weights fewer a step, actions of the self-test changed by \
+                     {action_error:.1e} of the range at most",
+                    named()
+                ));
+                bytes = without;
+            }
             agent_file::load(&path, &bytes, None)?;
             (bytes, path)
         }
@@ -430,6 +438,7 @@ fn pack_stage(
     let bytes = narrow.as_ref().unwrap_or(&original);
     write_atomic(&out, bytes)?;
     if !json {
+        notes.iter().for_each(|note| println!("pack: {note}"));
         println!("pack: {} bytes, self-test passed -> {}", bytes.len(), out.display());
     }
     if let (Some(packed), 1..) = (&narrow, episodes) {
@@ -519,6 +528,7 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
     let model = agent_file::load(&args.agent, &bytes, args.backend)?;
     let threads = Config { threads, ..Config::default() }.worker_threads();
     let env = args.env(&bytes)?;
+    agent_file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
     let arena = Arena::new(&env, threads)?;
     let progress = Progress::new("evaluate", 0, "episodes");
     let report = evaluate(&arena, &env, Some(&model), baselines, seed, episodes, &progress)
@@ -531,8 +541,9 @@ fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: b
     check_seeds(seed, episodes)?;
     let bytes = agent_file::read(&args.agent)?;
     let model = agent_file::load(&args.agent, &bytes, args.backend)?;
-    let report =
-        run::run(&model, &args.env(&bytes)?, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
+    let env = args.env(&bytes)?;
+    agent_file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
+    let report = run::run(&model, &env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }
 

@@ -1,26 +1,32 @@
 //! `pack`: how do V, M and C become the one file that a robot needs? Their checkpoints go in, with the environment's action range;
 //! a packed agent comes out that carries its own proof: recorded observations, and the actions and state that they must give. Or a
-//! packed f32 agent goes in, and the same agent in another precision comes out.
+//! packed agent goes in, and comes out in another precision, in today's format, or without a V that only copies its input.
 
 use crate::checkpoint::{Checkpoint, meta};
 use crate::config::{Config, Squash};
 use crate::controller;
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, AnyEnv, Env, EnvSpec};
 use crate::nets::vae::VaeShape;
 use crate::rollouts::{Episode, list};
 use crate::run_dir::{RunDir, digest};
-use anyhow::{Context, Result, anyhow, ensure};
+use crate::stage::Split;
+use crate::stats::nearest_rank;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::action::Action;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{Mixture, Recurrent};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::obs::Observation;
-use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, unpack};
+use dreamstep_core::pack::{
+    AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, packed2, unpack, with_self_test,
+};
 use dreamstep_core::precision::Precision;
-use dreamstep_core::schema::{self, Settings, Target};
+use dreamstep_core::reader::File;
+use dreamstep_core::schema::{self, Acting, Settings, Target};
+use dreamstep_core::v::Encoder;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most steps of a self-test: enough for the state to depend on every weight, few enough to stay small.
 const SELFTEST_STEPS: usize = 16;
@@ -204,11 +210,14 @@ pub fn pack(config: &Config, run: &RunDir) -> Result<AlignedBytes> {
 /// One line: a part is missing or does not fit.
 pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<AlignedBytes> {
     let ingredients = Ingredients::read_all(run)?;
-    let settings = ingredients.settings(config)?;
-    let (tensors, (mid, half)) = (ingredients.tensors(), action_range(config, &settings.dims)?);
+    let mut settings = ingredients.settings(config)?;
+    let spec = spec(config, &settings.dims)?;
+    settings.period_s = Some(spec.dt_s);
+    let (tensors, (mid, half)) = (ingredients.tensors(), action_map(&spec.action_low, &spec.action_high));
     let provenance = provenance(config, &ingredients);
-    let first = list(rollouts)?.into_iter().next().context("rollouts: expected an episode for the self-test, found none")?;
-    let episode = Episode::read(&first)?;
+    let files = list(rollouts)?;
+    let first = files.first().context("rollouts: expected an episode for the self-test, found none")?;
+    let episode = Episode::read(first)?;
     ensure!(
         episode.dims() == (settings.dims.obs_len(), settings.dims.action_len()),
         "{}: expected observations of {} and actions of {}, found {:?}",
@@ -220,10 +229,136 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
     let observations: Vec<_> =
         episode.observations.rows().into_iter().take(SELFTEST_STEPS).map(|row| row.to_vec()).collect();
     let (action_mid, action_half) = (&mid, &half);
-    seal(
-        &Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, provenance: &provenance },
-        &observations,
-    )
+    let mut parts = Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, provenance: &provenance };
+    parts.settings.surprise_limit = surprise_limit(&parts, &held_out(config, files))?;
+    seal(&parts, &observations)
+}
+
+/// The episodes among `files` that V and M were not trained on; none where there are too few to hold one out.
+fn held_out(config: &Config, files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let split = Split::new(config.seed, files.len(), config.vae.validation);
+    split.map_or(Vec::new(), |split| split.validation.into_iter().map(|id| files[id].clone()).collect())
+}
+
+/// Share of held-out steps whose surprise the limit is not to exceed.
+const USUAL: f64 = 0.999;
+
+/// What M's surprise, in nats per dimension, seldom exceeds on the recorded `episodes`, with the actions that were taken there; none
+/// where there is no M with a head, or no step to tell.
+fn surprise_limit(parts: &Parts<'_>, episodes: &[PathBuf]) -> Result<Option<f32>> {
+    let bare = assemble(parts)?;
+    let model = Model::load(&bare).map_err(|error| anyhow!("packed agent: {error}"))?;
+    if !model.has_mdn() {
+        return Ok(None);
+    }
+    let mut memory = vec![0.0; memory_len(model.dims())];
+    let mut agent = Agent::new(model, &mut memory)?;
+    let mut surprises = Vec::new();
+    for path in episodes {
+        let episode = Episode::read(path)?;
+        agent.reset();
+        for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+            let refused = || path.display().to_string();
+            agent.act_in_place(&observation.to_vec()).with_context(refused)?;
+            surprises.extend(agent.surprise().map(f64::from));
+            agent.override_action(&action.to_vec()).with_context(refused)?;
+            agent.advance()?;
+        }
+    }
+    Ok(nearest_rank(&mut surprises, USUAL).map(|limit| limit as f32))
+}
+
+/// The packed-2 agent in `bytes` as packed-3, in its own precision, with the control period of the environment that it names and a self-test
+/// over the same observations. In f32 and i8 it acts as before.
+///
+/// # Errors
+/// One line: not a packed-2 agent, one without self-test observations, or one that would act otherwise.
+pub fn convert(bytes: &[u8]) -> Result<AlignedBytes> {
+    let period_s = match env_of(bytes) {
+        Some(id) if env::ids().any(|known| known == id) => Some(AnyEnv::make(&id)?.spec().dt_s),
+        _ => None,
+    };
+    let bare = AlignedBytes::new(&packed2::convert(bytes, period_s).map_err(|error| anyhow!("{error}"))?);
+    let before = packed2::self_test(bytes).map_err(|error| anyhow!("{error}"))?;
+    ensure!(!before.observations.is_empty(), "expected self-test observations, found none");
+    let (selftest, digest, precision) = proof(&bare, &before.observations)?;
+    if matches!(precision, Precision::F32 | Precision::I8) {
+        let bits = |actions: &[Vec<f32>]| actions.iter().flatten().map(|a| a.to_bits()).collect::<Vec<_>>();
+        let same = bits(&selftest.actions) == bits(&before.actions);
+        ensure!(same, "expected the actions of the self-test, bit for bit, found others");
+    }
+    let bytes = with_self_test(&bare, &selftest, digest).map_err(|error| anyhow!("{error}"))?;
+    prove(&bytes)
+}
+
+/// What the packed file in `bytes` says of the environment.
+fn env_of(bytes: &[u8]) -> Option<String> {
+    File::parse(bytes).ok()?.metadata(key::ENV).map(str::to_owned)
+}
+
+/// What became of V in [`with_identity`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Replaced {
+    /// Weights that a step no longer reads.
+    pub weights: usize,
+    /// Largest change of an action on the self-test's observations, as a fraction of the action range.
+    pub action_error: f64,
+}
+
+/// The packed f32 agent in `bytes` with the identity for V, where its V is an MLP that copies its input, as `vae.start = "identity"` made
+/// them: unit i is x_i plus a constant above the clip, all the way, and the constant less at the end. Such a copy is exact but for the
+/// rounding of that sum (10 + x has 20 binary digits behind the point), so that the agent is another one by as much.
+///
+/// # Errors
+/// One line: not a packed f32 agent, or one whose V is no such copy or samples its latent.
+pub fn with_identity(bytes: &[u8]) -> Result<(AlignedBytes, Replaced)> {
+    let mut agent = unpack(bytes).map_err(|error| anyhow!("{error}"))?;
+    let before = agent.settings;
+    let Encoder::Mlp { latent, .. } = before.dims.v else {
+        bail!("--identity: expected a V that is an MLP, found {}", before.dims.v.kind());
+    };
+    ensure!(before.acting == Acting::Mean, "--identity: expected an agent that acts on V's mean, found one that samples");
+    ensure!(!agent.selftest.observations.is_empty(), "expected self-test observations, found none");
+    let is_copy = copies(&agent.tensors, &before.dims.v, before.obs_clip);
+    ensure!(is_copy, "--identity: expected a V that copies its input (vae.start = \"identity\"), found another");
+    agent.settings.dims = before.dims.with_encoder(Encoder::Identity { latent });
+    agent.settings.selftest_digest = None;
+    // Packing takes from the tensors what the kinds have: the encoder's stay behind.
+    let parts = Parts {
+        tensors: &agent.tensors,
+        settings: agent.settings,
+        action_mid: &agent.action_mid,
+        action_half: &agent.action_half,
+        selftest: None,
+        provenance: &agent.provenance,
+    };
+    let sealed = seal(&parts, &agent.selftest.observations)?;
+    let after = unpack(&sealed).map_err(|error| anyhow!("packed agent: {error}"))?;
+    let pairs = agent.selftest.actions.iter().flatten().zip(after.selftest.actions.iter().flatten());
+    let halves = agent.action_half.iter().cycle();
+    let errors = pairs.zip(halves).map(|((a, b), half)| 0.5 * f64::from((a - b).abs()) / f64::from(*half));
+    let weights = before.dims.step_weights() - agent.settings.dims.step_weights();
+    Ok((sealed, Replaced { weights, action_error: errors.fold(0.0, f64::max) }))
+}
+
+/// Whether the encoder `v` in `tensors` copies the first Z values of its input, which are within ± `clip`.
+fn copies(tensors: &Tensors, v: &Encoder, clip: f32) -> bool {
+    let (z, widths) = (v.latent(), v.hidden());
+    let last = widths.len();
+    let layer = |i: usize| -> Option<bool> {
+        let ((shape, weight), (_, bias)) = (tensors.get(names::ENCODER_WEIGHT[i])?, tensors.get(names::ENCODER_BIAS[i])?);
+        let columns = *shape.get(1)?;
+        let is_row = |n: usize, row: &[f32]| row.iter().enumerate().all(|(k, &w)| w == f32::from(u8::from(k == n)));
+        let rows = weight.chunks(columns).take(z).enumerate().all(|(n, row)| is_row(n, row));
+        let (first, shift) = (tensors.get(names::ENCODER_BIAS[0])?.1.first().copied()?, bias.iter().take(z));
+        let wanted = match i {
+            0 => first,
+            _ if i == last => -first,
+            _ => 0.0,
+        };
+        Some(columns >= z && rows && first >= clip && shift.len() == z && shift.into_iter().all(|&b| b == wanted))
+    };
+    widths.as_slice().iter().all(|&width| width >= z) && (0..=last).all(|i| layer(i) == Some(true))
 }
 
 /// The packed f32 agent in `bytes` in another precision, with a proof of its own over the same observations.
@@ -248,8 +383,15 @@ pub fn in_precision(bytes: &[u8], precision: Precision) -> Result<AlignedBytes> 
 
 /// Packs `parts` with their proof: what the portable back end, the specification, makes of `observations`.
 fn seal(parts: &Parts<'_>, observations: &[Vec<f32>]) -> Result<AlignedBytes> {
-    let bare = assemble(parts)?;
-    let model = Model::load_with(&bare, Backend::Portable).map_err(|error| anyhow!("packed agent: {error}"))?;
+    let (selftest, digest, _) = proof(&assemble(parts)?, observations)?;
+    let mut settings = parts.settings;
+    settings.selftest_digest = Some(digest);
+    prove(&assemble(&Parts { settings, selftest: Some(&selftest), ..*parts })?)
+}
+
+/// What the agent in `bytes` makes of `observations` on the portable back end: its answers, and the digest of its state after them.
+fn proof(bytes: &AlignedBytes, observations: &[Vec<f32>]) -> Result<(SelfTest, u64, Precision)> {
+    let model = Model::load_with(bytes, Backend::Portable).map_err(|error| anyhow!("packed agent: {error}"))?;
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut agent = Agent::new(model, &mut memory)?;
     let mut selftest = SelfTest::default();
@@ -259,13 +401,15 @@ fn seal(parts: &Parts<'_>, observations: &[Vec<f32>]) -> Result<AlignedBytes> {
         selftest.observations.push(observation.clone());
         selftest.actions.push(action);
     }
-    let mut settings = parts.settings;
-    settings.selftest_digest = Some(agent.self_test_digest());
-    let bytes = assemble(&Parts { settings, selftest: Some(&selftest), ..*parts })?;
+    Ok((selftest, agent.self_test_digest(), model.settings().precision))
+}
 
-    // Nothing leaves that this machine's own back ends do not all agree on.
+/// Nothing leaves that this machine's own back ends do not all agree on.
+fn prove(bytes: &[u8]) -> Result<AlignedBytes> {
+    let bytes = AlignedBytes::new(bytes);
     for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
         let model = Model::load_with(&bytes, backend).map_err(|error| anyhow!("packed agent: {error}"))?;
+        let mut memory = vec![0.0; memory_len(model.dims())];
         model.self_test(&mut memory).with_context(|| format!("back end {}", backend.name()))?;
     }
     Ok(bytes)

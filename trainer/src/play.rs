@@ -169,7 +169,7 @@ impl Player {
         let Self { env, observation, single, action, memory } = self;
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_dims(model, env)?;
+                check_fit(model, env)?;
                 memory.resize(memory_len(model.dims()), 0.0);
                 Some(Agent::new(*model, memory)?)
             }
@@ -239,12 +239,16 @@ pub(crate) fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f
     }
 }
 
-/// That `model` fits `env`.
+/// That `model` was made for an environment like `env`: of its sizes, and, where its file says so, of its id and control period. Two tasks
+/// may be of equal sizes, and an agent of the one would act in the other, badly.
 ///
 /// # Errors
-/// One line with both sizes.
-pub fn check_dims(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
+/// One line with what was expected and what the agent was made for.
+pub fn check_fit(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
     let (spec, dims) = (env.spec(), model.dims());
+    if let Some(found) = model.environment() {
+        ensure!(found == spec.id, "expected an agent made for {}, found one made for {found}", spec.id);
+    }
     ensure!(
         (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
         "agent does not fit {}: expected observations of {} and actions of {}, found a model for {} and {}",
@@ -254,6 +258,14 @@ pub fn check_dims(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
         dims.obs_len(),
         dims.action_len()
     );
+    if let Some(found) = model.period_s() {
+        ensure!(
+            (found - spec.dt_s).abs() <= 1e-6 * spec.dt_s,
+            "expected an agent made for the control period of {}, {} s, found one made for {found} s",
+            spec.id,
+            spec.dt_s
+        );
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! `advance`, then the world's turn; with `--realtime` in step with the wall clock.
 
 use crate::env::{AnyEnv, Env};
-use crate::play::{Outcome, check_dims};
+use crate::play::{Outcome, check_fit};
 use anyhow::{Context, Result};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::Serialize;
@@ -62,7 +62,7 @@ pub struct Report {
 /// The agent does not fit the environment, or the simulator gave a non-finite observation.
 pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
     let mut env = AnyEnv::make(env_id)?;
-    check_dims(model, &env)?;
+    check_fit(model, &env)?;
     let spec = env.spec().clone();
     let dt = Duration::from_secs_f64(spec.dt_s);
     let mut memory = vec![0.0; memory_len(model.dims())];

@@ -2,7 +2,7 @@
 
 use crate::env::{AnyEnv, Env, Pose};
 use crate::interrupt;
-use crate::play::{Policy, check_dims, uniform_action};
+use crate::play::{Policy, check_fit, uniform_action};
 use anyhow::{Context, Result};
 use dreamstep_runtime::{Agent, memory_len};
 
@@ -30,7 +30,7 @@ impl Episode {
         let mut memory = Vec::new();
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_dims(model, env)?;
+                check_fit(model, env)?;
                 memory.resize(memory_len(model.dims()), 0.0);
                 Some(Agent::new(*model, &mut memory)?)
             }

@@ -159,7 +159,12 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
     let packed = read_agent(run, options)?;
     let id = environment(options, &packed, &config)?;
     let mut env = AnyEnv::make(&id)?;
-    let model = packed.as_ref().map(|(path, bytes)| agent_file::load(path, bytes, None)).transpose()?;
+    let load = |(path, bytes)| -> Result<Model<'_>> {
+        let model = agent_file::load(path, bytes, None)?;
+        agent_file::check(path, &model, &env)?;
+        Ok(model)
+    };
+    let model = packed.as_ref().map(|(path, bytes): &(PathBuf, AlignedBytes)| load((path, bytes))).transpose()?;
     // Before the episode: a machine that cannot draw should say so at once.
     let [width, height] = options.size;
     let mut scene = Scene::new(&env, width, height)?;

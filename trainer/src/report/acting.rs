@@ -1,6 +1,7 @@
 //! What is C worth? Returns of the run's agent beside the random policy and the zero action, and one episode of each step by step.
 
 use crate::agent_file;
+use crate::env::AnyEnv;
 use crate::evaluate::{self, evaluate};
 use crate::play::{Arena, Policy};
 use crate::progress::Progress;
@@ -36,6 +37,7 @@ pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) 
     let path = run.agent();
     let bytes = agent_file::read(&path)?;
     let model = agent_file::load(&path, &bytes, None)?;
+    agent_file::check(&path, &model, &AnyEnv::make(env)?)?;
     let arena = Arena::new(env, threads)?;
     let progress = Progress::new("report: episodes", 0, "episodes");
     let named = || path.display().to_string();

@@ -21,6 +21,6 @@ pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean, perce
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
 pub use pca::Pca;
-pub use rank::spearman;
+pub use rank::{nearest_rank, spearman};
 pub use ridge::Ridge;
 pub use scores::{auroc, normalised_mse};

@@ -32,6 +32,12 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
+/// The `q`-quantile of `values` by the nearest rank: the least of them that a share `q` does not exceed. Sorts them; none of none.
+pub fn nearest_rank(values: &mut [f64], q: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(((values.len() as f64 * q).ceil() as usize).max(1) - 1).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
