@@ -13,7 +13,7 @@
 //! | overflow | an empty tensor whose other axes times the element's size overflow | the product is taken in order |
 //! | limits | headers of 100 MB, any number of tensors, keys and axes | a robot's memory and time |
 
-use dreamstep_core::error::ReadError;
+use dreamstep_core::error::{ReadError, Text};
 use dreamstep_core::reader::File;
 use safetensors::tensor::{SafeTensors, TensorView};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 /// Tensors (dtype, shape, data) and metadata by name: what a file says, whoever reads it.
 pub(crate) type Content = (BTreeMap<String, (String, Vec<usize>, Vec<u8>)>, BTreeMap<String, String>);
 
-pub(crate) fn ours(bytes: &[u8]) -> Result<Content, ReadError<'_>> {
+pub(crate) fn ours(bytes: &[u8]) -> Result<Content, ReadError> {
     let file = File::parse(bytes)?;
     let tensors = file.tensors().map(|t| (t.name.into(), (t.dtype.into(), t.shape().to_vec(), t.data.to_vec()))).collect();
     // Ours leaves escapes as they stand; here JSON's own reader resolves them, if it can.
@@ -50,14 +50,14 @@ pub(crate) enum Stricter {
 }
 
 /// The class of our error; none if this is not one that we mean to be stricter in. The header's own text must bear it out.
-pub(crate) fn class(bytes: &[u8], error: &ReadError<'_>) -> Option<Stricter> {
+pub(crate) fn class(bytes: &[u8], error: &ReadError) -> Option<Stricter> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
     let from = |at: usize| &header[at..];
     match *error {
         // The crate forgets the first of two tensors before it looks at its size and its place; ours has refused it by then.
         ReadError::Duplicate { name } | ReadError::WrongLength { name, .. } | ReadError::OutOfRange { name, .. }
-            if keys(header).iter().filter(|key| *key == name).count() > 1 =>
+            if keys(header).iter().filter(|key| Text::new(key) == name).count() > 1 =>
         {
             Some(Stricter::Duplicate)
         }
@@ -71,7 +71,9 @@ pub(crate) fn class(bytes: &[u8], error: &ReadError<'_>) -> Option<Stricter> {
             (from(at).starts_with('[') || from(at).starts_with("null")).then_some(Stricter::Form)
         }
         ReadError::Syntax { at, expected: "a string" } => from(at).starts_with('{').then_some(Stricter::Form),
-        ReadError::UnknownDtype { found: "F4" | "F6_E2M3" | "F6_E3M2", .. } => Some(Stricter::SubByte),
+        ReadError::UnknownDtype { found, .. } if ["F4", "F6_E2M3", "F6_E3M2"].contains(&found.as_str()) => {
+            Some(Stricter::SubByte)
+        }
         ReadError::WrongLength { expected: None, found: 0, .. } => Some(Stricter::Overflow),
         ReadError::HeaderTooLarge { .. }
         | ReadError::TooManyTensors { .. }

@@ -7,22 +7,15 @@ use dreamstep_core::schema::Settings;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{ControllerInput, Dims, LoadError, MemoryCell, Mixture, Model, Precision};
 
-pub(crate) const DIMS: Dims = Dims {
-    obs: 5,
-    action: 2,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+pub(crate) const DIMS: Dims = Dims::vector(5, 2, &[9, 4], 3, 7, 2);
 
 /// A packed agent of [`DIMS`] with either memory and self-test vectors, as bytes.
 pub(crate) fn agent_of(cell: MemoryCell, precision: Precision) -> Vec<u8> {
-    let dims = Dims { cell, ..DIMS };
-    agent_with_selftest(&Settings { precision, ..synthetic::settings(&dims) }, &synthetic::tensors(&dims, 1))
+    let dims = DIMS.with_cell(cell);
+    agent_with_selftest(
+        &synthetic::with(synthetic::settings(&dims), |s| s.precision = precision),
+        &synthetic::tensors(&dims, 1),
+    )
 }
 
 impl Pieces {
@@ -39,7 +32,7 @@ impl Pieces {
         assert!(self.metadata.insert(key.to_string(), value.to_string()).is_some(), "no key `{key}`");
     }
 
-    pub(crate) fn load<T>(&self, look: impl FnOnce(Result<Model<'_>, LoadError<'_>>) -> T) -> T {
+    pub(crate) fn load<T>(&self, look: impl FnOnce(Result<Model<'_>, LoadError>) -> T) -> T {
         let bytes = AlignedBytes::new(&self.bytes(0));
         look(Model::load(&bytes))
     }

@@ -3,17 +3,7 @@
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, MemoryCell, Mixture, Termination};
 
-pub(crate) const SMALL: Dims = Dims {
-    obs: 5,
-    action: 1,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::LatentHidden,
-};
+pub(crate) const SMALL: Dims = dreamstep_fixtures::synthetic::ODD;
 
 pub(crate) const SEED: u64 = 0x0bad_5eed_0000_0007;
 
@@ -29,7 +19,7 @@ fn normal(number: u32, n: usize) -> Vec<f32> {
 
 /// Begins dream `number` at a place of its own, every other one in the middle of an episode.
 pub(crate) fn start(dreams: &mut DreamBatch<'_, '_>, dims: &Dims, index: usize, number: u32) {
-    let (h, c) = (normal(1000 + number, dims.hidden), normal(2000 + number, dims.cell_state()));
+    let (h, c) = (normal(1000 + number, dims.hidden_len()), normal(2000 + number, dims.cell_len()));
     let state = Some((h.as_slice(), c.as_slice())).filter(|_| number % 2 == 1);
-    dreams.start(index, number, DreamStart { latent: &normal(number, dims.latent), state }).unwrap();
+    dreams.start(index, number, DreamStart { latent: &normal(number, dims.latent_len()), state }).unwrap();
 }

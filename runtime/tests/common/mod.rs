@@ -10,21 +10,21 @@ use std::collections::BTreeMap;
 pub(crate) fn agent_with_selftest(settings: &Settings, tensors: &Tensors) -> Vec<u8> {
     let (settings, dims) = (*settings, &settings.dims);
     let provenance = BTreeMap::new();
-    let (mid, half) = (vec![0.0; dims.action], vec![0.4; dims.action]);
+    let (mid, half) = (vec![0.0; dims.action_len()], vec![0.4; dims.action_len()]);
     let bare = Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance };
     let plain = dreamstep_core::pack::AlignedBytes::new(&pack(&bare).unwrap());
     let model = Model::load(&plain).unwrap();
     let mut memory = vec![0.0; memory_len(dims)];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     let mut selftest = SelfTest::default();
     for t in 0..STEPS as u64 {
-        let mut action = vec![0.0; dims.action];
+        let mut action = vec![0.0; dims.action_len()];
         let observation = synthetic::observation(dims, 2, t);
         agent.step(&observation, &mut action).unwrap();
         selftest.observations.push(observation);
         selftest.actions.push(action);
     }
-    let settings = Settings { selftest_digest: Some(agent.self_test_digest()), ..settings };
+    let settings = synthetic::with(settings, |s| s.selftest_digest = Some(agent.self_test_digest()));
     pack(&Parts { settings, selftest: Some(&selftest), ..bare }).unwrap()
 }
 
