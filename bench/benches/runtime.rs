@@ -30,13 +30,16 @@ fn each_model(mut bench: impl FnMut(&str, &[u8], &Model<'_>)) {
 fn parts(criterion: &mut Criterion) {
     each_model(|which, _, model| {
         let mut memory = vec![0.0; memory_len(model.dims())];
-        let mut agent = Agent::new(model, &mut memory).expect("enough memory");
+        let mut agent = Agent::new(*model, &mut memory).expect("enough memory");
         // What is not the memory's is the same with a GRU.
-        let gru = model.dims().cell == MemoryCell::Gru;
+        let cell = model.dims().cell().expect("an agent with an M");
+        let gru = cell == MemoryCell::Gru;
         for part in Part::ALL.into_iter().filter(|part| !gru || [Part::Gates, Part::Cell].contains(part)) {
             // What a real tick leaves behind.
-            agent.step(&synthetic::observation(model.dims(), 0, 0), &mut vec![0.0; model.dims().action]).expect("a step");
-            let name = format!("{}/{which}", part.name(model.dims().cell));
+            agent
+                .step(&synthetic::observation(model.dims(), 0, 0), &mut vec![0.0; model.dims().action_len()])
+                .expect("a step");
+            let name = format!("{}/{which}", part.name(cell));
             criterion.bench_function(&name, |bencher| bencher.iter(|| agent.run(black_box(part))));
         }
     });
@@ -45,9 +48,9 @@ fn parts(criterion: &mut Criterion) {
 fn ticks(criterion: &mut Criterion) {
     each_model(|which, _, model| {
         let mut memory = vec![0.0; memory_len(model.dims())];
-        let mut agent = Agent::new(model, &mut memory).expect("enough memory");
+        let mut agent = Agent::new(*model, &mut memory).expect("enough memory");
         let observation = synthetic::observation(model.dims(), 0, 0);
-        let mut action = vec![0.0; model.dims().action];
+        let mut action = vec![0.0; model.dims().action_len()];
         criterion.bench_function(&format!("act/{which}"), |bencher| {
             bencher.iter(|| agent.act(black_box(&observation), &mut action));
         });
@@ -74,11 +77,11 @@ fn ticks(criterion: &mut Criterion) {
 fn dreams(criterion: &mut Criterion) {
     each_model(|which, _, model| {
         let dims = model.dims();
-        let latent = vec![0.25; dims.latent];
+        let latent = vec![0.25; dims.latent_len()];
         for count in [1, 7, 64] {
             let mut memory = vec![0.0; dreams_memory_len(dims, count)];
             let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
-            let mut dreams = DreamBatch::new(model, &mut memory, count, options).expect("a head, and enough memory");
+            let mut dreams = DreamBatch::new(*model, &mut memory, count, options).expect("a head, and enough memory");
             for index in 0..count {
                 dreams.start(index, index as u32, DreamStart { latent: &latent, state: None }).expect("a finite latent");
             }

@@ -38,7 +38,7 @@ impl Size {
             Self::Humanoid => 256,
             Self::Large => 1024,
         };
-        Dims { hidden, ..Dims::HUMANOID }
+        Dims::HUMANOID.with_hidden(hidden)
     }
 
     /// The packed f32 agent.
@@ -61,7 +61,7 @@ impl Size {
     pub fn precisions_with(self, cell: MemoryCell) -> Vec<AlignedBytes> {
         let agent = match cell {
             MemoryCell::Lstm => self.agent(),
-            MemoryCell::Gru => synthetic::agent(&Dims { cell, ..self.dims() }, 1),
+            MemoryCell::Gru => synthetic::agent(&self.dims().with_cell(cell), 1),
         };
         Precision::ALL.into_iter().map(|precision| synthetic::in_precision(&agent, precision)).collect()
     }
@@ -87,7 +87,7 @@ mod tests {
             let files = size.precisions_with(cell);
             for (file, precision) in files.iter().zip(Precision::ALL) {
                 let model = Model::load(file).unwrap();
-                let dims = Dims { cell, ..size.dims() };
+                let dims = size.dims().with_cell(cell);
                 assert_eq!((*model.dims(), model.settings().precision), (dims, precision));
             }
             assert_eq!(files.len(), 4);

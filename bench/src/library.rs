@@ -1,87 +1,26 @@
-//! A build of the C library, loaded while the program runs: two commits' builds in one process can be timed in turn.
+//! A build of the C library, loaded while the program runs: two commits' builds in one process can be timed in turn, also across the
+//! break of format and names from packed-2 to packed-3 ([`calls`]).
 //!
-//! Only what a control loop and a dream call, by the names and signatures of `dreamstep.h`; sizes are asked of the library, so that
-//! builds may differ in them.
+//! Only what a control loop and a dream call; sizes are asked of the library, so that builds may differ in them.
 
-use anyhow::{Context, Result, ensure};
-use std::ffi::{CStr, c_char};
+mod calls;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use calls::{Calls, Common};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::names::metadata as key;
+use dreamstep_core::pack::{Entry, packed2, safetensors_bytes};
+use dreamstep_core::reader::File;
+use dreamstep_core::v::Encoder;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::ptr::{null, null_mut};
-
-type Status = i32;
-
-/// `dreamstep_dims`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-struct CDims {
-    obs: u32,
-    action: u32,
-    latent: u32,
-    hidden: u32,
-    mixtures: u32,
-    mixture: i32,
-    encoder: [u32; 2],
-    cell: i32,  // read by builds that know it
-    input: i32, // the same
-}
-
-/// `dreamstep_dream_options`.
-#[repr(C)]
-struct CDreamOptions {
-    seed: u64,
-    temperature: f32,
-    ending: i32,
-    threshold: f32,
-}
-
-/// `DREAMSTEP_ENDING_NEVER`.
-const ENDING_NEVER: i32 = 2;
-
-macro_rules! functions {
-    ($($field:ident = $name:literal: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        /// The functions that are used here.
-        struct Functions {
-            $($field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
-        }
-
-        impl Functions {
-            fn of(library: &libloading::Library, path: &Path) -> Result<Self> {
-                Ok(Self {
-                    $($field: {
-                        let missing = || format!("{}: expected the function {}, found none", path.display(), $name);
-                        // SAFETY: `dreamstep.h` gives the function this type, and `Library` keeps it loaded.
-                        unsafe { *library.get(concat!($name, "\0").as_bytes()).with_context(missing)? }
-                    },)*
-                })
-            }
-        }
-    };
-}
-
-functions! {
-    version = "dreamstep_version": fn() -> *const c_char;
-    model_size = "dreamstep_model_size": fn() -> usize;
-    agent_size = "dreamstep_agent_size": fn() -> usize;
-    dreams_size = "dreamstep_dreams_size": fn() -> usize;
-    memory_len = "dreamstep_memory_len": fn(*const CDims) -> usize;
-    dreams_memory_len = "dreamstep_dreams_memory_len": fn(*const CDims, usize) -> usize;
-    backend_is_available = "dreamstep_backend_is_available": fn(i32) -> bool;
-    model_load = "dreamstep_model_load": fn(*mut u64, *const u8, usize, i32, *mut c_char, usize) -> Status;
-    agent_new = "dreamstep_agent_new": fn(*mut u64, *const u64, *mut f32, usize, *mut c_char, usize) -> Status;
-    act = "dreamstep_act": fn(*mut u64, *const f32, usize, *mut f32, usize, *mut c_char, usize) -> Status;
-    advance = "dreamstep_advance": fn(*mut u64, *mut c_char, usize) -> Status;
-    digest = "dreamstep_digest": fn(*const u64, *mut u64, *mut c_char, usize) -> Status;
-    dreams_new = "dreamstep_dreams_new":
-        fn(*mut u64, *const u64, *mut f32, usize, usize, *const CDreamOptions, *mut c_char, usize) -> Status;
-    dreams_start = "dreamstep_dreams_start":
-        fn(*mut u64, usize, u32, *const f32, usize, *const f32, *const f32, usize, *mut c_char, usize) -> Status;
-    dreams_digest = "dreamstep_dreams_digest": fn(*const u64, usize, *mut u64, *mut c_char, usize) -> Status;
-    dreams_step = "dreamstep_dreams_step": fn(*mut u64, *mut usize, *mut c_char, usize) -> Status;
-}
 
 /// A loaded build.
 pub struct Library {
-    functions: Functions,
+    common: Common,
+    calls: Calls,
     path: PathBuf,
     _library: libloading::Library,
 }
@@ -96,34 +35,62 @@ impl Library {
         // SAFETY: the library is ours; it has no initialisers and no global state.
         let library =
             unsafe { libloading::Library::new(path) }.with_context(|| format!("cannot load {}", path.display()))?;
-        Ok(Self { functions: Functions::of(&library, path)?, path: path.to_path_buf(), _library: library })
+        let (common, calls) = (Common::of(&library, path)?, Calls::of(&library, path)?);
+        Ok(Self { common, calls, path: path.to_path_buf(), _library: library })
     }
 
     /// What it calls its version.
     #[must_use]
     pub fn version(&self) -> String {
         // SAFETY: the library answers with a constant string.
-        unsafe { CStr::from_ptr((self.functions.version)()) }.to_string_lossy().into_owned()
+        unsafe { CStr::from_ptr((self.common.version)()) }.to_string_lossy().into_owned()
     }
 
     /// Whether it runs back end `number` on this processor.
     #[must_use]
     pub fn runs(&self, number: i32) -> bool {
         // SAFETY: takes any number.
-        unsafe { (self.functions.backend_is_available)(number) }
+        unsafe { (self.common.backend_is_available)(number) }
     }
 
-    /// Calls one of the library's functions that take a buffer for a message.
-    fn call(&self, what: &str, function: impl FnOnce(&Functions, *mut c_char, usize) -> Status) -> Result<()> {
-        let mut message = [0; 256];
-        let status = function(&self.functions, message.as_mut_ptr(), message.len());
-        if status == 0 {
-            return Ok(());
-        }
-        // SAFETY: the library ends its message with a zero within the buffer, which began as zeros.
-        let text = unsafe { CStr::from_ptr(message.as_ptr()) }.to_string_lossy().into_owned();
-        anyhow::bail!("{}: {what}: {text} (status {status})", self.path.display())
+    /// The packed-3 agent `file` in the format that this build reads: as it stands, or with the header of packed-2, every tensor's bytes
+    /// the same.
+    ///
+    /// # Errors
+    /// The build reads packed-2, and that format cannot say what the agent is.
+    pub fn agent<'f>(&self, file: &'f [u8]) -> Result<Cow<'f, [u8]>> {
+        Ok(match self.calls {
+            Calls::First(_) => as_packed2(file).with_context(|| self.path.display().to_string())?.into(),
+            Calls::Second(_) => file.into(),
+        })
     }
+
+    fn said(&self, what: &str, result: Result<(), String>) -> Result<()> {
+        result.map_err(|text| anyhow!("{}: {what}: {text}", self.path.display()))
+    }
+}
+
+/// The packed-3 agent `file` with the header of packed-2, which says the sizes of V's two layers and the cell in keys of its own, and what
+/// kinds the parts are not at all. Readers of it pass over the keys that it did not have.
+fn as_packed2(file: &[u8]) -> Result<Vec<u8>> {
+    let file = File::parse(file).map_err(|error| anyhow!("{error}"))?;
+    let dims = Dims::read(&file).map_err(|error| anyhow!("{error}"))?;
+    let (Encoder::Mlp { hidden, .. }, Some(cell)) = (dims.v, dims.cell()) else {
+        return Err(anyhow!("packed-2: expected an MLP for V, and an M, found {} and {}", dims.v.kind(), dims.m.kind()));
+    };
+    let &[first, second] = hidden.as_slice() else {
+        return Err(anyhow!("packed-2: expected two hidden layers in V, found {}", hidden.len()));
+    };
+    let mut metadata: BTreeMap<String, String> =
+        file.metadata_entries().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let old = [
+        (key::FORMAT, packed2::FORMAT.to_string()),
+        ("dims.encoder.0", first.to_string()),
+        ("dims.encoder.1", second.to_string()),
+        ("rnn.cell", cell.name().to_string()),
+    ];
+    metadata.extend(old.map(|(key, value)| (key.to_string(), value)));
+    Ok(safetensors_bytes(&file.tensors().map(Entry::of).collect::<Vec<_>>(), &metadata))
 }
 
 /// An agent and a batch of dreams of one model, of one build; nothing in it moves.
@@ -149,61 +116,35 @@ pub struct Sizes {
 }
 
 impl<'l> Subject<'l> {
-    /// Loads the packed agent `file` on back end `backend`, and begins an episode and `sizes.dreams` dreams.
+    /// Loads the packed-3 agent `file`, in the format that the build reads, on back end `backend`, and begins an episode and `sizes.dreams`
+    /// dreams.
     ///
     /// # Errors
     /// What the library says.
     pub fn new(library: &'l Library, file: &[u8], backend: i32, sizes: Sizes) -> Result<Self> {
-        let f = &library.functions;
+        let (common, calls, file) = (&library.common, &library.calls, library.agent(file)?);
         let words = |bytes: usize| vec![0_u64; bytes.div_ceil(8)];
         // On a 64-byte boundary: eight words more than needed, and the file where the boundary lies.
         let mut copy = vec![0_u64; file.len().div_ceil(8) + 8];
         let offset = copy.as_ptr().align_offset(64) * 8;
-        bytemuck::cast_slice_mut(&mut copy)[offset..offset + file.len()].copy_from_slice(file);
+        bytemuck::cast_slice_mut(&mut copy)[offset..offset + file.len()].copy_from_slice(&file);
         let bytes = &bytemuck::cast_slice::<u64, u8>(&copy)[offset..offset + file.len()];
-        let d = sizes.dims;
-        let dims = CDims {
-            obs: d.obs as u32,
-            action: d.action as u32,
-            latent: d.latent as u32,
-            hidden: d.hidden as u32,
-            mixtures: d.mixtures as u32,
-            mixture: i32::from(d.mixture == dreamstep_runtime::Mixture::PerDimension),
-            encoder: d.encoder.map(|n| n as u32),
-            cell: i32::from(d.cell == dreamstep_runtime::MemoryCell::Gru),
-            input: 0, // z+h, which every build runs
-        };
         // SAFETY: takes nothing.
-        let sizes_in_bytes = unsafe { [(f.model_size)(), (f.agent_size)(), (f.dreams_size)()] };
-        // From here on every pointer is to memory of the size that the library asked for, on the heap, where it stays as long as `Self`
-        // lives; nothing else uses it.
+        let sizes_in_bytes = unsafe { [(common.model_size)(), (common.agent_size)(), (common.dreams_size)()] };
+        // From here on every block is of the size that the library asked for, on the heap, where it stays as long as `Self` lives; nothing
+        // else uses it. That is what all calls ask for.
         let [mut model, mut agent, mut dreams] = sizes_in_bytes.map(words);
-        // SAFETY: `dims` is readable.
-        let lens = unsafe { ((f.memory_len)(&dims), (f.dreams_memory_len)(&dims, sizes.dreams)) };
-        let (mut memory, mut dreams_memory) = (vec![0.0_f32; lens.0], vec![0.0_f32; lens.1]);
-        library.call("load", |f, m, n| {
-            // SAFETY: as above.
-            unsafe { (f.model_load)(model.as_mut_ptr(), bytes.as_ptr(), bytes.len(), backend, m, n) }
-        })?;
-        library.call("agent", |f, m, n| {
-            // SAFETY: as above.
-            unsafe { (f.agent_new)(agent.as_mut_ptr(), model.as_ptr(), memory.as_mut_ptr(), memory.len(), m, n) }
-        })?;
-        let options = CDreamOptions { seed: 1, temperature: 1.0, ending: ENDING_NEVER, threshold: 1.0 };
-        let (at, len) = (dreams_memory.as_mut_ptr(), dreams_memory.len());
-        library.call("dreams", |f, m, n| {
-            // SAFETY: as above.
-            unsafe { (f.dreams_new)(dreams.as_mut_ptr(), model.as_ptr(), at, len, sizes.dreams, &options, m, n) }
-        })?;
-        let latent = vec![0.25_f32; d.latent];
-        for index in 0..sizes.dreams {
-            library.call("dream", |f, m, n| {
-                let (dreams, z) = (dreams.as_mut_ptr(), latent.as_ptr());
-                // SAFETY: as above; no state is an episode's start.
-                unsafe { (f.dreams_start)(dreams, index, index as u32, z, latent.len(), null(), null(), 0, m, n) }
-            })?;
-        }
-        let action = vec![0.0; d.action];
+        // SAFETY: as above.
+        library.said("load", unsafe { calls.load(&mut model, bytes, backend) })?;
+        // SAFETY: as above.
+        let [mut memory, mut dreams_memory] = unsafe { calls.memory_lens(&model, &sizes) }.map(|len| vec![0.0_f32; len]);
+        // SAFETY: as above.
+        library.said("agent", unsafe { calls.agent(&mut agent, &model, &mut memory) })?;
+        let latent = vec![0.25_f32; sizes.dims.latent_len()];
+        let wanted = (sizes.dreams, latent.as_slice());
+        // SAFETY: as above.
+        library.said("dreams", unsafe { calls.dreams(&mut dreams, &model, &mut dreams_memory, wanted) })?;
+        let action = vec![0.0; sizes.dims.action_len()];
         Ok(Self {
             library,
             sizes,
@@ -222,10 +163,8 @@ impl<'l> Subject<'l> {
     /// # Panics
     /// If the library refuses, which it does only where the observation is not one of its model's.
     pub fn act(&mut self, observation: &[f32]) {
-        let (agent, action) = (self.agent.as_mut_ptr(), &mut self.action);
-        let (o, a) = ((observation.as_ptr(), observation.len()), (action.as_mut_ptr(), action.len()));
-        // SAFETY: the agent was made in `new`; observation and action are as long as said, and no message is wanted.
-        let status = unsafe { (self.library.functions.act)(agent, o.0, o.1, a.0, a.1, null_mut(), 0) };
+        // SAFETY: the agent was made in `new`.
+        let status = unsafe { self.library.calls.act(&mut self.agent, observation, &mut self.action) };
         assert_eq!(status, 0, "act");
     }
 
@@ -234,8 +173,8 @@ impl<'l> Subject<'l> {
     /// # Panics
     /// If there was no [`Self::act`].
     pub fn advance(&mut self) {
-        // SAFETY: the agent was made in `new`, and no message is wanted.
-        let status = unsafe { (self.library.functions.advance)(self.agent.as_mut_ptr(), null_mut(), 0) };
+        // SAFETY: the agent was made in `new`.
+        let status = unsafe { self.library.calls.advance(&mut self.agent) };
         assert_eq!(status, 0, "advance");
     }
 
@@ -244,8 +183,8 @@ impl<'l> Subject<'l> {
     /// # Panics
     /// Never: dreams that were made can be stepped.
     pub fn dream(&mut self) {
-        // SAFETY: the dreams were made in `new`; neither a count nor a message is wanted.
-        let status = unsafe { (self.library.functions.dreams_step)(self.dreams.as_mut_ptr(), null_mut(), null_mut(), 0) };
+        // SAFETY: the dreams were made in `new`.
+        let status = unsafe { self.library.calls.dream(&mut self.dreams) };
         assert_eq!(status, 0, "dreams");
     }
 
@@ -255,18 +194,44 @@ impl<'l> Subject<'l> {
     /// Never: an agent and dreams that were made have states.
     #[must_use]
     pub fn proof(&self) -> Vec<u64> {
-        let f = &self.library.functions;
-        let mut digest = 0;
-        // SAFETY: the agent was made in `new`, `digest` is writable, and no message is wanted.
-        let mut status = unsafe { (f.digest)(self.agent.as_ptr(), &raw mut digest, null_mut(), 0) };
+        let (calls, mut digest) = (&self.library.calls, 0);
+        // SAFETY: the agent was made in `new`.
+        let mut status = unsafe { calls.digest(&self.agent, &mut digest) };
         let mut proof = vec![digest];
         for index in 0..self.sizes.dreams {
-            // SAFETY: the dreams were made in `new`; the rest as above.
-            status |= unsafe { (f.dreams_digest)(self.dreams.as_ptr(), index, &raw mut digest, null_mut(), 0) };
+            // SAFETY: the dreams were made in `new`.
+            status |= unsafe { calls.dream_digest(&self.dreams, index, &mut digest) };
             proof.push(digest);
         }
         assert_eq!(status, 0, "digest");
         proof.extend(self.action.iter().map(|a| u64::from(a.to_bits())));
         proof
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::Size;
+    use dreamstep_runtime::MemoryCell;
+
+    #[test]
+    fn an_agent_goes_to_packed_2_and_comes_back() {
+        for file in MemoryCell::ALL.iter().flat_map(|&cell| Size::Small.precisions_with(cell)) {
+            let old = as_packed2(&file).unwrap();
+            assert!(packed2::is_one(&old) && !packed2::is_one(&file));
+            let back = packed2::convert(&old, None).unwrap();
+            let (back, file) = (File::parse(&back).unwrap(), File::parse(&file).unwrap());
+            assert_eq!(Dims::read(&back).unwrap(), Dims::read(&file).unwrap());
+            assert!(back.tensors().eq(file.tensors()));
+        }
+    }
+
+    #[test]
+    fn what_packed_2_cannot_say_is_named() {
+        let dims = Size::Small.dims();
+        let of = |dims: Dims| as_packed2(&dreamstep_fixtures::synthetic::agent(&dims, 1)).unwrap_err().to_string();
+        let identity = of(dims.with_encoder(Encoder::Identity { latent: dims.latent_len() }));
+        assert_eq!(identity, "packed-2: expected an MLP for V, and an M, found identity and lstm");
     }
 }

@@ -135,7 +135,7 @@ impl<'f> Ours<'f> {
             .map(|(model, memory)| {
                 let precision = model.settings().precision;
                 let name = format!("dreamstep {}, {}", precision.name(), model.backend().name());
-                let agent = Agent::new(model, memory).map_err(|error| anyhow!("{error}"))?;
+                let agent = Agent::new(*model, memory).map_err(|error| anyhow!("{error}"))?;
                 Ok(Contestant::new(name, Side::Ours(precision), agent))
             })
             .collect()

@@ -78,7 +78,8 @@ impl Comparison {
     }
 }
 
-/// Compares the builds at `base` and `new` on `file`, on every back end that both run.
+/// Compares the builds at `base` and `new` on the packed-3 agent `file`, on every back end that both run. A build that reads packed-2 is given
+/// the same tensors in that format.
 ///
 /// # Errors
 /// A library or the file cannot be loaded.

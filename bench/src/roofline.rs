@@ -3,20 +3,22 @@
 //! Ratios only: step and floor are timed in turn, round by round, in one run, so that whatever else the machine does meets both.
 
 use crate::timing::{Contender, Samples, interleave};
-use dreamstep_core::names::packed;
 use dreamstep_core::reader::File;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, DreamBatch, DreamOptions, DreamStart, Model, Precision, Termination, dreams_memory_len, memory_len,
+    Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, Model, Precision, Termination, dreams_memory_len, memory_len,
 };
 use std::hint::black_box;
 
 /// The weights that one `act` + `advance` reads, as they lie in a packed file.
+///
+/// # Panics
+/// If it is no packed agent.
 #[must_use]
 pub fn step_weights<'f>(file: &File<'f>) -> Vec<&'f [u32]> {
-    let rnn = [packed::RNN, packed::RNN_IH, packed::RNN_HH]; // an LSTM's one, or a GRU's two
-    let layers = [packed::ENCODER_0, packed::ENCODER_2, packed::ENCODER_MEAN, packed::FC];
-    let panels = layers.iter().chain(&rnn).filter_map(|layer| file.tensor(layer.panels));
+    let dims = Dims::read(file).expect("a packed agent");
+    let layers = dims.layers();
+    let panels = layers.iter().filter(|layer| !layer.optional).filter_map(|layer| file.tensor(layer.names.panels));
     panels.map(|tensor| bytemuck::cast_slice(tensor.data)).collect()
 }
 
@@ -138,9 +140,9 @@ pub fn roofline(pairs: &[(&[u8], Backend)], rounds: usize, steps: usize) -> Vec<
         contenders.push(Contender::new("load", steps, move || {
             black_box(load.run(black_box(&weights)));
         }));
-        let mut agent = Agent::new(model, memory).expect("the memory has the length asked for");
+        let mut agent = Agent::new(*model, memory).expect("the memory has the length asked for");
         let observation = synthetic::observation(model.dims(), 0, 0);
-        let mut action = vec![0.0; model.dims().action];
+        let mut action = vec![0.0; model.dims().action_len()];
         contenders.push(Contender::new("step", steps, move || {
             agent.step(black_box(&observation), &mut action).expect("a finite observation");
         }));
@@ -175,10 +177,10 @@ pub fn dream_times(bytes: &[u8], backend: Backend, counts: &[usize], rounds: usi
     let dims = *model.dims();
     let mut memories: Vec<_> = counts.iter().map(|&count| vec![0.0; dreams_memory_len(&dims, count)]).collect();
     let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
-    let latent = vec![0.25; dims.latent];
+    let latent = vec![0.25; dims.latent_len()];
     let mut batches = Vec::new();
     for (&count, memory) in counts.iter().zip(&mut memories) {
-        let mut dreams = DreamBatch::new(&model, memory, count, options).expect("a head, and the memory asked for");
+        let mut dreams = DreamBatch::new(model, memory, count, options).expect("a head, and the memory asked for");
         for index in 0..count {
             dreams.start(index, index as u32, DreamStart { latent: &latent, state: None }).expect("a finite latent");
         }
@@ -199,7 +201,7 @@ mod tests {
     use super::*;
     use crate::agents::Size;
     use dreamstep_fixtures::HUMANOID;
-    use dreamstep_runtime::{Dims, MemoryCell};
+    use dreamstep_runtime::MemoryCell;
 
     #[test]
     fn the_floor_reads_every_weight_of_a_step() {
@@ -209,7 +211,7 @@ mod tests {
         assert!(weights.iter().map(|w| w.len()).sum::<usize>() >= dims.step_weights());
         let gru = Size::Humanoid.precisions_with(MemoryCell::Gru);
         let of_gru = step_weights(&File::parse(&gru[0]).unwrap()).iter().map(|w| w.len()).sum::<usize>();
-        assert!((Dims { cell: MemoryCell::Gru, ..dims }.step_weights()..dims.step_weights()).contains(&of_gru), "{of_gru}");
+        assert!((dims.with_cell(MemoryCell::Gru).step_weights()..dims.step_weights()).contains(&of_gru), "{of_gru}");
         let expected = weights.iter().flat_map(|w| w.iter()).fold(0, |sum, w| sum ^ w);
         assert_eq!(LoadLoop::widest().run(&weights), expected);
         // Whatever is left over in a line or in a place.

@@ -30,11 +30,11 @@ fn the_library_computes_what_the_runtime_does() {
     let file = Size::Humanoid.agent();
     let model = Model::load(&file).unwrap();
     let mut memory = vec![0.0; memory_len(model.dims())];
-    let mut agent = Agent::new(&model, &mut memory).unwrap();
+    let mut agent = Agent::new(model, &mut memory).unwrap();
     let library = Library::open(&built()).unwrap();
     let mut subject = Subject::new(&library, &file, 0, Sizes { dims: *model.dims(), dreams: 3 }).unwrap();
     let start = subject.proof();
-    let mut action = vec![0.0; model.dims().action];
+    let mut action = vec![0.0; model.dims().action_len()];
     for t in 0..3 {
         let observation = synthetic::observation(model.dims(), 0, t);
         agent.step(&observation, &mut action).unwrap();

@@ -55,9 +55,9 @@ fn calls(wait: Wait, body: &mut impl Body) -> (u64, usize) {
 fn the_loop_allocates_nothing() {
     for file in Size::Humanoid.precisions() {
         let model = Model::load(&file).unwrap();
-        let (mut memory, mut action) = (vec![0.0; memory_len(model.dims())], vec![0.0; model.dims().action]);
+        let (mut memory, mut action) = (vec![0.0; memory_len(model.dims())], vec![0.0; model.dims().action_len()]);
         let observations: Vec<_> = (0..4).map(|t| synthetic::observation(model.dims(), 0, t)).collect();
-        let agent = Agent::new(&model, &mut memory).unwrap();
+        let agent = Agent::new(model, &mut memory).unwrap();
         let mut robot = Robot { agent, observations: &observations, action: &mut action };
         for wait in [Wait::Sleep, Wait::Spin, Wait::Hybrid] {
             let (calls, run) = calls(wait, &mut robot);

@@ -1,138 +1,139 @@
-//! Which sound agents do the targets start from? Sizes of one panel, several and padded ones, in every precision, with
-//! either memory and mixture, every input of the controller, acting on the latent's mean or on a draw. Each is built once.
+//! The sound agents that the targets start from: sizes of one panel, several and padded ones, in every precision, with every kind of V, M, C
+//! and action, every input of the controller, whitened observations or plain ones, acting on the latent's mean or on a draw. Each is
+//! built once.
 
 use crate::common::agent_with_selftest;
 use crate::pieces::Pieces;
 use dreamstep_core::pack::AlignedBytes;
-use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, MemoryCell, Dims, ControllerInput, Mixture, Model, Precision, state_len};
+use dreamstep_runtime::{
+    Acting, Action, Activation, Agent, Backend, Controller, ControllerInput, Dims, Encoder, Memory, MemoryCell, Mixture,
+    Model, Normalizer, Precision, Settings, state_len,
+};
 use std::sync::OnceLock;
 
-const DIMS: [Dims; 10] = [
-    Dims {
-        obs: 3,
-        action: 1,
-        latent: 2,
-        hidden: 2,
-        mixtures: 1,
-        mixture: Mixture::Joint,
-        encoder: [2, 2],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    },
-    Dims {
-        obs: 5,
-        action: 2,
-        latent: 3,
-        hidden: 7,
-        mixtures: 2,
-        mixture: Mixture::Joint,
-        encoder: [9, 4],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    },
-    Dims {
-        obs: 17,
-        action: 17,
-        latent: 16,
-        hidden: 18,
-        mixtures: 4,
-        mixture: Mixture::Joint,
-        encoder: [65, 33],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    },
-    Dims {
-        obs: 6,
-        action: 3,
-        latent: 18,
-        hidden: 7,
-        mixtures: 3,
-        mixture: Mixture::PerDimension,
-        encoder: [17, 5],
-        cell: MemoryCell::Lstm,
-        input: ControllerInput::LatentHidden,
-    },
-    Dims {
-        obs: 3,
-        action: 1,
-        latent: 2,
-        hidden: 2,
-        mixtures: 1,
-        mixture: Mixture::Joint,
-        encoder: [2, 2],
-        cell: MemoryCell::Gru,
-        input: ControllerInput::LatentHidden,
-    },
-    Dims {
-        obs: 5,
-        action: 2,
-        latent: 3,
-        hidden: 18,
-        mixtures: 2,
-        mixture: Mixture::Joint,
-        encoder: [9, 4],
-        cell: MemoryCell::Gru,
-        input: ControllerInput::LatentHidden,
-    },
-    Dims { input: ControllerInput::Latent, ..SMALL },
-    Dims { input: ControllerInput::Hidden, ..SMALL },
-    Dims { input: ControllerInput::Observation, ..SMALL },
-    Dims { input: ControllerInput::ObservationHidden, ..SMALL },
+/// For what differs in one part only.
+const SMALL: Dims = Dims::vector(5, 2, &[9, 4], 3, 7, 2);
+const TINY: Dims = Dims::vector(3, 1, &[2, 2], 2, 2, 1);
+const IDENTITY: Encoder = Encoder::Identity { latent: 3 };
+const CHOICES: Action = Action::Discrete { choices: 4 };
+
+/// Inputs and findings name an agent by its number: a new one goes to the end.
+const DIMS: [Dims; 23] = [
+    TINY,
+    SMALL,
+    Dims::vector(17, 17, &[65, 33], 16, 18, 4),
+    Dims::vector(6, 3, &[17, 5], 18, 7, 3).with_mixture(Mixture::PerDimension),
+    TINY.with_cell(MemoryCell::Gru),
+    SMALL.with_cell(MemoryCell::Gru).with_hidden(18),
+    SMALL.with_input(ControllerInput::Latent),
+    SMALL.with_input(ControllerInput::Hidden),
+    SMALL.with_input(ControllerInput::Observation),
+    SMALL.with_input(ControllerInput::ObservationHidden),
+    Dims::vector(5, 2, &[18], 3, 7, 2),
+    Dims::vector(5, 2, &[9, 4, 17], 3, 7, 2).with_cell(MemoryCell::Gru),
+    Dims::vector(5, 2, &[3, 18, 2, 9], 3, 7, 2).with_action(CHOICES),
+    SMALL.with_encoder(IDENTITY),
+    SMALL.with_encoder(Encoder::Identity { latent: 5 }).with_cell(MemoryCell::Gru).with_action(CHOICES),
+    SMALL.with_memory(Memory::None).with_input(ControllerInput::Latent),
+    SMALL.with_encoder(IDENTITY).with_memory(Memory::None).with_input(ControllerInput::Latent).with_action(CHOICES),
+    SMALL.with_input(ControllerInput::ObservationHidden).with_encoder(IDENTITY).with_action(CHOICES),
+    Dims::reactive(19, 2).with_action(Action::Discrete { choices: 18 }),
+    TINY.with_action(Action::Discrete { choices: 1 }),
+    SMALL.with_controller(Controller::mlp(ControllerInput::LatentHidden, &[18], Activation::Tanh)),
+    SMALL
+        .with_cell(MemoryCell::Gru)
+        .with_controller(Controller::mlp(ControllerInput::Hidden, &[4, 9], Activation::Relu))
+        .with_action(CHOICES),
+    Dims::reactive(5, 2).with_controller(Controller::mlp(ControllerInput::Observation, &[9, 4], Activation::Tanh)),
 ];
 
-/// For controllers that read something else than `[z, h]`.
-const SMALL: Dims = Dims {
-    obs: 5,
-    action: 2,
-    latent: 3,
-    hidden: 7,
-    mixtures: 2,
-    mixture: Mixture::Joint,
-    encoder: [9, 4],
-    cell: MemoryCell::Lstm,
-    input: ControllerInput::Latent,
-};
+/// What of its settings is other than the usual.
+#[derive(Clone, Copy)]
+enum Mode {
+    /// Nothing.
+    Mean,
+    /// The latent that acts is drawn.
+    Sampled,
+    /// The observation is not whitened.
+    Plain,
+}
 
 /// Which of [`DIMS`], and how. Of each sizes at least two: agents are swapped, and take over each other's states.
-const AGENTS: [(usize, Precision, Acting); 24] = [
-    (0, Precision::F32, Acting::Mean),
-    (1, Precision::F32, Acting::Mean),
-    (2, Precision::F32, Acting::Mean),
-    (1, Precision::F16, Acting::Mean),
-    (1, Precision::Bf16, Acting::Mean),
-    (1, Precision::I8, Acting::Mean),
-    (2, Precision::F16, Acting::Sampled),
-    (2, Precision::Bf16, Acting::Mean),
-    (2, Precision::I8, Acting::Sampled),
-    (3, Precision::F32, Acting::Sampled),
-    (3, Precision::I8, Acting::Mean),
-    (0, Precision::I8, Acting::Sampled),
-    (4, Precision::F32, Acting::Mean),
-    (5, Precision::F32, Acting::Sampled),
-    (4, Precision::I8, Acting::Mean),
-    (5, Precision::I8, Acting::Sampled),
-    (6, Precision::F32, Acting::Mean),
-    (6, Precision::I8, Acting::Sampled),
-    (7, Precision::F32, Acting::Sampled),
-    (7, Precision::I8, Acting::Mean),
-    (8, Precision::F32, Acting::Mean),
-    (8, Precision::Bf16, Acting::Mean),
-    (9, Precision::F32, Acting::Sampled),
-    (9, Precision::F16, Acting::Mean),
+const AGENTS: [(usize, Precision, Mode); 52] = [
+    (0, Precision::F32, Mode::Mean),
+    (1, Precision::F32, Mode::Mean),
+    (2, Precision::F32, Mode::Mean),
+    (1, Precision::F16, Mode::Mean),
+    (1, Precision::Bf16, Mode::Mean),
+    (1, Precision::I8, Mode::Mean),
+    (2, Precision::F16, Mode::Sampled),
+    (2, Precision::Bf16, Mode::Mean),
+    (2, Precision::I8, Mode::Sampled),
+    (3, Precision::F32, Mode::Sampled),
+    (3, Precision::I8, Mode::Mean),
+    (0, Precision::I8, Mode::Sampled),
+    (4, Precision::F32, Mode::Mean),
+    (5, Precision::F32, Mode::Sampled),
+    (4, Precision::I8, Mode::Mean),
+    (5, Precision::I8, Mode::Sampled),
+    (6, Precision::F32, Mode::Mean),
+    (6, Precision::I8, Mode::Sampled),
+    (7, Precision::F32, Mode::Sampled),
+    (7, Precision::I8, Mode::Mean),
+    (8, Precision::F32, Mode::Mean),
+    (8, Precision::Bf16, Mode::Mean),
+    (9, Precision::F32, Mode::Sampled),
+    (9, Precision::F16, Mode::Mean),
+    (10, Precision::F32, Mode::Sampled),
+    (10, Precision::I8, Mode::Mean),
+    (11, Precision::F32, Mode::Mean),
+    (11, Precision::Bf16, Mode::Sampled),
+    (12, Precision::F32, Mode::Mean),
+    (12, Precision::I8, Mode::Sampled),
+    (13, Precision::F32, Mode::Mean),
+    (13, Precision::F16, Mode::Plain),
+    (13, Precision::I8, Mode::Mean),
+    (14, Precision::F32, Mode::Plain),
+    (14, Precision::I8, Mode::Mean),
+    (15, Precision::F32, Mode::Sampled),
+    (15, Precision::I8, Mode::Mean),
+    (16, Precision::F32, Mode::Mean),
+    (16, Precision::Bf16, Mode::Plain),
+    (17, Precision::F32, Mode::Mean),
+    (17, Precision::I8, Mode::Plain),
+    (18, Precision::F32, Mode::Plain),
+    (18, Precision::F16, Mode::Mean),
+    (19, Precision::F32, Mode::Sampled),
+    (19, Precision::I8, Mode::Mean),
+    (20, Precision::F32, Mode::Mean),
+    (20, Precision::F16, Mode::Sampled),
+    (20, Precision::I8, Mode::Mean),
+    (21, Precision::F32, Mode::Sampled),
+    (21, Precision::I8, Mode::Mean),
+    (22, Precision::F32, Mode::Mean),
+    (22, Precision::I8, Mode::Plain),
 ];
 
 /// Packed agents with self-test vectors, taken apart.
 pub(crate) fn sound() -> &'static [Pieces] {
     static SOUND: OnceLock<Vec<Pieces>> = OnceLock::new();
     SOUND.get_or_init(|| {
-        let agent = |(dims, precision, acting): (usize, Precision, Acting)| {
-            let settings = Settings { precision, acting, ..synthetic::settings(&DIMS[dims]) };
+        let agent = |(dims, precision, mode): (usize, Precision, Mode)| {
+            let settings = synthetic::with(synthetic::settings(&DIMS[dims]), |s| of_mode(s, precision, mode));
             Pieces::of(&agent_with_selftest(&settings, &synthetic::tensors(&DIMS[dims], 1)))
         };
         AGENTS.map(agent).into()
     })
+}
+
+fn of_mode(settings: &mut Settings, precision: Precision, mode: Mode) {
+    settings.precision = precision;
+    match mode {
+        Mode::Mean => (settings.period_s, settings.surprise_limit) = (Some(0.015), Some(2.5)),
+        Mode::Sampled => settings.acting = Acting::Sampled,
+        Mode::Plain => settings.normalizer = Normalizer::None,
+    }
 }
 
 /// Every sound agent with each squash and target, on the portable back end and on the widest. Loaded once: for targets that
@@ -145,8 +146,9 @@ pub(crate) fn models() -> &'static [[Model<'static>; 2]] {
         let variants = sound().iter().flat_map(|pieces| modes.map(|mode| (pieces, mode)));
         let file = |(pieces, (squash, target)): (&Pieces, (&str, &str))| {
             let mut pieces = pieces.clone();
-            pieces.metadata.insert("action.squash".to_string(), squash.to_string());
-            pieces.metadata.insert("gmm.target".to_string(), target.to_string());
+            // Where there is such a choice: a discrete action is not squashed, and without M nothing is predicted.
+            pieces.metadata.entry("action.squash".to_string()).and_modify(|value| *value = squash.to_string());
+            pieces.metadata.entry("gmm.target".to_string()).and_modify(|value| *value = target.to_string());
             AlignedBytes::new(&pieces.bytes(0))
         };
         variants.map(file).collect()

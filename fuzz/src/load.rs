@@ -7,13 +7,15 @@ use crate::agents::sound;
 use crate::pieces::{Loose, Pieces};
 use crate::script::{ODD, ODD_HALVES, ODD_INTEGERS, Script, identical, same};
 use dreamstep_core::maths::CANONICAL_NAN;
+use dreamstep_core::names::metadata as key;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::precision::{bf16_to_f32, f16_to_f32};
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_core::schema::Target;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, DreamOptions, DreamBatch, LoadError, Model, DreamStart, dreams_memory_len, memory_len};
+use dreamstep_runtime::{
+    Agent, Backend, DreamBatch, DreamOptions, DreamStart, LoadError, Model, Target, dreams_memory_len, memory_len,
+};
 
 /// See above.
 pub fn run(input: &[u8]) {
@@ -26,11 +28,38 @@ pub fn run(input: &[u8]) {
 
 /// Values that metadata have, nearly have, or must not have.
 #[rustfmt::skip] // a table
-const VALUES: [&str; 40] = [
+const VALUES: [&str; 64] = [
     "", "0", "1", "2", "3", "5", "16", "17", "32", "64", "65", "65536", "65537", "-1", "1.0", "0.1", "-0", "1e-45",
     "1e38", "1e39", "inf", "NaN", "clamp", "tanh", "z", "delta", "mean", "sampled", "joint", "per-dimension",
     "f32", "f16", "bf16", "i8", "lstm", "gru", "z+h", "h", "obs", "obs+h",
+    "none", "identity", "mlp", "linear", "relu", "continuous", "discrete", "vector", "image", "mean-std", "packed-2", "packed-3",
+    "9", "9,4", "4,9", "9,", ",4", "9,0", "9, 4", "1,2,3,4", "1,2,3,4,5", "65536,65536", "action,z", "exp",
 ];
+
+/// Keys that a file may have, or has in other agents only.
+const KEYS: [&str; 20] = [
+    key::OBS_KIND,
+    key::OBS_IMAGE[0],
+    key::OBS_IMAGE[1],
+    key::OBS_IMAGE[2],
+    key::OBS_NORMALIZER,
+    key::OBS_CLIP,
+    key::V_KIND,
+    key::V_HIDDEN,
+    key::DIM_LATENT,
+    key::M_KIND,
+    key::DIM_HIDDEN,
+    key::DIM_MIXTURES,
+    key::C_KIND,
+    key::C_HIDDEN,
+    key::C_ACTIVATION,
+    key::CONTROLLER_INPUT,
+    key::ACTION_KIND,
+    key::ACTION_LATENT,
+    key::CONTROL_PERIOD_S,
+    key::SURPRISE_LIMIT,
+];
+
 const DTYPES: [&str; 8] = ["F32", "F16", "BF16", "I8", "U8", "I32", "F64", "F4"];
 
 /// `sound` after the script's changes.
@@ -42,7 +71,7 @@ fn damaged(sound: &Pieces, script: &mut Script<'_>) -> Vec<u8> {
         if script.is_empty() {
             break;
         }
-        let what = script.byte() % 14;
+        let what = script.byte() % 15;
         let keys = pieces.metadata.len();
         let value = script.byte(); // which key or which tensor, or the new value
         match what {
@@ -62,6 +91,10 @@ fn damaged(sound: &Pieces, script: &mut Script<'_>) -> Vec<u8> {
             }
             3 => bytes.push((script.below(1 << 16), value)),
             4 => shift = usize::from(value) % 65,
+            14 => {
+                let (key, value) = (KEYS[usize::from(value) % KEYS.len()], *script.pick(&VALUES));
+                pieces.metadata.insert(key.to_string(), value.to_string());
+            }
             _ if pieces.tensors.is_empty() => {}
             _ => {
                 let at = usize::from(value) % pieces.tensors.len();
@@ -161,6 +194,12 @@ fn mend(pieces: &mut Pieces, at: usize) {
     }
 }
 
+/// How many agents there are to damage, each under the numbers from 1 on, and how many tensors agent `form` has.
+#[must_use]
+pub fn tensors(form: u8) -> Option<usize> {
+    (usize::from(form) <= sound().len()).then(|| sound()[usize::from(form) % sound().len()].tensors.len())
+}
+
 /// The property.
 fn load(file: &[u8]) {
     let bytes = AlignedBytes::new(file);
@@ -199,11 +238,11 @@ fn live(models: &[Model<'_>; 2]) {
     assert_eq!(tests[0], tests[1], "the self-test");
     // Means of the next latent are the head's outputs as they stand; of its change, they are sums.
     let prediction_is_raw = models[0].settings().target == Target::Next;
-    let mut agents = [Agent::new(&models[0], first).unwrap(), Agent::new(&models[1], second).unwrap()];
+    let mut agents = [Agent::new(models[0], first).unwrap(), Agent::new(models[1], second).unwrap()];
     for t in 0..4 {
         let observation = synthetic::observation(&dims, 5, t);
         let actions = agents.each_mut().map(|agent| {
-            let mut action = vec![0.0; dims.action];
+            let mut action = vec![0.0; dims.action_len()];
             agent.step(&observation, &mut action).expect("a step does not fail on the model");
             action
         });
@@ -219,14 +258,14 @@ fn live(models: &[Model<'_>; 2]) {
         let dreams = agents.each_mut().map(|agent| {
             let prediction = agent.predict()?;
             if prediction_is_raw {
-                let means = (0..dims.mixtures).flat_map(|k| (0..dims.latent).map(move |i| prediction.mean(k, i)));
+                let means = (0..dims.mixtures()).flat_map(|k| (0..dims.latent_len()).map(move |i| prediction.mean(k, i)));
                 assert_eq!(
                     means.into_iter().find(|mean| strange(&mean)),
                     None,
                     "step {t}: the head's NaN is not the canonical one"
                 );
             }
-            let (mut sampled, mut expected) = (vec![0.0; dims.latent], vec![0.0; dims.latent]);
+            let (mut sampled, mut expected) = (vec![0.0; dims.latent_len()], vec![0.0; dims.latent_len()]);
             prediction.sample_latent(1.0, Philox::new(6), t, &mut sampled);
             prediction.expected_latent(&mut expected);
             Some([sampled, expected, vec![prediction.reward(), prediction.terminal_probability()]].concat())
@@ -245,23 +284,23 @@ fn dream(models: &[Model<'_>; 2]) {
     let dims = *models[0].dims();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, 3)]);
     let [first, second] = &mut memory;
-    let dreams = [(&models[0], first), (&models[1], second)];
+    let dreams = [(models[0], first), (models[1], second)];
     let [Ok(first), Ok(second)] = dreams.map(|(model, memory)| DreamBatch::new(model, memory, 3, DreamOptions::default()))
     else {
-        assert!(!models[0].has_mdn() || dims.input.has_observation(), "a head, yet no dreams");
+        assert!(!models[0].has_mdn() || dims.input().has_observation(), "a head, yet no dreams");
         return;
     };
     let mut dreams = [first, second];
     for dreams in &mut dreams {
         for index in 0..2 {
             let latent = Philox::new(11 + u64::from(index));
-            let latent: Vec<_> = (0..dims.latent as u32).map(|i| latent.uniform(Stream::Latent, 0, i) - 0.5).collect();
+            let latent: Vec<_> = (0..dims.latent_len() as u32).map(|i| latent.uniform(Stream::Latent, 0, i) - 0.5).collect();
             dreams.start(index as usize, index, DreamStart { latent: &latent, state: None }).expect("a start");
         }
     }
     for t in 0..3 {
         let active_count = dreams.each_mut().map(DreamBatch::step);
-        assert_eq!(active_count[0], active_count[1], "tick {t}: dreams that go on");
+        assert_eq!(active_count[0], active_count[1], "tick {t}: active dreams");
         for index in 0..3 {
             let digests = dreams.each_ref().map(|dreams| (dreams.digest(index), dreams.tick(index), dreams.is_done(index)));
             assert_eq!(digests[0], digests[1], "tick {t}: dream {index}");

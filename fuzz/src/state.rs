@@ -8,7 +8,7 @@ use crate::script::{ODD, Script, identical};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::maths::CANONICAL_NAN;
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, StateMatch, Model, StateError, memory_len};
+use dreamstep_runtime::{Agent, Model, StateError, StateMatch, memory_len};
 
 /// Header of a state, in bytes.
 const HEADER: usize = 56;
@@ -57,7 +57,7 @@ fn live(agent: &mut Agent<'_, '_>, life: u8) {
 fn changed(model: &Model<'static>, form: u8, script: &mut Script<'_>) -> Vec<u8> {
     let source = if form.is_multiple_of(4) { &script.pick(models())[0] } else { model };
     let mut memory = vec![0.0; memory_len(source.dims())];
-    let mut agent = Agent::new(source, &mut memory).expect("enough memory");
+    let mut agent = Agent::new(*source, &mut memory).expect("enough memory");
     live(&mut agent, script.byte());
     let mut state = saved(&agent);
     for _ in 0..24 {
@@ -110,7 +110,7 @@ fn taken(
     let dims = *models[0].dims();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
     let [first, second] = &mut memory;
-    let mut agents = [Agent::new(&models[0], first).unwrap(), Agent::new(&models[1], second).unwrap()];
+    let mut agents = [Agent::new(models[0], first).unwrap(), Agent::new(models[1], second).unwrap()];
     for agent in &mut agents {
         live(agent, life);
         let of = |agent: &Agent<'_, '_>| (saved(agent), agent.digest(), agent.tick(), agent.has_acted(), agent.seed());
@@ -128,7 +128,8 @@ fn taken(
     }
     for t in 0..4 {
         assert_eq!(saved(&agents[0]), saved(&agents[1]), "tick {t}: states");
-        let digests = agents.each_mut().map(|agent| (agent.digest(), agent.self_test_digest(), agent.tick(), agent.has_acted()));
+        let digests =
+            agents.each_mut().map(|agent| (agent.digest(), agent.self_test_digest(), agent.tick(), agent.has_acted()));
         assert_eq!(digests[0], digests[1], "tick {t}: digests");
         let [a, b] = &agents;
         let numbers = [a.hidden(), a.cell(), a.latent(), a.unit_action()].concat();
@@ -142,7 +143,7 @@ fn taken(
                 agent.advance().expect("it acted");
                 return Vec::new();
             }
-            let mut action = vec![0.0; dims.action];
+            let mut action = vec![0.0; dims.action_len()];
             agent.step(&synthetic::observation(&dims, 9, t), &mut action).expect("a step does not fail on the state");
             action
         });

@@ -6,11 +6,21 @@
 use crate::agents::{models, saved};
 use crate::script::{ODD, Script, identical, same};
 use dreamstep_core::rng::Philox;
-use dreamstep_runtime::{Agent, DreamOptions, DreamBatch, Termination, StateMatch, Model, DreamStart, StepError, dreams_memory_len, memory_len};
+use dreamstep_runtime::{
+    Action, Agent, DreamBatch, DreamOptions, DreamStart, Model, StateMatch, StepError, Termination, dreams_memory_len,
+    memory_len,
+};
 
 /// What the caller sees of an agent, but for its head.
 fn seen(agent: &Agent<'_, '_>) -> Vec<f32> {
     [agent.hidden(), agent.cell(), agent.latent(), agent.unit_action()].concat()
+}
+
+/// What an agent tells of itself: counts, and numbers.
+fn health(agent: &Agent<'_, '_>) -> ([u64; 4], [f32; 3]) {
+    let health = agent.health();
+    let counts = [health.ticks, health.clipped, health.saturated, health.surprises];
+    (counts, [health.surprise, health.surprise_mean, health.surprise_max])
 }
 
 /// An observation or an action: mostly as it should be.
@@ -45,7 +55,7 @@ pub fn run(input: &[u8]) {
     let dims = *models[0].dims();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
     let [first, second] = &mut memory;
-    let mut agents = [Agent::new(&models[0], first).unwrap(), Agent::new(&models[1], second).unwrap()];
+    let mut agents = [Agent::new(models[0], first).unwrap(), Agent::new(models[1], second).unwrap()];
     let fresh = agents[0].digest();
     let mut acted = false; // what the documentation's rules depend on
     let mut kept = saved(&agents[0]); // a state from before, perhaps of another model
@@ -54,13 +64,13 @@ pub fn run(input: &[u8]) {
             break;
         }
         let before = (agents[0].digest(), saved(&agents[0]));
-        let what = script.byte() % 14;
+        let what = script.byte() % 15;
         let (results, allowed) = match what {
             0..=2 => {
-                let observation = vector(&mut script, dims.obs);
-                let room = if script.byte() == 255 { script.below(20) } else { dims.action };
+                let observation = vector(&mut script, dims.obs_len());
+                let room = if script.byte() == 255 { script.below(20) } else { dims.action_len() };
                 let mut actions = [(); 2].map(|()| vec![0.0; room]);
-                let fits = room == dims.action && observation.len() == dims.obs;
+                let fits = room == dims.action_len() && observation.len() == dims.obs_len();
                 let allowed = fits && observation.iter().all(|value| value.is_finite());
                 let mut act = |i: usize| match what {
                     0 => plain(agents[i].step(&observation, &mut actions[i])),
@@ -81,8 +91,15 @@ pub fn run(input: &[u8]) {
                 (results, allowed)
             }
             3 => {
-                let applied = vector(&mut script, dims.action);
-                let allowed = acted && applied.len() == dims.action && applied.iter().all(|value| value.is_finite());
+                let mut applied = vector(&mut script, dims.action_len());
+                if matches!(dims.action, Action::Discrete { .. }) && script.byte().is_multiple_of(2) {
+                    applied.iter_mut().for_each(|value| *value = value.abs().floor());
+                }
+                let is_action = |value: &f32| match dims.action {
+                    Action::Discrete { choices } => *value >= 0.0 && *value < choices as f32 && value.fract() == 0.0,
+                    _ => value.is_finite(),
+                };
+                let allowed = acted && applied.len() == dims.action_len() && applied.iter().all(is_action);
                 (agents.each_mut().map(|agent| plain(agent.override_action(&applied))), allowed)
             }
             4 | 5 => {
@@ -96,13 +113,13 @@ pub fn run(input: &[u8]) {
                 ([Ok(()), Ok(())], true)
             }
             7 => {
-                dream(&mut agents, &mut script, dims.latent);
+                dream(&mut agents, &mut script, dims.latent_len());
                 assert_eq!(saved(&agents[0]), before.1, "call {call}: looking ahead left a trace");
                 ([Ok(()), Ok(())], true)
             }
             8 => {
-                let observation = vector(&mut script, dims.obs);
-                let allowed = observation.len() == dims.obs && observation.iter().all(|value| value.is_finite());
+                let observation = vector(&mut script, dims.obs_len());
+                let allowed = observation.len() == dims.obs_len() && observation.iter().all(|value| value.is_finite());
                 let results = peek(&mut agents, &observation);
                 assert_eq!(saved(&agents[0]), before.1, "call {call}: peek left a trace");
                 (results, allowed)
@@ -138,7 +155,7 @@ pub fn run(input: &[u8]) {
             12 => {
                 let others = script.pick(crate::agents::models());
                 let allowed = !acted && others[0].dims() == &dims;
-                let mut swap = |i: usize| agents[i].replace_model(&others[i]).map_err(|error| (error.to_string(), 0));
+                let mut swap = |i: usize| agents[i].replace_model(others[i]).map_err(|error| (error.to_string(), 0));
                 let results = [swap(0), swap(1)];
                 if allowed {
                     models = others;
@@ -147,8 +164,17 @@ pub fn run(input: &[u8]) {
                 assert_eq!(state[16..state.len() - 8], before.1[16..state.len() - 8], "call {call}: swap changed the state");
                 (results, allowed)
             }
-            _ => {
+            13 => {
                 dreams(models, &agents[0], &mut script);
+                ([Ok(()), Ok(())], true)
+            }
+            _ => {
+                let is_told = acted && agents[0].tick() > 0 && agents[0].model().has_mdn();
+                let found = agents.each_mut().map(Agent::surprise);
+                assert_eq!(found[0].is_some(), is_told, "call {call}: surprise {found:?}");
+                let numbers = found.map(|surprise| surprise.into_iter().collect::<Vec<_>>());
+                assert!(same(&numbers[0], &numbers[1]), "call {call}: surprise {numbers:?}");
+                assert_eq!(saved(&agents[0]), before.1, "call {call}: surprise left a trace");
                 ([Ok(()), Ok(())], true)
             }
         };
@@ -162,6 +188,12 @@ pub fn run(input: &[u8]) {
         assert_eq!(agents[0].has_acted(), acted, "call {call} ({what}): whether an act waits for its advance");
         assert_eq!(saved(&agents[0]), saved(&agents[1]), "call {call} ({what}): saved states");
         assert!(identical(&seen(&agents[0]), &seen(&agents[1])), "call {call} ({what}): states");
+        let told = agents.each_ref().map(health);
+        assert_eq!(told[0].0, told[1].0, "call {call} ({what}): counts of health");
+        assert!(same(&told[0].1, &told[1].1), "call {call} ({what}): health {told:?}");
+        if let Some(choice) = agents[0].choice() {
+            assert!(choice < dims.unit_len(), "call {call} ({what}): choice {choice} of {}", dims.unit_len());
+        }
     }
     let proofs = agents.each_mut().map(Agent::self_test_digest);
     assert_eq!(proofs[0], proofs[1], "digests with the head");
@@ -188,10 +220,11 @@ fn dream(agents: &mut [Agent<'_, '_>; 2], script: &mut Script<'_>, latent: usize
 
 /// What act would answer: so it does, and the state from before it is put back.
 fn peek(agents: &mut [Agent<'_, '_>; 2], observation: &[f32]) -> [Result<(), (String, u32)>; 2] {
-    let mut peeked = [(); 2].map(|()| vec![0.0; agents[0].model().dims().action]);
-    let before = saved(&agents[0]);
+    let mut peeked = [(); 2].map(|()| vec![0.0; agents[0].model().dims().action_len()]);
+    let (before, told) = (saved(&agents[0]), health(&agents[0]));
     let results = [0, 1].map(|i| plain(agents[i].peek(observation, &mut peeked[i])));
     assert!(identical(&peeked[0], &peeked[1]), "peek: actions {peeked:?}");
+    assert_eq!(health(&agents[0]).0, told.0, "peek was counted");
     assert_eq!(saved(&agents[0]), before, "peek left a trace");
     for (agent, peeked) in agents.iter_mut().zip(&peeked) {
         let mut action = vec![0.0; peeked.len()];
@@ -216,12 +249,12 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
     let options = DreamOptions { seed: script.byte().into(), temperature, termination };
     let in_range = match termination {
         Termination::Threshold(threshold) => threshold > 0.0 && threshold <= 1.0,
-        Termination::Sampled | Termination::Never => true,
+        _ => true,
     };
-    let allowed = temperature > 0.0 && temperature.is_finite() && in_range && !dims.input.has_observation();
+    let allowed = temperature > 0.0 && temperature.is_finite() && in_range && !dims.input().has_observation();
     let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, count)]);
     let [first, second] = &mut memory;
-    let batches = [(&models[0], first), (&models[1], second)];
+    let batches = [(models[0], first), (models[1], second)];
     let batches = batches.map(|(model, memory)| DreamBatch::new(model, memory, count, options).map_err(|e| e.to_string()));
     let [Ok(portable), Ok(widest)] = batches else {
         let [portable, widest] = batches.map(|batch| batch.map(|_| ()));
@@ -235,10 +268,10 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
     // Every dream from a place of its own; some never begin. Alone: the first ones and the last.
     let alone: Vec<usize> = (0..count.min(3)).chain((3..count).last()).collect();
     let mut memories = vec![vec![f32::NAN; dreams_memory_len(&dims, 1)]; alone.len()];
-    let single = |memory| DreamBatch::new(&models[0], memory, 1, options).expect("as the batch");
+    let single = |memory| DreamBatch::new(models[0], memory, 1, options).expect("as the batch");
     let mut singles: Vec<_> = memories.iter_mut().map(|memory| single(memory)).collect();
-    let (latent, skipped, number) = (vector(script, dims.latent), script.byte(), u32::from(script.byte()));
-    let allowed = latent.len() == dims.latent && latent.iter().all(|value| value.is_finite());
+    let (latent, skipped, number) = (vector(script, dims.latent_len()), script.byte(), u32::from(script.byte()));
+    let allowed = latent.len() == dims.latent_len() && latent.iter().all(|value| value.is_finite());
     for index in (0..count).filter(|index| skipped >> (index % 8) & 1 == 0) {
         let latent: Vec<_> = latent.iter().map(|value| value + index as f32 / 64.0).collect();
         let state = Some((agent.hidden(), agent.cell())).filter(|_| index % 3 != 0);
@@ -255,8 +288,8 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
         (dreams.digest(i), dreams.tick(i), dreams.is_done(i), dreams.unit_action(i).iter().map(|u| u.to_bits()).collect())
     };
     for t in 0..=script.below(4) {
-        let (steered, unit) = (script.below(2 * count), vector(script, dims.action));
-        let allowed = steered < count && unit.len() == dims.action && unit.iter().all(|value| value.is_finite());
+        let (steered, unit) = (script.below(2 * count), vector(script, dims.unit_len()));
+        let allowed = steered < count && unit.len() == dims.unit_len() && unit.iter().all(|value| value.is_finite());
         let mut active_count = Vec::new();
         for dreams in &mut batches {
             dreams.act();
@@ -265,7 +298,7 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
             dreams.imagine().expect("all have acted");
             active_count.push(dreams.active_count());
         }
-        assert_eq!(active_count[0], active_count[1], "tick {t}: dreams that go on");
+        assert_eq!(active_count[0], active_count[1], "tick {t}: active dreams");
         for index in 0..count {
             let found: [(_, _, _, Vec<u32>); 2] = batches.each_ref().map(|dreams| what(dreams, index));
             assert_eq!(found[0], found[1], "tick {t}: dream {index} of {count}");

@@ -45,10 +45,12 @@ fn the_hostile_files_hold() {
 /// each odd value, and with two, so that infinities of both signs meet.
 #[test]
 fn agents_of_extreme_weights_hold() {
-    // Sixteen agents (0 would be a file); none has more tensors than 36.
-    for (agent, tensor, value) in (1..=16).flat_map(|a| (0..36).flat_map(move |t| (0..16).map(move |v| (a, t, v)))) {
+    let agents = (1..).map_while(|form| dreamstep_fuzz::load::tensors(form).map(|tensors| (form, tensors as u8)));
+    for (agent, tensor, value, tensors) in agents.flat_map(|(agent, tensors)| {
+        (0..tensors).flat_map(move |tensor| (0..16).map(move |value| (agent, tensor, value, tensors)))
+    }) {
         dreamstep_fuzz::load::run(&[agent, 7, tensor, value]);
-        let next = [7, (tensor + 1) % 36, 8 + value % 5]; // the largest finite values
+        let next = [7, (tensor + 1) % tensors, 8 + value % 5]; // the largest finite values
         dreamstep_fuzz::load::run(&[&[agent, 7, tensor, value], next.as_slice()].concat());
     }
 }

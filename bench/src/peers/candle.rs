@@ -61,13 +61,13 @@ impl Candle {
     /// candle refuses a shape.
     pub fn new(weights: &Weights) -> Result<Self> {
         let [l0, l1, l2] = &weights.encoder;
-        let hidden = weights.dims.hidden;
+        let hidden = weights.dims.hidden_len();
         let zeros = row(&vec![0.0; hidden])?;
         Ok(Self {
             mean: row(&weights.mean)?,
             inv_std: row(&weights.inv_std)?,
-            clip: limits(weights.dims.obs, weights.obs_clip)?,
-            unit: limits(weights.dims.action, 1.0)?,
+            clip: limits(weights.dims.obs_len(), weights.obs_clip)?,
+            unit: limits(weights.dims.action_len(), 1.0)?,
             squash: weights.squash,
             encoder: [Affine::new(l0)?, Affine::new(l1)?, Affine::new(l2)?],
             controller: Affine::new(&weights.controller)?,

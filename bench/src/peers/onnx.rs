@@ -45,7 +45,7 @@ const ZERO: u8 = 128;
 #[must_use]
 pub fn model(weights: &Weights, cell: MemoryCell, numbers: Numbers) -> Vec<u8> {
     let dims = &weights.dims;
-    let (o, a, z, hidden) = (dims.obs, dims.action, dims.latent, dims.hidden);
+    let (o, a, z, hidden) = (dims.obs_len(), dims.action_len(), dims.latent_len(), dims.hidden_len());
     let mut graph = Graph { numbers, ..Graph::default() };
     graph.floats("mean", &[1, o], &weights.mean);
     graph.floats("inv_std", &[1, o], &weights.inv_std);
@@ -195,7 +195,7 @@ impl Graph {
     /// `(u, z, h, c)` → `(h_next, c_next)` by the operator, whose gates stand in the order i, o, f, g.
     fn lstm(&mut self, weights: &Weights) {
         let dims = &weights.dims;
-        let (hidden, inputs) = (dims.hidden, dims.action + dims.latent);
+        let (hidden, inputs) = (dims.hidden_len(), dims.action_len() + dims.latent_len());
         let rnn = weights.rnn.with_blocks(hidden, &[0, 3, 1, 2]);
         let (w, r) = (rnn.columns(0, inputs), rnn.columns(inputs, rnn.inputs));
         let bias = [&rnn.bias[..], &vec![0.0; 4 * hidden]].concat();

@@ -83,14 +83,14 @@ impl OnnxRuntime {
         let session = session(&model).context("ONNX Runtime")?;
         let allocator = Allocator::default();
         let dims = &weights.dims;
-        let shape = onnx::state_shape(cell, dims.hidden);
+        let shape = onnx::state_shape(cell, dims.hidden_len());
         let tensor = |shape: &[usize]| -> Result<Tensor<f32>> {
             let mut tensor = Tensor::<f32>::new(&allocator, shape)?;
             tensor.extract_tensor_mut().1.fill(0.0);
             Ok(tensor)
         };
-        let observation = tensor(&[1, dims.obs])?;
-        let mut action = tensor(&[1, dims.action])?;
+        let observation = tensor(&[1, dims.obs_len()])?;
+        let mut action = tensor(&[1, dims.action_len()])?;
         let mut state = [[tensor(&shape)?, tensor(&shape)?], [tensor(&shape)?, tensor(&shape)?]];
         let mut bindings = [session.create_binding()?, session.create_binding()?];
         for (turn, binding) in bindings.iter_mut().enumerate() {

@@ -84,12 +84,12 @@ impl<'w> Plain<'w> {
         Self {
             weights,
             layers: [l0, l1, l2, controller, rnn].map(|layer| Matrix::new(layer, order)),
-            x: zeros(dims.obs),
-            e1: zeros(dims.encoder[0]),
-            e2: zeros(dims.encoder[1]),
-            azh: zeros(dims.rnn_inputs()),
-            gates: zeros(4 * dims.hidden),
-            c: zeros(dims.hidden),
+            x: zeros(dims.obs_len()),
+            e1: zeros(l0.bias.len()),
+            e2: zeros(l1.bias.len()),
+            azh: zeros(dims.memory_inputs()),
+            gates: zeros(4 * dims.hidden_len()),
+            c: zeros(dims.hidden_len()),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Step for Plain<'_> {
 
     fn step(&mut self, observation: &[f32], action: &mut [f32]) -> Result<()> {
         let Weights { dims, obs_clip: clip, squash, mean, inv_std, action_mid, action_half, .. } = self.weights;
-        let (a, z, hidden) = (dims.action, dims.latent, dims.hidden);
+        let (a, z, hidden) = (dims.action_len(), dims.latent_len(), dims.hidden_len());
         let [encoder_0, encoder_2, encoder_mean, controller, rnn] = &self.layers;
         let statistics = mean.iter().zip(inv_std);
         for (white, (x, (mean, inv_std))) in self.x.iter_mut().zip(observation.iter().zip(statistics)) {

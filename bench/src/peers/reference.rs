@@ -16,7 +16,7 @@ impl<'w> Reference<'w> {
     /// At the start of an episode.
     #[must_use]
     pub fn new(weights: &'w Weights) -> Self {
-        let zeros = vec![0.0; weights.dims.hidden];
+        let zeros = vec![0.0; weights.dims.hidden_len()];
         Self { weights, h: zeros.clone(), c: zeros }
     }
 
@@ -82,7 +82,7 @@ mod tests {
             bias: bias.to_vec(),
             inputs: weight.len() / bias.len(),
         };
-        let dims = Dims { obs: 1, action: 1, latent: 1, hidden: 1, encoder: [1, 1], ..Dims::HUMANOID };
+        let dims = Dims::vector(1, 1, &[1, 1], 1, 1, 5);
         let mut weights = Weights {
             dims,
             obs_clip: 2.0,

@@ -5,7 +5,6 @@ use super::Step;
 use super::weights::{Layer, Weights};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::schema::Squash;
-use dreamstep_runtime::Dims;
 use std::sync::Once;
 use tch::{CModule, Device, Kind, Tensor};
 
@@ -75,15 +74,16 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn new(dims: &Dims) -> Self {
+    fn new(weights: &Weights) -> Self {
+        let Weights { dims, encoder: [l0, l1, _], .. } = weights;
         let zeros = |n: usize| Tensor::zeros([n as i64], (Kind::Float, Device::Cpu));
         let view = |of: &Tensor, from: usize, n: usize| of.narrow(0, from as i64, n as i64);
-        let (a, z, h) = (dims.action, dims.latent, dims.hidden);
+        let (a, z, h) = (dims.action_len(), dims.latent_len(), dims.hidden_len());
         let (azh, sums) = (zeros(a + z + h), zeros(4 * h));
         Self {
-            x: zeros(dims.obs),
-            e1: zeros(dims.encoder[0]),
-            e2: zeros(dims.encoder[1]),
+            x: zeros(dims.obs_len()),
+            e1: zeros(l0.bias.len()),
+            e2: zeros(l1.bias.len()),
             u: view(&azh, 0, a),
             z: view(&azh, a, z),
             zh: view(&azh, a, z + h),
@@ -132,7 +132,7 @@ impl Torch {
     pub fn new(weights: &Weights, form: Form) -> Result<Self> {
         let _no_grad = tch::no_grad_guard();
         let net = Net::new(weights);
-        let input = vec![0.0_f32; weights.dims.obs].into_boxed_slice();
+        let input = vec![0.0_f32; weights.dims.obs_len()].into_boxed_slice();
         // SAFETY: the tensor looks at `input`, whose block stays where it is and lives as long as the tensor, both being fields of
         // one value; it is written only in `step`, which has that value to itself, and no operator writes to an observation.
         let observation =
@@ -141,10 +141,10 @@ impl Torch {
         let zeros = || Tensor::zeros([hidden], (Kind::Float, Device::Cpu));
         let run = match form {
             Form::LstmCell => Run::Eager { net: Box::new(net), h: zeros(), c: zeros() },
-            Form::InPlace => Run::InPlace { buffers: Box::new(Buffers::new(&weights.dims)), net: Box::new(net) },
+            Form::InPlace => Run::InPlace { buffers: Box::new(Buffers::new(weights)), net: Box::new(net) },
             Form::Script => {
                 // A traced module has one output: action, h and c behind one another, `[A+2H]`, from where the next step takes h and c.
-                let actions = weights.dims.action as i64;
+                let actions = weights.dims.action_len() as i64;
                 let last = Tensor::zeros([actions + 2 * net.hidden], (Kind::Float, Device::Cpu));
                 let mut trace = |x: &[Tensor]| {
                     let state = |index| x[1].narrow(0, actions + index * net.hidden, net.hidden);
@@ -162,7 +162,7 @@ impl Torch {
 impl Net {
     fn new(weights: &Weights) -> Self {
         let (dims, rnn) = (&weights.dims, &weights.rnn);
-        let (hidden, inputs) = (dims.hidden as i64, dims.action + dims.latent);
+        let (hidden, inputs) = (dims.hidden_len() as i64, dims.action_len() + dims.latent_len());
         Self {
             mean: Tensor::from_slice(&weights.mean),
             inv_std: Tensor::from_slice(&weights.inv_std),
@@ -170,7 +170,7 @@ impl Net {
             squash: weights.squash,
             encoder: [0, 1, 2].map(|layer| Affine::new(&weights.encoder[layer])),
             controller: Affine::new(&weights.controller),
-            rnn: Affine::new(&rnn.with_blocks(dims.hidden, &[0, 1, 3, 2])),
+            rnn: Affine::new(&rnn.with_blocks(dims.hidden_len(), &[0, 1, 3, 2])),
             cell: [
                 Tensor::from_slice(&rnn.columns(0, inputs)).view([4 * hidden, inputs as i64]),
                 Tensor::from_slice(&rnn.columns(inputs, rnn.inputs)).view([4 * hidden, hidden]),

@@ -26,8 +26,8 @@ impl Tract {
         let model = onnx::model(weights, cell, Numbers::Float32);
         let plan = tract_onnx::onnx().model_for_read(&mut &model[..])?.into_optimized()?.into_runnable()?;
         let zeros = |shape: &[usize]| Tensor::zero::<f32>(shape);
-        let state: TValue = zeros(&onnx::state_shape(cell, weights.dims.hidden))?.into();
-        let observation = Arc::new(zeros(&[1, weights.dims.obs])?);
+        let state: TValue = zeros(&onnx::state_shape(cell, weights.dims.hidden_len()))?.into();
+        let observation = Arc::new(zeros(&[1, weights.dims.obs_len()])?);
         Ok(Self { state: plan.spawn()?, observation, zeros: state.clone(), h: state.clone(), c: state })
     }
 }

@@ -1,11 +1,10 @@
 //! What are the numbers that every contender is given? The agent's own, row-major, as a checkpoint has them: taken out of the packed
 //! f32 file, so that nobody steps weights that another does not.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{Unpacked, unpack};
-use dreamstep_core::schema::{Acting, Squash};
-use dreamstep_runtime::{Dims, MemoryCell};
+use dreamstep_runtime::{Acting, Controller, ControllerInput, Dims, Encoder, MemoryCell, Normalizer, Squash};
 
 /// An affine map.
 #[derive(Clone, Debug)]
@@ -84,7 +83,19 @@ impl Weights {
         let Unpacked { tensors, settings, action_mid, action_half, .. } = unpack(file).map_err(|error| anyhow!(error))?;
         ensure!(settings.acting == Acting::Mean, "action.latent: expected mean (contenders draw nothing), found sampled");
         let dims = settings.dims;
-        ensure!(dims.cell == MemoryCell::Lstm, "rnn.cell: expected lstm (what contenders have), found gru");
+        let Encoder::Mlp { hidden: hidden_v, latent: z } = dims.v else {
+            bail!("v.kind: expected mlp (what contenders have), found {}", dims.v.kind())
+        };
+        let &[e1, e2] = hidden_v.as_slice() else {
+            bail!("v.hidden: expected two layers (what contenders have), found {}", hidden_v.len())
+        };
+        let m = dims.m.kind();
+        ensure!(dims.cell() == Some(MemoryCell::Lstm), "m.kind: expected lstm (what contenders have), found {m}");
+        let (c, action) = (dims.c, dims.action.kind());
+        ensure!(c == Controller::linear(ControllerInput::LatentHidden), "C: expected a linear one of z+h, found {c:?}");
+        let is_whitened = settings.normalizer == Normalizer::MeanStd;
+        ensure!(is_whitened, "observation.normalizer: expected mean-std (what contenders have), found none");
+        ensure!(action == "continuous", "action.kind: expected continuous (what contenders have), found {action}");
         let get = |name: &str| -> Result<Vec<f32>> {
             let (_, values) = tensors.get(name).ok_or_else(|| anyhow!("tensor `{name}`: expected, not found"))?;
             Ok(values.clone())
@@ -99,14 +110,14 @@ impl Weights {
         };
         let encoder =
             |index: usize, outputs| layer(checkpoint::ENCODER_WEIGHT[index], checkpoint::ENCODER_BIAS[index], outputs);
-        let (a, z, h, [e1, e2]) = (dims.action, dims.latent, dims.hidden, dims.encoder);
+        let (a, h) = (dims.action_len(), dims.hidden_len());
         let [w_ih, w_hh] = [get(checkpoint::RNN_WEIGHT_IH)?, get(checkpoint::RNN_WEIGHT_HH)?];
         let rows = w_ih.chunks_exact(a + z).zip(w_hh.chunks_exact(h));
         // The packer added PyTorch's two biases up; the second is 0.
         let rnn = Layer {
             weight: rows.flat_map(|(ih, hh)| ih.iter().chain(hh).copied()).collect(),
             bias: get(checkpoint::RNN_BIAS_IH)?,
-            inputs: dims.rnn_inputs(),
+            inputs: dims.memory_inputs(),
         };
         Ok(Self {
             dims,
@@ -133,7 +144,7 @@ mod tests {
         let weights = Weights::of(&Size::Small.agent()).unwrap();
         let layers = weights.encoder.iter().chain([&weights.controller, &weights.rnn]);
         assert_eq!(layers.map(|layer| layer.weight.len()).sum::<usize>(), weights.dims.step_weights());
-        assert_eq!(weights.rnn.bias.len(), 4 * weights.dims.hidden);
+        assert_eq!(weights.rnn.bias.len(), 4 * weights.dims.hidden_len());
     }
 
     #[test]
@@ -141,7 +152,7 @@ mod tests {
         let Err(error) = Weights::of(&Size::Small.precisions_with(MemoryCell::Gru)[0]) else {
             panic!("contenders have an LSTM")
         };
-        assert_eq!(error.to_string(), "rnn.cell: expected lstm (what contenders have), found gru");
+        assert_eq!(error.to_string(), "m.kind: expected lstm (what contenders have), found gru");
     }
 
     #[test]

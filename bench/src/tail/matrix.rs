@@ -44,10 +44,10 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
 fn row(plan: &Plan, model: &Model<'_>, setup: Setup, core: usize, samples: &mut [Tick]) -> Result<Result<Measured, String>> {
     let dims = model.dims();
     let mut memory = vec![0.0; memory_len(dims)];
-    let mut action = vec![0.0; dims.action];
+    let mut action = vec![0.0; dims.action_len()];
     let observations: Vec<_> = (0..OBSERVATIONS).map(|t| synthetic::observation(dims, 0, t)).collect();
     let mut robot = Robot {
-        agent: Agent::new(model, &mut memory).map_err(|error| anyhow!("{error}"))?,
+        agent: Agent::new(*model, &mut memory).map_err(|error| anyhow!("{error}"))?,
         observations: &observations,
         action: &mut action,
     };

@@ -9,7 +9,7 @@ use super::Options;
 use crate::agents::Size;
 use crate::report::{Cell, Table};
 use crate::timing::{Contender, interleave};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep::checkpoint::{Array, Checkpoint};
 use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState};
 use dreamstep::nets::{import, matrix, to_vec};
@@ -53,26 +53,29 @@ impl Peer {
         let settings = unpacked.settings;
         ensure!(settings.target == Target::Next, "the shipped agent: expected a head that predicts z, found changes");
         let dims = settings.dims;
+        let (Some(cell), Some(mixture)) = (dims.cell(), dims.mixture()) else {
+            bail!("the shipped agent: expected an M, found none")
+        };
         let array = |(name, (shape, data)): (&String, &(Vec<usize>, Vec<f32>))| {
             (name.clone(), Array { shape: shape.clone(), data: data.clone() })
         };
         let checkpoint = Checkpoint { tensors: unpacked.tensors.iter().map(array).collect(), ..Checkpoint::default() };
         let variables = nn::VarStore::new(device);
         let shape = MdnRnnShape {
-            action: dims.action,
-            latent: dims.latent,
-            hidden: dims.hidden,
-            cell: dims.cell,
-            mixture: dims.mixture,
+            action: dims.action_len(),
+            latent: dims.latent_len(),
+            hidden: dims.hidden_len(),
+            cell,
+            mixture,
             target: settings.target,
-            mixtures: dims.mixtures,
+            mixtures: dims.mixtures(),
             log_sigma_min: f64::from(settings.log_sigma_min),
         };
         let model = MdnRnn::new(&variables.root(), shape, Philox::new(0));
         import(&variables, &checkpoint)?;
-        let features = dims.latent + dims.hidden;
-        let fc_weight = matrix(checkpoint.tensor(FC_WEIGHT, &[dims.action, features])?, features, device);
-        let fc_bias = Tensor::from_slice(checkpoint.tensor(FC_BIAS, &[dims.action])?).to_device(device);
+        let features = dims.latent_len() + dims.hidden_len();
+        let fc_weight = matrix(checkpoint.tensor(FC_WEIGHT, &[dims.action_len(), features])?, features, device);
+        let fc_bias = Tensor::from_slice(checkpoint.tensor(FC_BIAS, &[dims.action_len()])?).to_device(device);
         let reward_offset = f64::from(settings.reward_offset);
         Ok(Self { model, fc_weight, fc_bias, squash: settings.squash, dims, reward_offset, device, _variables: variables })
     }
@@ -95,7 +98,7 @@ impl Peer {
         let head = self.model.predict(&state.memory.h, &state.z);
         // The shipped agent's mixture is joint.
         let component = head.logits.squeeze_dim(2).softmax(-1, Kind::Float).multinomial(1, true); // [N, 1]
-        let at = component.unsqueeze(-1).expand([-1, 1, self.dims.latent as i64], false); // [N, 1, Z]
+        let at = component.unsqueeze(-1).expand([-1, 1, self.dims.latent_len() as i64], false); // [N, 1, Z]
         let (mean, log_sigma) = (head.means.gather(1, &at, false), head.log_sigmas.gather(1, &at, false));
         state.z = (&mean + log_sigma.exp() * mean.randn_like()).squeeze_dim(1);
         [head.reward + self.reward_offset, head.terminal_logit.sigmoid()]
@@ -106,23 +109,23 @@ impl Peer {
     fn check(&self, model: &Model<'_>) -> Result<f64> {
         let dims = &self.dims;
         let mut memory = vec![0.0; memory_len(dims)];
-        let mut agent = Agent::new(model, &mut memory)?;
-        let mut action = vec![0.0; dims.action];
+        let mut agent = Agent::new(*model, &mut memory)?;
+        let mut action = vec![0.0; dims.action_len()];
         let mut worst = 0.0_f64;
         for t in 0..4 {
             agent.step(&synthetic::observation(dims, 0, t), &mut action)?;
             let hidden = agent.hidden().to_vec();
             let head = agent.predict().context("the shipped agent: expected an MDN head, found none")?;
-            let grid = || (0..dims.mixtures).flat_map(|k| (0..dims.latent).map(move |i| (k, i)));
+            let grid = || (0..dims.mixtures()).flat_map(|k| (0..dims.latent_len()).map(move |i| (k, i)));
             let ours: [Vec<f32>; 5] = [
                 grid().map(|(k, i)| head.mean(k, i)).collect(),
                 grid().map(|(k, i)| head.sigma(k, i)).collect(),
-                (0..dims.mixtures).map(|k| head.weight(k, 0)).collect(),
+                (0..dims.mixtures()).map(|k| head.weight(k, 0)).collect(),
                 vec![head.reward()],
                 vec![head.terminal_probability()],
             ];
-            let latent = matrix(agent.latent(), dims.latent, self.device);
-            let head = self.model.predict(&matrix(&hidden, dims.hidden, self.device), &latent);
+            let latent = matrix(agent.latent(), dims.latent_len(), self.device);
+            let head = self.model.predict(&matrix(&hidden, dims.hidden_len(), self.device), &latent);
             let theirs = [
                 ("means", head.means),
                 ("sigmas", head.log_sigmas.exp()),
@@ -208,7 +211,7 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
     let models = files.iter().map(|(precision, file)| Ok((*precision, load(file)?))).collect::<Result<Vec<_>>>()?;
     let peer = Peer::new(HUMANOID, device)?;
     let worst = tch::no_grad(|| peer.check(&models[0].1))?;
-    let latent = vec![0.25; peer.dims.latent];
+    let latent = vec![0.25; peer.dims.latent_len()];
     let libtorch = format!("libtorch, {}", options.device.name());
 
     let columns =
@@ -242,7 +245,7 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
             let mut dreams = memories
                 .iter_mut()
                 .map(|memory| {
-                    let mut dreams = DreamBatch::new(model, memory, row.count, options)?;
+                    let mut dreams = DreamBatch::new(*model, memory, row.count, options)?;
                     let begin = |index| dreams.start(index, index as u32, DreamStart { latent: &latent, state: None });
                     (0..row.count).try_for_each(begin)?;
                     Ok(dreams)
@@ -300,11 +303,11 @@ mod tests {
     #[test]
     fn every_thread_dreams_all_of_its_ticks() {
         let model = Model::load(HUMANOID).unwrap();
-        let latent = vec![0.25; model.dims().latent];
+        let latent = vec![0.25; model.dims().latent_len()];
         let mut memories = vec![vec![0.0; dreams_memory_len(model.dims(), 3)]; 4];
         let begin = |memory| {
             let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
-            let mut dreams = DreamBatch::new(&model, memory, 3, options).unwrap();
+            let mut dreams = DreamBatch::new(model, memory, 3, options).unwrap();
             (0..3).for_each(|i| dreams.start(i, i as u32, DreamStart { latent: &latent, state: None }).unwrap());
             dreams
         };
@@ -323,11 +326,11 @@ mod tests {
         const COUNT: usize = 4096;
         let model = Model::load(HUMANOID).unwrap();
         let peer = Peer::new(HUMANOID, tch::Device::Cpu).unwrap();
-        let latent = vec![0.25; peer.dims.latent];
+        let latent = vec![0.25; peer.dims.latent_len()];
         let mut state = peer.start(&latent, COUNT);
         let mut memory = vec![0.0; dreams_memory_len(&peer.dims, COUNT)];
         let options = DreamOptions { termination: Termination::Never, ..DreamOptions::default() };
-        let mut dreams = DreamBatch::new(&model, &mut memory, COUNT, options).unwrap();
+        let mut dreams = DreamBatch::new(model, &mut memory, COUNT, options).unwrap();
         for index in 0..COUNT {
             dreams.start(index, index as u32, DreamStart { latent: &latent, state: None }).unwrap();
         }
@@ -338,11 +341,11 @@ mod tests {
         let theirs = to_vec(&state.z).unwrap();
         let ours: Vec<f32> = (0..COUNT).flat_map(|index| dreams.latent(index).to_vec()).collect();
         let moments = |values: &[f32], i: usize| {
-            let column: Vec<f64> = values.iter().skip(i).step_by(peer.dims.latent).map(|&v| f64::from(v)).collect();
+            let column: Vec<f64> = values.iter().skip(i).step_by(peer.dims.latent_len()).map(|&v| f64::from(v)).collect();
             let mean = column.iter().sum::<f64>() / COUNT as f64;
             (mean, (column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / COUNT as f64).sqrt())
         };
-        for i in 0..peer.dims.latent {
+        for i in 0..peer.dims.latent_len() {
             let ((a, sa), (b, sb)) = (moments(&ours, i), moments(&theirs, i));
             // Six standard errors of a difference of two such means.
             assert!((a - b).abs() < 6.0 * (2.0 / COUNT as f64).sqrt() * sa.max(sb), "z[{i}]: mean {a} and {b}");

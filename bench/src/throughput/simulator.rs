@@ -83,7 +83,7 @@ impl<'m> Bench<'m> {
         let env = AnyEnv::make(ENV)?;
         dreamstep::play::check_dims(model, &env)?;
         let (obs, action) = (env.spec().obs, env.spec().action);
-        let agent = Agent::new(model, memory)?;
+        let agent = Agent::new(*model, memory)?;
         Ok(Self { env, observation: vec![0.0; obs], single: vec![0.0; obs], action: vec![0.0; action], agent })
     }
 

@@ -27,7 +27,8 @@ use std::path::Path;
 use tch::Tensor;
 use tch::nn;
 
-const DIMS: Dims = Dims::HUMANOID;
+/// Values of an observation.
+const OBS: usize = Dims::HUMANOID.obs_len();
 /// Mean and variance of the invented rewards.
 const REWARD: (f64, f64) = (4.7, 0.25);
 /// Standard deviation of the invented next latents.
@@ -65,16 +66,15 @@ fn snapshot(vs: &nn::VarStore, batch: &[(&str, &Tensor)]) -> Vec<(String, Tensor
 fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<'_>> {
     let vs = nn::VarStore::new(device);
     let VaeConfig { latent, hidden, log_var_range, .. } = config.clone();
-    let model =
-        Vae::new(&vs.root(), VaeShape { obs: DIMS.obs, hidden, latent, log_var_range }, &[true; DIMS.obs], Philox::new(1));
+    let model = Vae::new(&vs.root(), VaeShape { obs: OBS, hidden, latent, log_var_range }, &[true; OBS], Philox::new(1));
     let mut adam = Optimizer::new(&vs, Rule::Adam, config.learning_rate);
     let rows = scale * config.batch_size;
-    let (x, noise) = (draw(0, rows, DIMS.obs, device), draw(1, rows, latent, device));
+    let (x, noise) = (draw(0, rows, OBS, device), draw(1, rows, latent, device));
     Ok(Trainee {
         network: "vae",
         batch: rows.to_string(),
         settings: json!({
-            "obs": DIMS.obs, "hidden": hidden, "latent": latent, "log_var_range": log_var_range, "kl_weight": config.kl_weight,
+            "obs": OBS, "hidden": hidden, "latent": latent, "log_var_range": log_var_range, "kl_weight": config.kl_weight,
             "kl_tolerance": config.kl_tolerance, "learning_rate": config.learning_rate,
         }),
         tensors: snapshot(&vs, &[("x", &x), ("noise", &noise)]),
@@ -86,7 +86,7 @@ fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<
 fn mdnrnn<'c>(config: &'c MdnrnnConfig, latent: usize, scale: usize, device: tch::Device) -> Result<Trainee<'c>> {
     let vs = nn::VarStore::new(device);
     let MdnrnnConfig { hidden, cell, mixture, target, mixtures, log_sigma_min, sequence_length, .. } = *config;
-    let action = DIMS.action;
+    let action = Dims::HUMANOID.action_len();
     let shape = MdnRnnShape { action, latent, hidden, cell, mixture, target, mixtures, log_sigma_min };
     let model = MdnRnn::new(&vs.root(), shape, Philox::new(2));
     let mut adam = Optimizer::new(&vs, Rule::Adam, config.learning_rate);
