@@ -1,16 +1,14 @@
-//! Which number and which line does a failure give? The runtime's errors pass through with their own text; those that only a
-//! C caller can make are stated here.
+//! A refusal: its status and its line. The runtime's errors pass through with their own text; those that only a C caller can make are stated
+//! here. Small and plain, so that an object can keep one until it is asked for.
 
 use crate::types::dreamstep_status;
 use core::ffi::c_char;
 use core::fmt::{self, Write};
-use dreamstep_runtime::{
-    DreamError, LoadError, MemoryError, ReadError, ReplaceModelError, SelfTestError, StateError, StepError,
-};
+use dreamstep_runtime::{DreamError, LoadError, MemoryError, ReplaceModelError, SelfTestError, StateError, StepError};
 
 /// Why a call was refused.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Error<'a> {
+#[derive(Clone, Copy)]
+pub(crate) enum Error {
     /// A pointer is NULL.
     Null {
         what: &'static str,
@@ -46,32 +44,30 @@ pub(crate) enum Error<'a> {
         expected: &'static str,
         found: i32,
     },
-    /// A string that is not UTF-8.
-    NotUtf8 {
-        what: &'static str,
-    },
     /// h without the c that an LSTM has, or c without h.
     HalfState,
-    /// The file has no such metadata key.
-    NoSuchKey {
-        key: &'a str,
+    /// A prediction or a surprise of a model without the MDN head.
+    NoHead {
+        what: &'static str,
     },
-    /// A prediction of a model without the MDN head.
-    NoHead,
-    /// M, which would predict, does not run: the controller reads observations alone.
-    Reactive,
-    Load(LoadError<'a>),
+    /// A prediction or a surprise of a model without M.
+    NoMemory {
+        what: &'static str,
+    },
+    /// A surprise without an observation.
+    SurpriseBeforeAct,
+    Load(LoadError),
     SelfTest(SelfTestError),
     Memory(MemoryError),
     Step(StepError),
-    Swap(ReplaceModelError),
+    Replace(ReplaceModelError),
     State(StateError),
     Dream(DreamError),
 }
 
 macro_rules! from {
     ($($variant:ident: $error:ty,)*) => {
-        $(impl<'a> From<$error> for Error<'a> {
+        $(impl From<$error> for Error {
             fn from(error: $error) -> Self {
                 Self::$variant(error)
             }
@@ -80,34 +76,34 @@ macro_rules! from {
 }
 
 from! {
-    Load: LoadError<'a>,
+    Load: LoadError,
     SelfTest: SelfTestError,
     Memory: MemoryError,
     Step: StepError,
-    Swap: ReplaceModelError,
+    Replace: ReplaceModelError,
     State: StateError,
     Dream: DreamError,
 }
 
-impl<'a> From<ReadError<'a>> for Error<'a> {
-    fn from(error: ReadError<'a>) -> Self {
-        Self::Load(error.into())
+impl From<Error> for dreamstep_status {
+    fn from(error: Error) -> Self {
+        error.status()
     }
 }
 
-impl Error<'_> {
-    const fn status(&self) -> dreamstep_status {
+impl Error {
+    pub(crate) const fn status(&self) -> dreamstep_status {
         use dreamstep_status as status;
         match self {
             Self::Null { .. } => status::Null,
             Self::Misaligned { .. } => status::Misaligned,
             Self::NotMade { .. } => status::NotMade,
             Self::Overlap { .. } => status::Overlap,
-            Self::TooLong { .. } | Self::Choice { .. } | Self::NotUtf8 { .. } | Self::HalfState => status::Argument,
+            Self::TooLong { .. } | Self::Choice { .. } | Self::HalfState => status::Argument,
             Self::Length { .. } => status::Length,
-            Self::NoSuchKey { .. } => status::NoSuchKey,
-            Self::NoHead => status::NoHead,
-            Self::Reactive => status::Input,
+            Self::NoHead { .. } => status::NoHead,
+            Self::NoMemory { .. } => status::Kind,
+            Self::SurpriseBeforeAct => status::Order,
             Self::Load(error) => match error {
                 LoadError::Read(_) => status::File,
                 LoadError::Misaligned { .. } => status::Misaligned,
@@ -123,35 +119,33 @@ impl Error<'_> {
             Self::Step(error) => match error {
                 StepError::ObservationLength { .. } | StepError::ActionLength { .. } => status::Length,
                 StepError::NonFinite { .. } | StepError::NonFiniteAction { .. } => status::NonFinite,
-                StepError::AdvanceBeforeAct => status::Order,
+                StepError::AdvanceBeforeAct | StepError::OverrideBeforeAct => status::Order,
+                _ => status::Argument,
             },
-            Self::Swap(error) => match error {
-                ReplaceModelError::Dims { .. } => status::Dims,
+            Self::Replace(error) => match error {
                 ReplaceModelError::MidTick => status::Order,
+                _ => status::Dims,
             },
             Self::State(error) => match error {
                 StateError::Length { .. } => status::Length,
-                StateError::Dims { .. } | StateError::Cell { .. } | StateError::Input { .. } => status::Dims,
+                StateError::Dims { .. } | StateError::Kind { .. } => status::Dims,
                 StateError::OtherModel { .. } => status::OtherModel,
-                StateError::NotAState | StateError::Damaged { .. } | StateError::Value { .. } => status::State,
+                _ => status::State,
             },
             Self::Dream(error) => match error {
                 DreamError::NoHead => status::NoHead,
-                DreamError::Input { .. } => status::Input,
+                DreamError::Input { .. } => status::Kind,
                 DreamError::Memory { .. } => status::Memory,
-                DreamError::Count { .. }
-                | DreamError::Temperature { .. }
-                | DreamError::Threshold { .. }
-                | DreamError::Index { .. } => status::Argument,
                 DreamError::Length { .. } => status::Length,
                 DreamError::NonFinite { .. } => status::NonFinite,
                 DreamError::NoAction { .. } => status::Order,
+                _ => status::Argument,
             },
         }
     }
 }
 
-impl fmt::Display for Error<'_> {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null { what } => write!(f, "{what}: expected a pointer, found NULL"),
@@ -161,79 +155,57 @@ impl fmt::Display for Error<'_> {
             Self::Overlap { input, output } => write!(f, "{input} and {output}: expected separate memory, found an overlap"),
             Self::Length { what, expected, found } => write!(f, "{what}: expected {expected} values, found {found}"),
             Self::Choice { what, expected, found } => write!(f, "{what}: expected {expected}, found {found}"),
-            Self::NotUtf8 { what } => write!(f, "{what}: expected UTF-8"),
             Self::HalfState => f.write_str("h and c: expected both or neither (a GRU has no c), found one"),
-            Self::NoSuchKey { key } => write!(f, "metadata `{}`: expected, not found", key.escape_debug()),
-            Self::NoHead => f.write_str("prediction: expected a model with an MDN head, found none in the file"),
-            Self::Reactive => {
-                f.write_str("prediction: expected a controller that needs M, found one that reads observations alone")
+            Self::NoHead { what } => write!(f, "{what}: expected a model with an MDN head, found none in the file"),
+            Self::NoMemory { what } => write!(f, "{what}: expected a model with a memory, found none in the file"),
+            Self::SurpriseBeforeAct => {
+                f.write_str("surprise: expected an act before it, found none since the last advance or reset")
             }
             Self::Load(error) => error.fmt(f),
             Self::SelfTest(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
             Self::Step(error) => error.fmt(f),
-            Self::Swap(error) => error.fmt(f),
+            Self::Replace(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
             Self::Dream(error) => error.fmt(f),
         }
     }
 }
 
-/// Does `call` and says how it ended: the status, and in `message` the error's line (nothing where there was none).
-///
-/// # Safety
-/// `message` is NULL or `message_len` writable bytes that nothing else refers to.
-#[inline(always)]
-pub(crate) unsafe fn answer<'a>(
-    message: *mut c_char,
-    message_len: usize,
-    call: impl FnOnce() -> Result<(), Error<'a>>,
-) -> dreamstep_status {
-    // Empty until there is something to say.
-    let mut line = Line::new(message, message_len);
-    line.end();
-    match call() {
-        Ok(()) => dreamstep_status::Ok,
-        Err(error) => {
-            say(&error, &mut line);
-            error.status()
-        }
-    }
-}
-
-/// Apart from the calls, whose machine code then holds no formatting.
-#[cold]
-#[inline(never)]
-fn say(error: &Error<'_>, line: &mut Line) {
-    // Fails where the line is full: it is cut there.
-    let _ = write!(line, "{error}");
-    line.end();
-}
-
-/// A caller's message buffer: a string that always ends in NUL, cut between two characters where it is too long.
-struct Line {
+/// A caller's buffer: a string that always ends in NUL, cut between two characters where it is too long.
+pub(crate) struct Line {
     at: *mut u8,
     /// Bytes left, the NUL's too; 0 where there is no buffer.
     room: usize,
 }
 
 impl Line {
-    fn new(message: *mut c_char, len: usize) -> Self {
-        Self { at: message.cast(), room: if message.is_null() { 0 } else { len } }
+    /// # Safety
+    /// `buffer` is NULL or `len` writable bytes that nothing else refers to, as long as the line is used.
+    pub(crate) unsafe fn new(buffer: *mut c_char, len: usize) -> Self {
+        Self { at: buffer.cast(), room: if buffer.is_null() { 0 } else { len } }
     }
 
-    fn end(&mut self) {
-        if self.room > 0 {
-            // SAFETY: `answer`'s caller says that the buffer is writable, and a byte of it is left.
-            unsafe { self.at.write(0) };
+    /// Writes the line of an error, or an empty one. Returns the buffer, or an empty string where there is none.
+    pub(crate) fn say(mut self, error: Option<Error>) -> *const c_char {
+        if self.room == 0 {
+            return c"".as_ptr();
         }
+        let buffer = self.at;
+        if let Some(error) = error {
+            // Fails where the line is full: it is cut there.
+            let _ = write!(self, "{error}");
+        }
+        // SAFETY: `new`'s caller says that the buffer is writable, and a byte of it is left.
+        unsafe { self.at.write(0) };
+        buffer.cast_const().cast()
     }
 }
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let n = text.floor_char_boundary(self.room.saturating_sub(1));
-        // SAFETY: `n` bytes are fewer than the buffer has left, and `answer`'s caller says that nothing else refers to them.
+        // SAFETY: `n` bytes are fewer than the buffer has left, and `new`'s caller says that nothing else refers to them.
         unsafe {
             self.at.copy_from_nonoverlapping(text.as_ptr(), n);
             self.at = self.at.add(n);

@@ -3,21 +3,22 @@
 //!
 //! # Where things are
 //!
-//! | module | question it answers |
+//! Each stands on those below it.
+//!
+//! | module | is |
 //! |---|---|
-//! | `types` | what does C see of a model, an agent, a batch of dreams? |
-//! | `error` | which number and which line does a failure give? |
-//! | `pointers` | may this pointer be followed? |
-//! | `model` | the functions of models and back ends |
-//! | `agent` | the functions of agents and their states |
-//! | `dreams` | the functions of dreams |
+//! | `model`, `agent`, `dreams` | the functions, by the noun they begin with |
+//! | `library` | the functions that need no object: version, sizes, back ends, a status in words |
+//! | `types` | what C sees of a model, an agent, a batch of dreams |
+//! | `object` | what stands in C's structs: a tag, the newest refusal, and the runtime's own |
+//! | `pointers` | which pointers are followed |
+//! | `error` | a refusal: its status and its line |
 //!
 //! # What C can count on
 //!
 //! No function panics, unwinds, allocates, locks or makes a system call. What a pointer alone shows to be wrong (NULL, an
 //! address that is not aligned, a struct that no function made, input that overlaps output) is a status. What it does not
-//! show is for the caller to keep: each function's *Safety* section says what. Functions that take a message buffer write
-//! one line to it, the text of the Rust error.
+//! show is for the caller to keep: each function's *Safety* section says what.
 #![no_std]
 
 #[cfg(feature = "std")]
@@ -26,12 +27,15 @@ extern crate std;
 mod agent;
 mod dreams;
 mod error;
+mod library;
 mod model;
+mod object;
 mod pointers;
 mod types;
 
 pub use agent::*;
 pub use dreams::*;
+pub use library::*;
 pub use model::*;
 pub use types::*;
 

@@ -1,16 +1,8 @@
-//! May this pointer be followed? What the address alone shows to be wrong is refused; the rest is the caller's promise,
-//! which every `unsafe` here passes on.
+//! Which pointers are followed. What the address alone shows to be wrong is refused; the rest is the caller's promise, which
+//! every `unsafe` here passes on.
 
 use crate::error::Error;
-use crate::types::Holder;
 use core::slice;
-
-/// What stands in the memory of a [`Holder`].
-#[repr(C)]
-pub(crate) struct Tagged<T> {
-    tag: u64,
-    held: T,
-}
 
 /// Types whose every bit pattern is a value: memory of C's, whatever it holds, may be read as these.
 pub(crate) trait Plain: Copy {}
@@ -19,7 +11,7 @@ impl Plain for f32 {}
 
 /// That `len` values may lie at `at`.
 #[inline(always)]
-pub(crate) fn check<T>(what: &'static str, at: *const T, len: usize) -> Result<(), Error<'static>> {
+pub(crate) fn check<T>(what: &'static str, at: *const T, len: usize) -> Result<(), Error> {
     if at.is_null() {
         return Err(Error::Null { what });
     }
@@ -37,9 +29,9 @@ pub(crate) fn check<T>(what: &'static str, at: *const T, len: usize) -> Result<(
 /// The `len` values at `at`.
 ///
 /// # Safety
-/// They are readable, and nobody writes to them during `'a`.
+/// They are readable, and nothing writes to them during `'a`.
 #[inline(always)]
-pub(crate) unsafe fn slice<'a, T: Plain>(what: &'static str, at: *const T, len: usize) -> Result<&'a [T], Error<'static>> {
+pub(crate) unsafe fn slice<'a, T: Plain>(what: &'static str, at: *const T, len: usize) -> Result<&'a [T], Error> {
     check(what, at, len)?;
     // SAFETY: not NULL, aligned, of a possible length, and any bytes are a `T`; the rest is this function's precondition.
     Ok(unsafe { slice::from_raw_parts(at, len) })
@@ -48,13 +40,9 @@ pub(crate) unsafe fn slice<'a, T: Plain>(what: &'static str, at: *const T, len: 
 /// The `len` values at `at`, to write to.
 ///
 /// # Safety
-/// They are writable, and nobody else reads or writes them during `'a`.
+/// They are writable, and nothing else reads or writes them during `'a`.
 #[inline(always)]
-pub(crate) unsafe fn slice_mut<'a, T: Plain>(
-    what: &'static str,
-    at: *mut T,
-    len: usize,
-) -> Result<&'a mut [T], Error<'static>> {
+pub(crate) unsafe fn slice_mut<'a, T: Plain>(what: &'static str, at: *mut T, len: usize) -> Result<&'a mut [T], Error> {
     check(what, at, len)?;
     // SAFETY: not NULL, aligned, of a possible length, and any bytes are a `T`; the rest is this function's precondition.
     Ok(unsafe { slice::from_raw_parts_mut(at, len) })
@@ -68,7 +56,7 @@ pub(crate) unsafe fn slice_mut<'a, T: Plain>(
 pub(crate) unsafe fn input_and_output<'a>(
     (input, from, from_len): (&'static str, *const f32, usize),
     (output, to, to_len): (&'static str, *mut f32, usize),
-) -> Result<(&'a [f32], &'a mut [f32]), Error<'static>> {
+) -> Result<(&'a [f32], &'a mut [f32]), Error> {
     check(input, from, from_len)?;
     check(output, to, to_len)?;
     // `check` saw that neither sum overflows.
@@ -86,7 +74,7 @@ pub(crate) unsafe fn input_and_output<'a>(
 /// # Safety
 /// `to` is writable; it may overlap `from`.
 #[inline(always)]
-pub(crate) unsafe fn copy(what: &'static str, from: &[f32], to: *mut f32, len: usize) -> Result<(), Error<'static>> {
+pub(crate) unsafe fn copy(what: &'static str, from: &[f32], to: *mut f32, len: usize) -> Result<(), Error> {
     check(what, to, len)?;
     if len != from.len() {
         return Err(Error::Length { what, expected: from.len(), found: len });
@@ -101,11 +89,17 @@ pub(crate) unsafe fn copy(what: &'static str, from: &[f32], to: *mut f32, len: u
 /// # Safety
 /// `to` is writable.
 #[inline(always)]
-pub(crate) unsafe fn put<T>(what: &'static str, to: *mut T, value: T) -> Result<(), Error<'static>> {
+pub(crate) unsafe fn put<T>(what: &'static str, to: *mut T, value: T) -> Result<(), Error> {
     check(what, to, 1)?;
     // SAFETY: not NULL and aligned; the rest is this function's precondition.
     unsafe { to.write(value) };
     Ok(())
+}
+
+/// That a value may be written to `to`, or that none is wanted.
+#[inline(always)]
+pub(crate) fn check_if_wanted<T>(what: &'static str, to: *const T) -> Result<(), Error> {
+    if to.is_null() { Ok(()) } else { check(what, to, 1) }
 }
 
 /// Like [`put`], and nothing where `to` is NULL.
@@ -113,58 +107,10 @@ pub(crate) unsafe fn put<T>(what: &'static str, to: *mut T, value: T) -> Result<
 /// # Safety
 /// `to` is NULL or writable.
 #[inline(always)]
-pub(crate) unsafe fn put_if_wanted<T>(what: &'static str, to: *mut T, value: T) -> Result<(), Error<'static>> {
+pub(crate) unsafe fn put_if_wanted<T>(what: &'static str, to: *mut T, value: T) -> Result<(), Error> {
     if to.is_null() {
         return Ok(());
     }
     // SAFETY: not NULL, hence writable.
     unsafe { put(what, to, value) }
-}
-
-/// What a struct of C's holds.
-///
-/// # Safety
-/// `at` is readable; if a function of this library filled it, then nobody wrote to it since, nor to what it borrows, and
-/// nobody does during `'a`.
-#[inline(always)]
-pub(crate) unsafe fn held<'a, H: Holder>(at: *const H) -> Result<&'a H::Held, Error<'static>> {
-    check(H::NAME, at, 1)?;
-    let tagged = at.cast::<Tagged<H::Held>>();
-    // SAFETY: not NULL, aligned, and `H` has room for a tag (`Holder::FITS`).
-    if unsafe { (*tagged).tag } != H::TAG {
-        return Err(Error::NotMade { what: H::NAME });
-    }
-    // SAFETY: `make` wrote what is held before it wrote the tag.
-    Ok(unsafe { &(*tagged).held })
-}
-
-/// What a struct of C's holds, to change.
-///
-/// # Safety
-/// As for [`held`], and nobody else uses `at` during `'a`.
-#[inline(always)]
-pub(crate) unsafe fn held_mut<'a, H: Holder>(at: *mut H) -> Result<&'a mut H::Held, Error<'static>> {
-    // SAFETY: this function's precondition includes that one's.
-    unsafe { held(at.cast_const())? };
-    // SAFETY: `held` saw that there is one; that it is not shared is this function's precondition.
-    Ok(unsafe { &mut (*at.cast::<Tagged<H::Held>>()).held })
-}
-
-/// Makes what a struct of C's holds. Where that fails the struct holds nothing.
-///
-/// # Safety
-/// `at` is writable, and nobody else uses it meanwhile.
-pub(crate) unsafe fn make<'e, H: Holder>(
-    at: *mut H,
-    made: impl FnOnce() -> Result<H::Held, Error<'e>>,
-) -> Result<(), Error<'e>> {
-    check(H::NAME, at.cast_const(), 1)?;
-    let tagged = at.cast::<Tagged<H::Held>>();
-    // SAFETY: not NULL, aligned, and `H` has room (`Holder::FITS`). What is held needs no drop: it borrows all that it has.
-    unsafe {
-        (&raw mut (*tagged).tag).write(0);
-        (&raw mut (*tagged).held).write(made()?);
-        (&raw mut (*tagged).tag).write(H::TAG);
-    }
-    Ok(())
 }

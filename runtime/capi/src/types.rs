@@ -1,19 +1,20 @@
-//! What does C see of a model, an agent, a batch of dreams? Numbers that stay, plain structs, and structs of known size that
-//! hold the runtime's own.
+//! What C sees: numbers that stay, plain structs, and structs of known size that hold the runtime's own.
 
 #![allow(non_camel_case_types)] // the names that C sees
 
-use crate::pointers::Tagged;
-use dreamstep_core::dims::{ControllerInput, Dims, MAX_DIM, MemoryCell, Mixture};
+use crate::object::{Holder, Object};
 use dreamstep_core::precision::Precision;
-use dreamstep_runtime::{Agent, Backend, DreamBatch, DreamOptions, Model, Termination};
+use dreamstep_runtime::{
+    Action, Agent, Backend, ControllerInput, ControllerKind, DreamBatch, DreamOptions, Encoder, Memory, Mixture, Model,
+    Observation, Termination,
+};
 
 /// 64-bit words of a `dreamstep_model`.
-pub const DREAMSTEP_MODEL_WORDS: usize = 192;
+pub const DREAMSTEP_MODEL_WORDS: usize = 256;
 /// 64-bit words of a `dreamstep_agent`.
-pub const DREAMSTEP_AGENT_WORDS: usize = 64;
+pub const DREAMSTEP_AGENT_WORDS: usize = 320;
 /// 64-bit words of a `dreamstep_dreams`.
-pub const DREAMSTEP_DREAMS_WORDS: usize = 96;
+pub const DREAMSTEP_DREAMS_WORDS: usize = 320;
 /// Bytes of a `dreamstep_model`.
 pub const DREAMSTEP_MODEL_SIZE: usize = DREAMSTEP_MODEL_WORDS * 8;
 /// Bytes of a `dreamstep_agent`.
@@ -24,7 +25,7 @@ pub const DREAMSTEP_DREAMS_SIZE: usize = DREAMSTEP_DREAMS_WORDS * 8;
 /// not declared as such. Enough on every target; the compiler's own alignment of the struct may be less.
 pub const DREAMSTEP_ALIGN: usize = 8;
 
-/// How a call ended. The numbers stay.
+/// How a call ended; `dreamstep_status_text` says it in words. The numbers stay.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum dreamstep_status {
@@ -46,7 +47,7 @@ pub enum dreamstep_status {
     Memory = 7,
     /// A value is infinite or NaN.
     NonFinite = 8,
-    /// Out of turn: an advance without an act, dreams imagined without an action, a model swapped inside a tick.
+    /// Out of turn: an advance without an act, dreams imagined without an action, a model replaced inside a tick.
     Order = 9,
     /// This processor does not run the back end.
     Backend = 10,
@@ -62,14 +63,15 @@ pub enum dreamstep_status {
     NoSuchKey = 15,
     /// The file has no MDN head, so there is nothing to predict or dream with.
     NoHead = 16,
-    /// A model or state of other sizes.
+    /// A model or state of other sizes or kinds.
     Dims = 17,
     /// The bytes are no state, or a damaged one.
     State = 18,
     /// A state of another model.
     OtherModel = 19,
-    /// The controller reads observations: of which a dream has none; and where it reads them alone, nothing is predicted.
-    Input = 20,
+    /// A model of this kind has none: a range where the action is discrete, a choice where it is continuous, a prediction where
+    /// there is no memory, a dream where the controller reads observations.
+    Kind = 20,
 }
 
 /// An implementation of the layers. All give the same bits.
@@ -133,46 +135,176 @@ impl dreamstep_precision {
     }
 }
 
-/// What one mixture of Gaussians spans.
+/// What is observed.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum dreamstep_observation_kind {
+    /// One that this version has no number for.
+    Unknown = -1,
+    /// A vector of floats.
+    Vector = 0,
+    /// An image.
+    Image = 1,
+}
+
+impl dreamstep_observation_kind {
+    pub(crate) const fn of(observation: &Observation) -> Self {
+        match observation {
+            Observation::Vector { .. } => Self::Vector,
+            Observation::Image { .. } => Self::Image,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// V: what makes a latent vector of an observation.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum dreamstep_encoder {
+    /// One that this version has no number for.
+    Unknown = -1,
+    /// Nothing: there is no latent vector.
+    None = 0,
+    /// The observation itself, or its first values.
+    Identity = 1,
+    /// An MLP of one to four hidden layers.
+    Mlp = 2,
+}
+
+impl dreamstep_encoder {
+    pub(crate) const fn of(encoder: &Encoder) -> Self {
+        match encoder {
+            Encoder::None => Self::None,
+            Encoder::Identity { .. } => Self::Identity,
+            Encoder::Mlp { .. } => Self::Mlp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// M: what remembers.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum dreamstep_memory {
+    /// One that this version has no number for.
+    Unknown = -1,
+    /// Nothing.
+    None = 0,
+    /// Long short-term memory: h and c.
+    Lstm = 1,
+    /// Gated recurrent unit: h alone.
+    Gru = 2,
+}
+
+impl dreamstep_memory {
+    pub(crate) const fn of(memory: &Memory) -> Self {
+        match memory {
+            Memory::None => Self::None,
+            Memory::Lstm(_) => Self::Lstm,
+            Memory::Gru(_) => Self::Gru,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What one mixture of Gaussians in M's MDN head spans.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum dreamstep_mixture {
+    /// Nothing: there is no memory.
+    None = 0,
     /// The whole latent vector.
-    Joint = 0,
+    Joint = 1,
     /// One dimension of it.
-    PerDimension = 1,
+    PerDimension = 2,
 }
 
-/// What remembers.
+impl dreamstep_mixture {
+    pub(crate) const fn of(mixture: Option<Mixture>) -> Self {
+        match mixture {
+            None => Self::None,
+            Some(Mixture::Joint) => Self::Joint,
+            Some(Mixture::PerDimension) => Self::PerDimension,
+        }
+    }
+}
+
+/// C: what acts.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum dreamstep_cell_kind {
-    /// Long short-term memory: h and c.
-    Lstm = 0,
-    /// Gated recurrent unit: h alone.
-    Gru = 1,
+pub enum dreamstep_controller {
+    /// One that this version has no number for.
+    Unknown = -1,
+    /// One layer.
+    Linear = 0,
+    /// An MLP of one or two hidden layers.
+    Mlp = 1,
+}
+
+impl dreamstep_controller {
+    pub(crate) const fn of(kind: &ControllerKind) -> Self {
+        match kind {
+            ControllerKind::Linear => Self::Linear,
+            ControllerKind::Mlp { .. } => Self::Mlp,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// What the controller reads.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum dreamstep_input {
+pub enum dreamstep_controller_input {
     /// The latent vector and h.
     LatentHidden = 0,
     /// The latent vector alone.
     Latent = 1,
     /// h alone.
     Hidden = 2,
-    /// The whitened observation alone: neither V nor M runs.
+    /// The whitened observation alone: there is neither V nor M.
     Observation = 3,
     /// The whitened observation and h.
     ObservationHidden = 4,
 }
 
+impl dreamstep_controller_input {
+    pub(crate) const fn of(input: ControllerInput) -> Self {
+        match input {
+            ControllerInput::LatentHidden => Self::LatentHidden,
+            ControllerInput::Latent => Self::Latent,
+            ControllerInput::Hidden => Self::Hidden,
+            ControllerInput::Observation => Self::Observation,
+            ControllerInput::ObservationHidden => Self::ObservationHidden,
+        }
+    }
+}
+
+/// What is done.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum dreamstep_action_kind {
+    /// One that this version has no number for.
+    Unknown = -1,
+    /// Numbers, each in its range.
+    Continuous = 0,
+    /// One of a few choices.
+    Discrete = 1,
+}
+
+impl dreamstep_action_kind {
+    pub(crate) const fn of(action: &Action) -> Self {
+        match action {
+            Action::Continuous { .. } => Self::Continuous,
+            Action::Discrete { .. } => Self::Discrete,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// When a dream ends.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum dreamstep_ending {
+pub enum dreamstep_termination {
     /// At random, with the terminal probability.
     Sampled = 0,
     /// Where the terminal probability reaches the threshold.
@@ -181,121 +313,93 @@ pub enum dreamstep_ending {
     Never = 2,
 }
 
-/// The sizes of an agent.
+/// What a model is, but for its lengths (`dreamstep_model_obs_len` and so on).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct dreamstep_dims {
-    /// `O`: observation.
-    pub obs: u32,
-    /// `A`: action.
-    pub action: u32,
-    /// `Z`: latent.
-    pub latent: u32,
-    /// `H`: hidden units of the memory.
-    pub hidden: u32,
-    /// `K`: mixture components.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct dreamstep_model_facts {
+    /// Tells models apart: what a saved state says it belongs to.
+    pub fingerprint: u64,
+    /// Seconds from one tick to the next that the agent was made for; 0 where its file does not say.
+    pub period_s: f64,
+    /// Nats per dimension that the surprise seldom exceeded on held-out data; infinite where the file does not say.
+    pub surprise_limit: f32,
+    /// Components of a mixture `K`; 0 without a memory.
     pub mixtures: u32,
-    /// What a mixture spans: a `dreamstep_mixture`.
-    pub mixture: i32,
-    /// `E1`, `E2`: the encoder's hidden layers.
-    pub encoder: [u32; 2],
-    /// What remembers: a `dreamstep_cell_kind`.
-    pub cell: i32,
-    /// What the controller reads: a `dreamstep_input`.
-    pub input: i32,
-}
-
-impl dreamstep_dims {
-    pub(crate) const fn of(dims: &Dims) -> Self {
-        let [e1, e2] = dims.encoder;
-        Self {
-            obs: dims.obs as u32,
-            action: dims.action as u32,
-            latent: dims.latent as u32,
-            hidden: dims.hidden as u32,
-            mixtures: dims.mixtures as u32,
-            mixture: match dims.mixture {
-                Mixture::Joint => dreamstep_mixture::Joint,
-                Mixture::PerDimension => dreamstep_mixture::PerDimension,
-            } as i32,
-            encoder: [e1 as u32, e2 as u32],
-            cell: match dims.cell {
-                MemoryCell::Lstm => dreamstep_cell_kind::Lstm,
-                MemoryCell::Gru => dreamstep_cell_kind::Gru,
-            } as i32,
-            input: match dims.input {
-                ControllerInput::LatentHidden => dreamstep_input::LatentHidden,
-                ControllerInput::Latent => dreamstep_input::Latent,
-                ControllerInput::Hidden => dreamstep_input::Hidden,
-                ControllerInput::Observation => dreamstep_input::Observation,
-                ControllerInput::ObservationHidden => dreamstep_input::ObservationHidden,
-            } as i32,
-        }
-    }
-
-    /// None where no model file can have these sizes.
-    pub(crate) fn dims(&self) -> Option<Dims> {
-        let size = |n: u32| usize::try_from(n).ok().filter(|n| (1..=MAX_DIM).contains(n));
-        let mixture = match self.mixture {
-            0 => Mixture::Joint,
-            1 => Mixture::PerDimension,
-            _ => return None,
-        };
-        let cell = match self.cell {
-            0 => MemoryCell::Lstm,
-            1 => MemoryCell::Gru,
-            _ => return None,
-        };
-        let input = match self.input {
-            0 => ControllerInput::LatentHidden,
-            1 => ControllerInput::Latent,
-            2 => ControllerInput::Hidden,
-            3 => ControllerInput::Observation,
-            4 => ControllerInput::ObservationHidden,
-            _ => return None,
-        };
-        let [e1, e2] = self.encoder;
-        let dims = Dims {
-            obs: size(self.obs)?,
-            action: size(self.action)?,
-            latent: size(self.latent)?,
-            hidden: size(self.hidden)?,
-            mixtures: size(self.mixtures)?,
-            mixture,
-            encoder: [size(e1)?, size(e2)?],
-            cell,
-            input,
-        };
-        dims.mdn_outputs_fit().then_some(dims)
-    }
-}
-
-/// What a model is.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct dreamstep_model_info {
-    /// Sizes.
-    pub dims: dreamstep_dims,
-    /// The precision of its weights.
+    /// What one mixture spans.
+    pub mixture: dreamstep_mixture,
+    /// What is observed.
+    pub observation: dreamstep_observation_kind,
+    /// V.
+    pub encoder: dreamstep_encoder,
+    /// M.
+    pub memory: dreamstep_memory,
+    /// C.
+    pub controller: dreamstep_controller,
+    /// What C reads.
+    pub controller_input: dreamstep_controller_input,
+    /// What is done.
+    pub action: dreamstep_action_kind,
+    /// The precision of the weights.
     pub precision: dreamstep_precision,
     /// The back end that runs it.
     pub backend: dreamstep_backend,
     /// Whether the MDN head is in the file, so that there is something to predict and dream with.
     pub has_mdn: bool,
-    /// Tells models apart: what a saved state says it belongs to.
-    pub fingerprint: u64,
+}
+
+impl dreamstep_model_facts {
+    pub(crate) fn of(model: &Model<'_>) -> Self {
+        let (dims, settings) = (model.dims(), model.settings());
+        Self {
+            fingerprint: model.fingerprint(),
+            period_s: model.period_s().unwrap_or(0.0),
+            surprise_limit: settings.surprise_limit.unwrap_or(f32::INFINITY),
+            mixtures: dims.mixtures() as u32,
+            mixture: dreamstep_mixture::of(dims.mixture()),
+            observation: dreamstep_observation_kind::of(&dims.obs),
+            encoder: dreamstep_encoder::of(&dims.v),
+            memory: dreamstep_memory::of(&dims.m),
+            controller: dreamstep_controller::of(&dims.c.kind),
+            controller_input: dreamstep_controller_input::of(dims.input()),
+            action: dreamstep_action_kind::of(&dims.action),
+            precision: dreamstep_precision::of(settings.precision),
+            backend: dreamstep_backend::of(model.backend()),
+            has_mdn: model.has_mdn(),
+        }
+    }
 }
 
 /// Where an agent stands.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct dreamstep_agent_info {
+pub struct dreamstep_agent_facts {
     /// Names the draws of a latent that is sampled while acting.
     pub seed: u64,
     /// How often the agent advanced since its reset.
     pub tick: u64,
     /// Whether an act waits for its advance.
     pub has_acted: bool,
+}
+
+/// What a running agent tells of itself: counts and statistics since it was made or reset, or took over a saved state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct dreamstep_health {
+    /// Ticks that were counted.
+    pub ticks: u64,
+    /// Observed values that the normaliser clipped, of `ticks·O`. Training data have next to none: many say that a sensor is
+    /// off, or in another unit.
+    pub clipped: u64,
+    /// Action values at an end of their range, of `ticks·A`; 0 of a discrete action.
+    pub saturated: u64,
+    /// Ticks whose surprise was asked for.
+    pub surprises: u64,
+    /// The newest surprise, in nats per dimension of the latent vector; 0 before the first.
+    pub surprise: f32,
+    /// Mean of all, in nats per dimension; 0 before the first.
+    pub surprise_mean: f32,
+    /// Greatest of all, in nats per dimension; −infinity before the first.
+    pub surprise_max: f32,
 }
 
 /// How dreams are dreamt.
@@ -306,29 +410,29 @@ pub struct dreamstep_dream_options {
     pub seed: u64,
     /// Above 0: divides the mixture logits, and its square root multiplies sigma. 1 is the model's own distribution.
     pub temperature: f32,
-    /// When a dream ends: a `dreamstep_ending`.
-    pub ending: i32,
-    /// In (0, 1]; read where the ending is `DREAMSTEP_ENDING_THRESHOLD`.
+    /// When a dream ends: a `dreamstep_termination`.
+    pub termination: i32,
+    /// In (0, 1]; read where the termination is `DREAMSTEP_TERMINATION_THRESHOLD`.
     pub threshold: f32,
 }
 
 impl dreamstep_dream_options {
-    /// None where the ending is none.
+    /// None where the termination is none.
     pub(crate) const fn options(&self) -> Option<DreamOptions> {
-        let ending = match self.ending {
+        let termination = match self.termination {
             0 => Termination::Sampled,
             1 => Termination::Threshold(self.threshold),
             2 => Termination::Never,
             _ => return None,
         };
-        Some(DreamOptions { seed: self.seed, temperature: self.temperature, termination: ending })
+        Some(DreamOptions { seed: self.seed, temperature: self.temperature, termination })
     }
 }
 
 /// Where a dream stands.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct dreamstep_dream_info {
+pub struct dreamstep_dream_facts {
     /// The reward that the model expected for the newest tick; 0 before the first.
     pub reward: f32,
     /// The probability that it gave the end at the newest tick; 0 before the first.
@@ -339,63 +443,50 @@ pub struct dreamstep_dream_info {
     pub is_done: bool,
 }
 
-/// A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. Agents
-/// and dreams point to it: it stays where it is as long as they are used.
+/// A model, in the caller's memory: made by `dreamstep_model_load`. Holds no resource, so there is nothing to free. It refers
+/// to the file's bytes and to nothing else: it may be copied and moved.
 #[repr(C)]
 pub struct dreamstep_model {
     opaque: [u64; DREAMSTEP_MODEL_WORDS],
 }
 
-/// An agent, in the caller's memory: made by `dreamstep_agent_new`. Holds no resource, so there is nothing to free. Not to
-/// be copied.
+/// An agent, in the caller's memory: made by `dreamstep_agent_new`. Holds no resource, so there is nothing to free. It refers
+/// to the file's bytes and to its memory, and holds its model: it may be moved, and not be used as two, which would share
+/// that memory.
 #[repr(C)]
 pub struct dreamstep_agent {
     opaque: [u64; DREAMSTEP_AGENT_WORDS],
 }
 
-/// A batch of dreams, in the caller's memory: made by `dreamstep_dreams_new`. Holds no resource, so there is nothing to
-/// free. Not to be copied.
+/// A batch of dreams, in the caller's memory: made by `dreamstep_dreams_new`. As an agent, it holds no resource, holds its
+/// model, and may be moved, and not be used as two.
 #[repr(C)]
 pub struct dreamstep_dreams {
     opaque: [u64; DREAMSTEP_DREAMS_WORDS],
 }
 
-/// A model and the file that it borrows from.
-pub(crate) struct Loaded {
-    pub(crate) model: Model<'static>,
-    pub(crate) file: &'static [u8],
-}
-
-/// A struct of C's that holds one of the runtime's.
-pub(crate) trait Holder: Sized {
-    /// What it holds.
-    type Held;
-    /// What messages call it.
-    const NAME: &'static str;
-    /// Stands before what it holds, once that is there.
-    const TAG: u64;
-    /// Whether the struct has room, and its alignment suffices.
-    const FITS: bool =
-        size_of::<Tagged<Self::Held>>() <= size_of::<Self>() && align_of::<Tagged<Self::Held>>() <= align_of::<Self>();
-}
-
 impl Holder for dreamstep_model {
-    type Held = Loaded;
+    type Held = Model<'static>;
     const NAME: &'static str = "model";
-    const TAG: u64 = u64::from_le_bytes(*b"DSmodel1");
+    const TAG: u64 = u64::from_le_bytes(*b"DSmodel2");
 }
 
 impl Holder for dreamstep_agent {
     type Held = Agent<'static, 'static>;
     const NAME: &'static str = "agent";
-    const TAG: u64 = u64::from_le_bytes(*b"DSagent1");
+    const TAG: u64 = u64::from_le_bytes(*b"DSagent2");
 }
 
 impl Holder for dreamstep_dreams {
     type Held = DreamBatch<'static, 'static>;
     const NAME: &'static str = "dreams";
-    const TAG: u64 = u64::from_le_bytes(*b"DSdream1");
+    const TAG: u64 = u64::from_le_bytes(*b"DSdream2");
 }
 
-const _: () = assert!(dreamstep_model::FITS && dreamstep_agent::FITS && dreamstep_dreams::FITS);
+/// Whether C's struct has room, and its alignment suffices.
+const fn fits<H: Holder>() -> bool {
+    size_of::<Object<H::Held>>() <= size_of::<H>() && align_of::<Object<H::Held>>() <= align_of::<H>()
+}
+
+const _: () = assert!(fits::<dreamstep_model>() && fits::<dreamstep_agent>() && fits::<dreamstep_dreams>());
 const _: () = assert!(align_of::<dreamstep_model>() <= DREAMSTEP_ALIGN);
