@@ -224,8 +224,9 @@ fn whatever_the_weights_bits() {
     for (dims, steps, precision) in sizes.flat_map(|(dims, steps)| Precision::ALL.map(|p| (dims, steps, p))) {
         let settings = Settings { precision, acting: Acting::Sampled, ..synthetic::settings(&dims) };
         let file = synthetic::agent_with(&settings, 1);
-        // Zeros, subnormals, and numbers up to 2, which leave an episode with sense; then up to the largest, with infinities and NaN
-        // in it. An exponent of ones is refused by the loader: one of its bits is cleared, the highest or the lowest.
+        // Zeros, subnormals, and numbers up to 2, which leave an episode with sense; then up to the largest, in f32 with infinities
+        // and NaN in it. An exponent of ones is refused by the loader: one of its bits is cleared, the highest or the lowest. Of bf16 it takes
+        // zeros and what lies between 2⁻⁶⁰ and 2⁶⁰.
         for large in [false, true] {
             let mut draw = 0;
             let file = with_weights(&file, |dtype, weight| {
@@ -235,6 +236,12 @@ fn whatever_the_weights_bits() {
                 let last = weight.len() - 1;
                 match (dtype, large) {
                     ("I8", _) => {}
+                    ("BF16", _) => {
+                        let (word, most) = (u16::from_le_bytes([weight[0], weight[1]]), if large { 0x5d80 } else { 0x4000 });
+                        let magnitude = 0x2180 + (word & 0x7fff) % (most - 0x2180 + 1);
+                        let magnitude = if word % 16 == 0 { 0 } else { magnitude };
+                        weight.copy_from_slice(&(word & 0x8000 | magnitude).to_le_bytes());
+                    }
                     (_, false) => weight[last] &= 0xbf,
                     ("F16", true) => weight[last] &= 0xfb,
                     (_, true) => weight[last - 1] &= 0x7f,
