@@ -1,5 +1,6 @@
 //! Sixteen lanes as four 128-bit registers (NEON, which every aarch64 has). Only exact products are fused
-//! ([`F32x16::add_exact_product`]): everywhere else the contract is multiply, then add. Maxima and minima are compare and select, because the instructions of those names order zeros and NaN in their own way.
+//! ([`F32x16::add_exact_product`]): everywhere else the contract is multiply, then add. Maxima and minima are compare and select,
+//! because the instructions of those names order zeros and NaN in their own way.
 
 use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::aarch64::*;
