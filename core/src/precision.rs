@@ -15,27 +15,28 @@
 //!
 //! In a file of one of these two precisions, every layer rounds its inputs first ([`round_input`]): to the nearest number of 13
 //! significant bits (f16) or 16 (bf16), ties to even; then a magnitude below 2⁻⁶⁰ becomes a zero of the same sign, and one above 2⁶⁰,
-//! infinity too, becomes 2⁶⁰. NaN stays NaN. Weights of bf16 are 0 or have magnitudes from 2⁻⁶⁰ to 2⁶⁰ ([`is_exact_weight`]): the packer makes
-//! smaller ones 0 and refuses larger ones, and so does the loader refuse a file with either.
+//! infinity too, becomes 2⁶⁰. NaN stays NaN. Weights of bf16 are 0 or have magnitudes from 2⁻⁶⁰ to 2⁶⁰ ([`is_exact_weight`]): the
+//! packer makes smaller ones 0 and refuses larger ones, and so does the loader refuse a file with either.
 //!
-//! **Then every product is exact in binary32**, so `sum + w·x` comes to the same bits whether a processor multiplies, then adds, or fuses the
-//! two. Back ends do what is fastest; nobody can tell which. The proof: where w or x is 0 (or x is NaN, which makes either form NaN), the
-//! product is. Otherwise write `w = m·2ᵉ` and `x = n·2ᶠ` with integers m and n.
+//! **Then every product is exact in binary32**, so `sum + w·x` comes to the same bits whether a processor multiplies, then adds, or
+//! fuses the two. Back ends do what is fastest; nobody can tell which. The proof: where w or x is 0 (or x is NaN, which makes either
+//! form NaN), the product is. Otherwise write `w = m·2ᵉ` and `x = n·2ᶠ` with integers m and n.
 //!
 //! | | m below | w at least | so e at least | w below | n below | x at least | so f at least | x at most |
 //! |---|---|---|---|---|---|---|---|---|
 //! | f16, subnormals too | 2¹¹ | 2⁻²⁴ | −24 | 2¹⁶ | 2¹³ | 2⁻⁶⁰ | −72 | 2⁶⁰ |
 //! | bf16 | 2⁸ | 2⁻⁶⁰ | −67 | 2⁶¹ | 2¹⁶ | 2⁻⁶⁰ | −75 | 2⁶⁰ |
 //!
-//! `w·x = m·n·2ᵉ⁺ᶠ` with |m·n| < 2²⁴: at most 24 significant bits. Its last place, 2ᵉ⁺ᶠ, is at least 2⁻¹⁴² (f16: 2⁻⁹⁶), above binary32's 2⁻¹⁴⁹,
-//! so nothing underflows; its magnitude is below 2¹²¹ (f16: 2⁷⁶), so nothing overflows. (A zero's sign is the product of the signs in
-//! either form.) The sum is then rounded once, in either form. Sums are binary32's own: they may overflow, and give the same infinity.
+//! `w·x = m·n·2ᵉ⁺ᶠ` with |m·n| < 2²⁴: at most 24 significant bits. Its last place, 2ᵉ⁺ᶠ, is at least 2⁻¹⁴² (f16: 2⁻⁹⁶), above
+//! binary32's 2⁻¹⁴⁹, so nothing underflows; its magnitude is below 2¹²¹ (f16: 2⁷⁶), so nothing overflows. (A zero's sign is the product
+//! of the signs in either form.) The sum is then rounded once, in either form. Sums are binary32's own: they may overflow, and give the
+//! same infinity.
 //!
-//! An input below 2⁻⁶⁰ or above 2⁶⁰ means nothing beside weights of 11 or 8 bits. Rounding changes an input by 2⁻¹³ of it at most (f16), or 2⁻¹⁶
-//! (bf16): a quarter, and a 256th, of what the weights' own rounding changes.
+//! An input below 2⁻⁶⁰ or above 2⁶⁰ means nothing beside weights of 11 or 8 bits. Rounding changes an input by 2⁻¹³ of it at most
+//! (f16), or 2⁻¹⁶ (bf16): a quarter, and a 256th, of what the weights' own rounding changes.
 //!
-//! The rule is the file's, not the dtype's: the f16 layers of an i8 file keep their inputs whole, and multiply, then add. So does a controller in f32
-//! that is tried in an f16 agent.
+//! The rule is the file's, not the dtype's: the f16 layers of an i8 file keep their inputs whole, and multiply, then add. So does a
+//! controller in f32 that is tried in an f16 agent.
 //!
 //! # i8
 //!
@@ -146,8 +147,8 @@ pub const BF16_INPUT_BITS: u32 = 16;
 /// 2⁻⁶⁰ and 2⁶⁰: the least and the largest magnitude, beside 0, of a factor of an exact product.
 pub const EXACT_RANGE: [f32; 2] = [f32::from_bits((127 - 60) << 23), f32::from_bits((127 + 60) << 23)];
 
-/// A layer's input where products are to be exact: the nearest number of `BITS` significant bits (2 to 23), ties to even; a zero of its sign
-/// where that is below 2⁻⁶⁰, and ±2⁶⁰ where it is above (infinity too). NaN is returned as it is.
+/// A layer's input where products are to be exact: the nearest number of `BITS` significant bits (2 to 23), ties to even; a zero of its
+/// sign where that is below 2⁻⁶⁰, and ±2⁶⁰ where it is above (infinity too). NaN is returned as it is.
 #[inline(always)]
 #[must_use]
 pub const fn round_input<const BITS: u32>(x: f32) -> f32 {
@@ -162,8 +163,8 @@ pub const fn round_input<const BITS: u32>(x: f32) -> f32 {
     f32::from_bits(x.to_bits() & 0x8000_0000 | kept)
 }
 
-/// Whether products of a bf16 weight with [rounded inputs](round_input) are exact: its magnitude is 0, or from 2⁻⁶⁰ to 2⁶⁰. (That of every finite binary16
-/// is.)
+/// Whether products of a bf16 weight with [rounded inputs](round_input) are exact: its magnitude is 0, or from 2⁻⁶⁰ to 2⁶⁰. (That of
+/// every finite binary16 is.)
 #[inline]
 #[must_use]
 pub const fn is_exact_weight(weight: f32) -> bool {

@@ -77,7 +77,12 @@ fn the_identity_is_an_mlp_that_copies() {
                 let (mut action, mut trace) = (vec![0.0; dims.action_len()], Vec::new());
                 for t in 0..30 {
                     agent.step(&synthetic::observation(&dims, 5, t), &mut action).unwrap();
-                    trace.extend(bits(&[&action, agent.latent(), agent.hidden(), agent.cell()].concat()));
+                    trace.extend(bits(&[&action, agent.hidden(), agent.cell()].concat()));
+                    // The layers of an f16 or bf16 file round what they read: there an MLP's z is a rounded copy, and whatever
+                    // reads the identity's rounds it just so.
+                    if precision == Precision::F32 {
+                        trace.extend(bits(agent.latent()));
+                    }
                 }
                 trace
             };

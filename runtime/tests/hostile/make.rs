@@ -204,7 +204,7 @@ const SETTINGS: [(&str, &str, &str); 30] = [
     ("encoder-of-one-layer", "v.hidden", "2"),
     ("encoder-unknown", "v.kind", "cnn"),
     ("encoder-said-to-be-none", "v.kind", "none"),
-    ("controller-unknown", "c.kind", "mlp"),
+    ("controller-unknown", "c.kind", "transformer"),
     ("action-unknown", "action.kind", "box"),
     ("normaliser-unknown", "observation.normalizer", "minmax"),
     ("clip-zero", "observation.clip", "0"),
