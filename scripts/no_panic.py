@@ -16,9 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ENTRIES = ["act", "override_action", "advance", "step", "reset", "digest"]
+ENTRIES = ["act", "override_action", "advance", "step", "peek", "surprise", "replace_model", "reset", "digest"]
 # Functions of the runtime that run in the loop. `Agent::new` does not; it runs before.
-IN_THE_LOOP = re.compile(r"dreamstep_runtime::(kernels|layers|mdn)::|dreamstep_runtime::agent::Agent::(?!new)")
+IN_THE_LOOP = re.compile(r"dreamstep_runtime::(kernels|observation|v|c|action|m|mdn|health)::|dreamstep_runtime::agent::Agent::(?!new)")
 PANIC = re.compile(r"core::(panicking|option::(unwrap|expect)_failed|result::unwrap_failed)|slice_index_fail|len_mismatch_fail")
 OUTSIDE = re.compile(r"dreamstep_runtime::kernels::\w+::Token::detect|dreamstep_runtime::kernels::Backend::")
 

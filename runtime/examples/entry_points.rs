@@ -1,6 +1,6 @@
 //! What the control loop calls, as functions of their own: `scripts/no_panic.py` disassembles them and looks for panics.
 
-use dreamstep_runtime::{Agent, StepError};
+use dreamstep_runtime::{Agent, Model, ReplaceModelError, StepError};
 
 #[unsafe(no_mangle)]
 fn entry_act(agent: &mut Agent<'_, '_>, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
@@ -30,4 +30,19 @@ fn entry_reset(agent: &mut Agent<'_, '_>) {
 #[unsafe(no_mangle)]
 fn entry_digest(agent: &Agent<'_, '_>) -> u64 {
     agent.digest()
+}
+
+#[unsafe(no_mangle)]
+fn entry_peek(agent: &mut Agent<'_, '_>, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
+    agent.peek(observation, action)
+}
+
+#[unsafe(no_mangle)]
+fn entry_surprise(agent: &mut Agent<'_, '_>) -> Option<f32> {
+    agent.surprise()
+}
+
+#[unsafe(no_mangle)]
+fn entry_replace_model<'f>(agent: &mut Agent<'_, 'f>, model: Model<'f>) -> Result<(), ReplaceModelError> {
+    agent.replace_model(model)
 }

@@ -352,7 +352,7 @@ impl<'m, 'f> Agent<'m, 'f> {
         &self.model
     }
 
-    /// The seed that names the draws of a latent that is sampled while acting ([`Acting::Sampled`]); 0 until set.
+    /// The seed that names the draws of a latent that is sampled while acting ([`crate::Acting::Sampled`]); 0 until set.
     pub const fn set_seed(&mut self, seed: u64) {
         self.seed = seed;
     }

@@ -450,6 +450,10 @@ fn all(agent: &mut Agent<'_, '_>) -> Vec<u32> {
     let mut all = bits(agent);
     all.extend(state.iter().map(|&byte| u32::from(byte)));
     all.extend([u32::from(agent.has_acted()), agent.tick() as u32]);
+    all.extend(agent.controller_input().iter().map(|v| v.to_bits()));
+    let health = agent.health();
+    all.extend([health.ticks, health.clipped, health.saturated, health.surprises].map(|count| count as u32));
+    all.extend([health.surprise, health.surprise_mean, health.surprise_max].map(f32::to_bits));
     let mut z = [0.0; DIMS.latent_len()];
     if let Some(prediction) = agent.predict() {
         prediction.sample_latent(1.0, Philox::new(3), 7, &mut z);
@@ -498,6 +502,8 @@ fn a_peek_answers_what_act_would_and_leaves_no_trace() {
                     look(&mut agent, &mut twin);
                     let mut action = [0.0; 3];
                     agent.act(&observation(t), &mut action).unwrap();
+                    look(&mut agent, &mut twin);
+                    assert_eq!(agent.surprise().is_some(), t > 0);
                     look(&mut agent, &mut twin);
                     if t % 3 == 0 {
                         agent.override_action(&[0.1, -0.2, 0.3]).unwrap();

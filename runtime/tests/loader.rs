@@ -16,11 +16,11 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Squash;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, ControllerInput, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Model, Precision, SelfTestError,
-    dreams_memory_len, memory_len,
+    Action, Agent, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Encoder, LoadError, Memory, MemoryCell,
+    Model, Precision, SelfTestError, Widths, dreams_memory_len, memory_len,
 };
-use pieces::Pieces;
-use std::collections::BTreeMap;
+use pieces::{Loose, Pieces};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A packed agent of [`DIMS`] with self-test vectors, as bytes.
 fn agent() -> Vec<u8> {
@@ -184,9 +184,7 @@ fn sizes_that_the_tensors_do_not_have() {
     }
     refused("more actions", "tensor `fc.panels`: expected shape [1, 10, 32], found [1, 10, 16]", |file| {
         file.set(key::DIM_ACTION, "17");
-        for name in ["action.mid", "action.half"] {
-            file.tensor(name).reshape(&[32]);
-        }
+        ["action.mid", "action.half"].into_iter().for_each(|name| file.tensor(name).reshape(&[32]));
     });
     // A head whose outputs alone would take more memory than any agent's.
     for (latent, mixture, mixtures) in [("65536", "joint", "8"), ("65536", "per-dimension", "6"), ("3", "joint", "65536")] {
@@ -307,6 +305,125 @@ fn a_grus_tensors() {
         file.set(key::DIM_ACTION, "3");
         file.tensor("fc.panels").reshape(&[1, 10, 16]);
     });
+}
+
+/// A packed agent of these sizes, in pieces.
+fn pieces_of(dims: Dims) -> Pieces {
+    Pieces::of(&agent_with_selftest(&synthetic::settings(&dims), &synthetic::tensors(&dims, 1)))
+}
+
+/// What loading the pieces answers.
+fn answer(pieces: &Pieces) -> Result<(), String> {
+    pieces.load(|model| model.map(|_| ()).map_err(|error| error.to_string()))
+}
+
+#[test]
+fn a_file_holds_what_its_parts_need_and_no_more() {
+    let vs = [
+        (DIMS.v, &["encoder.0", "encoder.2", "encoder.mean", "encoder.log_var"][..]),
+        (Encoder::Mlp { hidden: Widths::new(&[9]).unwrap(), latent: 3 }, &["encoder.0", "encoder.mean", "encoder.log_var"]),
+        (
+            Encoder::Mlp { hidden: Widths::new(&[9, 4, 6, 2]).unwrap(), latent: 3 },
+            &["encoder.0", "encoder.2", "encoder.4", "encoder.6", "encoder.mean", "encoder.log_var"],
+        ),
+        (Encoder::Identity { latent: 5 }, &[]),
+    ];
+    let ms = [
+        (DIMS.m, ControllerInput::LatentHidden, &["rnn", "gmm_linear"][..]),
+        (DIMS.with_cell(MemoryCell::Gru).m, ControllerInput::Hidden, &["rnn.ih", "rnn.hh", "gmm_linear"]),
+        (Memory::None, ControllerInput::Latent, &[]),
+    ];
+    let actions = [(DIMS.action, &["action.mid", "action.half"][..]), (Action::Discrete { choices: 4 }, &[])];
+    let mut agents = vec![];
+    for ((v, of_v), (m, input, of_m)) in vs.into_iter().flat_map(|v| ms.map(|m| (v, m))) {
+        agents.push((DIMS.with_encoder(v).with_memory(m).with_input(input), [of_v, of_m].concat()));
+    }
+    agents.push((Dims::reactive(5, 2), vec![]));
+    for ((dims, layers), (action, range)) in
+        agents.into_iter().flat_map(|agent| actions.map(|action| (agent.clone(), action)))
+    {
+        let dims = dims.with_action(action);
+        let mut pieces = pieces_of(dims);
+        let shared = ["observation.mean", "observation.inv_std", "selftest.observations", "selftest.actions"];
+        let of_layers = [&layers[..], &["fc"]].concat();
+        let of_layers = of_layers.iter().flat_map(|layer| ["panels", "bias"].map(|part| format!("{layer}.{part}")));
+        let expected: BTreeSet<String> = shared.iter().chain(range).map(ToString::to_string).chain(of_layers).collect();
+        assert_eq!(pieces.tensors.iter().map(|tensor| tensor.name.clone()).collect::<BTreeSet<_>>(), expected, "{dims:?}");
+        pieces.load(|model| {
+            let model = model.unwrap();
+            assert_eq!((*model.dims(), model.has_mdn()), (dims, dims.hidden_len() > 0));
+            assert_eq!(model.self_test(&mut vec![0.0; memory_len(&dims)]), Ok(()));
+        });
+        // One of another part, or one missing.
+        for other in ["encoder.8.panels", "encoder.4.bias", "rnn.ih.bias", "rnn.panels", "action.mid"] {
+            if !expected.contains(other) {
+                let mut more = pieces.clone();
+                let tensor = Loose { name: other.into(), ..more.tensor("fc.bias").clone() };
+                more.tensors.push(tensor);
+                assert_eq!(answer(&more), Err(format!("tensor `{other}`: not part of a packed agent")));
+            }
+        }
+        for name in expected {
+            let mut less = pieces.clone();
+            less.remove(&name);
+            assert_eq!(answer(&less), Err(format!("tensor `{name}`: expected, not found")), "{dims:?}");
+        }
+        // Without a normaliser, its two vectors have no place either.
+        pieces.set(key::OBS_NORMALIZER, "none");
+        assert_eq!(answer(&pieces), Err("tensor `observation.mean`: not part of a packed agent".to_string()));
+        ["observation.mean", "observation.inv_std"].into_iter().for_each(|name| pieces.remove(name));
+        pieces.metadata.remove(key::OBS_CLIP);
+        assert_eq!(answer(&pieces), Ok(()), "{dims:?}");
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_each_other() {
+    let memory = "none where v.kind is none: M remembers latent vectors (`identity` makes one of the observation)";
+    for (changes, what, expected) in [
+        (&[(key::V_KIND, "none")][..], key::M_KIND, memory),
+        (&[(key::V_KIND, "none"), (key::M_KIND, "none")], key::CONTROLLER_INPUT, "obs where v.kind is none"),
+        (&[(key::M_KIND, "none")], key::CONTROLLER_INPUT, "z or obs where m.kind is none"),
+        (
+            &[(key::M_KIND, "none"), (key::CONTROLLER_INPUT, "obs")],
+            key::V_KIND,
+            "none where neither M nor C reads a latent vector",
+        ),
+        (&[(key::V_KIND, "identity"), (key::DIM_LATENT, "6")], key::DIM_LATENT, "at most dims.obs where v.kind is identity"),
+    ] {
+        refused(what, &format!("metadata `{what}`: expected {expected}"), |file| {
+            changes.iter().for_each(|(key, value)| file.set(key, value));
+        });
+    }
+}
+
+/// An image can be said, and is refused: this version steps none.
+#[test]
+fn an_image_is_no_observation_yet() {
+    let with = |height: &str, width: &str, channels: &str| {
+        let mut pieces = pieces_of(Dims::reactive(12, 2));
+        pieces.set(key::OBS_KIND, "image");
+        pieces.metadata.remove(key::DIM_OBS);
+        let sizes = key::OBS_IMAGE.into_iter().zip([height, width, channels]);
+        pieces.metadata.extend(sizes.map(|(key, value)| (key.to_string(), value.to_string())));
+        pieces
+    };
+    let refused = |message: &str| Err(format!("metadata `observation.{message}"));
+    assert_eq!(answer(&with("2", "2", "3")), refused("kind`: expected vector (this version steps no images)"));
+    let large = "height`: expected at most 4 channels of 4194304 pixels";
+    assert_eq!(answer(&with("2048", "2049", "3")), refused(large));
+    assert_eq!(answer(&with("65536", "65536", "1")), refused(large));
+    assert_eq!(answer(&with("2", "2", "5")), refused(large));
+    assert_eq!(answer(&with("2", "0", "3")), refused("width`: expected an integer from 1 to 65536, found `0`"));
+    for key in key::OBS_IMAGE {
+        let mut pieces = with("2", "2", "3");
+        pieces.metadata.remove(key);
+        assert_eq!(answer(&pieces), Err(format!("metadata `{key}`: expected, not found (is this a packed agent?)")));
+    }
+    let mut pieces = pieces_of(DIMS);
+    pieces.set(key::OBS_KIND, "image");
+    pieces.metadata.extend(key::OBS_IMAGE.map(|key| (key.to_string(), "1".to_string())));
+    assert_eq!(answer(&pieces), refused("kind`: expected vector where v.kind is identity or mlp"));
 }
 
 #[test]
@@ -702,7 +819,10 @@ fn live(bytes: &[u8]) -> Result<(), String> {
     let mut agent = Agent::new(model, &mut memory).unwrap();
     let (mut action, mut z) = (vec![0.0; dims.action_len()], vec![0.0; dims.latent_len()]);
     for t in 0..3 {
-        agent.step(&synthetic::observation(&dims, 5, t), &mut action).expect("a step does not fail on the model");
+        agent.act(&synthetic::observation(&dims, 5, t), &mut action).expect("an act does not fail on the model");
+        let _ = agent.surprise();
+        let _ = agent.override_action(&action); // refused where weights without sense make a NaN of it
+        agent.advance().expect("after an act");
         if let Some(prediction) = agent.predict() {
             prediction.sample_latent(1.0, Philox::new(6), t, &mut z);
             prediction.expected_latent(&mut z);
@@ -724,8 +844,11 @@ fn live(bytes: &[u8]) -> Result<(), String> {
 fn what_loads_in_spite_of_a_mutation_runs() {
     const SEED: u64 = 14;
     const MUTATIONS: u64 = 20_000;
-    let bases: Vec<_> =
+    let mut bases: Vec<_> =
         MemoryCell::ALL.into_iter().flat_map(|cell| Precision::ALL.map(|precision| agent_of(cell, precision))).collect();
+    let identity = DIMS.with_encoder(Encoder::Identity { latent: 4 }).with_action(Action::Discrete { choices: 3 });
+    let bare = DIMS.with_memory(Memory::None).with_input(ControllerInput::Latent);
+    bases.extend([identity, bare, Dims::reactive(5, 2)].map(|dims| pieces_of(dims).bytes(0)));
     let (mut ran, mut errors) = (0_u64, BTreeMap::<String, u64>::new());
     for step in 0..MUTATIONS {
         let bytes = mutate(&bases[step as usize % bases.len()], Philox::new(SEED), step);

@@ -5,6 +5,8 @@
 //! The count is the thread's own: what the test harness does meanwhile on its threads is not counted.
 
 mod common;
+#[path = "common/kinds.rs"]
+mod kinds;
 
 use common::agent_with_selftest;
 use dreamstep_core::layout::Panels;
@@ -17,6 +19,7 @@ use dreamstep_runtime::{
     Model, Precision, ReplaceModelError, SelfTestError, StateError, StateMatch, StepError, Termination, dreams_memory_len,
     memory_len, state_len,
 };
+use kinds::kinds;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 
@@ -80,7 +83,7 @@ fn free<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Small and large sizes, every precision, both memories, both ways of mixing and of acting, every input.
+/// Small and large sizes, every precision, both memories, both ways of mixing and of acting, every input; and every kind.
 fn files() -> Vec<(Settings, AlignedBytes)> {
     let odd = synthetic::ODD;
     let per_dimension = odd.with_mixture(Mixture::PerDimension);
@@ -92,7 +95,8 @@ fn files() -> Vec<(Settings, AlignedBytes)> {
         let settings = synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.acting) = (precision, acting));
         (settings, AlignedBytes::new(&agent_with_selftest(&settings, &synthetic::tensors(&dims, 1))))
     };
-    cases.flat_map(|case| Precision::ALL.map(|precision| file(case, precision))).collect()
+    let kinds = kinds().map(|settings| (settings.dims, settings.acting));
+    cases.chain(kinds).flat_map(|case| Precision::ALL.map(|precision| file(case, precision))).collect()
 }
 
 fn back_ends() -> impl Iterator<Item = Backend> {
@@ -113,6 +117,12 @@ fn nothing_the_loop_calls_allocates() {
             let what = |call: &str| format!("{name}: {call}");
             let model = free(&what("load"), || Model::load_with(&file, backend).unwrap());
             assert_eq!(free(&what("self_test"), || model.self_test(&mut memory)), Ok(()));
+            let told = free(&what("what the file says"), || {
+                let said = (model.format(), model.environment(), model.period_s(), model.metadata("v.kind"));
+                black_box((said, model.metadata_entries().count(), model.action_range(0), model.fingerprint()));
+                model.format() == "packed-3"
+            });
+            assert!(told);
             let other = free(&what("with_controller"), || model.with_controller(&controller).unwrap());
             assert_eq!(free(&what("self_test, absent"), || other.self_test(&mut memory)), Err(SelfTestError::Absent));
 
@@ -123,14 +133,19 @@ fn nothing_the_loop_calls_allocates() {
                 assert_eq!(free(&what("act"), || agent.act(observation, &mut action)), Ok(()));
                 let acted = free(&what("act_in_place"), || agent.act_in_place(observation).map(<[f32]>::len));
                 assert_eq!(acted, Ok(dims.action_len()));
+                let surprise = free(&what("surprise"), || agent.surprise());
+                assert_eq!(surprise.is_some(), t > 0 && model.has_mdn());
+                assert_eq!(free(&what("choice"), || agent.choice()).is_some(), dims.unit_len() != dims.action_len());
+                assert_eq!(free(&what("health"), || agent.health().ticks), 2 * t as u64);
                 assert_eq!(free(&what("override_action"), || agent.override_action(&action)), Ok(()));
                 assert_eq!(free(&what("swap, refused"), || agent.replace_model(other)), Err(ReplaceModelError::MidTick));
                 assert_eq!(free(&what("advance"), || agent.advance()), Ok(()));
                 assert_eq!(free(&what("swap"), || agent.replace_model(other)), Ok(()));
                 assert_eq!(free(&what("step"), || agent.step(observation, &mut action)), Ok(()));
                 assert_eq!(free(&what("swap back"), || agent.replace_model(model)), Ok(()));
-                free(&what("predict, sample_latent"), || {
+                free(&what("predict, sample_latent, surprise"), || {
                     let Some(prediction) = agent.predict() else { return };
+                    black_box(prediction.surprise(&z));
                     prediction.sample_latent(1.1, Philox::new(4), t as u64, &mut z);
                     prediction.expected_latent(&mut z);
                     black_box((prediction.reward(), prediction.terminal_probability()));
@@ -146,6 +161,8 @@ fn nothing_the_loop_calls_allocates() {
             assert_eq!(free(&what("a refused step"), || agent.step(bad, &mut action)), Err(refused));
             assert_eq!(free(&what("a refused peek"), || agent.peek(bad, &mut action)), Err(refused));
             assert_eq!(free(&what("a refused advance"), || agent.advance()), Err(StepError::AdvanceBeforeAct));
+            let refused = free(&what("a refused override"), || agent.override_action(&action));
+            assert_eq!(refused, Err(StepError::OverrideBeforeAct));
             free(&what("reset"), || agent.reset());
         }
         let cut = &file[..file.len() - 4];
@@ -189,7 +206,7 @@ fn nor_does_dreaming() {
     for (settings, file) in files() {
         let dims = settings.dims;
         let (latent, zeros, action) =
-            (vec![0.5; dims.latent_len()], vec![0.0; dims.hidden_len()], vec![0.1; dims.action_len()]);
+            (vec![0.5; dims.latent_len()], vec![0.0; dims.hidden_len()], vec![0.1; dims.unit_len()]);
         let state = (zeros.as_slice(), &zeros[..dims.cell_len()]);
         let mut memory = vec![0.0; dreams_memory_len(&dims, DREAMS)];
         let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
@@ -197,6 +214,13 @@ fn nor_does_dreaming() {
         for backend in back_ends() {
             let what = |call: &str| format!("{}, {:?}: {call}", backend.name(), settings.precision);
             let model = Model::load_with(&file, backend).unwrap();
+            if !model.has_mdn() && !dims.input().has_observation() {
+                let refused = free(&what("new, refused"), || {
+                    DreamBatch::new(model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())
+                });
+                assert_eq!(refused, Err(DreamError::NoHead));
+                continue;
+            }
             if dims.input().has_observation() {
                 let refused = free(&what("new, refused"), || {
                     DreamBatch::new(model, &mut memory, DREAMS, DreamOptions::default()).map(|dreams| dreams.count())

@@ -1,11 +1,17 @@
 //! Does a saved state bring an agent back, bit for bit, on any back end and at any point of a tick? And is every other row of bytes
 //! refused, with the agent as it was? The bytes' places are written out here once more, as a reader in another language would.
 
+#[path = "common/kinds.rs"]
+mod kinds;
+
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Dims, MemoryCell, Model, Precision, StateError, StateMatch, memory_len, state_len};
+use dreamstep_runtime::{
+    Action, Agent, Backend, Dims, MemoryCell, Model, Precision, StateError, StateMatch, memory_len, state_len,
+};
+use kinds::kinds;
 
 const DIMS: Dims = synthetic::TWO_BLOCKS;
 
@@ -243,6 +249,63 @@ fn a_state_of_the_other_memory_is_refused_by_name() {
         let own_code = if own.cell() == Some(MemoryCell::Gru) { 2_u32 } else { 1 };
         let error = refused(&mut agent, &forged(&state, 52, &own_code.to_le_bytes()), "one that lies");
         assert_eq!(error, StateError::Length { expected: state_len(&own), found: state_len(&other) });
+    }
+}
+
+/// Every kind of agent: what its state holds, and that another agent goes on from it.
+#[test]
+fn a_state_of_any_kind_goes_on() {
+    for settings in kinds() {
+        let dims = settings.dims;
+        let file = file_with(settings, 1);
+        let (h, c, z, u) = (dims.hidden_len(), dims.cell_len(), dims.latent_len(), dims.unit_len());
+        assert_eq!(state_len(&dims), 56 + 4 * (h + c + 2 * z + u) + 8);
+        for (from, to) in available().flat_map(|from| available().map(move |to| (from, to))) {
+            let step = |agent: &mut Agent<'_, '_>, t| {
+                agent.step(&synthetic::observation(&dims, 2, t), &mut vec![0.0; dims.action_len()]).unwrap();
+            };
+            let future = |agent: &mut Agent<'_, '_>| {
+                agent.advance().unwrap();
+                step(agent, 5);
+                (agent.self_test_digest(), saved(agent))
+            };
+            let model = Model::load_with(&file, from).unwrap();
+            let mut memory = vec![f32::NAN; memory_len(&dims)];
+            let mut agent = Agent::new(model, &mut memory).unwrap();
+            agent.set_seed(9);
+            (0..4).for_each(|t| step(&mut agent, t));
+            agent.act_in_place(&synthetic::observation(&dims, 2, 4)).unwrap();
+            let state = saved(&agent);
+            let memory_code = ["none", "lstm", "gru"].iter().position(|kind| *kind == dims.m.kind()).unwrap();
+            let input_code = ["z+h", "z", "h", "obs", "obs+h"].iter().position(|name| *name == dims.input().name()).unwrap();
+            let action_code = usize::from(agent.choice().is_some());
+            assert_eq!(state[52..56], ((memory_code + 4 * input_code + 32 * action_code) as u32).to_le_bytes());
+            assert_eq!(state[20..24], (u as u32).to_le_bytes());
+            let expected = (agent.choice(), future(&mut agent));
+
+            let model = Model::load_with(&file, to).unwrap();
+            let mut memory = vec![f32::INFINITY; memory_len(&dims)];
+            let mut other = Agent::new(model, &mut memory).unwrap();
+            step(&mut other, 77);
+            other.load_state(&state).unwrap();
+            assert_eq!(saved(&other), state);
+            assert_eq!((other.choice(), future(&mut other)), expected, "{} to {}, {settings:?}", from.name(), to.name());
+        }
+    }
+}
+
+#[test]
+fn a_choice_is_no_continuous_action() {
+    let sizes = [Action::Continuous { len: 3 }, Action::Discrete { choices: 3 }].map(|action| DIMS.with_action(action));
+    for (own, other) in [(sizes[0], sizes[1]), (sizes[1], sizes[0])] {
+        let files = [own, other].map(|dims| synthetic::agent(&dims, 1));
+        let [mine, theirs] = files.each_ref().map(|file| Model::load(file).unwrap());
+        let mut memory = [own, other].map(|dims| vec![0.0; memory_len(&dims)]);
+        let [left, right] = &mut memory;
+        let (mut agent, source) = (Agent::new(mine, left).unwrap(), Agent::new(theirs, right).unwrap());
+        let error = refused(&mut agent, &saved(&source), "of the other action");
+        let (expected, found) = (own.action.kind(), other.action.kind());
+        assert_eq!(error, StateError::Kind { what: "action", expected, found });
     }
 }
 
