@@ -230,7 +230,8 @@ fn a_model_may_be_copied_moved_and_freed() {
     assert_eq!(other.step(0), c.step(0));
     // An agent may be moved.
     // SAFETY: an agent is plain bytes, and the one that stays behind is not used.
-    other.agent = Box::new(unsafe { std::ptr::read(&raw const *other.agent) });
+    let moved = Box::new(unsafe { std::ptr::read(&raw const *other.agent) });
+    other = crate::Made { agent: moved, ..other };
     assert_eq!(other.step(1), c.step(1));
     assert_eq!(other.digest(), c.digest());
 }
