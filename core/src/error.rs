@@ -218,6 +218,13 @@ pub enum LoadError {
         /// Index of the first such value.
         index: usize,
     },
+    /// A bf16 weight's magnitude is neither 0 nor from 2⁻⁶⁰ to 2⁶⁰ ([`crate::precision::is_exact_weight`]).
+    WeightRange {
+        /// The tensor.
+        name: &'static str,
+        /// Index of the first such value.
+        index: usize,
+    },
     /// An output's integer weights do not add up to what the file says.
     WrongSum {
         /// The tensor of sums.
@@ -304,6 +311,9 @@ impl fmt::Display for LoadError {
             }
             Self::NonFinite { name, index } => {
                 write!(f, "tensor `{name}`: expected finite values, found a non-finite one at {index}")
+            }
+            Self::WeightRange { name, index } => {
+                write!(f, "tensor `{name}`: expected magnitudes of 0 or from 2^-60 to 2^60, found another at {index}")
             }
             Self::WrongSum { name, index, expected, found } => {
                 write!(f, "tensor `{name}`: output {index}'s weights add up to {expected}, found {found}")

@@ -17,11 +17,12 @@
 //!
 //! # The arithmetic contract
 //!
-//! All arithmetic of the runtime is IEEE binary32, round to nearest even, *multiply then add, never fused*. Every output is a
-//! chain of its own: it starts from the bias and adds `w[k]·x[k]` for `k` ascending (8-bit weights sum exact integers instead, see
-//! [`precision`]). The transcendental functions are one polynomial each, made of the same operations on every target. So no result
-//! depends on instruction set, lane width, panel width, batch size or thread count, and the safe portable Rust in this crate *is* the
-//! specification. (32-bit x86 without SSE2 is no target: x87 registers are wider than binary32.)
+//! All arithmetic of the runtime is IEEE binary32, round to nearest even, *multiply then add, never fused* where that would show. Every output
+//! is a chain of its own: it starts from the bias and adds `w[k]·x[k]` for `k` ascending (8-bit weights sum exact integers instead, see
+//! [`precision`]). In an f16 or bf16 file a layer's inputs are first rounded to so few bits that every such product is exact; fused or not, the sum is then
+//! the same bits, and a back end does what is fastest ([`precision`] has the rule and the proof). The transcendental functions are one polynomial
+//! each, made of the same operations on every target. So no result depends on instruction set, lane width, panel width, batch size or thread
+//! count, and the safe portable Rust in this crate *is* the specification. (32-bit x86 without SSE2 is no target: x87 registers are wider than binary32.)
 //!
 //! A memory's cell is, elementwise and in this order of operations,
 //!

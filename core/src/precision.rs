@@ -3,13 +3,39 @@
 //! | precision | a weight is | a layer computes, for each output `n` |
 //! |---|---|---|
 //! | f32 | binary32 | `b[n] + w[n,0]·x[0] + w[n,1]·x[1] + …`, binary32, in this order, never fused |
-//! | f16 | binary16, widened exactly | the same |
-//! | bf16 | the upper half of a binary32, widened exactly | the same |
+//! | f16 | binary16, widened exactly | the same, of inputs rounded to 13 bits |
+//! | bf16 | the upper half of a binary32, widened exactly | the same, of inputs rounded to 16 bits |
 //! | i8 | an integer `q` in [-127, 127] times the output's scale `s[n]` | see below |
 //!
 //! Biases, scales, the normaliser and the action map are binary32 in every precision, and so is all that is not a product of a
 //! weight and an input. Each precision is a determinism domain of its own: other bits than another precision's, the same bits on
 //! every target.
+//!
+//! # f16 and bf16: exact products
+//!
+//! In a file of one of these two precisions, every layer rounds its inputs first ([`round_input`]): to the nearest number of 13
+//! significant bits (f16) or 16 (bf16), ties to even; then a magnitude below 2⁻⁶⁰ becomes a zero of the same sign, and one above 2⁶⁰,
+//! infinity too, becomes 2⁶⁰. NaN stays NaN. Weights of bf16 are 0 or have magnitudes from 2⁻⁶⁰ to 2⁶⁰ ([`is_exact_weight`]): the packer makes
+//! smaller ones 0 and refuses larger ones, and so does the loader refuse a file with either.
+//!
+//! **Then every product is exact in binary32**, so `sum + w·x` comes to the same bits whether a processor multiplies, then adds, or fuses the
+//! two. Back ends do what is fastest; nobody can tell which. The proof: where w or x is 0 (or x is NaN, which makes either form NaN), the
+//! product is. Otherwise write `w = m·2ᵉ` and `x = n·2ᶠ` with integers m and n.
+//!
+//! | | m below | w at least | so e at least | w below | n below | x at least | so f at least | x at most |
+//! |---|---|---|---|---|---|---|---|---|
+//! | f16, subnormals too | 2¹¹ | 2⁻²⁴ | −24 | 2¹⁶ | 2¹³ | 2⁻⁶⁰ | −72 | 2⁶⁰ |
+//! | bf16 | 2⁸ | 2⁻⁶⁰ | −67 | 2⁶¹ | 2¹⁶ | 2⁻⁶⁰ | −75 | 2⁶⁰ |
+//!
+//! `w·x = m·n·2ᵉ⁺ᶠ` with |m·n| < 2²⁴: at most 24 significant bits. Its last place, 2ᵉ⁺ᶠ, is at least 2⁻¹⁴² (f16: 2⁻⁹⁶), above binary32's 2⁻¹⁴⁹,
+//! so nothing underflows; its magnitude is below 2¹²¹ (f16: 2⁷⁶), so nothing overflows. (A zero's sign is the product of the signs in
+//! either form.) The sum is then rounded once, in either form. Sums are binary32's own: they may overflow, and give the same infinity.
+//!
+//! An input below 2⁻⁶⁰ or above 2⁶⁰ means nothing beside weights of 11 or 8 bits. Rounding changes an input by 2⁻¹³ of it at most (f16), or 2⁻¹⁶
+//! (bf16): a quarter, and a 256th, of what the weights' own rounding changes.
+//!
+//! The rule is the file's, not the dtype's: the f16 layers of an i8 file keep their inputs whole, and multiply, then add. So does a controller in f32
+//! that is tried in an f16 agent.
 //!
 //! # i8
 //!
@@ -113,6 +139,38 @@ pub const fn levels(inputs: usize) -> i32 {
     }
 }
 
+/// Significant bits that an input keeps in an f16 file: 24 less those of a binary16.
+pub const F16_INPUT_BITS: u32 = 13;
+/// Significant bits that an input keeps in a bf16 file: 24 less those of a bf16.
+pub const BF16_INPUT_BITS: u32 = 16;
+/// 2⁻⁶⁰ and 2⁶⁰: the least and the largest magnitude, beside 0, of a factor of an exact product.
+pub const EXACT_RANGE: [f32; 2] = [f32::from_bits((127 - 60) << 23), f32::from_bits((127 + 60) << 23)];
+
+/// A layer's input where products are to be exact: the nearest number of `BITS` significant bits (2 to 23), ties to even; a zero of its sign
+/// where that is below 2⁻⁶⁰, and ±2⁶⁰ where it is above (infinity too). NaN is returned as it is.
+#[inline(always)]
+#[must_use]
+pub const fn round_input<const BITS: u32>(x: f32) -> f32 {
+    let [least, largest] = [EXACT_RANGE[0].to_bits(), EXACT_RANGE[1].to_bits()];
+    let dropped = 24 - BITS;
+    let magnitude = x.to_bits() & 0x7fff_ffff;
+    // As integers, magnitudes compare like numbers; and a carry out of the fraction is the next exponent.
+    let nearest = (magnitude + (1 << (dropped - 1)) - 1 + (magnitude >> dropped & 1)) >> dropped << dropped;
+    let at_most = if nearest > largest { largest } else { nearest };
+    let bounded = if nearest < least { 0 } else { at_most };
+    let kept = if magnitude > f32::INFINITY.to_bits() { magnitude } else { bounded };
+    f32::from_bits(x.to_bits() & 0x8000_0000 | kept)
+}
+
+/// Whether products of a bf16 weight with [rounded inputs](round_input) are exact: its magnitude is 0, or from 2⁻⁶⁰ to 2⁶⁰. (That of every finite binary16
+/// is.)
+#[inline]
+#[must_use]
+pub const fn is_exact_weight(weight: f32) -> bool {
+    let magnitude = weight.abs();
+    magnitude == 0.0 || EXACT_RANGE[0] <= magnitude && magnitude <= EXACT_RANGE[1]
+}
+
 /// The value of a binary16, exactly. Every finite one, subnormals included, is a normal binary32.
 #[must_use]
 pub const fn f16_to_f32(bits: u16) -> f32 {
@@ -165,6 +223,112 @@ mod tests {
             let found = f16_to_f32(bits);
             assert_eq!(f64::from(found), expected, "{bits:04x}");
             assert_eq!(found.is_sign_negative(), bits >> 15 == 1, "{bits:04x}");
+        }
+    }
+
+    /// Inputs at the ends of what one can be, next to them, and anywhere: as bits, from a counter.
+    fn inputs() -> impl Iterator<Item = f32> {
+        let [least, largest] = EXACT_RANGE.map(f32::to_bits);
+        let mut word = 1_u32;
+        let anywhere = (0..600).map(move |_| {
+            word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            word >> 1
+        });
+        let edges =
+            [0, 1, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x3fff_ffff, 0x3fff_f800, 0x3fff_ff00, 0x7f7f_ffff, 0x7f80_0000];
+        let ends = [least, largest].into_iter().flat_map(|end| (0..8).map(move |n| end - 4 + n));
+        let ends = ends.chain([least, largest].into_iter().flat_map(|end| (8..24).map(move |n| end - (1 << n))));
+        let bits = edges.into_iter().chain(ends).chain(anywhere);
+        bits.flat_map(|bits| [bits, bits | 0x8000_0000]).map(f32::from_bits).filter(|x| !x.is_nan())
+    }
+
+    /// Every weight that a file of either precision may hold.
+    fn weights(precision: Precision) -> impl Iterator<Item = f32> {
+        let widen = if precision == Precision::F16 { f16_to_f32 } else { bf16_to_f32 };
+        let infinite = if precision == Precision::F16 { 65_536.0 } else { f32::INFINITY };
+        let finite = (0..=u16::MAX).map(widen).filter(move |weight| weight.abs() < infinite);
+        finite.filter(|&weight| is_exact_weight(weight))
+    }
+
+    fn rounded(precision: Precision, x: f32) -> f32 {
+        match precision {
+            Precision::F16 => round_input::<F16_INPUT_BITS>(x),
+            _ => round_input::<BF16_INPUT_BITS>(x),
+        }
+    }
+
+    /// In binary64, in which every product of two binary32 is exact.
+    #[test]
+    fn every_product_is_exact() {
+        assert_eq!(weights(Precision::F16).count(), 2 * 31 * 1024, "every finite binary16");
+        assert_eq!(weights(Precision::Bf16).count(), 2 * (1 + 120 * 128 + 1), "zeros, 120 exponents, and 2⁶⁰");
+        for precision in [Precision::F16, Precision::Bf16] {
+            let inexact = |w: f32, x: f32| f64::from(w * x) != f64::from(w) * f64::from(x);
+            let (mut exact, mut without) = (0_u64, 0_u64);
+            for x in inputs() {
+                let short = rounded(precision, x);
+                for w in weights(precision) {
+                    assert!(!inexact(w, short), "{precision:?}: {w:e} times {x:e}, rounded to {short:e}");
+                    exact += 1;
+                    without += u64::from(x.is_finite() && inexact(w, x));
+                }
+            }
+            // The negative control: inputs as they are.
+            assert!(without > exact / 2, "{precision:?}: {without} of {exact} products with unrounded inputs are inexact");
+        }
+    }
+
+    /// `mul_add` is fused.
+    #[test]
+    fn fused_and_unfused_agree() {
+        for precision in [Precision::F16, Precision::Bf16] {
+            let inputs: std::vec::Vec<f32> = inputs().collect();
+            let (mut sum, mut without, mut compared) = (0.3_f32, 0, 0);
+            for (n, w) in weights(precision).enumerate() {
+                for step in 0..9 {
+                    let (x, short) =
+                        (inputs[(31 * n + step) % inputs.len()], rounded(precision, inputs[(31 * n + step) % inputs.len()]));
+                    let fused = w.mul_add(short, sum);
+                    assert_eq!(fused.to_bits(), (sum + w * short).to_bits(), "{precision:?}: {sum:e} + {w:e}·{short:e}");
+                    without += u32::from(x.is_finite() && w.mul_add(x, sum).to_bits() != (sum + w * x).to_bits());
+                    compared += 1;
+                    // Sums of every magnitude, zeros of both signs with them.
+                    sum = match step % 3 {
+                        0 => fused,
+                        1 => -(w * short),
+                        _ => inputs[(17 * n + step) % inputs.len()] * w,
+                    };
+                    sum = if sum.is_finite() { sum } else { -0.0 };
+                }
+            }
+            assert!(without > compared / 100, "{precision:?}: {without} of {compared} unrounded ones differ");
+        }
+    }
+
+    /// Against binary64's own rounding: scaled so that the last digit kept is the unit.
+    #[test]
+    fn inputs_are_rounded_to_nearest_even_within_bounds() {
+        fn expected(x: f32, bits: i32) -> f64 {
+            let magnitude = f64::from(x).abs();
+            let rounded = if magnitude == 0.0 || magnitude.is_infinite() {
+                magnitude
+            } else {
+                let unit = f64::from(magnitude.log2().floor() as i32 - bits + 1).exp2();
+                (magnitude / unit).round_ties_even() * unit
+            };
+            let [least, largest] = EXACT_RANGE.map(f64::from);
+            let bounded = if rounded < least { 0.0 } else { rounded.min(largest) };
+            if x.is_sign_negative() { -bounded } else { bounded }
+        }
+        let ties = (0..64_u32).flat_map(|n| [0x3f80_0400 + (n << 10), 0x3f80_0080 + (n << 7), 0xbf80_0001 + (n << 10)]);
+        for x in inputs().chain(ties.map(f32::from_bits)) {
+            let found = [(round_input::<F16_INPUT_BITS>(x), 13), (round_input::<BF16_INPUT_BITS>(x), 16)];
+            for (found, bits) in found {
+                assert_eq!(f64::from(found).to_bits(), expected(x, bits).to_bits(), "{x:e} to {bits} bits: {found:e}");
+            }
+        }
+        for nan in [0x7f80_0001, 0x7fff_ffff, 0xffc0_0000, 0xff80_0001].map(f32::from_bits) {
+            assert!(round_input::<F16_INPUT_BITS>(nan).is_nan() && round_input::<BF16_INPUT_BITS>(nan).is_nan());
         }
     }
 }

@@ -514,11 +514,34 @@ fn only_whole_weights_unpack() {
     }
 }
 
+/// In bf16, what lies below 2⁻⁶⁰ once rounded is 0, of either sign: products with it would not be exact.
+#[test]
+fn the_least_of_bf16_is_zero() {
+    let with = |value: f32| {
+        let mut tensors = checkpoint(&ODD, 1);
+        tensors.get_mut("fc.weight").unwrap().1[2] = value;
+        packed(&tensors, settings(ODD, Precision::Bf16)).unwrap()
+    };
+    let least = (-60_f32).exp2();
+    for (value, as_if) in [
+        (1e-45, 0.0),
+        (-f32::MIN_POSITIVE, 0.0),
+        (0.996 * least, 0.0),
+        (-0.996 * least, 0.0),
+        (0.999 * least, least),
+        (-0.999 * least, -least),
+    ] {
+        assert!(with(value) == with(as_if), "{value:e} as {as_if:e}");
+    }
+    assert!(with(0.0) != with(least));
+}
+
 #[test]
 fn what_a_precision_cannot_hold_is_refused() {
     // The least that rounds beyond the largest number, and the largest that does not.
     let f16 = (65_520.0, 65_519.996);
-    let bf16 = (f32::from_bits(0x7f7f_8000), f32::from_bits(0x7f7f_7fff));
+    // Products with larger ones than 2⁶⁰ would not be exact.
+    let bf16 = (f32::from_bits(0x5d80_8001), f32::from_bits(0x5d80_8000));
     let names = [
         ("encoder.0.weight", "encoder.0.panels"),
         ("encoder.2.weight", "encoder.2.panels"),
@@ -538,7 +561,7 @@ fn what_a_precision_cannot_hold_is_refused() {
             (Precision::F16, 1e6, 1e3),
             (Precision::F16, f16.0, f16.1),
             (Precision::F16, -f16.0, -f16.1),
-            (Precision::Bf16, f32::MAX, 1e38),
+            (Precision::Bf16, f32::MAX, 1e18),
             (Precision::Bf16, bf16.0, bf16.1),
             (Precision::Bf16, -bf16.0, -bf16.1),
         ] {

@@ -9,7 +9,7 @@ use crate::script::{ODD, ODD_HALVES, ODD_INTEGERS, Script, identical, same};
 use dreamstep_core::maths::CANONICAL_NAN;
 use dreamstep_core::names::metadata as key;
 use dreamstep_core::pack::AlignedBytes;
-use dreamstep_core::precision::{bf16_to_f32, f16_to_f32};
+use dreamstep_core::precision::{bf16_to_f32, f16_to_f32, is_exact_weight};
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
@@ -221,7 +221,7 @@ fn load(file: &[u8]) {
         let finite = match tensor.dtype {
             "F32" => words.copied().all(|value| f32::from_le_bytes(value).is_finite()),
             "F16" => halves.copied().all(|value| f16_to_f32(u16::from_le_bytes(value)).abs() < 65536.0),
-            "BF16" => halves.copied().all(|value| bf16_to_f32(u16::from_le_bytes(value)).is_finite()),
+            "BF16" => halves.copied().all(|value| is_exact_weight(bf16_to_f32(u16::from_le_bytes(value)))),
             _ => true,
         };
         assert!(finite, "loaded `{}`, not finite", tensor.name);

@@ -3,7 +3,7 @@
 use bytemuck::AnyBitPattern;
 use dreamstep_core::error::LoadError;
 use dreamstep_core::layout::Panels;
-use dreamstep_core::precision::Precision;
+use dreamstep_core::precision::{Precision, bf16_to_f32, is_exact_weight};
 use dreamstep_core::reader::{File, Tensor};
 use dreamstep_core::schema::{LayerSpec, Spec};
 
@@ -19,8 +19,11 @@ pub(crate) struct Layer<'f> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Weights<'f> {
     F32(&'f [f32]),
+    /// Of an f16 file: inputs are rounded, so that products are exact ([`dreamstep_core::precision`]).
     F16(&'f [u16]),
-    /// Pairs of inputs: the even one in the lower half.
+    /// Of an i8 file: inputs stay as they are.
+    F16Unrounded(&'f [u16]),
+    /// Inputs are rounded. Pairs of inputs: the even one in the lower half.
     Bf16(&'f [u32]),
     I8(Integers<'f>),
 }
@@ -69,9 +72,15 @@ impl<'f> Layer<'f> {
         let name = names.panels;
         let weights = match spec.precision(precision) {
             Precision::F32 => Weights::F32(finite(values(file, name)?, name, f32::is_finite)?),
-            Precision::F16 => Weights::F16(finite(values(file, name)?, name, |bits: u16| bits & 0x7c00 != 0x7c00)?),
+            Precision::F16 => {
+                let weights = finite(values(file, name)?, name, |bits: u16| bits & 0x7c00 != 0x7c00)?;
+                if precision == Precision::F16 { Weights::F16(weights) } else { Weights::F16Unrounded(weights) }
+            }
             Precision::Bf16 => {
-                finite(values(file, name)?, name, |bits: u16| bits & 0x7f80 != 0x7f80)?;
+                let weights = finite(values(file, name)?, name, |bits: u16| bits & 0x7f80 != 0x7f80)?;
+                if let Some(index) = weights.iter().position(|&bits| !is_exact_weight(bf16_to_f32(bits))) {
+                    return Err(LoadError::WeightRange { name, index });
+                }
                 Weights::Bf16(values(file, name)?)
             }
             Precision::I8 => {

@@ -10,8 +10,9 @@
 use crate::kernels::{F32x16, I32x16, Quad, Vectors};
 use crate::layer::{Integers, Layer, Weights};
 use dreamstep_core::dims::LANES;
+use dreamstep_core::layout::PANEL;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, MAGIC};
-use dreamstep_core::precision::levels;
+use dreamstep_core::precision::{BF16_INPUT_BITS, F16_INPUT_BITS, levels, round_input};
 
 /// Input vectors of a layer, one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +42,14 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Scratch that [`affine`] needs for a layer of `inputs` inputs, in `f32`.
+/// Scratch that [`affine`] needs for a layer of `inputs` inputs, in `f32`: room for them rounded, or as integers.
 pub(crate) const fn scratch_len(inputs: usize) -> usize {
-    inputs.div_ceil(LANES) * LANES / 2
+    inputs.div_ceil(LANES) * LANES
+}
+
+/// Quads of an i8 layer's inputs, padded to whole blocks of sixteen inputs.
+const fn quads_len(inputs: usize) -> usize {
+    inputs.div_ceil(LANES) * (LANES / 4)
 }
 
 /// Scratch that [`affine_tiles`] needs for `count` vectors, in `f32`, whatever the tile.
@@ -55,25 +61,30 @@ pub(crate) const fn tiles_scratch_len(inputs: usize, count: usize) -> usize {
 /// No back end's tile holds more vectors.
 const MAX_TILE: usize = 8;
 
-/// `out [P·W] = W·x + b`.
+/// `out [P·W] = W·x + b`. A pass takes `G` panels of four registers at once where products are fused.
 #[inline(always)]
-pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize>(
+pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize, const G: usize>(
     layer: &Layer<'_>,
     x: &[f32],
     scratch: &mut [f32],
     out: &mut [f32],
 ) {
-    let x = x.get(..layer.inputs()).unwrap_or_default();
+    let mut x = x.get(..layer.inputs()).unwrap_or_default();
     let (mut scale, mut quads): (f32, &mut [[Quad; 1]]) = (0.0, &mut []);
-    if let Weights::I8(integers) = layer.weights {
-        // As much as it takes: bytes of an odd number of values are no quads.
-        let scratch = scratch.get_mut(..scratch_len(x.len())).unwrap_or_default();
-        quads = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
-        // Without room for them the layer would be its biases, silently.
-        debug_assert_eq!(2 * quads.len(), scratch_len(x.len()), "scratch of a layer");
-        scale = quantise::<V>(x, integers.inputs, quads.iter_mut().map(|[quad]| quad));
+    match layer.weights {
+        Weights::F32(_) | Weights::F16Unrounded(_) => {}
+        Weights::F16(_) => x = rounded::<F16_INPUT_BITS>(x, scratch),
+        Weights::Bf16(_) => x = rounded::<BF16_INPUT_BITS>(x, scratch),
+        Weights::I8(integers) => {
+            // As much as it takes: bytes of an odd number of values are no quads.
+            let scratch = scratch.get_mut(..2 * quads_len(x.len())).unwrap_or_default();
+            quads = bytemuck::try_cast_slice_mut(scratch).unwrap_or_default();
+            // Without room for them the layer would be its biases, silently.
+            debug_assert_eq!(quads.len(), quads_len(x.len()), "scratch of a layer");
+            scale = quantise::<V>(x, integers.inputs, quads.iter_mut().map(|[quad]| quad));
+        }
     }
-    strips::<V, FOUR, TWO, FOUR, TWO, 1>(layer, x.as_chunks().0, quads, &[[scale]], out);
+    strips::<V, FOUR, TWO, FOUR, TWO, G, 1>(layer, x.as_chunks().0, quads, &[[scale]], out);
 }
 
 /// The same for each of `rows`; `out` is `[rows.count, P·W]`. A pass holds `I` columns of integer sums, `N` of others.
@@ -82,6 +93,7 @@ pub(crate) fn affine_tiles<
     V: Vectors,
     const FOUR: usize,
     const TWO: usize,
+    const G: usize,
     const I: usize,
     const N: usize,
     const D: usize,
@@ -98,7 +110,7 @@ pub(crate) fn affine_tiles<
     let scales = scales.as_chunks_mut::<D>().0;
     let (mut x, mut quads): (&mut [[f32; D]], &mut [[Quad; D]]) = (&mut [], &mut []);
     if let Weights::I8(integers) = layer.weights {
-        let groups = inputs.div_ceil(LANES) * (LANES / 4);
+        let groups = quads_len(inputs);
         let Some(used) = scratch.get_mut(..tiles * groups * 2 * D) else { return };
         quads = bytemuck::try_cast_slice_mut(used).unwrap_or_default();
         debug_assert_eq!(quads.len(), tiles * groups, "scratch of a batch");
@@ -110,21 +122,37 @@ pub(crate) fn affine_tiles<
         }
     } else {
         let Some(used) = scratch.get_mut(..tiles * inputs * D) else { return };
-        x = used.as_chunks_mut().0;
-        for (tile, x) in pieces_mut(x, inputs).enumerate() {
+        for (tile, x) in pieces_mut(used.as_chunks_mut().0, inputs).enumerate() {
             for d in 0..D {
                 match rows.row(tile * D + d, inputs) {
                     Some(row) => x.iter_mut().zip(row).for_each(|(x, &value)| x[d] = value),
-                    None => x.iter_mut().for_each(|x| x[d] = 0.0),
+                    None => x.iter_mut().for_each(|x: &mut [f32; D]| x[d] = 0.0),
                 }
             }
         }
+        // All in one piece, which is vectors' work.
+        match layer.weights {
+            Weights::F16(_) => used.iter_mut().for_each(|x| *x = round_input::<F16_INPUT_BITS>(*x)),
+            Weights::Bf16(_) => used.iter_mut().for_each(|x| *x = round_input::<BF16_INPUT_BITS>(*x)),
+            Weights::F32(_) | Weights::F16Unrounded(_) | Weights::I8(_) => {}
+        }
+        x = used.as_chunks_mut().0;
     }
-    strips::<V, N, N, I, I, D>(layer, x, quads, scales, out);
+    strips::<V, N, N, I, I, 1, D>(layer, x, quads, scales, out);
     if let Some(row) = rows.row(tiles * D, inputs) {
         let Some(out) = out.get_mut(tiles * D * outputs..) else { return };
-        affine::<V, FOUR, TWO>(layer, row, scratch, out);
+        affine::<V, FOUR, TWO, G>(layer, row, scratch, out);
     }
+}
+
+/// The inputs of a layer whose products are exact, rounded in scratch.
+#[inline(always)]
+fn rounded<'s, const BITS: u32>(x: &[f32], scratch: &'s mut [f32]) -> &'s [f32] {
+    // Without room for them the layer would be its biases, silently.
+    debug_assert!(scratch.len() >= x.len(), "scratch of a layer");
+    let rounded = scratch.get_mut(..x.len()).unwrap_or_default();
+    rounded.iter_mut().zip(x).for_each(|(rounded, &x)| *rounded = round_input::<BITS>(x));
+    rounded
 }
 
 /// The inputs of an i8 layer, times their factors, as 16-bit integers in groups of four, and what one unit of theirs is worth. The
@@ -164,61 +192,101 @@ const SMALLEST: f32 = 1e-30;
 
 /// Every panel, its columns one pass after the other, each for every tile. `x` are a float layer's inputs `[tiles·K]`, of which a pass
 /// takes `FOUR` columns of a panel of four and `TWO` of one of two; `quads` and `scales` an integer one's, with `I4` and `I2`.
+///
+/// Products that are exact are fused where a back end can, which changes no bit. A panel of few registers waits for each sum before the
+/// next product, and a fused one takes longer than a sum alone: there they are not.
 #[inline(always)]
-fn strips<V: Vectors, const FOUR: usize, const TWO: usize, const I4: usize, const I2: usize, const D: usize>(
+fn strips<
+    V: Vectors,
+    const FOUR: usize,
+    const TWO: usize,
+    const I4: usize,
+    const I2: usize,
+    const G: usize,
+    const D: usize,
+>(
     layer: &Layer<'_>,
     x: &[[f32; D]],
     quads: &[[Quad; D]],
     scales: &[[f32; D]],
     out: &mut [f32],
 ) {
-    let inputs = layer.inputs();
+    let (inputs, tiles) = (layer.inputs(), scales.len());
+    let fuse = V::Register::FUSES && (D > 1 || layer.width() == PANEL);
     match layer.weights {
-        Weights::F32(w) => strip::<V, FOUR, TWO, D>(&F32 { w: blocks(w), x, inputs }, layer, scales.len(), out),
-        Weights::F16(w) => strip::<V, FOUR, TWO, D>(&F16 { w: w.as_chunks().0, x, inputs }, layer, scales.len(), out),
-        Weights::Bf16(w) => strip::<V, FOUR, TWO, D>(&Bf16 { w: w.as_chunks().0, x, inputs }, layer, scales.len(), out),
+        Weights::F32(w) => strip::<V, FOUR, TWO, 1, D>(&F32 { w: blocks(w), x, inputs }, layer, tiles, out),
+        Weights::F16(w) if fuse => {
+            strip::<V, FOUR, TWO, G, D>(&F16::<D, true> { w: w.as_chunks().0, x, inputs }, layer, tiles, out);
+        }
+        Weights::F16(w) | Weights::F16Unrounded(w) => {
+            strip::<V, FOUR, TWO, 1, D>(&F16::<D, false> { w: w.as_chunks().0, x, inputs }, layer, tiles, out);
+        }
+        Weights::Bf16(w) if fuse => {
+            strip::<V, FOUR, TWO, G, D>(&Bf16::<D, true> { w: w.as_chunks().0, x, inputs }, layer, tiles, out);
+        }
+        Weights::Bf16(w) => {
+            strip::<V, FOUR, TWO, 1, D>(&Bf16::<D, false> { w: w.as_chunks().0, x, inputs }, layer, tiles, out);
+        }
         Weights::I8(integers) => {
-            strip::<V, I4, I2, D>(&I8 { integers, quads, scales, inputs }, layer, scales.len(), out);
+            strip::<V, I4, I2, 1, D>(&I8 { integers, quads, scales, inputs }, layer, tiles, out);
         }
     }
 }
 
 #[inline(always)]
-fn strip<V: Vectors, const FOUR: usize, const TWO: usize, const D: usize>(
+fn strip<V: Vectors, const FOUR: usize, const TWO: usize, const G: usize, const D: usize>(
     format: &impl Format<D>,
     layer: &Layer<'_>,
     tiles: usize,
     out: &mut [f32],
 ) {
     match layer.width() / LANES {
-        4 => panels::<V, 4, FOUR, D>(format, layer, tiles, out),
-        2 => panels::<V, 2, TWO, D>(format, layer, tiles, out),
-        _ => panels::<V, 1, 1, D>(format, layer, tiles, out),
+        4 => panels::<V, 4, FOUR, G, D>(format, layer, tiles, out),
+        2 => panels::<V, 2, TWO, 1, D>(format, layer, tiles, out),
+        _ => panels::<V, 1, 1, 1, D>(format, layer, tiles, out),
     }
 }
 
+/// `G` panels at a time, then the rest one by one.
 #[inline(always)]
-fn panels<V: Vectors, const W: usize, const N: usize, const D: usize>(
+fn panels<V: Vectors, const W: usize, const N: usize, const G: usize, const D: usize>(
     format: &impl Format<D>,
     layer: &Layer<'_>,
     tiles: usize,
     out: &mut [f32],
 ) {
     let mut out = Out { blocks: blocks_mut(out), stride: layer.outputs() / LANES };
-    for (panel, bias) in blocks(layer.bias).as_chunks::<W>().0.iter().enumerate() {
-        // One column after the other, each for every tile: its weights stay near. Columns beyond the panel's width are known not to run
-        // when this is compiled.
-        macro_rules! columns {
-            ($($c:literal)*) => {$(
-                if $c * N < W {
-                    for tile in 0..tiles {
-                        format.pass::<V, W, N, $c>(panel, tile, bias, out.at(tile * D, panel * W + $c * N));
-                    }
-                }
-            )*};
-        }
-        columns!(0 1 2 3);
+    let (groups, rest) = blocks(layer.bias).as_chunks::<W>().0.as_chunks::<G>();
+    for (group, biases) in groups.iter().enumerate() {
+        columns::<V, W, N, G, D>(format, group * G, biases, tiles, &mut out);
     }
+    if G > 1 {
+        for (panel, bias) in rest.iter().enumerate() {
+            columns::<V, W, N, 1, D>(format, groups.len() * G + panel, &[*bias], tiles, &mut out);
+        }
+    }
+}
+
+/// One column after the other, each for every tile: its weights stay near.
+#[inline(always)]
+fn columns<V: Vectors, const W: usize, const N: usize, const G: usize, const D: usize>(
+    format: &impl Format<D>,
+    panel: usize,
+    biases: &[[[f32; LANES]; W]; G],
+    tiles: usize,
+    out: &mut Out<'_>,
+) {
+    // Columns beyond the panel's width are known not to run when this is compiled.
+    macro_rules! columns {
+        ($($c:literal)*) => {$(
+            if $c * N < W {
+                for tile in 0..tiles {
+                    format.pass::<V, W, N, $c, G>(panel, tile, biases, out.at(tile * D, panel * W + $c * N));
+                }
+            }
+        )*};
+    }
+    columns!(0 1 2 3);
 }
 
 /// Where results go: `[vectors, P·W/16]` blocks of sixteen.
@@ -235,24 +303,27 @@ impl Out<'_> {
         Out { blocks, stride: self.stride }
     }
 
-    /// Stores a tile's results; those of a vector that only fills the tile fall away.
+    /// Stores a tile's results, `W` blocks from one panel's to the next; those of a vector that only fills the tile fall away.
     #[inline(always)]
-    fn put<S: F32x16, const N: usize, const D: usize>(self, sums: [[S; N]; D]) {
-        for (d, sums) in sums.into_iter().enumerate() {
-            let Some(out) = self.blocks.get_mut(d * self.stride..d * self.stride + N) else { continue };
-            out.iter_mut().zip(sums).for_each(|(out, sum)| sum.store(out));
+    fn put<S: F32x16, const W: usize, const N: usize, const G: usize, const D: usize>(self, sums: [[[S; N]; D]; G]) {
+        for (g, sums) in sums.into_iter().enumerate() {
+            for (d, sums) in sums.into_iter().enumerate() {
+                let from = d * self.stride + g * W;
+                let Some(out) = self.blocks.get_mut(from..from + N) else { continue };
+                out.iter_mut().zip(sums).for_each(|(out, sum)| sum.store(out));
+            }
         }
     }
 }
 
 /// A precision's weights with the inputs they meet, `D` vectors to a tile.
 trait Format<const D: usize> {
-    /// Column `C` of a panel of `W` registers: `N` registers of outputs for each of a tile's vectors.
-    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
+    /// Column `C` of each of `G` panels of `W` registers, from `panel` on: `N` registers of outputs for each of a tile's vectors.
+    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize, const G: usize>(
         &self,
         panel: usize,
         tile: usize,
-        bias: &[[f32; LANES]; W],
+        biases: &[[[f32; LANES]; W]; G],
         out: Out<'_>,
     );
 }
@@ -263,13 +334,13 @@ struct F32<'a, const D: usize> {
     inputs: usize,
 }
 
-struct F16<'a, const D: usize> {
+struct F16<'a, const D: usize, const FUSE: bool> {
     w: &'a [[u16; LANES]],
     x: &'a [[f32; D]],
     inputs: usize,
 }
 
-struct Bf16<'a, const D: usize> {
+struct Bf16<'a, const D: usize, const FUSE: bool> {
     w: &'a [[u32; LANES]],
     x: &'a [[f32; D]],
     inputs: usize,
@@ -282,145 +353,199 @@ struct I8<'a, const D: usize> {
     inputs: usize,
 }
 
+/// Goes through the rows of `G` panels side by side, each row with its input. (A macro: what a closure does may be compiled outside of
+/// the entry point, and without its instructions.)
+macro_rules! sweep {
+    ($rows:expr, $x:expr, $sums:expr, |$sum:ident, $row:ident, $input:pat_param| $step:expr) => {
+        // One panel's rows are zipped: that is the better code where registers are few.
+        if let ([rows], [$sum]) = ($rows.as_slice(), $sums.as_mut_slice()) {
+            for ($row, $input) in rows.iter().zip($x) {
+                $step
+            }
+        } else {
+            for (k, $input) in $x.iter().enumerate() {
+                for ($sum, rows) in $sums.iter_mut().zip(&$rows) {
+                    let Some($row) = rows.get(k) else { return };
+                    $step
+                }
+            }
+        }
+    };
+}
+
 impl<const D: usize> Format<D> for F32<'_, D> {
     #[inline(always)]
-    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
+    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize, const G: usize>(
         &self,
         panel: usize,
         tile: usize,
-        bias: &[[f32; LANES]; W],
+        biases: &[[[f32; LANES]; W]; G],
         out: Out<'_>,
     ) {
-        let mut sums = start::<V::Register, W, N, C, D>(bias);
-        let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs);
-        for (row, x) in rows.iter().zip(piece(self.x, tile, self.inputs)) {
+        let mut sums = start::<V::Register, W, N, C, G, D>(biases);
+        let x = piece(self.x, tile, self.inputs);
+        let Some(rows) = rows::<_, W, G>(self.w, panel, x.len()) else { return };
+        sweep!(rows, x, sums, |sums, row, x| {
             for n in 0..N {
-                multiply_add(&mut sums, n, V::Register::load(at::<_, W>(row, C * N + n)), x);
+                multiply_add::<_, N, D, false>(sums, n, V::Register::load(at::<_, W>(row, C * N + n)), x);
             }
-        }
-        out.put(sums);
+        });
+        out.put::<_, W, N, G, D>(sums);
     }
 }
 
-impl<const D: usize> Format<D> for F16<'_, D> {
+impl<const D: usize, const FUSE: bool> Format<D> for F16<'_, D, FUSE> {
     #[inline(always)]
-    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
+    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize, const G: usize>(
         &self,
         panel: usize,
         tile: usize,
-        bias: &[[f32; LANES]; W],
+        biases: &[[[f32; LANES]; W]; G],
         out: Out<'_>,
     ) {
         if D == 1 {
-            self.widen::<V::Widening, W, N, C>(panel, tile, bias, out);
+            self.widen::<V::Widening, W, N, C, G>(panel, tile, biases, out);
         } else {
-            self.widen::<V::Register, W, N, C>(panel, tile, bias, out);
+            self.widen::<V::Register, W, N, C, G>(panel, tile, biases, out);
         }
     }
 }
 
-impl<const D: usize> F16<'_, D> {
+impl<const D: usize, const FUSE: bool> F16<'_, D, FUSE> {
     /// A pass in the registers that the weights are widened in.
     #[inline(always)]
-    fn widen<S: F32x16, const W: usize, const N: usize, const C: usize>(
+    fn widen<S: F32x16, const W: usize, const N: usize, const C: usize, const G: usize>(
         &self,
         panel: usize,
         tile: usize,
-        bias: &[[f32; LANES]; W],
+        biases: &[[[f32; LANES]; W]; G],
         out: Out<'_>,
     ) {
-        let mut sums = start::<S, W, N, C, D>(bias);
-        let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs);
-        for (row, x) in rows.iter().zip(piece(self.x, tile, self.inputs)) {
+        let mut sums = start::<S, W, N, C, G, D>(biases);
+        let x = piece(self.x, tile, self.inputs);
+        let Some(rows) = rows::<_, W, G>(self.w, panel, x.len()) else { return };
+        sweep!(rows, x, sums, |sums, row, x| {
             for n in 0..N {
-                multiply_add(&mut sums, n, S::load_f16(at::<_, W>(row, C * N + n)), x);
+                multiply_add::<_, N, D, FUSE>(sums, n, S::load_f16(at::<_, W>(row, C * N + n)), x);
             }
-        }
-        out.put(sums);
+        });
+        out.put::<_, W, N, G, D>(sums);
     }
 }
 
-impl<const D: usize> Format<D> for Bf16<'_, D> {
+impl<const D: usize, const FUSE: bool> Format<D> for Bf16<'_, D, FUSE> {
     #[inline(always)]
-    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
+    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize, const G: usize>(
         &self,
         panel: usize,
         tile: usize,
-        bias: &[[f32; LANES]; W],
+        biases: &[[[f32; LANES]; W]; G],
         out: Out<'_>,
     ) {
-        let mut sums = start::<V::Register, W, N, C, D>(bias);
-        let rows = piece(self.w.as_chunks::<W>().0, panel, self.inputs.div_ceil(2));
+        let mut sums = start::<V::Register, W, N, C, G, D>(biases);
         let (pairs, last) = piece(self.x, tile, self.inputs).as_chunks::<2>();
-        for (row, [even, odd]) in rows.iter().zip(pairs) {
+        let Some(rows) = rows::<_, W, G>(self.w, panel, self.inputs.div_ceil(2)) else { return };
+        sweep!(rows, pairs, sums, |sums, row, [even, odd]| {
             for n in 0..N {
                 let (low, high) = V::Register::load_bf16(at::<_, W>(row, C * N + n));
-                multiply_add(&mut sums, n, low, even);
-                multiply_add(&mut sums, n, high, odd);
+                multiply_add::<_, N, D, FUSE>(sums, n, low, even);
+                multiply_add::<_, N, D, FUSE>(sums, n, high, odd);
+            }
+        });
+        if let [x] = last {
+            for (sums, rows) in sums.iter_mut().zip(rows) {
+                let Some(row) = rows.last() else { return };
+                for n in 0..N {
+                    let low = V::Register::load_bf16(at::<_, W>(row, C * N + n)).0;
+                    multiply_add::<_, N, D, FUSE>(sums, n, low, x);
+                }
             }
         }
-        if let ([x], Some(row)) = (last, rows.last()) {
-            for n in 0..N {
-                multiply_add(&mut sums, n, V::Register::load_bf16(at::<_, W>(row, C * N + n)).0, x);
-            }
-        }
-        out.put(sums);
+        out.put::<_, W, N, G, D>(sums);
     }
 }
 
 impl<const D: usize> Format<D> for I8<'_, D> {
     #[inline(always)]
-    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize>(
+    fn pass<V: Vectors, const W: usize, const N: usize, const C: usize, const G: usize>(
         &self,
         panel: usize,
         tile: usize,
-        bias: &[[f32; LANES]; W],
-        out: Out<'_>,
+        biases: &[[[f32; LANES]; W]; G],
+        mut out: Out<'_>,
     ) {
-        let mut sums = [[V::Sums::zero(); N]; D];
-        let rows = piece(self.integers.weights.as_chunks::<LANES>().0.as_chunks::<W>().0, panel, self.inputs.div_ceil(4));
         // Quads are padded to whole blocks of sixteen inputs.
-        for (row, quads) in rows.iter().zip(piece(self.quads, tile, self.inputs.div_ceil(LANES) * (LANES / 4))) {
-            for n in 0..N {
-                for (sums, quad) in sums.iter_mut().zip(quads) {
-                    sums[n] = sums[n].dot(at::<_, W>(row, C * N + n), quad);
+        let quads = piece(self.quads, tile, quads_len(self.inputs));
+        for (g, bias) in biases.iter().enumerate() {
+            let panel = panel + g;
+            let mut sums = [[V::Sums::zero(); N]; D];
+            let weights = self.integers.weights.as_chunks::<LANES>().0.as_chunks::<W>().0;
+            for (row, quads) in piece(weights, panel, self.inputs.div_ceil(4)).iter().zip(quads) {
+                for n in 0..N {
+                    for (sums, quad) in sums.iter_mut().zip(quads) {
+                        sums[n] = sums[n].dot(at::<_, W>(row, C * N + n), quad);
+                    }
                 }
             }
-        }
-        let worth = blocks(self.integers.scales).as_chunks::<W>().0.get(panel);
-        let weight_sums = self.integers.sums.as_chunks::<LANES>().0.as_chunks::<W>().0.get(panel);
-        let (Some(worth), Some(weight_sums), Some(scales)) = (worth, weight_sums, self.scales.get(tile)) else { return };
-        let mut results = [[V::Register::splat(0.0); N]; D];
-        for ((results, sums), &scale) in results.iter_mut().zip(sums).zip(scales) {
-            for (n, (result, sum)) in results.iter_mut().zip(sums).enumerate() {
-                let worth = V::Register::load(at::<_, W>(worth, C * N + n)).mul(Lane::splat(scale));
-                let sum = sum.total(at::<_, W>(weight_sums, C * N + n));
-                *result = V::Register::load(at::<_, W>(bias, C * N + n)).add(sum.mul(worth));
+            let worth = blocks(self.integers.scales).as_chunks::<W>().0.get(panel);
+            let weight_sums = self.integers.sums.as_chunks::<LANES>().0.as_chunks::<W>().0.get(panel);
+            let (Some(worth), Some(weight_sums), Some(scales)) = (worth, weight_sums, self.scales.get(tile)) else { return };
+            let mut results = [[V::Register::splat(0.0); N]; D];
+            for ((results, sums), &scale) in results.iter_mut().zip(sums).zip(scales) {
+                for (n, (result, sum)) in results.iter_mut().zip(sums).enumerate() {
+                    let worth = V::Register::load(at::<_, W>(worth, C * N + n)).mul(Lane::splat(scale));
+                    let sum = sum.total(at::<_, W>(weight_sums, C * N + n));
+                    *result = V::Register::load(at::<_, W>(bias, C * N + n)).add(sum.mul(worth));
+                }
             }
+            out.at(0, g * W).put::<_, W, N, 1, D>([results]);
         }
-        out.put(results);
     }
+}
+
+/// The rows of `G` panels of `W` registers from `panel` on, `count` of each.
+#[inline(always)]
+fn rows<T, const W: usize, const G: usize>(
+    weights: &[[T; LANES]],
+    panel: usize,
+    count: usize,
+) -> Option<[&[[[T; LANES]; W]]; G]> {
+    let weights = weights.as_chunks::<W>().0;
+    let mut rows: [&[[[T; LANES]; W]]; G] = [&[]; G];
+    for (g, rows) in rows.iter_mut().enumerate() {
+        *rows = weights.get((panel + g) * count..)?.get(..count)?;
+    }
+    Some(rows)
 }
 
 /// The biases: where every sum begins.
 #[inline(always)]
-fn start<S: F32x16, const W: usize, const N: usize, const C: usize, const D: usize>(
-    bias: &[[f32; LANES]; W],
-) -> [[S; N]; D] {
-    let mut sums = [[S::splat(0.0); N]; D];
-    for sums in &mut sums {
-        for (n, sum) in sums.iter_mut().enumerate() {
-            *sum = S::load(at(bias, C * N + n));
+fn start<S: F32x16, const W: usize, const N: usize, const C: usize, const G: usize, const D: usize>(
+    biases: &[[[f32; LANES]; W]; G],
+) -> [[[S; N]; D]; G] {
+    let mut sums = [[[S::splat(0.0); N]; D]; G];
+    for (sums, bias) in sums.iter_mut().zip(biases) {
+        for sums in sums {
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = S::load(at(bias, C * N + n));
+            }
         }
     }
     sums
 }
 
-/// `sums[d][n] += weights·x[d]`: multiply, round, add, round. This order is the contract.
+/// `sums[d][n] += weights·x[d]`: multiply, round, add, round. This order is the contract; where the product is exact, and so not
+/// rounded, `FUSE` makes it one instruction.
 #[inline(always)]
-fn multiply_add<S: F32x16, const N: usize, const D: usize>(sums: &mut [[S; N]; D], n: usize, weights: S, x: &[f32; D]) {
+fn multiply_add<S: F32x16, const N: usize, const D: usize, const FUSE: bool>(
+    sums: &mut [[S; N]; D],
+    n: usize,
+    weights: S,
+    x: &[f32; D],
+) {
     for (sums, &x) in sums.iter_mut().zip(x) {
-        sums[n] = sums[n].add(weights.mul(S::splat(x)));
+        let x = S::splat(x);
+        sums[n] = if FUSE { sums[n].add_exact_product(weights, x) } else { sums[n].add(weights.mul(x)) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Does the runtime compute the network that the checkpoint's names say? The oracle is written differently: row-major weights,
 //! binary64, one plain loop per formula, the standard library's transcendental functions. Its weights are the checkpoint's, rounded
-//! as their precision's definition has it; its inputs are never rounded. That it tells one precision from another is tested too.
+//! as their precision's definition has it, and so are the inputs of f16 and bf16; those of 8-bit layers are not rounded. That it tells
+//! one precision from another is tested too.
 
 #[path = "common/kinds.rs"]
 mod kinds;
@@ -56,44 +57,56 @@ fn other_inputs() -> impl Iterator<Item = (Settings, u64)> {
     })
 }
 
-/// What an error may come to, relative to values above 1. With floats, a hundred roundings of binary32. With 8-bit weights, also the
-/// rounding of inputs: half of a level of a vector whose largest value is the clip, 10, and two and a half times that where the errors
-/// of several add up.
+/// What an error may come to, relative to values above 1. In f32, a hundred roundings of binary32. In f16 and bf16, also a few inputs
+/// that lie next to a tie and round the other way here, by a unit of their last digit. With 8-bit weights, also the rounding of inputs:
+/// half of a level of a vector whose largest value is the clip, 10, and two and a half times that where the errors of several add up.
 fn tolerance(precision: Precision, dims: &Dims) -> f64 {
     let widest = dims.layers().iter().map(|layer| layer.inputs).fold(dims.obs_len(), usize::max);
     let levels = f64::min(32_767.0, 2_147_483_648.0 / (512.0 * (widest as f64 / 4.0).ceil()));
-    if precision == Precision::I8 { 12.5 / levels } else { 1e-5 }
+    match precision {
+        Precision::F32 => 1e-5,
+        Precision::F16 => 3.0 * (-12_f64).exp2(),
+        Precision::Bf16 => 3.0 * (-15_f64).exp2(),
+        Precision::I8 => 12.5 / levels,
+    }
 }
 
 /// One layer: rows of weights, as its precision has them, and biases.
 struct Layer {
     rows: Vec<Vec<f64>>,
     bias: Vec<f64>,
+    digits: Option<i32>, // that an input keeps
 }
 
 impl Layer {
-    fn new(rows: &[Vec<f32>], bias: Vec<f64>, precision: Precision) -> Self {
+    /// With weights of `precision`, in a file of `file`.
+    fn new(rows: &[Vec<f32>], bias: Vec<f64>, precision: Precision, file: Precision) -> Self {
         let each = |round: &dyn Fn(f32) -> f64| rows.iter().map(|row| row.iter().map(|&w| round(w)).collect()).collect();
         let rows = match precision {
             Precision::F32 => each(&|w| w.into()),
-            Precision::F16 => each(&|w| nearest(w, 11, -14)),
-            Precision::Bf16 => each(&|w| nearest(w, 8, -126)),
+            Precision::F16 => each(&|w| nearest(w.into(), 11, -14)),
+            Precision::Bf16 => each(&|w| nearest(w.into(), 8, -126)),
             Precision::I8 => integers(rows),
         };
-        Self { rows, bias }
+        let digits = match file {
+            Precision::F16 => Some(13),
+            Precision::Bf16 => Some(16),
+            Precision::F32 | Precision::I8 => None,
+        };
+        Self { rows, bias, digits }
     }
 
     /// `W·x + b`.
     fn of(&self, x: &[f64]) -> Vec<f64> {
-        let dot = |row: &[f64]| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+        let x: Vec<f64> = x.iter().map(|&x| self.digits.map_or(x, |digits| nearest(x, digits, -60))).collect();
+        let dot = |row: &[f64]| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>();
         assert_eq!(self.rows[0].len(), x.len());
         self.rows.iter().zip(&self.bias).map(|(row, b)| dot(row) + b).collect()
     }
 }
 
 /// The nearest number of `digits` binary digits whose exponent is at least `smallest`, ties to even.
-fn nearest(value: f32, digits: i32, smallest: i32) -> f64 {
-    let value = f64::from(value);
+fn nearest(value: f64, digits: i32, smallest: i32) -> f64 {
     let exponent = if value == 0.0 { smallest } else { (value.abs().log2().floor() as i32).max(smallest) };
     let unit = f64::from(exponent - digits + 1).exp2();
     (value / unit).round_ties_even() * unit
@@ -142,13 +155,14 @@ impl Oracle {
         let z = dims.latent_len();
         // What leads straight to the action is not made of integers.
         let near = if precision == Precision::I8 { Precision::F16 } else { precision };
+        let layer = |rows: &[Vec<f32>], bias, of| Layer::new(rows, bias, of, precision);
         let mut encoder = Vec::new();
         if let Encoder::Mlp { hidden, .. } = dims.v {
             let of = |i: usize| (rows(&format!("encoder.{}.weight", 2 * i)), vector(&format!("encoder.{}.bias", 2 * i)));
-            encoder.extend((0..hidden.len()).map(of).map(|(weight, bias)| Layer::new(&weight, bias, precision)));
+            encoder.extend((0..hidden.len()).map(of).map(|(weight, bias)| layer(&weight, bias, precision)));
             let (weight, bias) = of(hidden.len());
-            encoder.push(Layer::new(&weight[..z], bias[..z].to_vec(), near));
-            encoder.push(Layer::new(&weight[z..], bias[z..].to_vec(), near));
+            encoder.push(layer(&weight[..z], bias[..z].to_vec(), near));
+            encoder.push(layer(&weight[z..], bias[z..].to_vec(), near));
         }
         let recurrent = || {
             let [ih, hh] = [names::RNN_WEIGHT_IH, names::RNN_WEIGHT_HH].map(rows);
@@ -158,22 +172,22 @@ impl Oracle {
             None => Vec::new(),
             Some(MemoryCell::Gru) => {
                 let (ih, hh, ih_bias, hh_bias) = recurrent();
-                vec![Layer::new(&ih, ih_bias, precision), Layer::new(&hh, hh_bias, precision)]
+                vec![layer(&ih, ih_bias, precision), layer(&hh, hh_bias, precision)]
             }
             Some(MemoryCell::Lstm) => {
                 let (ih, hh, ih_bias, hh_bias) = recurrent();
                 let gates: Vec<_> = ih.into_iter().zip(hh).map(|(ih, hh)| [ih, hh].concat()).collect();
-                vec![Layer::new(&gates, ih_bias.iter().zip(hh_bias).map(|(a, b)| a + b).collect(), precision)]
+                vec![layer(&gates, ih_bias.iter().zip(hh_bias).map(|(a, b)| a + b).collect(), precision)]
             }
         };
-        let head = || Layer::new(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision);
+        let head = || layer(&rows(names::GMM_WEIGHT), vector(names::GMM_BIAS), precision);
         let lstm = dims.cell() == Some(MemoryCell::Lstm);
         Self {
             settings,
             mean: vector(names::NORMALIZER_MEAN),
             inv_std: vector(names::NORMALIZER_INV_STD),
             encoder,
-            controller: Layer::new(&rows(names::FC_WEIGHT), vector(names::FC_BIAS), near),
+            controller: layer(&rows(names::FC_WEIGHT), vector(names::FC_BIAS), near),
             head: dims.cell().map(|_| head()),
             rnn,
             h: vec![0.0; dims.hidden_len()],

@@ -323,8 +323,9 @@ fn whatever_the_weights_bits() {
         let settings =
             synthetic::with(synthetic::settings(&dims), |s| (s.precision, s.acting) = (precision, Acting::Sampled));
         let file = synthetic::agent_with(&settings, 1);
-        // Zeros, subnormals, and numbers up to 2, which leave an episode with sense; then up to the largest, with infinities and NaN
-        // in it. An exponent of ones is refused by the loader: one of its bits is cleared, the highest or the lowest.
+        // Zeros, subnormals, and numbers up to 2, which leave an episode with sense; then up to the largest, in f32 with infinities
+        // and NaN in it. An exponent of ones is refused by the loader: one of its bits is cleared, the highest or the lowest. Of bf16 it takes
+        // zeros and what lies between 2⁻⁶⁰ and 2⁶⁰.
         for large in [false, true] {
             let mut draw = 0;
             let file = with_weights(&file, |dtype, weight| {
@@ -334,6 +335,12 @@ fn whatever_the_weights_bits() {
                 let last = weight.len() - 1;
                 match (dtype, large) {
                     ("I8", _) => {}
+                    ("BF16", _) => {
+                        let (word, most) = (u16::from_le_bytes([weight[0], weight[1]]), if large { 0x5d80 } else { 0x4000 });
+                        let magnitude = 0x2180 + (word & 0x7fff) % (most - 0x2180 + 1);
+                        let magnitude = if word % 16 == 0 { 0 } else { magnitude };
+                        weight.copy_from_slice(&(word & 0x8000 | magnitude).to_le_bytes());
+                    }
                     (_, false) => weight[last] &= 0xbf,
                     ("F16", true) => weight[last] &= 0xfb,
                     (_, true) => weight[last - 1] &= 0x7f,

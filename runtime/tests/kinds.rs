@@ -49,7 +49,7 @@ fn copying(tensors: &Tensors, dims: &Dims) -> Tensors {
         (vec![n, k], weight)
     };
     let mut tensors = tensors.clone();
-    let split = |row: usize| vec![(row / 2, if row % 2 == 0 { 1.0 } else { -1.0 })];
+    let split = |row: usize| vec![(row / 2, if row.is_multiple_of(2) { 1.0 } else { -1.0 })];
     let joined = |row: usize| if row < z { vec![(2 * row, 1.0), (2 * row + 1, -1.0)] } else { Vec::new() };
     tensors.insert(checkpoint::ENCODER_WEIGHT[0].into(), one(2 * z, o, &split));
     tensors.insert(checkpoint::ENCODER_BIAS[0].into(), (vec![2 * z], vec![0.0; 2 * z]));

@@ -184,7 +184,9 @@ fn sizes_that_the_tensors_do_not_have() {
     }
     refused("more actions", "tensor `fc.panels`: expected shape [1, 10, 32], found [1, 10, 16]", |file| {
         file.set(key::DIM_ACTION, "17");
-        ["action.mid", "action.half"].map(|name| file.tensor(name).reshape(&[32]));
+        for name in ["action.mid", "action.half"] {
+            file.tensor(name).reshape(&[32]);
+        }
     });
     // A head whose outputs alone would take more memory than any agent's.
     for (latent, mixture, mixtures) in [("65536", "joint", "8"), ("65536", "per-dimension", "6"), ("3", "joint", "65536")] {

@@ -106,7 +106,7 @@ fn precisions() {
 fn patterns_that_are_no_number() {
     let f16 = [0x7c00_u16, 0xfc00, 0x7c01, 0x7fff, 0xfe00];
     let bf16 = [0x7f80_u16, 0xff80, 0x7f81, 0x7fff, 0xffc0];
-    let (f16_largest, bf16_largest) = ([0x7bff_u16, 0xfbff, 0x03ff, 0x8000], [0x7f7f_u16, 0xff7f, 0x007f, 0x8000]);
+    let (f16_largest, bf16_largest) = ([0x7bff_u16, 0xfbff, 0x03ff, 0x8000], [0x5d80_u16, 0xdd80, 0x2180, 0x8000]);
     for (precision, bad, good) in [(Precision::F16, f16, f16_largest), (Precision::Bf16, bf16, bf16_largest)] {
         for (layer, _, _) in LAYERS {
             let cell = cell(layer);
@@ -124,6 +124,21 @@ fn patterns_that_are_no_number() {
                 put(&mut whole, index, bits);
             }
             whole.load(|model| assert!(model.is_ok(), "{precision:?}, {name}: the largest and the least numbers"));
+        }
+    }
+}
+
+/// Numbers of bf16 whose products with rounded inputs would not be exact: beyond 2⁶⁰, and below 2⁻⁶⁰, subnormal ones with them.
+#[test]
+fn bf16_beyond_the_range_of_exact_products() {
+    for (layer, _, _) in LAYERS {
+        let name = &format!("{layer}.panels");
+        for (index, bits) in [0x5d81_u16, 0xdd81, 0x7f7f, 0x217f, 0xa17f, 0x0080, 0x007f, 0x8001].into_iter().enumerate() {
+            let message =
+                format!("tensor `{name}`: expected magnitudes of 0 or from 2^-60 to 2^60, found another at {index}");
+            refused_of(cell(layer), Precision::Bf16, &format!("{bits:04x}"), &message, |file| {
+                file.tensor(name).data[2 * index..][..2].copy_from_slice(&bits.to_le_bytes());
+            });
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::action::Action;
 use crate::dims::{Dims, LANES, padded};
 use crate::layout::{Panels, Rows};
 use crate::names::{checkpoint, packed};
-use crate::precision::Precision;
+use crate::precision::{EXACT_RANGE, Precision, bf16_to_f32, is_exact_weight};
 use crate::reader::File;
 use crate::schema::{LayerSpec, Normalizer, Settings, Source};
 use half::{bf16, f16};
@@ -439,7 +439,11 @@ fn layer(
     let data = match precision {
         Precision::F32 => arrange.weights(weight, 0.0).iter().flat_map(|value| value.to_le_bytes()).collect(),
         Precision::F16 => narrow(|v| (f16::from_f32(v).to_bits(), f16::from_f32(v).is_finite()))?,
-        Precision::Bf16 => narrow(|v| (bf16::from_f32(v).to_bits(), bf16::from_f32(v).is_finite()))?,
+        Precision::Bf16 => narrow(|v| {
+            let nearest = bf16::from_f32(v);
+            let bits = if nearest.to_f32().abs() < EXACT_RANGE[0] { 0 } else { nearest.to_bits() };
+            (bits, is_exact_weight(bf16_to_f32(bits)))
+        })?,
         Precision::I8 => {
             let rounded = integers.insert(Integers::round(weight, spec.inputs));
             arrange.weights(&rounded.weights, 0).iter().map(|value| value.to_le_bytes()[0]).collect()

@@ -1,11 +1,12 @@
-//! Sixteen lanes as two 256-bit registers (AVX2, F16C). No FMA: the contract is multiply, then add.
+//! Sixteen lanes as two 256-bit registers (AVX2, FMA, F16C). Only exact products are fused ([`F32x16::add_exact_product`]): everywhere
+//! else the contract is multiply, then add.
 
 use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 
-/// Proof that this processor has AVX2 and F16C.
+/// Proof that this processor has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
 
@@ -18,7 +19,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!(["avx2", "f16c"], columns = [4, 2], tile = [1, 1, 6]);
+entry_points!(["avx2", "fma", "f16c"], columns = [4, 2, 1], tile = [1, 1, 6]);
 
 /// Two halves of eight lanes.
 #[derive(Clone, Copy)]
@@ -28,7 +29,7 @@ pub(crate) struct Register(__m256, __m256);
 macro_rules! avx2 {
     ($e:expr) => {{
         // SAFETY: `Register` is private to the kernels and its methods are inlined into `Token`'s entry points alone, which run
-        // only where a `Token` proves AVX2 and F16C. None of the intrinsics used here takes a pointer (loads and stores say their own).
+        // only where a `Token` proves AVX2, FMA and F16C. None of the intrinsics used here takes a pointer (loads and stores say their own).
         #[allow(unused_unsafe)]
         unsafe {
             $e
@@ -127,6 +128,7 @@ impl Lane for Register {
 }
 
 impl F32x16 for Register {
+    const FUSES: bool = true;
     #[inline(always)]
     fn load(from: &[f32; LANES]) -> Self {
         let from = from.as_ptr();
@@ -156,6 +158,10 @@ impl F32x16 for Register {
         let low = |pairs| avx2!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)));
         let high = |pairs| avx2!(_mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32 as i32))));
         (Self(low(a), low(b)), Self(high(a), high(b)))
+    }
+    #[inline(always)]
+    fn add_exact_product(self, a: Self, b: Self) -> Self {
+        Self(avx2!(_mm256_fmadd_ps(a.0, b.0, self.0)), avx2!(_mm256_fmadd_ps(a.1, b.1, self.1)))
     }
 }
 

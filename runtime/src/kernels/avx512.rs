@@ -1,6 +1,7 @@
-//! Sixteen lanes as one 512-bit register (AVX-512F and BW). No FMA: the contract is multiply, then add.
+//! Sixteen lanes as one 512-bit register (AVX-512F and BW). Only exact products are fused
+//! ([`F32x16::add_exact_product`]): everywhere else the contract is multiply, then add.
 
-use super::{F32x16, I32x16, Quad, avx2, chunk_of_sixteen, entry_points};
+use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
@@ -13,13 +14,12 @@ struct Vectors;
 
 impl super::Vectors for Vectors {
     type Register = Register;
-    // Zen 4 widens binary16 at half the rate in 512 bits.
-    type Widening = avx2::Register;
+    type Widening = Register;
     type Sums = Sums;
     type Chunk = Register;
 }
 
-entry_points!(["avx512f", "avx512bw", "avx2", "f16c"], columns = [4, 2], tile = [2, 2, 8]);
+entry_points!(["avx512f", "avx512bw", "avx2", "fma", "f16c"], columns = [4, 2, 2], tile = [2, 2, 8]);
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]
@@ -115,6 +115,7 @@ impl Lane for Register {
 }
 
 impl F32x16 for Register {
+    const FUSES: bool = true;
     #[inline(always)]
     fn load(from: &[f32; LANES]) -> Self {
         // SAFETY: AVX-512F as above; `from` is the start of sixteen readable values, and this load needs no alignment.
@@ -138,6 +139,10 @@ impl F32x16 for Register {
             let high = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32 as i32));
             (Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))), Self(_mm512_castsi512_ps(high)))
         })
+    }
+    #[inline(always)]
+    fn add_exact_product(self, a: Self, b: Self) -> Self {
+        Self(avx512!(_mm512_fmadd_ps(a.0, b.0, self.0)))
     }
 }
 

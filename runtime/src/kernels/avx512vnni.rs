@@ -4,7 +4,7 @@
 //! offset, taken off at the end. Everything wraps at 32 bits; the result fits, so it is exact.
 
 use super::avx512::Register;
-use super::{I32x16, Quad, avx2, entry_points};
+use super::{I32x16, Quad, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 
@@ -16,12 +16,12 @@ struct Vectors;
 
 impl super::Vectors for Vectors {
     type Register = Register;
-    type Widening = avx2::Register;
+    type Widening = Register;
     type Sums = Sums;
     type Chunk = Register;
 }
 
-entry_points!(["avx512f", "avx512bw", "avx512vnni", "avx2", "f16c"], columns = [4, 2], tile = [1, 2, 8]);
+entry_points!(["avx512f", "avx512bw", "avx512vnni", "avx2", "fma", "f16c"], columns = [4, 2, 2], tile = [1, 2, 8]);
 
 /// An expression of AVX-512 intrinsics.
 macro_rules! vnni {

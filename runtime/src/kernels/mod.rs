@@ -29,6 +29,8 @@ pub(crate) mod sse2;
 
 /// Sixteen binary32 lanes that move between registers and memory.
 pub(crate) trait F32x16: Lane {
+    /// Whether [`Self::add_exact_product`] is one instruction.
+    const FUSES: bool = false;
     /// Reads sixteen values.
     fn load(from: &[f32; LANES]) -> Self;
     /// Writes sixteen values.
@@ -37,6 +39,12 @@ pub(crate) trait F32x16: Lane {
     fn load_f16(from: &[u16; LANES]) -> Self;
     /// Widens sixteen pairs of bf16 values, exactly: those in the lower halves, then those in the upper halves.
     fn load_bf16(from: &[u32; LANES]) -> (Self, Self);
+    /// `self + a·b` where the product is exact ([`dreamstep_core::precision`]), so that fused and unfused are the same bits.
+    #[inline(always)]
+    #[must_use]
+    fn add_exact_product(self, a: Self, b: Self) -> Self {
+        self.add(a.mul(b))
+    }
 }
 
 /// Sixteen sums of products of 8-bit weights and 16-bit activations, each exact in 32 bits.
@@ -127,7 +135,7 @@ pub enum Backend {
     Portable,
     /// 128-bit vectors (x86-64 compiled with SSE2: all but soft-float targets).
     Sse2,
-    /// 256-bit vectors (x86-64 with AVX2 and F16C).
+    /// 256-bit vectors (x86-64 with AVX2, FMA and F16C).
     Avx2,
     /// 512-bit vectors (x86-64 with AVX-512F and BW).
     Avx512,
@@ -252,10 +260,11 @@ use processor::has;
 ///
 /// `[feature, …]`: what the entry points are compiled with beyond the target's own, hence what the token asks for; none makes them plain
 /// calls.
-/// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two.
+/// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two; then, of how many
+/// panels of four at once where products are fused, which takes longer than a sum alone and so wants more sums at a time.
 /// `tile`: how many of a panel's registers one pass holds, of integer sums and of others, for each of how many dreams.
 macro_rules! entry_points {
-    ($features:tt, columns = [$four:literal, $two:literal], tile = [$integer:literal, $column:literal, $tile:literal]) => {
+    ($features:tt, columns = [$four:literal, $two:literal, $group:literal], tile = [$integer:literal, $column:literal, $tile:literal]) => {
         impl Token {
             pub(crate) const FEATURES: &'static [&'static str] = &$features;
 
@@ -263,9 +272,9 @@ macro_rules! entry_points {
                 Self::FEATURES.iter().all(|feature| $crate::kernels::has(feature)).then_some(Self(()))
             }
 
-            entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two>,
+            entry_points!(@function $features affine, $crate::matvec::affine::<Vectors, $four, $two, $group>,
                 (layer: &$crate::layer::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
-            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $integer, $column, $tile>,
+            entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $group, $integer, $column, $tile>,
                 (layer: &$crate::layer::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features whiten, $crate::pointwise::whiten::<Vectors>,
                 (mean: &[f32], inv_std: &[f32], clip: f32, obs: &mut [f32]));

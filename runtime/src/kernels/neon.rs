@@ -1,5 +1,6 @@
-//! Sixteen lanes as four 128-bit registers (NEON, which every aarch64 has but soft-float targets). No FMA: the contract is multiply, then add. Maxima and
-//! minima are compare and select, because the instructions of those names order zeros and NaN in their own way.
+//! Sixteen lanes as four 128-bit registers (NEON, which every aarch64 has but soft-float targets). Only exact products are fused
+//! ([`F32x16::add_exact_product`]): everywhere else the contract is multiply, then add. Maxima and minima are compare and select, because
+//! the instructions of those names order zeros and NaN in their own way.
 
 use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::aarch64::*;
@@ -21,7 +22,7 @@ impl super::Vectors for Vectors {
 }
 
 // Thirty-two registers: sixteen sums.
-entry_points!([], columns = [4, 2], tile = [1, 1, 4]);
+entry_points!([], columns = [4, 2, 1], tile = [1, 1, 4]);
 
 /// Four quarters of four lanes.
 #[derive(Clone, Copy)]
@@ -125,6 +126,7 @@ impl Lane for Register {
 }
 
 impl F32x16 for Register {
+    const FUSES: bool = true;
     #[inline(always)]
     fn load(from: &[f32; LANES]) -> Self {
         let from = from.as_ptr();
@@ -162,6 +164,12 @@ impl F32x16 for Register {
         let low = pairs.map(|pairs| neon!(vreinterpretq_f32_u32(vshlq_n_u32::<16>(pairs))));
         let high = pairs.map(|pairs| neon!(vreinterpretq_f32_u32(vandq_u32(pairs, vdupq_n_u32(0xffff_0000)))));
         (Self(low), Self(high))
+    }
+    #[inline(always)]
+    fn add_exact_product(self, a: Self, b: Self) -> Self {
+        let ([s0, s1, s2, s3], [a0, a1, a2, a3], [b0, b1, b2, b3]) = (self.0, a.0, b.0);
+        let fused = |sum, a, b| neon!(vfmaq_f32(sum, a, b));
+        Self([fused(s0, a0, b0), fused(s1, a1, b1), fused(s2, a2, b2), fused(s3, a3, b3)])
     }
 }
 
