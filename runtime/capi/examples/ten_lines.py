@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 lib, file = ctypes.CDLL(sys.argv[1]), pathlib.Path(sys.argv[2]).read_bytes()
-model, agent = (ctypes.c_uint64 * 512)(), (ctypes.c_uint64 * 512)()
+model, agent = [(ctypes.c_uint64 * (size() // 8))() for size in (lib.dreamstep_model_size, lib.dreamstep_agent_size)]
 assert lib.dreamstep_model_load(model, file, ctypes.c_size_t(len(file)), -1) == 0
 sizes = [ctypes.c_size_t(getattr(lib, f"dreamstep_model_{name}_len")(model)) for name in ("memory", "obs", "action")]
 memory, observation, action = [(ctypes.c_float * size.value)() for size in sizes]

@@ -21,6 +21,9 @@
  * resource: there is nothing to free. A model refers to its file's bytes; agents and dreams keep a copy of their model, so that only
  * those bytes and their own memory must stay where they are.
  *
+ * Stability: numbers, structs and functions stay as they are; what is new comes as new numbers and new functions. A struct of one
+ * version of the library is not used with another.
+ *
  * What a pointer alone shows to be wrong (NULL, a misaligned address, a struct that was never made, overlapping input and output) is
  * a status; what it cannot show stands under Safety.
  */
@@ -85,7 +88,7 @@ enum dreamstep_backend
    */
   DREAMSTEP_BACKEND_PORTABLE = 0,
   /**
-   * 128-bit vectors (any x86-64).
+   * 128-bit vectors (x86-64 compiled with SSE2: all but soft-float targets).
    */
   DREAMSTEP_BACKEND_SSE2 = 1,
   /**
@@ -101,7 +104,7 @@ enum dreamstep_backend
    */
   DREAMSTEP_BACKEND_AVX512VNNI = 4,
   /**
-   * 128-bit vectors (any aarch64).
+   * 128-bit vectors (aarch64 compiled with NEON: all but soft-float targets).
    */
   DREAMSTEP_BACKEND_NEON = 5,
   /**
@@ -178,7 +181,7 @@ enum dreamstep_status
    */
   DREAMSTEP_STATUS_SELF_TEST_ABSENT = 13,
   /**
-   * The self-test gave other bits than the packer's.
+   * The self-test gave other bits than the packer's, or would: the thread's floating-point mode is not the default.
    */
   DREAMSTEP_STATUS_SELF_TEST_FAILED = 14,
   /**
@@ -699,14 +702,17 @@ dreamstep_status dreamstep_model_load(struct dreamstep_model *model, const uint8
 
 /**
  * Replays the file's self-test vectors: every action, the final state and the MDN head's outputs must be the packer's, bit
- * for bit. Run it at start-up, in the thread that will run the agent. `memory` is as for `dreamstep_agent_new`, and free
+ * for bit. First, that the thread rounds to nearest even and keeps subnormals (no flush-to-zero, no denormals-are-zero). Run it at
+ * start-up, in the thread that will run the agent: the floating-point mode is each thread's own. `memory` is as for `dreamstep_agent_new`, and free
  * again afterwards.
  *
  * # Safety
  * `model` is writable and used by nothing else meanwhile; its file is as it was loaded. The `memory_len` floats are writable
  * and used by nothing else meanwhile.
  */
-dreamstep_status dreamstep_model_self_test(struct dreamstep_model *model, float *memory, size_t memory_len);
+dreamstep_status dreamstep_model_self_test(struct dreamstep_model *model,
+                                           float *memory,
+                                           size_t memory_len);
 
 /**
  * Whether an agent of this model can continue from a state: every byte is checked. `*same_model`, unless NULL, becomes whether

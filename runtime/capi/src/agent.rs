@@ -481,7 +481,6 @@ pub unsafe extern "C" fn dreamstep_agent_adopt_state(
     // SAFETY: what these calls ask for is this function's precondition.
     unsafe {
         change(agent, |agent| {
-            check_if_wanted("same model", same_model)?;
             let found = agent.adopt_state(slice("state", bytes, len)?)?;
             put_if_wanted("same model", same_model, found == StateMatch::SameModel)
         })

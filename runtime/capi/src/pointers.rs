@@ -69,12 +69,15 @@ pub(crate) unsafe fn input_and_output<'a>(
     Ok(unsafe { (slice(input, from, from_len)?, slice_mut(output, to, to_len)?) })
 }
 
-/// Copies `from` to the `len` values at `to`, which must be as many.
+/// Copies `from` to the `len` values at `to`, which must be as many. Where that is none, `to` may be NULL: what C allocates of no bytes.
 ///
 /// # Safety
 /// `to` is writable; it may overlap `from`.
 #[inline(always)]
 pub(crate) unsafe fn copy(what: &'static str, from: &[f32], to: *mut f32, len: usize) -> Result<(), Error> {
+    if len == 0 && from.is_empty() {
+        return Ok(());
+    }
     check(what, to, len)?;
     if len != from.len() {
         return Err(Error::Length { what, expected: from.len(), found: len });
