@@ -112,7 +112,7 @@ fn metadata() {
         (key::V_KIND, "none, identity or mlp", ["", "MLP", "cnn"]),
         (key::M_KIND, "none, lstm or gru", ["LSTM", "rnn", ""]),
         (key::M_KIND, "none, lstm or gru", ["lstm,gru", "elman", "None"]),
-        (key::C_KIND, "linear", ["", "transformer", "Linear"]),
+        (key::C_KIND, "linear or mlp", ["", "transformer", "Linear"]),
         (key::CONTROLLER_INPUT, "z+h, z, h, obs or obs+h", ["z,h", "Z", ""]),
         (key::ACTION_KIND, "continuous or discrete", ["", "Discrete", "box"]),
         (key::PRECISION, "f32, f16, bf16 or i8", ["f64", "I8", "F32"]),
