@@ -21,6 +21,32 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def layers(tensors, name, hidden, activation, x):
+    """Linear layers with what follows each hidden one; PyTorch's Sequential numbers them 0, 2, 4 …"""
+    for i in range(hidden):
+        x = activation(affine(tensors, f"{name}.{2 * i}", x))
+    return affine(tensors, f"{name}.{2 * hidden}", x)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def encode(tensors, metadata, x):
+    """V's mean."""
+    latent = int(metadata["dims.latent"])
+    if metadata["v.kind"] == "identity":
+        return x[:latent]
+    return layers(tensors, "encoder", len(metadata["v.hidden"].split(",")), relu, x)[:latent]
+
+
+def control(tensors, metadata, features):
+    if metadata["c.kind"] == "linear":
+        return affine(tensors, "fc", features)
+    activation = {"tanh": np.tanh, "relu": relu}[metadata["c.activation"]]
+    return layers(tensors, "fc", len(metadata["c.hidden"].split(",")), activation, features)
+
+
 def lstm(tensors, x, h, c):
     """PyTorch's LSTMCell: gates i, f, g, o."""
     gates = tensors["rnn.weight_ih_l0"] @ x + tensors["rnn.bias_ih_l0"] + tensors["rnn.weight_hh_l0"] @ h + tensors["rnn.bias_hh_l0"]
@@ -44,21 +70,19 @@ def main(run):
     with safe_open(f"{run}/agent.safetensors", "np") as agent:
         metadata = agent.metadata()
         packed = {name: agent.get_tensor(name) for name in agent.keys() if not name.endswith(".panels")}
-    o, a = len(tensors["normalizer.mean"]), len(tensors["fc.bias"])
+    o, a = int(metadata["dims.obs"]), int(metadata["dims.action"])
     observations, expected = packed["selftest.observations"][:, :o], packed["selftest.actions"][:, :a]
     middle, half = packed["action.mid"][:a], packed["action.half"][:a]
     clip = float(metadata["observation.clip"])
     squash = np.tanh if metadata["action.squash"] == "tanh" else lambda u: np.clip(u, -1, 1)
 
     h = c = np.zeros(tensors["rnn.weight_hh_l0"].shape[1])
-    cell = gru if metadata.get("rnn.cell") == "gru" else lstm
+    cell = gru if metadata["m.kind"] == "gru" else lstm
     worst = 0.0
     for observation, action in zip(observations, expected):
         x = np.clip((observation - tensors["normalizer.mean"]) * tensors["normalizer.inv_std"], -clip, clip)
-        x = np.maximum(affine(tensors, "encoder.0", x), 0)
-        x = np.maximum(affine(tensors, "encoder.2", x), 0)
-        z, _log_variance = np.split(affine(tensors, "encoder.4", x), 2)
-        u = squash(affine(tensors, "fc", np.concatenate([z, h])))
+        z = encode(tensors, metadata, x)
+        u = squash(control(tensors, metadata, np.concatenate([z, h])))
         worst = max(worst, np.abs(middle + half * u - action).max())
         h, c = cell(tensors, np.concatenate([u, z]), h, c)
     print(f"{len(observations)} steps, largest difference from dreamstep's actions {worst:.1e}")

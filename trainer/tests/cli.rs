@@ -359,7 +359,7 @@ fn files_that_are_no_agent_are_refused() {
     for command in ["evaluate", "run"] {
         for (file, parts) in [
             ("from-pytorch", &["from-pytorch", "is this a packed agent?"][..]),
-            ("checkpoint", &["checkpoint: ", "dreamstep.format", "expected packed-2", "found `checkpoint-1`"]),
+            ("checkpoint", &["checkpoint: ", "dreamstep.format", "expected packed-3", "found `checkpoint-1`"]),
             ("small", &["small", "metadata env: not found", "--env"]),
             ("small --env Humanoid-v5", &["small", "Humanoid-v5", "of 348", "found a model for 347 and 17"]),
             ("hands --env Humanoid-v5", &["hands", "Humanoid-v5", "actions of 17", "found a model for 348 and 16"]),

@@ -46,7 +46,7 @@ fn every_input_is_evolved_packed_and_evaluated() {
     }
     dreamstep(at, "pack --agent r/agent.safetensors --precision i8 --out i8.safetensors --episodes 2").unwrap();
     let text = dreamstep(at, "inspect i8.safetensors").unwrap();
-    assert!(text.contains("\ncontroller reads: obs+h\n") && text.contains(": passed"), "{text}");
+    assert!(text.contains("\nC: linear, reads obs+h\n") && text.contains(": passed"), "{text}");
     assert_eq!(json(at, "inspect r/controller.safetensors --json")["input"], "obs+h");
     assert_eq!(json(at, "inspect r/vae.safetensors --json")["input"], Value::Null);
 

@@ -11,13 +11,16 @@ use dreamstep_core::rng::Stream;
 
 /// Plain weights and biases of candidates of very different skill.
 fn controllers(model: &Model<'_>, count: u64) -> Vec<Vec<f32>> {
-    let (inputs, outputs) = (model.dims().controller_inputs(), model.dims().action_len());
     let draw = |name, n| {
         let mut values = vec![0.0; n];
         Philox::new(3).fill_normal(Stream::Evolution, name, &mut values);
         values
     };
-    (0..count).map(|k| [draw(2 * k, inputs * outputs), draw(2 * k + 1, outputs)].concat()).collect()
+    let zeros = vec![0.0; controller::len(model.dims())];
+    let tensors = controller::tensors(model.dims(), &zeros);
+    let parts = tensors.len() as u64;
+    let one = |k: u64| (parts * k..).zip(&tensors).flat_map(|(name, tensor)| draw(name, tensor.2.len())).collect();
+    (0..count).map(one).collect()
 }
 
 /// Both engines, one after the other, on the same models.
@@ -35,13 +38,15 @@ fn both<T>(small: &Small, agents: &[AlignedBytes], set: &[&str], ask: impl Fn(&E
 #[test]
 fn both_engines_dream_the_same_dreams() {
     let hopper = ["env=Hopper-v5", "controller.reward_offset=2", "vae.hidden=[16,16]", "collect.steps=600"];
-    let variants: [(&[&str], &[&str]); 6] = [
+    let variants: [(&[&str], &[&str]); 8] = [
         (&[], &["dream.ensemble=1"]),
         (&["mdnrnn.cell=gru", "mdnrnn.mixture=per-dimension", "controller.input=z"], &["controller.squash=tanh"]),
         (&["mdnrnn.target=z", "controller.input=h"], &["dream.recorded_starts=1"]),
         (&["dream.ensemble=3"], &["dream.pessimism=0.5"]),
         (&hopper, &["dream.bound=0.2"]),
         (&["mdnrnn.mixtures=1"], &["dream.bound=0", "dream.horizon=33"]),
+        (&["controller.hidden=[6]"], &[]),
+        (&["controller.hidden=[6,5]", "controller.activation=relu", "controller.input=z", "vae.start=identity"], &[]),
     ];
     for (made, asked) in variants {
         let small = small(made);

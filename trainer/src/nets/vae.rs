@@ -40,6 +40,7 @@ impl VaeShape {
             let array = file.tensors.get(name).with_context(|| format!("{}: tensor {name}: not found", file.origin))?;
             Ok::<_, anyhow::Error>(array.shape.first().copied().unwrap_or(0))
         };
+        let obs = rows(names::NORMALIZER_MEAN)?;
         let identity = match file.metadata.get(metadata::V_KIND).map(String::as_str) {
             Some("identity") => true,
             // One that does not say is older than the question.
@@ -58,7 +59,7 @@ impl VaeShape {
             false => rows(biases[there.max(2) - 1])? / 2,
         };
         let log_var_range = [file.meta(meta::LOG_VAR_MIN)?, file.meta(meta::LOG_VAR_MAX)?];
-        Ok(Self { obs: rows(names::NORMALIZER_MEAN)?, hidden, latent, log_var_range, identity })
+        Ok(Self { obs, hidden, latent, log_var_range, identity })
     }
 
     /// V as the runtime has it.
@@ -243,11 +244,12 @@ mod tests {
         let vs = nn::VarStore::new(Device::Cpu);
         let _ = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
         let found = export(&vs).unwrap();
-        let weights = names::ENCODER_WEIGHT.into_iter().chain(names::DECODER_WEIGHT);
+        let of = |encoder: [&'static str; 5], decoder: [&'static str; 5]| [&encoder[..3], &decoder[..3]].concat();
+        let weights = of(names::ENCODER_WEIGHT, names::DECODER_WEIGHT).into_iter();
         for (name, shape) in weights.zip([[5, 6], [4, 5], [6, 4], [4, 3], [5, 4], [6, 5]]) {
             assert_eq!(found[name].shape, shape, "{name}");
         }
-        for (name, n) in names::ENCODER_BIAS.into_iter().chain(names::DECODER_BIAS).zip([5, 4, 6, 4, 5, 6]) {
+        for (name, n) in of(names::ENCODER_BIAS, names::DECODER_BIAS).into_iter().zip([5, 4, 6, 4, 5, 6]) {
             assert_eq!(found[name].shape, [n], "{name}");
         }
         assert_eq!(found.len(), 12);
