@@ -13,8 +13,7 @@ use dreamstep_core::dims::{Dims, padded};
 use dreamstep_core::error::LoadError;
 use dreamstep_core::names::{metadata as key, packed};
 use dreamstep_core::reader::File;
-use dreamstep_core::schema::{Acting, Settings, Spec, vectors};
-use dreamstep_core::v::Encoder;
+use dreamstep_core::schema::{Settings, Spec, vectors};
 
 /// An agent's constant part: what [`crate::Agent`] needs beside its state. A small value that refers to the file's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +50,6 @@ impl<'f> Model<'f> {
         let isa = Isa::new(backend).ok_or(LoadError::Backend { name: backend.name() })?;
         let file = File::parse(bytes)?;
         let settings = Settings::read(&file)?;
-        if settings.acting == Acting::Sampled && !matches!(settings.dims.v, Encoder::Mlp { .. }) {
-            return Err(LoadError::BadParts { what: key::ACTION_LATENT, expected: "mean where v.kind is not mlp" });
-        }
         let layers = settings.dims.layers();
         let known = |name: &str| {
             let mut tensors = layers.iter().flat_map(|layer| layer.tensors(settings.precision)).chain(vectors(&settings));

@@ -24,7 +24,8 @@ pub enum ControllerInput {
     Latent,
     /// `h` alone: what M remembers of the steps before, not the newest observation.
     Hidden,
-    /// `x` alone: the whitened and clipped observation that V sees. Neither V nor M.
+    /// `x` alone: the whitened and clipped observation that V sees. It needs neither V nor M: they are left out, unless a file keeps them to
+    /// tell how surprised M is.
     Observation,
     /// `[x, h]`: M without V's bottleneck on the newest observation.
     ObservationHidden,
