@@ -209,6 +209,10 @@ enum dreamstep_status
    * there is no memory, a dream where the controller reads observations.
    */
   DREAMSTEP_STATUS_KIND = 20,
+  /**
+   * The thread's floating-point mode is not the default: another rounding, or subnormals flushed.
+   */
+  DREAMSTEP_STATUS_FLOAT_ENVIRONMENT = 21,
 };
 #ifndef __cplusplus
 typedef int32_t dreamstep_status;
@@ -810,14 +814,13 @@ size_t dreamstep_model_memory_len(const struct dreamstep_model *model);
 size_t dreamstep_model_state_len(const struct dreamstep_model *model);
 
 /**
- * How many floats `count` dreams of this model work in; 0 where `model` holds none, and `SIZE_MAX` where that is more than can
- * be counted.
+ * How many floats `count` dreams of this model work in; 0 where `model` holds none, and `SIZE_MAX` where no memory holds so
+ * many.
  *
  * # Safety
  * `model` is NULL or readable, and not changed meanwhile; any number of threads may use it.
  */
-size_t dreamstep_model_dreams_memory_len(const struct dreamstep_model *model,
-                                         size_t count);
+size_t dreamstep_model_dreams_memory_len(const struct dreamstep_model *model, size_t count);
 
 /**
  * Says what a model is: the kinds of its parts, its precision, its control period.

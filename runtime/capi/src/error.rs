@@ -111,6 +111,7 @@ impl Error {
                 _ => status::NotAnAgent,
             },
             Self::SelfTest(error) => match error {
+                SelfTestError::FloatEnvironment { .. } => status::FloatEnvironment,
                 SelfTestError::Absent => status::SelfTestAbsent,
                 SelfTestError::Memory { .. } => status::Memory,
                 _ => status::SelfTestFailed,

@@ -15,7 +15,7 @@ pub extern "C" fn dreamstep_version() -> *const c_char {
 /// A `dreamstep_status` in words, without particulars; never NULL. The string lives as long as the program.
 #[unsafe(no_mangle)]
 pub extern "C" fn dreamstep_status_text(status: i32) -> *const c_char {
-    const TEXTS: [&CStr; 21] = [
+    const TEXTS: [&CStr; 22] = [
         c"done",
         c"a pointer is NULL",
         c"an address is not a multiple of what its type needs",
@@ -37,6 +37,7 @@ pub extern "C" fn dreamstep_status_text(status: i32) -> *const c_char {
         c"the bytes are no state, or a damaged one",
         c"a state of another model",
         c"a model of this kind has none",
+        c"the thread's floating-point mode is not the default",
     ];
     let text = usize::try_from(status).ok().and_then(|status| TEXTS.get(status));
     text.map_or(c"no status of this version", |text| text).as_ptr()

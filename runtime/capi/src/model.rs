@@ -177,8 +177,8 @@ pub unsafe extern "C" fn dreamstep_model_state_len(model: *const dreamstep_model
     unsafe { length(model, state_len) }
 }
 
-/// How many floats `count` dreams of this model work in; 0 where `model` holds none, and `SIZE_MAX` where that is more than can
-/// be counted.
+/// How many floats `count` dreams of this model work in; 0 where `model` holds none, and `SIZE_MAX` where no memory holds so
+/// many.
 ///
 /// # Safety
 /// `model` is NULL or readable, and not changed meanwhile; any number of threads may use it.

@@ -72,6 +72,8 @@ pub enum dreamstep_status {
     /// A model of this kind has none: a range where the action is discrete, a choice where it is continuous, a prediction where
     /// there is no memory, a dream where the controller reads observations.
     Kind = 20,
+    /// The thread's floating-point mode is not the default: another rounding, or subnormals flushed.
+    FloatEnvironment = 21,
 }
 
 /// An implementation of the layers. All give the same bits.

@@ -102,8 +102,8 @@ fn dreams_are_refused_in_rusts_words() {
     };
     let small = format!("dream memory: expected at least {len} values, found {}", len - 1);
     assert_eq!(new(len - 1, 2, &good), refused(status::Memory, small));
-    let many = format!("dream memory: expected at least {} values, found {len}", usize::MAX);
-    assert_eq!(new(len, usize::MAX / 8, &good), refused(status::Memory, many));
+    let many = format!("dreams: {} do not fit into any memory", usize::MAX / 8);
+    assert_eq!(new(len, usize::MAX / 8, &good), refused(status::Argument, many));
     let cold = dreamstep_dream_options { temperature: 0.0, ..good };
     assert_eq!(new(len, 2, &cold), refused(status::Argument, "temperature: expected a positive number, found 0"));
     let never = dreamstep_dream_options { termination: 1, threshold: 1.5, ..good };

@@ -31,13 +31,14 @@ fn the_numbers_stay_and_each_has_its_words() {
         (status::State, "the bytes are no state, or a damaged one"),
         (status::OtherModel, "a state of another model"),
         (status::Kind, "a model of this kind has none"),
+        (status::FloatEnvironment, "the thread's floating-point mode is not the default"),
     ];
     // SAFETY: a constant.
     let text = |number| unsafe { CStr::from_ptr(dreamstep_status_text(number)) }.to_str().unwrap();
     for (number, (status, words)) in (0..).zip(statuses) {
         assert_eq!((status as i32, text(number)), (number, words));
     }
-    for none in [-1, 21, i32::MAX, i32::MIN] {
+    for none in [-1, 22, i32::MAX, i32::MIN] {
         assert_eq!(text(none), "no status of this version");
     }
 }

@@ -3,6 +3,9 @@
 
 mod agents;
 mod dreams;
+#[path = "../../../tests/common/float_mode.rs"]
+#[allow(dead_code)] // what a mode is seen as is the runtime's test
+mod float_mode;
 mod library;
 mod models;
 mod pointers;

@@ -1,6 +1,7 @@
 //! The calls of models.
 
-use crate::{DIMS, GRU, OTHER, change, changed, facts, loaded, made, ok, read, refused, unmade, without_head};
+use crate::float_mode::{MODES, under};
+use crate::{DIMS, GRU, OTHER, change, changed, facts, line, loaded, made, ok, read, refused, unmade, without_head};
 use dreamstep_capi::{dreamstep_backend as backend, dreamstep_status as status, *};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::precision::Precision;
@@ -171,6 +172,21 @@ fn the_self_test_passes_and_says_why_not() {
     let expected = Model::load(&bytes).unwrap().self_test(&mut memory).unwrap_err();
     let mut failed = loaded(&bytes);
     assert_eq!(change!(dreamstep_model_self_test(&mut *failed, at, len)), refused(status::SelfTestFailed, expected));
+}
+
+#[test]
+fn the_self_test_sees_the_threads_floating_point_mode() {
+    let (mut model, mut memory) = (loaded(HUMANOID), vec![0.0; memory_len(&Dims::HUMANOID)]);
+    let (at, len) = (memory.as_mut_ptr(), memory.len());
+    for &(bits, _) in MODES {
+        // SAFETY: a model that was made, and its own memory.
+        let number = under(bits, || unsafe { dreamstep_model_self_test(&mut *model, at, len) });
+        let expected =
+            "self-test: this thread's floating-point mode: expected rounding to nearest even, subnormals kept; found ";
+        assert_eq!(number, status::FloatEnvironment);
+        assert!(line(&*model).starts_with(expected), "{}", line(&*model));
+    }
+    assert_eq!(change!(dreamstep_model_self_test(&mut *model, at, len)), ok());
 }
 
 #[test]
