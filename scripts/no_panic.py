@@ -41,10 +41,8 @@ def panics(library: Path) -> dict[str, bool]:
     return found
 
 
-# Functions of the C library that run outside the loop: they read the file's header, index (the list of layers too, of which memory is
-# counted), or format.
+# Functions of the C library that run outside the loop: they read the file's header, index, or format.
 C_OUTSIDE_THE_LOOP = {"dreamstep_model_load", "dreamstep_model_metadata", "dreamstep_model_self_test"}
-C_OUTSIDE_THE_LOOP |= {"dreamstep_model_memory_len", "dreamstep_model_dreams_memory_len", "dreamstep_agent_new", "dreamstep_dreams_new"}
 C_OUTSIDE_THE_LOOP |= {f"dreamstep_{noun}_error" for noun in ("model", "agent", "dreams")}
 
 

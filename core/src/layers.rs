@@ -109,7 +109,10 @@ impl LayerSpec {
     }
 }
 
-/// Most layers of an agent.
+/// What stands where there is no layer.
+const ABSENT: LayerSpec = LayerSpec::new(packed::FC, Rows::Dense(0), 0, Source::SideBySide { inputs: 0 });
+
+/// Most layers of an agent: six of V, three of M, three of C.
 pub const MAX_LAYERS: usize = 12;
 
 /// Layers, in order.
@@ -121,19 +124,17 @@ pub struct LayerList {
 
 impl LayerList {
     /// No layer.
-    pub const NONE: Self = {
-        let none = LayerSpec::new(packed::FC, Rows::Dense(0), 0, Source::SideBySide { inputs: 0 });
-        Self { specs: [none; MAX_LAYERS], len: 0 }
-    };
+    pub const NONE: Self = Self { specs: [ABSENT; MAX_LAYERS], len: 0 };
 
-    /// These and one more.
-    ///
-    /// # Panics
-    /// If there are [`MAX_LAYERS`] already: no kinds' layers add up to more.
+    /// These and one more. (There is always room: no kinds' layers add up to more than [`MAX_LAYERS`]. Without a panic, because the sizes of
+    /// working memory are asked for in control loops.)
     #[must_use]
     pub const fn and(mut self, spec: LayerSpec) -> Self {
-        self.specs[self.len] = spec;
-        self.len += 1;
+        debug_assert!(self.len < MAX_LAYERS, "room for another layer");
+        if self.len < MAX_LAYERS {
+            self.specs[self.len] = spec;
+            self.len += 1;
+        }
         self
     }
 
@@ -141,8 +142,8 @@ impl LayerList {
     #[must_use]
     pub const fn and_all(mut self, others: Self) -> Self {
         let mut i = 0;
-        while i < others.len {
-            self = self.and(others.specs[i]);
+        while i < others.len() {
+            self = self.and(others.at(i));
             i += 1;
         }
         self
@@ -160,19 +161,15 @@ impl LayerList {
         self.len == 0
     }
 
-    /// Layer `index`.
-    ///
-    /// # Panics
-    /// If there is none.
+    /// Layer `index`; one of no outputs where there is none.
     #[must_use]
     pub const fn at(&self, index: usize) -> LayerSpec {
-        assert!(index < self.len, "a layer of the list");
-        self.specs[index]
+        if index < self.len && index < MAX_LAYERS { self.specs[index] } else { ABSENT }
     }
 
     /// The layers.
     pub fn iter(&self) -> core::slice::Iter<'_, LayerSpec> {
-        self.specs[..self.len].iter()
+        self.specs.get(..self.len).unwrap_or_default().iter()
     }
 }
 

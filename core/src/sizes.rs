@@ -56,7 +56,7 @@ impl<const N: usize> Widths<N> {
     /// The widths.
     #[must_use]
     pub fn as_slice(&self) -> &[usize] {
-        &self.0[..self.len()]
+        self.0.get(..self.len()).unwrap_or_default()
     }
 }
 
