@@ -90,6 +90,7 @@ impl Agent {
                 _ => format!("{}, reads {}", dims.c.kind_name(), dims.c.input.name()),
             },
             action: match dims.action {
+                Action::Continuous { len: 1 } => "continuous, 1 value".to_string(),
                 Action::Continuous { len } => format!("continuous, {len} values"),
                 Action::Discrete { choices } => format!("discrete, {choices} choices"),
                 other => other.kind().to_string(),

@@ -55,7 +55,7 @@ fn a_packed_agent_says_what_it_is_and_what_it_was_made_for() {
     assert_eq!((&found["m"], &found["c"]), (&"lstm of 20 units, 5 joint mixtures".into(), &"linear, reads z+h".into()));
     assert_eq!(
         (&found["action"], &found["action_range"]),
-        (&"continuous, 1 values".into(), &serde_json::json!([[0.0, 1.0]]))
+        (&"continuous, 1 value".into(), &serde_json::json!([[-1.0, 1.0]]))
     );
     // What held-out data seldom exceeds, M being what it is: a Gaussian's own entropy is 1.4 nats per dimension at σ = 1.
     let limit = found["surprise_limit"].as_f64().unwrap();

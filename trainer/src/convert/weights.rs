@@ -353,7 +353,7 @@ impl Import<'_> {
             self.spec.id
         );
         ensure!(
-            twice_z % 2 == 0 && twice_z > 0,
+            twice_z.is_multiple_of(2) && twice_z > 0,
             "{name}: tensor {}: expected rows of means, then as many of log-variances, found {twice_z}",
             names::ENCODER_WEIGHT[last]
         );

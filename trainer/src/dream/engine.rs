@@ -15,7 +15,7 @@ pub enum Engine<'a> {
     /// The runtime, on threads.
     Runtime(DreamArena<'a>),
     /// libtorch, on a device.
-    Torch(TorchDreams<'a>),
+    Torch(Box<TorchDreams<'a>>),
 }
 
 impl<'a> Engine<'a> {
@@ -33,7 +33,7 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         Ok(match config.dream.engine {
             DreamEngine::Runtime => Self::Runtime(DreamArena::new(models, recorded, config)?),
-            DreamEngine::Torch => Self::Torch(TorchDreams::new(agents, recorded, config, device)?),
+            DreamEngine::Torch => Self::Torch(Box::new(TorchDreams::new(agents, recorded, config, device)?)),
         })
     }
 

@@ -144,8 +144,7 @@ impl Search {
 
     /// The best controller so far.
     pub(super) fn result(&self, run: &RunDir, config: &Config) -> Result<Checkpoint> {
-        let mut result = Checkpoint::default();
-        result.metadata = provenance(config, run, self)?;
+        let mut result = Checkpoint { metadata: provenance(config, run, self)?, ..Checkpoint::default() };
         controller::insert(&mut result, &self.dims, &self.best_controller);
         Ok(result)
     }
