@@ -1,9 +1,9 @@
-//! Which agents are timed? The shipped one, and two of other sizes with random weights; of each size one with a GRU, too; each in
-//! every precision.
+//! The agents that are timed: the shipped one, and two of other sizes with random weights; of each size one with a GRU, too; each in
+//! every precision. And the shipped walker, as it is and with the identity for V.
 
-use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Unpacked, pack, unpack};
 use dreamstep_fixtures::{HUMANOID, synthetic};
-use dreamstep_runtime::{Dims, MemoryCell, Precision};
+use dreamstep_runtime::{Dims, Encoder, MemoryCell, Precision};
 
 /// A size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,6 +67,49 @@ impl Size {
     }
 }
 
+/// The shipped walker in both forms of its V, and observations of its episodes.
+#[derive(Debug)]
+pub struct Walker {
+    /// As it was trained: V is an MLP that copies the first Z values of its input, by way of `(x + 10) − 10` to pass the ReLUs.
+    pub mlp: AlignedBytes,
+    /// The same M and C after a V that is the identity.
+    pub identity: AlignedBytes,
+    /// `[T][O]`: those of the file's self-test, which were recorded.
+    pub observations: Vec<Vec<f32>>,
+}
+
+/// The shipped walker (`fixtures/data/humanoid-walker.safetensors`).
+///
+/// # Panics
+/// Never: the file is a packed f32 agent.
+#[must_use]
+pub fn walker() -> Walker {
+    let mlp = AlignedBytes::new(include_bytes!("../../fixtures/data/humanoid-walker.safetensors"));
+    let identity = repacked(&mlp, |agent| {
+        let latent = agent.settings.dims.latent_len();
+        agent.settings.dims = agent.settings.dims.with_encoder(Encoder::Identity { latent });
+        agent.tensors.retain(|name, _| !name.starts_with("encoder."));
+    });
+    let SelfTest { observations, .. } = unpack(&mlp).expect("a packed f32 agent").selftest;
+    Walker { mlp, identity, observations }
+}
+
+/// A packed f32 agent after `change`, without its self-test.
+fn repacked(file: &[u8], change: impl FnOnce(&mut Unpacked)) -> AlignedBytes {
+    let mut agent = unpack(file).expect("a packed f32 agent");
+    agent.settings.selftest_digest = None;
+    change(&mut agent);
+    let parts = Parts {
+        tensors: &agent.tensors,
+        settings: agent.settings,
+        action_mid: &agent.action_mid,
+        action_half: &agent.action_half,
+        selftest: None,
+        provenance: &agent.provenance,
+    };
+    AlignedBytes::new(&pack(&parts).expect("a sound agent"))
+}
+
 /// A memory by its name, for command lines.
 ///
 /// # Errors
@@ -79,7 +122,7 @@ pub fn cell(name: &str) -> Result<MemoryCell, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dreamstep_runtime::Model;
+    use dreamstep_runtime::{Agent, Backend, Model, Normalizer, memory_len};
 
     #[test]
     fn they_have_their_sizes_in_every_precision() {
@@ -92,5 +135,57 @@ mod tests {
             }
             assert_eq!(files.len(), 4);
         }
+    }
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// Calls `look` with both agents after each step on the same observation, with their actions.
+    fn side_by_side(
+        [mlp, identity]: [&AlignedBytes; 2],
+        observations: impl Iterator<Item = Vec<f32>> + Clone,
+        look: impl Fn(usize, &[Agent<'_, '_>; 2], [[f32; 17]; 2]),
+    ) {
+        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+            let models = [mlp, identity].map(|file| Model::load_with(file, backend).unwrap());
+            let [first, second] = &mut models.map(|model| vec![0.0; memory_len(model.dims())]);
+            let mut agents = [Agent::new(models[0], first).unwrap(), Agent::new(models[1], second).unwrap()];
+            for (t, observation) in observations.clone().enumerate() {
+                let actions = agents.each_mut().map(|agent| {
+                    let mut action = [0.0; 17];
+                    agent.step(&observation, &mut action).unwrap();
+                    action
+                });
+                look(t, &agents, actions);
+            }
+        }
+    }
+
+    #[test]
+    fn the_walker_without_its_mlp_sees_what_it_saw_before_the_mlp_rounded_it() {
+        let Walker { mlp, identity, observations } = walker();
+        assert_eq!(observations.len(), 16);
+        side_by_side([&mlp, &identity], observations.iter().cloned(), |t, [mlp, identity], actions| {
+            let rounded: Vec<f32> = identity.latent().iter().map(|z| (z + 10.0) - 10.0).collect();
+            assert_eq!(bits(mlp.latent()), bits(&rounded), "step {t}");
+            for (a, b) in actions[0].iter().zip(&actions[1]) {
+                assert!((a - b).abs() < 1e-5, "step {t}: {a} and {b}"); // of a range of 0.8
+            }
+        });
+    }
+
+    /// Where the MLP has nothing to round (no whitening, observations in steps of 1/1024), the two act alike to the last bit.
+    #[test]
+    fn the_walker_without_its_mlp_acts_bit_for_bit_alike_on_what_the_mlp_does_not_round() {
+        let Walker { mlp, identity, .. } = walker();
+        let [mlp, identity] =
+            [mlp, identity].map(|file| repacked(&file, |agent| agent.settings.normalizer = Normalizer::None));
+        let dims = *Model::load(&mlp).unwrap().dims();
+        let on_grid = |t| synthetic::observation(&dims, 3, t).iter().map(|x| (x * 1024.0).round() / 1024.0 + 0.0).collect();
+        side_by_side([&mlp, &identity], (0..200).map(on_grid), |t, [mlp, identity], actions| {
+            assert_eq!(bits(&actions[0]), bits(&actions[1]), "step {t}");
+            assert_eq!(mlp.digest(), identity.digest(), "step {t}");
+        });
     }
 }

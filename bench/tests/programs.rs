@@ -74,6 +74,19 @@ fn roofline_times_every_precision_on_every_back_end() {
 }
 
 #[test]
+fn roofline_times_the_walker_without_its_mlp() {
+    let (result, text) = result(ROOFLINE, "roofline-humanoid", &[]);
+    let backends = result["machine"]["backends"].as_array().unwrap().len();
+    assert_eq!(rows(&result, 2).len(), backends);
+    for row in rows(&result, 2) {
+        for column in ["MLP µs p50", "MLP µs min", "identity µs p50", "identity µs min", "MLP / identity", "min / min"] {
+            assert!(number(row, column) > 0.0, "{column}: {row}");
+        }
+    }
+    assert!(text.contains("## A step of the shipped walker in f32, its V an MLP or the identity\n"), "{text}");
+}
+
+#[test]
 fn roofline_times_a_gru_too() {
     let (result, text) = result(ROOFLINE, "roofline-gru", &["--size", "small", "--cell", "gru"]);
     let backends = result["machine"]["backends"].as_array().unwrap().len();

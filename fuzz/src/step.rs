@@ -251,7 +251,8 @@ fn dreams(models: &[Model<'static>; 2], agent: &Agent<'_, '_>, script: &mut Scri
         Termination::Threshold(threshold) => threshold > 0.0 && threshold <= 1.0,
         _ => true,
     };
-    let allowed = temperature > 0.0 && temperature.is_finite() && in_range && !dims.input().has_observation();
+    let is_dreamer = models[0].has_mdn() && !dims.input().has_observation();
+    let allowed = is_dreamer && temperature > 0.0 && temperature.is_finite() && in_range;
     let mut memory = [(); 2].map(|()| vec![f32::NAN; dreams_memory_len(&dims, count)]);
     let [first, second] = &mut memory;
     let batches = [(models[0], first), (models[1], second)];

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use dreamstep_bench::agents::{self, Size};
+use dreamstep_bench::agents::{self, Size, Walker};
 use dreamstep_bench::report::{Cell, Table, publish};
 use dreamstep_bench::roofline::{dream_times, roofline};
 use dreamstep_bench::timing::Samples;
@@ -93,6 +93,29 @@ fn run(Cli { common, size, cell }: Cli) -> Result<ExitCode> {
     dreams.note(format!(
         "Controller + {memory} + MDN head + sampling; time over the number of dreams, medians of a round's ratios."
     ));
-    publish(&common, "roofline", &[table, dreams])?;
+    let mut tables = vec![table, dreams];
+    if size == Size::Humanoid && cell == Memory::Lstm {
+        tables.push(walker(&backends, rounds, steps));
+    }
+    publish(&common, "roofline", &tables)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the walker's step costs without the MLP that only copies its input.
+fn walker(backends: &[Backend], rounds: usize, steps: usize) -> Table {
+    let Walker { mlp, identity, .. } = agents::walker();
+    let columns =
+        ["back end", "MLP µs p50", "MLP µs min", "identity µs p50", "identity µs min", "MLP / identity", "min / min"];
+    let mut table = Table::new("A step of the shipped walker in f32, its V an MLP or the identity", &columns);
+    for &backend in backends {
+        let results = roofline(&[(&mlp, backend), (&identity, backend)], rounds, steps);
+        let (mlp, identity) = (&results[0].step, &results[1].step);
+        let times = [mlp.p50(), mlp.min(), identity.p50(), identity.min()].map(|us| Cell::Number(us, 2));
+        let ratios = [mlp.ratio_to(identity), mlp.min() / identity.min()].map(|ratio| Cell::Number(ratio, 3));
+        table.row([backend.name().into()].into_iter().chain(times).chain(ratios));
+    }
+    table.note(format!(
+        "{rounds} interleaved rounds of {steps} steps; ratios are medians of a round's. The MLP copies 45 of 348 values."
+    ));
+    table
 }
