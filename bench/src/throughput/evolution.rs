@@ -87,9 +87,8 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
 /// same, whatever the number of threads, or there is no result.
 fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], rounds: usize) -> Result<Vec<Generations>> {
     let model = Model::load(HUMANOID).map_err(|error| anyhow!("the shipped agent: {error}"))?;
-    let n = model.dims().controller_inputs();
     // Plain weights: what a fold computes does not change with the numbers it is given.
-    let features = Whitening::none(n);
+    let features = Whitening::none(model.dims());
     let controller = &config.controller;
     let terms = Terms { reward_offset: controller.reward_offset, support: 0.0, cut: controller.max_episode_steps };
     let arenas = threads.iter().map(|&threads| Arena::new(&config.env, threads)).collect::<Result<Vec<_>>>()?;

@@ -66,7 +66,8 @@ fn snapshot(vs: &nn::VarStore, batch: &[(&str, &Tensor)]) -> Vec<(String, Tensor
 fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<'_>> {
     let vs = nn::VarStore::new(device);
     let VaeConfig { latent, hidden, log_var_range, .. } = config.clone();
-    let model = Vae::new(&vs.root(), VaeShape { obs: OBS, hidden, latent, log_var_range }, &[true; OBS], Philox::new(1));
+    let shape = VaeShape { obs: OBS, hidden: hidden.clone(), latent, log_var_range, identity: false };
+    let model = Vae::new(&vs.root(), shape, &[true; OBS], Philox::new(1));
     let mut adam = Optimizer::new(&vs, Rule::Adam, config.learning_rate);
     let rows = scale * config.batch_size;
     let (x, noise) = (draw(0, rows, OBS, device), draw(1, rows, latent, device));
