@@ -29,7 +29,17 @@ pub fn wanted(config: &ControllerConfig) -> Result<Controller> {
     })
 }
 
-/// The C that a checkpoint of `inputs` says it holds; one that does not say is linear and reads z and h.
+/// Makes `config` ask for `c`: [`wanted`]'s inverse.
+pub fn ask_for(config: &mut ControllerConfig, c: &Controller) {
+    config.input = c.input;
+    config.hidden.clear();
+    if let ControllerKind::Mlp { hidden, activation } = c.kind {
+        config.hidden.extend(hidden.as_slice());
+        config.activation = activation;
+    }
+}
+
+/// The C that a checkpoint says it holds; one that does not say is linear and reads z and h.
 ///
 /// # Errors
 /// One line naming the file, the key, and what was found.

@@ -1,10 +1,11 @@
-//! `train --stage controller`: which linear map from [z, h], or what else `controller.input` names, to actions earns the most?
+//! `train --stage controller`: which map from [z, h], or what else `controller.input` names, to actions earns the most? A linear one, or
+//! an MLP where `controller.hidden` asks for it.
 //! Evolved on real episodes (Ha & Schmidhuber 2018, C), each stepped by the runtime crate itself: what is trained is what will run.
 //!
 //! 1. V and M are packed into a base agent.
 //! 2. The recorded episodes are replayed through it, for the mean and standard deviation of every feature that C reads.
 //!    Where the run has a teacher (`RUN/teacher.safetensors`, an agent of other eyes or another memory), C begins as what answers as it
-//!    does (`teacher`); else as zeros, which hold still.
+//!    does (`teacher`); else with a last layer of zeros, which holds still.
 //! 3. An evolution strategy ([`crate::evolve`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
 //!    ([`generation()`]), more of them where scores are noisy and `controller.noise_handling` is on, in the task's physics or in cheaper
 //!    ones (`controller.physics`), held upright at first where `controller.support` says so.

@@ -35,7 +35,7 @@ fn a_gru_is_trained_packed_and_evaluated() {
         assert!(tensors.contains(&&"rnn.ih.panels".into()) && !tensors.contains(&&"rnn.panels".into()), "{agent}");
     }
     let text = dreamstep(at, "inspect i8.safetensors").unwrap();
-    assert!(text.contains("\nM's memory: gru\n"), "{text}");
+    assert!(text.contains("\nM: gru of 20 units, "), "{text}");
     let evaluated = dreamstep(at, "evaluate --agent r/agent.safetensors --env CartPole-v1 --episodes 3").unwrap();
     assert!(evaluated.contains("agent"), "{evaluated}");
 

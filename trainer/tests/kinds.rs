@@ -120,6 +120,13 @@ fn c_may_have_hidden_layers_and_need_neither_v_nor_m() {
         dreamstep(at, &format!("train --run r --stage controller --force --set {set}")).unwrap();
         dreamstep(at, "pack --run r").unwrap();
         let found = looked_at(at, "r/agent.safetensors");
+        if !said.contains("obs") {
+            let correlate =
+                "correlate --run r --temperatures 1 --episodes 2 --draws 1 --set controller.hidden=[3] --set dream.engine";
+            for engine in ["runtime", "torch"] {
+                dreamstep(at, &format!("{correlate}={engine}")).unwrap();
+            }
+        }
         let begins = |part: &str, with: &str| found[part].as_str().unwrap().starts_with(with);
         assert!(found["c"] == said && begins("v", v) && begins("m", m), "{found}");
         // A killed run's state and its result are read back as they were written.

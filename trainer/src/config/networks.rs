@@ -54,7 +54,7 @@ pub struct VaeConfig {
 pub enum VaeStart {
     /// Weights drawn as PyTorch draws them.
     Random,
-    /// z is the whitened observation, or as many of its first dimensions as there are latents, and stays so; only the decoder learns. For
+    /// z is the whitened observation, or as many of its first dimensions as there are latents: there is no encoder, only the decoder learns. For
     /// observations that have nothing to leave out, or begin with all that matters, as MuJoCo's do with positions and velocities: a
     /// controller then finds each of them in a latent of its own, the same in every round.
     Identity,

@@ -128,8 +128,9 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     let ingredients = Ingredients::read_all(run)?;
     let c = ingredients.controller.ok_or_else(|| anyhow!("{}: expected a controller", run.controller().display()))?;
     let mut config = config.clone();
-    (config.controller.arena, config.controller.input, config.controller.reward_offset) =
-        (ControllerArena::Dream, c.input()?, 0.0);
+    // C is what its checkpoint says, whatever the configuration says later.
+    controller::ask_for(&mut config.controller, &controller::said(&c)?);
+    (config.controller.arena, config.controller.reward_offset) = (ControllerArena::Dream, 0.0);
     config.validate()?;
     tch::set_num_threads(config.torch_threads as i32);
     let spec = AnyEnv::make(&config.env)?.spec().clone();
