@@ -1,5 +1,5 @@
 //! A build of the C library, loaded while the program runs: two commits' builds in one process can be timed in turn, also across the
-//! break of format and names from packed-2 to packed-3 ([`calls`]).
+//! break of format and names from packed-2 to packed-3 (`calls`).
 //!
 //! Only what a control loop and a dream call; sizes are asked of the library, so that builds may differ in them.
 
