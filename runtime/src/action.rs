@@ -83,9 +83,9 @@ impl<'f> Actuator<'f> {
     }
 
     /// How many values of a continuous action `[U]` stand at an end of their range.
-    pub(crate) fn saturated(&self, u: &[f32]) -> usize {
+    pub(crate) fn saturated(&self, u: &[f32]) -> u32 {
         match self {
-            Self::Continuous { .. } => u.iter().filter(|value| value.abs() >= 1.0).count(),
+            Self::Continuous { .. } => u.iter().fold(0, |count, value| count + u32::from(value.abs() >= 1.0)),
             Self::Discrete { .. } => 0,
         }
     }

@@ -166,7 +166,9 @@ impl<'m, 'f> Agent<'m, 'f> {
         if observation.len() != expected {
             return Err(StepError::ObservationLength { expected, found: observation.len() });
         }
-        if let Some((index, &found)) = observation.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        if !all_finite(observation)
+            && let Some((index, &found)) = observation.iter().enumerate().find(|(_, value)| !value.is_finite())
+        {
             return Err(StepError::NonFinite { index, found });
         }
         copy(observation, self.work.tick.obs);
@@ -507,4 +509,12 @@ impl<'m, 'f> Agent<'m, 'f> {
         (self.seed, self.tick, self.acted) = (seed, tick, acted);
         (self.health, self.surprised) = (Health::NEW, false);
     }
+}
+
+/// Whether no value is infinite or NaN: in one pass without a way out of it, which compilers turn into vectors.
+#[inline]
+fn all_finite(values: &[f32]) -> bool {
+    // Adding 1 to an exponent of ones carries into the sign bit.
+    let carries = values.iter().fold(0, |all, value| all | (value.to_bits() & 0x7fff_ffff) + 0x0080_0000);
+    carries >> 31 == 0
 }

@@ -63,7 +63,7 @@ pub enum ReplaceModelError {
 /// The caller's block is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryError {
-    /// Values needed: [`memory_len`].
+    /// Values needed: [`crate::memory_len`].
     pub expected: usize,
     /// Values given.
     pub found: usize,

@@ -36,10 +36,10 @@ impl Health {
     };
 
     /// Takes in a tick's counts.
-    pub(crate) fn count(&mut self, clipped: usize, saturated: usize) {
+    pub(crate) fn count(&mut self, clipped: u32, saturated: u32) {
         self.ticks = self.ticks.wrapping_add(1);
-        self.clipped = self.clipped.wrapping_add(clipped as u64);
-        self.saturated = self.saturated.wrapping_add(saturated as u64);
+        self.clipped = self.clipped.wrapping_add(clipped.into());
+        self.saturated = self.saturated.wrapping_add(saturated.into());
     }
 
     /// Takes in a surprise.

@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
 
-/// Proof that this processor has AVX-512F and BW, and what [`avx2`] asks for.
+/// Proof that this processor has AVX-512F and BW, and what [`super::avx2`] asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token(());
 
