@@ -315,7 +315,7 @@ fn another_environments_run_is_left_alone() {
     refuse(
         folder,
         "collect --run r --append --set collect.steps=900 --agent humanoid.safetensors",
-        &["CartPole-v1", "found a model for 348 and 17"],
+        &["humanoid.safetensors", "made for CartPole-v1", "found one made for Humanoid-v5"],
     );
     refuse(
         folder,
