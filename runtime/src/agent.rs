@@ -515,6 +515,6 @@ impl<'m, 'f> Agent<'m, 'f> {
 #[inline]
 fn all_finite(values: &[f32]) -> bool {
     // Adding 1 to an exponent of ones carries into the sign bit.
-    let carries = values.iter().fold(0, |all, value| all | (value.to_bits() & 0x7fff_ffff) + 0x0080_0000);
+    let carries = values.iter().fold(0, |all, value| all | ((value.to_bits() & 0x7fff_ffff) + 0x0080_0000));
     carries >> 31 == 0
 }
