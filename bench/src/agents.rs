@@ -1,9 +1,10 @@
 //! The agents that are timed: the shipped one, and two of other sizes with random weights; of each size one with a GRU, too; each in
-//! every precision. And the shipped walker, as it is and with the identity for V.
+//! every precision. And the shipped walker, as it is and with an MLP that copies for V.
 
+use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Unpacked, pack, unpack};
 use dreamstep_fixtures::{HUMANOID, synthetic};
-use dreamstep_runtime::{Dims, Encoder, MemoryCell, Precision};
+use dreamstep_runtime::{Dims, Encoder, MemoryCell, Precision, Widths};
 
 /// A size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,12 +68,12 @@ impl Size {
     }
 }
 
-/// The shipped walker in both forms of its V, and observations of its episodes.
+/// The shipped walker in two forms of its V, and observations of its episodes.
 #[derive(Debug)]
 pub struct Walker {
     /// As it was trained: V is an MLP that copies the first Z values of its input, by way of `(x + 10) − 10` to pass the ReLUs.
     pub mlp: AlignedBytes,
-    /// The same M and C after a V that is the identity.
+    /// As it is shipped: V is the identity.
     pub identity: AlignedBytes,
     /// `[T][O]`: those of the file's self-test, which were recorded.
     pub observations: Vec<Vec<f32>>,
@@ -84,13 +85,24 @@ pub struct Walker {
 /// Never: the file is a packed f32 agent.
 #[must_use]
 pub fn walker() -> Walker {
-    let mlp = AlignedBytes::new(include_bytes!("../../fixtures/data/humanoid-walker.safetensors"));
-    let identity = repacked(&mlp, |agent| {
-        let latent = agent.settings.dims.latent_len();
-        agent.settings.dims = agent.settings.dims.with_encoder(Encoder::Identity { latent });
-        agent.tensors.retain(|name, _| !name.starts_with("encoder."));
+    let identity = AlignedBytes::new(include_bytes!("../../fixtures/data/humanoid-walker.safetensors"));
+    let mlp = repacked(&identity, |agent| {
+        let (obs, latent) = (agent.settings.dims.obs_len(), agent.settings.dims.latent_len());
+        let widths = [256, 128];
+        let hidden = Widths::new(&widths).expect("two widths");
+        agent.settings.dims = agent.settings.dims.with_encoder(Encoder::Mlp { hidden, latent });
+        // Each layer copies the first Z values of what it reads; the first adds the clip, and the last takes it off.
+        let offset = agent.settings.obs_clip;
+        let layers = [(widths[0], obs, offset), (widths[1], widths[0], 0.0), (2 * latent, widths[1], -offset)];
+        for (layer, (rows, columns, bias)) in layers.into_iter().enumerate() {
+            let mut weight = vec![0.0; rows * columns];
+            (0..latent).for_each(|i| weight[i * columns + i] = 1.0);
+            let bias = (0..rows).map(|i| if i < latent { bias } else { 0.0 }).collect();
+            agent.tensors.insert(checkpoint::ENCODER_WEIGHT[layer].into(), (vec![rows, columns], weight));
+            agent.tensors.insert(checkpoint::ENCODER_BIAS[layer].into(), (vec![rows], bias));
+        }
     });
-    let SelfTest { observations, .. } = unpack(&mlp).expect("a packed f32 agent").selftest;
+    let SelfTest { observations, .. } = unpack(&identity).expect("a packed f32 agent").selftest;
     Walker { mlp, identity, observations }
 }
 
