@@ -118,13 +118,17 @@ fn a_controller_survives_other_eyes_and_another_memory() {
     };
     let taught = mean("a/agent.safetensors");
     assert!(taught > 100.0, "the teacher returns {taught}");
+    // On what the agent recorded, as in a round that follows: on random episodes alone a linear C learns too little of where the teacher goes.
     let others = small.replace("vae.latent=4", "vae.latent=6").replace("mdnrnn.hidden=16", "mdnrnn.hidden=24");
     let pupil = others.replace("controller.steps=40000", "controller.steps=1 --set controller.sigma=0.000001");
-    succeed(at, &format!("collect --run b {pupil} --set seed=5"));
-    succeed(at, "train --run b --stage all --teacher a/agent.safetensors");
-    succeed(at, "pack --run b");
-    let learnt = mean("b/agent.safetensors");
-    assert!(learnt > 0.7 * taught, "the teacher returns {taught}, the pupil {learnt}");
+    let pupil = pupil.replace("collect.steps=500", "collect.steps=3000");
+    for (run, seed) in [("c", 6), ("d", 7), ("b", 5)] {
+        succeed(at, &format!("collect --run {run} {pupil} --set seed={seed} --agent a/agent.safetensors"));
+        succeed(at, &format!("train --run {run} --stage all --teacher a/agent.safetensors"));
+        succeed(at, &format!("pack --run {run}"));
+        let learnt = mean(&format!("{run}/agent.safetensors"));
+        assert!(learnt > 0.7 * taught, "seed {seed}: the teacher returns {taught}, the pupil {learnt}");
+    }
 
     // The run remembers whose pupil it is; another's it becomes only by force.
     let output = dreamstep(at, "train --run b --stage controller --teacher b/agent.safetensors");
