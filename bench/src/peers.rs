@@ -158,15 +158,15 @@ pub fn peers(weights: &Weights) -> Result<Vec<Contestant<'_>>> {
         peers.push(Contestant::new(name, Side::Float32, torch::Torch::new(weights, form).context(name)?));
     }
     let graphs = [
-        ("ONNX Runtime, LSTM", MemoryCell::Lstm, Numbers::Float32, Side::Float32),
+        ("ONNX Runtime, LSTM", Cell::Lstm, Numbers::Float32, Side::Float32),
         ("ONNX Runtime, Gemm", Cell::Gemm, Numbers::Float32, Side::Float32),
-        ("ONNX Runtime int8, LSTM", MemoryCell::Lstm, Numbers::Int8, Side::Int8),
+        ("ONNX Runtime int8, LSTM", Cell::Lstm, Numbers::Int8, Side::Int8),
         ("ONNX Runtime int8, Gemm", Cell::Gemm, Numbers::Int8, Side::Int8),
     ];
     for (name, cell, numbers, side) in graphs {
         peers.push(Contestant::new(name, side, onnxruntime::OnnxRuntime::new(weights, cell, numbers).context(name)?));
     }
-    for (name, cell) in [("tract, LSTM", MemoryCell::Lstm), ("tract, Gemm", Cell::Gemm)] {
+    for (name, cell) in [("tract, LSTM", Cell::Lstm), ("tract, Gemm", Cell::Gemm)] {
         peers.push(Contestant::new(name, Side::Float32, tract::Tract::new(weights, cell).context(name)?));
     }
     peers.push(Contestant::new("candle", Side::Float32, candle::Candle::new(weights).context("candle")?));

@@ -16,7 +16,7 @@ use tract_onnx::pb::{
 
 /// How the recurrent part is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryCell {
+pub enum Cell {
     /// The `LSTM` operator over a sequence of one; h and c are `[1, 1, H]`.
     Lstm,
     /// One `Gemm` over `[a, z, h]`, then element by element; h and c are `[1, H]`.
@@ -43,7 +43,7 @@ const ZERO: u8 = 128;
 
 /// The model file.
 #[must_use]
-pub fn model(weights: &Weights, cell: MemoryCell, numbers: Numbers) -> Vec<u8> {
+pub fn model(weights: &Weights, cell: Cell, numbers: Numbers) -> Vec<u8> {
     let dims = &weights.dims;
     let (o, a, z, hidden) = (dims.obs_len(), dims.action_len(), dims.latent_len(), dims.hidden_len());
     let mut graph = Graph { numbers, ..Graph::default() };
@@ -62,7 +62,7 @@ pub fn model(weights: &Weights, cell: MemoryCell, numbers: Numbers) -> Vec<u8> {
     graph.node("Relu", &["s2"], &["e2"], []);
     graph.affine(l2, "e2", "z");
 
-    let h = if cell == MemoryCell::Lstm {
+    let h = if cell == Cell::Lstm {
         graph.integers("first", &[0]);
         graph.node("Squeeze", &["h", "first"], &["h_row"], []);
         "h_row"
@@ -85,7 +85,7 @@ pub fn model(weights: &Weights, cell: MemoryCell, numbers: Numbers) -> Vec<u8> {
     graph.node("Add", &["scaled", "action_mid"], &["action"], []);
 
     match cell {
-        MemoryCell::Lstm => graph.lstm(weights),
+        Cell::Lstm => graph.lstm(weights),
         Cell::Gemm => {
             graph.node("Concat", &["u", "zh"], &["azh"], [int("axis", 1)]);
             // i, f, o, g: one Sigmoid for the first three.
@@ -120,9 +120,9 @@ pub fn model(weights: &Weights, cell: MemoryCell, numbers: Numbers) -> Vec<u8> {
 
 /// Of h and c.
 #[must_use]
-pub fn state_shape(cell: MemoryCell, hidden: usize) -> Vec<usize> {
+pub fn state_shape(cell: Cell, hidden: usize) -> Vec<usize> {
     match cell {
-        MemoryCell::Lstm => vec![1, 1, hidden],
+        Cell::Lstm => vec![1, 1, hidden],
         Cell::Gemm => vec![1, hidden],
     }
 }

@@ -78,7 +78,7 @@ impl OnnxRuntime {
     ///
     /// # Errors
     /// No library, or it refuses the model.
-    pub fn new(weights: &Weights, cell: MemoryCell, numbers: Numbers) -> Result<Self> {
+    pub fn new(weights: &Weights, cell: Cell, numbers: Numbers) -> Result<Self> {
         let model = onnx::model(weights, cell, numbers);
         let session = session(&model).context("ONNX Runtime")?;
         let allocator = Allocator::default();

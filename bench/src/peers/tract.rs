@@ -22,7 +22,7 @@ impl Tract {
     ///
     /// # Errors
     /// tract refuses the model.
-    pub fn new(weights: &Weights, cell: MemoryCell) -> Result<Self> {
+    pub fn new(weights: &Weights, cell: Cell) -> Result<Self> {
         let model = onnx::model(weights, cell, Numbers::Float32);
         let plan = tract_onnx::onnx().model_for_read(&mut &model[..])?.into_optimized()?.into_runnable()?;
         let zeros = |shape: &[usize]| Tensor::zero::<f32>(shape);
