@@ -403,30 +403,12 @@ impl<const D: usize, const FUSE: bool> Format<D> for F16<'_, D, FUSE> {
         biases: &[[[f32; LANES]; W]; G],
         out: Out<'_>,
     ) {
-        if D == 1 {
-            self.widen::<V::Widening, W, N, C, G>(panel, tile, biases, out);
-        } else {
-            self.widen::<V::Register, W, N, C, G>(panel, tile, biases, out);
-        }
-    }
-}
-
-impl<const D: usize, const FUSE: bool> F16<'_, D, FUSE> {
-    /// A pass in the registers that the weights are widened in.
-    #[inline(always)]
-    fn widen<S: F32x16, const W: usize, const N: usize, const C: usize, const G: usize>(
-        &self,
-        panel: usize,
-        tile: usize,
-        biases: &[[[f32; LANES]; W]; G],
-        out: Out<'_>,
-    ) {
-        let mut sums = start::<S, W, N, C, G, D>(biases);
+        let mut sums = start::<V::Register, W, N, C, G, D>(biases);
         let x = piece(self.x, tile, self.inputs);
         let Some(rows) = rows::<_, W, G>(self.w, panel, x.len()) else { return };
         sweep!(rows, x, sums, |sums, row, x| {
             for n in 0..N {
-                multiply_add::<_, N, D, FUSE>(sums, n, S::load_f16(at::<_, W>(row, C * N + n)), x);
+                multiply_add::<_, N, D, FUSE>(sums, n, V::Register::load_f16(at::<_, W>(row, C * N + n)), x);
             }
         });
         out.put::<_, W, N, G, D>(sums);

@@ -119,9 +119,6 @@ pub(crate) use chunk_of_sixteen;
 pub(crate) trait Vectors {
     /// Sixteen lanes, for the products of matrices and vectors.
     type Register: F32x16;
-    /// The same for one vector where weights are binary16, whose widening may run best in narrower registers. (A tile widens once for
-    /// all of its vectors, in `Register`.)
-    type Widening: F32x16;
     /// Sixteen sums of integer products.
     type Sums: I32x16<Total = Self::Register>;
     /// Lanes of pointwise functions.

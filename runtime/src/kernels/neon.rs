@@ -16,7 +16,6 @@ struct Vectors;
 
 impl super::Vectors for Vectors {
     type Register = Register;
-    type Widening = Register;
     type Sums = Sums;
     type Chunk = Register;
 }
