@@ -12,6 +12,8 @@
 //! | [`digest`] | when are two states the same? |
 //! | [`reader`] | which bytes are a valid safetensors file, and where do its tensors lie? |
 //! | [`schema`] | which tensors and settings make an agent? |
+//! | [`layers`] | what is a layer called, what are its outputs, and where in a checkpoint does it come from? |
+//! | [`sizes`] | what are vectors padded to, and how large may a dimension be? |
 //! | [`error`] | what was expected, and what was found? |
 //! | `pack` (feature `host`) | how does a checkpoint become the file that the runtime reads? |
 //!
@@ -23,8 +25,7 @@
 //! exact; fused or not, the sum is then the same bits, and a back end does what is fastest ([`precision`] has the rule and the proof).
 //! The transcendental functions are one polynomial each, made of the same operations on every target. So no result depends on
 //! instruction set, lane width, panel width, batch size or thread count, and the safe portable Rust in this crate *is* the
-//! specification. (32-bit x86 without SSE2 is no target: x87 registers are wider than
-//! binary32.)
+//! specification. (32-bit x86 without SSE2 is no target: x87 registers are wider than binary32.)
 //!
 //! A memory's cell is, elementwise and in this order of operations,
 //!
