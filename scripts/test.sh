@@ -31,9 +31,8 @@ step "benches run"
 cargo bench --locked -p dreamstep-bench --bench runtime -- --test
 step "no panic in the control loop"
 python3 scripts/no_panic.py
-step "the shortest programs run"
+step "the shortest program runs"
 cargo run --release --locked -q -p dreamstep-runtime --example hello_agent
-cargo run --release --locked -q -p dreamstep --example replay
 
 count() { grep -E '^test result:' "$log" | sed -E "s/.* ([0-9]+) $1.*/\1/" | awk '{ n += $1 } END { print n + 0 }'; }
 echo

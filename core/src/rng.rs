@@ -60,8 +60,6 @@ pub enum Stream {
     Correlation = 53,
     /// Gaussian noise of actions during collection; the step is `episode·2³² + tick`.
     CollectNoise = 40,
-    /// Windows that a replay buffer hands out; the step is the batch.
-    ReplaySample = 41,
     /// Episodes of a bootstrap resample; the step is the resample.
     Bootstrap = 60,
 }

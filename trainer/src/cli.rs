@@ -2,13 +2,13 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dreamstep::ablation::Arm;
-use dreamstep::config::Preset;
-use dreamstep::convert::rollouts_in::Rows;
-use dreamstep::convert::rollouts_out::Form;
-use dreamstep::convert::weights;
-use dreamstep::nets::device;
-use dreamstep::render;
+use dreamstep::agent::weights;
+use dreamstep::data::export::Form;
+use dreamstep::data::import::Rows;
+use dreamstep::judge::ablation::Arm;
+use dreamstep::judge::render;
+use dreamstep::run::config::Preset;
+use dreamstep::world::device;
 use dreamstep_runtime::{Backend, Precision};
 use std::path::PathBuf;
 

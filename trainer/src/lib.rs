@@ -1,42 +1,27 @@
 //! Trains world-model agents on a workstation and exports them for the dreamstep runtime.
 //!
-//! One readable file per stage, in the order the data flows:
-//!
 //! ```text
-//! env ─collect→ rollouts ─train_vae→ vae ─train_mdnrnn→ mdnrnn ─train_controller→ controller ─pack→ agent ─evaluate, run
+//! env ─collect→ rollouts ─train V→ vae ─train M→ mdnrnn ─evolve C→ controller ─pack→ agent ─evaluate, run, report
 //! ```
+//!
+//! One room a question, each standing only on those above it:
+//!
+//! | module | is |
+//! |---|---|
+//! | [`stats`] | the mathematics: moments, regression, PCA, bootstrap, ranks |
+//! | [`run`] | a run's folder and everything in it that is not data: configuration, checkpoints, log, progress, interruption |
+//! | [`mod@env`] | environments, and the pool of threads that plays episodes in them |
+//! | [`data`] | recorded episodes: collected, imported, read back for training |
+//! | [`agent`] | V, M and C as one file: packed, converted, inspected |
+//! | [`world`] | V and M, and their training by gradient descent (libtorch) |
+//! | [`control`] | C: evolution strategies, and the search on real episodes or in dreams |
+//! | [`judge`] | what was learnt: evaluation, the real-time loop, report, film, ablation, correlation |
 
-pub mod ablation;
-pub mod agent_file;
-pub mod checkpoint;
-pub mod collect;
-pub mod compare;
-pub mod config;
-pub mod controller;
-pub mod convert;
-pub mod dataset;
-pub mod dream;
+pub mod agent;
+pub mod control;
+pub mod data;
 pub mod env;
-pub mod evaluate;
-pub mod evolve;
-pub mod inspect;
-pub mod interrupt;
-pub mod latents;
-pub mod nets;
-pub mod pack;
-pub mod play;
-pub mod prefetch;
-pub mod progress;
-pub mod render;
-pub mod replay;
-pub mod report;
-pub mod resume;
-pub mod rollouts;
+pub mod judge;
 pub mod run;
-pub mod run_dir;
-pub mod stage;
 pub mod stats;
-pub mod tensorboard;
-pub mod train_controller;
-pub mod train_mdnrnn;
-pub mod train_vae;
+pub mod world;

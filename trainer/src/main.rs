@@ -6,26 +6,30 @@ mod rounds;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use cli::{AgentArgs, Cli, Command, RunArgs, Stage};
-use dreamstep::agent_file;
-use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::{CollectPolicy, Config, ControllerArena};
-use dreamstep::convert::rollouts_in;
-use dreamstep::convert::rollouts_out::{self, Form};
-use dreamstep::convert::weights;
-use dreamstep::dataset::Dataset;
-use dreamstep::dream::correlation;
+use dreamstep::agent::file;
+use dreamstep::agent::weights;
+use dreamstep::agent::{inspect, pack};
+use dreamstep::control::{dream, real};
+use dreamstep::data::collect;
+use dreamstep::data::dataset::Dataset;
+use dreamstep::data::export::{self, Form};
+use dreamstep::data::import;
+use dreamstep::data::split::Split;
+use dreamstep::env::pool::Arena;
 use dreamstep::env::{AnyEnv, Env};
-use dreamstep::evaluate::evaluate;
-use dreamstep::interrupt::{self, Interrupted};
-use dreamstep::nets::device;
-use dreamstep::play::Arena;
-use dreamstep::progress::Progress;
-use dreamstep::resume::{self, Network, UnderWay};
-use dreamstep::run_dir::{RunDir, write_atomic};
-use dreamstep::stage::{Clock, Cost, EpochRecord, Split, StageInput};
-use dreamstep::{
-    ablation, collect, compare, dream, inspect, pack, render, report, run, train_controller, train_mdnrnn, train_vae,
-};
+use dreamstep::judge::correlation;
+use dreamstep::judge::evaluate::evaluate;
+use dreamstep::judge::{ablation, compare, realtime, render, report};
+use dreamstep::run::checkpoint::{Checkpoint, meta};
+use dreamstep::run::config::{CollectPolicy, Config, ControllerArena};
+use dreamstep::run::folder::{RunDir, write_atomic};
+use dreamstep::run::interrupt::{self, Interrupted};
+use dreamstep::run::metrics::{Clock, Cost};
+use dreamstep::run::progress::Progress;
+use dreamstep::world::device;
+use dreamstep::world::resume::{self, Network, UnderWay};
+use dreamstep::world::stage::{EpochRecord, StageInput};
+use dreamstep::world::{train_mdnrnn, train_vae};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{AlignedBytes, action_map, packed2};
 use dreamstep_runtime::Precision;
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
         }
         Command::Import { run, files, append, episode_length, observations, repeat_final } => {
             let episode_length = episode_length.map(|length| length as usize);
-            let options = rollouts_in::Options { append, episode_length, rows: observations, repeat_final };
+            let options = import::Options { append, episode_length, rows: observations, repeat_final };
             import_rollouts(&run, &files, &options)
         }
         Command::Export { run, out, format } => export_rollouts(&run, &out, format),
@@ -137,7 +141,7 @@ impl AgentArgs {
     fn env(&self, bytes: &[u8]) -> Result<String> {
         match &self.env {
             Some(env) => Ok(env.clone()),
-            None => agent_file::env(&self.agent, bytes),
+            None => file::env(&self.agent, bytes),
         }
     }
 }
@@ -180,9 +184,9 @@ fn collect_into(config: &Config, run: &RunDir, append: bool, agent: Option<&Path
     Ok(())
 }
 
-fn import_rollouts(args: &RunArgs, files: &[PathBuf], options: &rollouts_in::Options) -> Result<()> {
+fn import_rollouts(args: &RunArgs, files: &[PathBuf], options: &import::Options) -> Result<()> {
     let (config, run) = args.open()?;
-    let report = rollouts_in::import(&config, &run, files, options)?;
+    let report = import::import(&config, &run, files, options)?;
     report.notes.iter().for_each(|note| println!("import: {note}"));
     println!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, run.rollouts().display());
     Ok(())
@@ -191,7 +195,7 @@ fn import_rollouts(args: &RunArgs, files: &[PathBuf], options: &rollouts_in::Opt
 fn export_rollouts(run: &Path, out: &Path, form: Form) -> Result<()> {
     let run = RunDir::new(run);
     let config = if run.config().exists() { Config::default().overlay_file(&run.config(), &[])? } else { Config::default() };
-    let (episodes, steps) = rollouts_out::export(&config.env, &run.rollouts(), out, form)?;
+    let (episodes, steps) = export::export(&config.env, &run.rollouts(), out, form)?;
     println!("export: {episodes} episodes, {steps} steps -> {}", out.display());
     Ok(())
 }
@@ -274,11 +278,11 @@ fn train_stages(
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
     let in_dreams = config.controller.arena == ControllerArena::Dream;
-    let finished = if in_dreams { dream::is_finished } else { train_controller::is_finished };
+    let finished = if in_dreams { dream::is_finished } else { real::is_finished };
     let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(config, run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;
     if makes_controller && networks_stay {
-        let check = if in_dreams { dream::check } else { train_controller::check };
+        let check = if in_dreams { dream::check } else { real::check };
         check(config, run, force_controller)?;
     }
     for (network, training) in [(Network::Vae, vae_under_way), (Network::Mdnrnn, mdnrnn_under_way)] {
@@ -335,7 +339,7 @@ fn train_stages(
         println!("controller: {summary}");
     } else if makes_controller {
         let bar = Progress::new("controller", config.controller.steps, "steps");
-        let summary = train_controller::train(config, run, &data, force_controller, &bar)?;
+        let summary = real::train(config, run, &data, force_controller, &bar)?;
         drop(bar);
         println!(
             "controller: {} generations, {} steps, return on the validation episodes {:.1}",
@@ -347,9 +351,9 @@ fn train_stages(
 
 /// The bytes of the agent at `path`, where they are not the run's teacher yet.
 fn read_teacher(path: &Path, run: &RunDir, env: &AnyEnv, force: bool) -> Result<Option<AlignedBytes>> {
-    let bytes = agent_file::read(path)?;
-    agent_file::check(path, &agent_file::load(path, &bytes, None)?, env)?;
-    let there = if run.teacher().exists() { Some(agent_file::read(&run.teacher())?) } else { None };
+    let bytes = file::read(path)?;
+    file::check(path, &file::load(path, &bytes, None)?, env)?;
+    let there = if run.teacher().exists() { Some(file::read(&run.teacher())?) } else { None };
     if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
         return Ok(None);
     }
@@ -402,7 +406,7 @@ fn pack_stage(
     let mut notes = Vec::new();
     let (original, source) = match agent {
         Some(path) => {
-            let mut bytes = agent_file::read(&path)?;
+            let mut bytes = file::read(&path)?;
             let named = || path.display().to_string();
             if packed2::is_one(&bytes) {
                 bytes = pack::convert(&bytes).with_context(named)?;
@@ -418,7 +422,7 @@ fn pack_stage(
                 ));
                 bytes = without;
             }
-            agent_file::load(&path, &bytes, None)?;
+            file::load(&path, &bytes, None)?;
             (bytes, path)
         }
         None => {
@@ -442,8 +446,8 @@ fn pack_stage(
         println!("pack: {} bytes, self-test passed -> {}", bytes.len(), out.display());
     }
     if let (Some(packed), 1..) = (&narrow, episodes) {
-        let models = [agent_file::load(&source, &original, None)?, agent_file::load(&out, packed, None)?];
-        let env = agent_file::env(&out, packed)?;
+        let models = [file::load(&source, &original, None)?, file::load(&out, packed, None)?];
+        let env = file::env(&out, packed)?;
         let threads = Config { threads, ..Config::default() }.worker_threads();
         let progress = Progress::new("compare", 2 * episodes as u64, "episodes");
         let sizes = [original.len(), packed.len()];
@@ -515,7 +519,7 @@ fn render_episode(run: &Path, options: &render::Options) -> Result<()> {
 }
 
 fn inspect_file(file: &Path, json: bool) -> Result<()> {
-    let bytes = agent_file::read(file)?;
+    let bytes = file::read(file)?;
     let report = inspect::inspect(file, &bytes)?;
     print(&report, json)?;
     ensure!(report.self_test_passed != Some(false), "{}: the self-test failed", file.display());
@@ -524,11 +528,11 @@ fn inspect_file(file: &Path, json: bool) -> Result<()> {
 
 fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool, threads: usize, json: bool) -> Result<()> {
     check_seeds(seed, episodes as u64)?;
-    let bytes = agent_file::read(&args.agent)?;
-    let model = agent_file::load(&args.agent, &bytes, args.backend)?;
+    let bytes = file::read(&args.agent)?;
+    let model = file::load(&args.agent, &bytes, args.backend)?;
     let threads = Config { threads, ..Config::default() }.worker_threads();
     let env = args.env(&bytes)?;
-    agent_file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
+    file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
     let arena = Arena::new(&env, threads)?;
     let progress = Progress::new("evaluate", 0, "episodes");
     let report = evaluate(&arena, &env, Some(&model), baselines, seed, episodes, &progress)
@@ -539,11 +543,11 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
 
 fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: bool) -> Result<()> {
     check_seeds(seed, episodes)?;
-    let bytes = agent_file::read(&args.agent)?;
-    let model = agent_file::load(&args.agent, &bytes, args.backend)?;
+    let bytes = file::read(&args.agent)?;
+    let model = file::load(&args.agent, &bytes, args.backend)?;
     let env = args.env(&bytes)?;
-    agent_file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
-    let report = run::run(&model, &env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
+    file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
+    let report = realtime::run(&model, &env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }
 

@@ -14,14 +14,15 @@
 //! Each stage of a round is gone on with or kept as in any run, so a kill costs at most what a kill of that stage costs.
 
 use anyhow::{Context, Result, ensure};
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::config::{CollectPolicy, Config};
-use dreamstep::dataset::Dataset;
-use dreamstep::evaluate::{Report, Summary, evaluate};
-use dreamstep::play::Arena;
-use dreamstep::progress::Progress;
-use dreamstep::run_dir::{RunDir, digest, write_atomic};
-use dreamstep::{agent_file, pack, rollouts};
+use dreamstep::agent::{file, pack};
+use dreamstep::data::dataset::Dataset;
+use dreamstep::data::rollouts;
+use dreamstep::env::pool::Arena;
+use dreamstep::judge::evaluate::{Report, Summary, evaluate};
+use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep::run::config::{CollectPolicy, Config};
+use dreamstep::run::folder::{RunDir, digest, write_atomic};
+use dreamstep::run::progress::Progress;
 use serde::Serialize;
 use std::path::Path;
 
@@ -115,7 +116,7 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
         );
     }
     let (from, to) = (before.rollouts(), run.rollouts());
-    let claim = to.join(dreamstep::collect::claim::CLAIM);
+    let claim = to.join(dreamstep::data::collect::claim::CLAIM);
     if claim.exists() {
         return Ok(());
     }
@@ -131,13 +132,13 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
             write_atomic(&target, &std::fs::read(&path).with_context(cannot)?)?;
         }
     }
-    write_atomic(&claim, &std::fs::read(from.join(dreamstep::collect::claim::CLAIM)).with_context(cannot)?)
+    write_atomic(&claim, &std::fs::read(from.join(dreamstep::data::collect::claim::CLAIM)).with_context(cannot)?)
 }
 
 /// The protocol's episodes, with the packed agent; read where they were played before.
 fn judge(config: &Config, run: &RunDir, round: u32, episodes: usize) -> Result<Round> {
-    let bytes = agent_file::read(&run.agent())?;
-    let model = agent_file::load(&run.agent(), &bytes, None)?;
+    let bytes = file::read(&run.agent())?;
+    let model = file::load(&run.agent(), &bytes, None)?;
     let arena = Arena::new(&config.env, config.worker_threads())?;
     let progress = Progress::new("evaluate", episodes as u64, "episodes");
     let report: Report = evaluate(&arena, &config.env, Some(&model), false, SEED, episodes, &progress)?;

@@ -3,8 +3,8 @@
 
 mod process;
 
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::run_dir::PARTIAL;
+use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep::run::folder::PARTIAL;
 use dreamstep_core::names::checkpoint as names;
 use process::{dreamstep, json, refused};
 use serde_json::{Value, json};

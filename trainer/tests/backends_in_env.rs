@@ -4,10 +4,10 @@
 //! Contract: same file, same seed, same machine. An action that differed in one bit would leave a different world behind
 //! it, so a whole episode is a stricter judge than any tolerance.
 
+use dreamstep::env::pool::Arena;
 use dreamstep::env::{AnyEnv, Env};
-use dreamstep::evaluate::{Report, evaluate};
-use dreamstep::play::Arena;
-use dreamstep::progress::Progress;
+use dreamstep::judge::evaluate::{Report, evaluate};
+use dreamstep::run::progress::Progress;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_fixtures::HUMANOID;

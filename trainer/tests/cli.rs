@@ -1,9 +1,9 @@
 //! Does the binary do what it says, as a user runs it? The whole road once in small, the same bytes from any number of
 //! threads, and bad input: each a single line that names the thing, a non-zero exit, and not a byte created or changed.
 
-use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::Config;
-use dreamstep::rollouts::{Episode, file_name};
+use dreamstep::data::rollouts::{Episode, file_name};
+use dreamstep::run::checkpoint::{Checkpoint, meta};
+use dreamstep::run::config::Config;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::metadata as key;
 use dreamstep_fixtures::{HUMANOID, synthetic};

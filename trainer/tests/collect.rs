@@ -2,10 +2,10 @@
 
 mod python;
 
-use dreamstep::collect::{Request, Summary, collect};
-use dreamstep::config::{CollectPolicy, Config};
-use dreamstep::progress::Progress;
-use dreamstep::rollouts;
+use dreamstep::data::collect::{Request, Summary, collect};
+use dreamstep::data::rollouts;
+use dreamstep::run::config::{CollectPolicy, Config};
+use dreamstep::run::progress::Progress;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::{Philox, Stream};

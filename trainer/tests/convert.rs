@@ -3,11 +3,11 @@
 
 mod python;
 
-use dreamstep::config::Config;
-use dreamstep::convert::rollouts_in::{Options, Report, Rows, import};
-use dreamstep::convert::rollouts_out::{Form, export};
-use dreamstep::rollouts::{self, Episode, file_name};
-use dreamstep::run_dir::RunDir;
+use dreamstep::data::export::{Form, export};
+use dreamstep::data::import::{Options, Report, Rows, import};
+use dreamstep::data::rollouts::{self, Episode, file_name};
+use dreamstep::run::config::Config;
+use dreamstep::run::folder::RunDir;
 use dreamstep_core::rng::{Philox, Stream};
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;

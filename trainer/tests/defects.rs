@@ -1,15 +1,15 @@
 //! What went wrong in the systems before this one cannot here: each test fails on a defect that one of them had. `trainer/README.md` lists
 //! the defects, these tests, and those that stand with the code they guard.
 
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::collect::{Request, collect, reset_seed};
-use dreamstep::config::{CollectPolicy, Config};
+use dreamstep::agent::pack::{Ingredients, base_agent};
+use dreamstep::data::collect::{Request, collect, reset_seed};
+use dreamstep::data::rollouts::{self, Episode, file_name};
+use dreamstep::env::pool::{Player, Policy};
 use dreamstep::env::{AnyEnv, Env};
-use dreamstep::pack::{Ingredients, base_agent};
-use dreamstep::play::{Player, Policy};
-use dreamstep::progress::Progress;
-use dreamstep::rollouts::{self, Episode, file_name};
-use dreamstep::run_dir::RunDir;
+use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep::run::config::{CollectPolicy, Config};
+use dreamstep::run::folder::RunDir;
+use dreamstep::run::progress::Progress;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::pack::AlignedBytes;
@@ -206,15 +206,15 @@ fn a_saturated_controller_asks_for_the_range_and_no_more() {
         };
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::new(&folder.path().join("r"));
-        let options = dreamstep::convert::weights::Options {
-            actions: Some(dreamstep::convert::weights::Actions::Unit),
+        let options = dreamstep::agent::weights::Options {
+            actions: Some(dreamstep::agent::weights::Actions::Unit),
             ..Default::default()
         };
         let config = Config { env: id.into(), ..Config::default() };
         let path = folder.path().join("all");
         for prefixes in [&["encoder", "decoder", "normalizer"][..], &["rnn", "gmm"]] {
             part(prefixes).write(&path).unwrap();
-            dreamstep::convert::weights::import(&config, &run, &path, &options).unwrap();
+            dreamstep::agent::weights::import(&config, &run, &path, &options).unwrap();
         }
         let bytes = base_agent(&Ingredients::read(&run).unwrap(), &config).unwrap();
         let model = Model::load(&bytes).unwrap();
@@ -238,7 +238,7 @@ fn a_saturated_controller_asks_for_the_range_and_no_more() {
 fn a_split_holds_out_whole_episodes_and_leaves_some() {
     for episodes in [2, 3, 10, 997] {
         for fraction in [0.0, 0.1, 0.5, 0.999] {
-            let split = dreamstep::stage::Split::new(1, episodes, fraction).unwrap();
+            let split = dreamstep::data::split::Split::new(1, episodes, fraction).unwrap();
             assert!(!split.train.is_empty() && !split.validation.is_empty(), "{episodes} {fraction}");
             let all: BTreeSet<usize> = split.train.iter().chain(&split.validation).copied().collect();
             assert_eq!(

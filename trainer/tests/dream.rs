@@ -1,7 +1,7 @@
 //! Is evolution in dreams a stage like any other, as a user runs it? The same bytes from a run that was killed, asked to stop, or shared
 //! out otherwise; what it costs in the log, dreamt and real steps apart; and one line for what cannot be.
 
-use dreamstep::checkpoint::Checkpoint;
+use dreamstep::run::checkpoint::Checkpoint;
 use serde_json::Value;
 use std::fs;
 use std::io::Write;

@@ -10,9 +10,9 @@
 mod process;
 mod python;
 
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::evolve::{Settings, Strategy, cma};
-use dreamstep::train_controller::Whitening;
+use dreamstep::control::Whitening;
+use dreamstep::control::strategies::{Settings, Strategy, cma};
+use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_core::names::checkpoint as names;
 use process::dreamstep;
 use serde::Deserialize;

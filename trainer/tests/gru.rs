@@ -3,7 +3,7 @@
 
 mod process;
 
-use dreamstep::checkpoint::{Checkpoint, meta};
+use dreamstep::run::checkpoint::{Checkpoint, meta};
 use dreamstep_core::names::checkpoint as names;
 use process::{dreamstep, json};
 use serde_json::Value;

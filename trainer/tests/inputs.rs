@@ -3,7 +3,7 @@
 
 mod process;
 
-use dreamstep::checkpoint::Checkpoint;
+use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use process::{dreamstep, json, refused};
 use serde_json::Value;

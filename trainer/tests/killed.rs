@@ -7,10 +7,10 @@
 //!
 //! The same of a stage that is asked to stop, by Ctrl-C or SIGTERM, and gone on with by the command that it prints.
 
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::config::Config;
-use dreamstep::rollouts::Episode;
-use dreamstep::run_dir::PARTIAL;
+use dreamstep::data::rollouts::Episode;
+use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep::run::config::Config;
+use dreamstep::run::folder::PARTIAL;
 use dreamstep_core::rng::{Philox, Stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,8 +3,8 @@
 
 mod process;
 
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::pack;
+use dreamstep::agent::pack;
+use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::{Entry, packed2, safetensors_bytes, unpack};
 use dreamstep_core::precision::Precision;

@@ -7,14 +7,14 @@
 //! root mean square of libtorch's values of that vector over all steps. r keeps a component that happens to be near zero
 //! from asking for more digits than the sums behind it have.
 
-use dreamstep::checkpoint::{Checkpoint, meta};
-use dreamstep::config::Config;
-use dreamstep::nets::mdnrnn::{MdnRnn, MdnRnnShape};
-use dreamstep::nets::vae::{Vae, VaeShape};
-use dreamstep::nets::{export, matrix, normals, to_vec};
-use dreamstep::pack;
-use dreamstep::rollouts::{Episode, file_name};
-use dreamstep::run_dir::RunDir;
+use dreamstep::agent::pack;
+use dreamstep::data::rollouts::{Episode, file_name};
+use dreamstep::run::checkpoint::{Checkpoint, meta};
+use dreamstep::run::config::Config;
+use dreamstep::run::folder::RunDir;
+use dreamstep::world::mdnrnn::{MdnRnn, MdnRnnShape};
+use dreamstep::world::nets::{export, matrix, normals, to_vec};
+use dreamstep::world::vae::{Vae, VaeShape};
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{MemoryCell, Mixture};

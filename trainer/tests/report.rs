@@ -3,9 +3,9 @@
 
 mod python;
 
-use dreamstep::config::Config;
+use dreamstep::data::split::Split;
 use dreamstep::env::{AnyEnv, Env};
-use dreamstep::stage::Split;
+use dreamstep::run::config::Config;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -160,7 +160,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     fs::write(other.join("config.toml"), config.replace("InvertedPendulum-v5", "Hopper-v5")).unwrap();
     refuse(folder, "report --run other", &["vae.safetensors", "expected a V of Hopper-v5", "InvertedPendulum-v5"]);
     fs::write(other.join("config.toml"), &config).unwrap();
-    let one = dreamstep::rollouts::list(&other.join("rollouts")).unwrap().swap_remove(0);
+    let one = dreamstep::data::rollouts::list(&other.join("rollouts")).unwrap().swap_remove(0);
     fs::copy(&one, other.join("rollouts/zzz.npz")).unwrap();
     refuse(folder, "report --run other", &["rollouts", "what vae.safetensors was trained on", "; found "]);
     fs::remove_file(other.join("rollouts/zzz.npz")).unwrap();
@@ -197,7 +197,7 @@ fn numpy_finds_the_same() {
 
     let config = Config::default();
     let spec = AnyEnv::make(&config.env).unwrap().spec().clone();
-    let episodes = dreamstep::rollouts::list(&r.join("rollouts")).unwrap().len();
+    let episodes = dreamstep::data::rollouts::list(&r.join("rollouts")).unwrap().len();
     let held_out = Split::new(config.seed, episodes, config.vae.validation).unwrap().validation;
     let input = json!({ "held_out": held_out, "blocks": spec.blocks, "healthy_bonus": spec.healthy_bonus });
     fs::write(folder.join("input.json"), input.to_string()).unwrap();

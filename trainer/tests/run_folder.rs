@@ -1,7 +1,7 @@
 //! What if a run's folder is busy, full, read-only, half-written or another's? One line that says so, a non-zero exit, and everything that
 //! was in it is in it still. With real processes and, where the system lets a test mount something, real file systems.
 
-use dreamstep::run_dir::{PARTIAL, RunDir, write_atomic};
+use dreamstep::run::folder::{PARTIAL, RunDir, write_atomic};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -175,7 +175,7 @@ fn an_unfinished_file_is_locked_by_its_writer() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                dreamstep::run_dir::sweep(folder).unwrap();
+                dreamstep::run::folder::sweep(folder).unwrap();
             }
         });
         let written = (0..400).filter(|i| write_atomic(&folder.join("file"), &vec![*i as u8; 50_000]).is_ok()).count();

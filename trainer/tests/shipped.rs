@@ -1,7 +1,7 @@
 //! Do the shipped agents act as they are said to? The packed file, on the runtime, in the unmodified environment, on the protocol's seeds.
 
-use dreamstep::agent_file;
-use dreamstep::play::{Arena, Estimate, Outcome, Policy};
+use dreamstep::agent::file;
+use dreamstep::env::pool::{Arena, Estimate, Outcome, Policy};
 use dreamstep_fixtures::CARTPOLE;
 use dreamstep_runtime::{Model, memory_len};
 
@@ -43,8 +43,8 @@ fn the_humanoids_agent_walks() {
 /// Return and distance of a shipped agent, over the first of the protocol's episodes.
 fn of_shipped(file: &str, env: &str, episodes: usize, check: impl FnOnce(&Model<'_>)) -> (Estimate, Estimate) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/data").join(file);
-    let bytes = agent_file::read(&path).unwrap();
-    let model = agent_file::load(&path, &bytes, None).unwrap();
+    let bytes = file::read(&path).unwrap();
+    let model = file::load(&path, &bytes, None).unwrap();
     check(&model);
     model.self_test(&mut vec![0.0; memory_len(model.dims())]).unwrap();
     let outcomes = Arena::new(env, 2).unwrap().episodes(Policy::Agent(&model), 1000, episodes, || ()).unwrap();

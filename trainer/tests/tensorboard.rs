@@ -2,9 +2,9 @@
 
 mod python;
 
-use dreamstep::run_dir::RunDir;
-use dreamstep::stage::append_metrics;
-use dreamstep::tensorboard;
+use dreamstep::run::folder::RunDir;
+use dreamstep::run::metrics::append_metrics;
+use dreamstep::run::tensorboard;
 use serde_json::{Value, json};
 
 const READER: &str = "

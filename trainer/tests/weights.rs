@@ -3,11 +3,11 @@
 
 mod python;
 
-use dreamstep::checkpoint::Checkpoint;
-use dreamstep::config::Config;
-use dreamstep::convert::weights::{Actions, InputOrder, Options, Sigma, import};
-use dreamstep::pack;
-use dreamstep::run_dir::RunDir;
+use dreamstep::agent::pack;
+use dreamstep::agent::weights::{Actions, InputOrder, Options, Sigma, import};
+use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep::run::config::Config;
+use dreamstep::run::folder::RunDir;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::MemoryCell;
 use dreamstep_core::names::checkpoint as names;

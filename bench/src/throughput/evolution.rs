@@ -1,6 +1,6 @@
 //! What does a generation of evolution spend on the optimiser, and what on episodes? And what would pycma's optimiser spend?
 //!
-//! The generation is the trainer's own ([`dreamstep::train_controller::generation`]), with the shipped agent's V and M, from two
+//! The generation is the trainer's own ([`dreamstep::control::generation`]), with the shipped agent's V and M, from two
 //! starts: the zero weights that training starts with, whose short episodes make the optimiser's share largest, and the shipped
 //! controller.
 
@@ -9,10 +9,10 @@ use super::{Options, Turn, take_turns, thread_s};
 use crate::report::{Cell, Table};
 use crate::timing::{Samples, quantile};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep::config::{Config, Preset, StrategyName};
-use dreamstep::evolve::Strategy;
-use dreamstep::play::Arena;
-use dreamstep::train_controller::{Spent, Terms, Whitening, generation, settings};
+use dreamstep::control::strategies::Strategy;
+use dreamstep::control::{Spent, Terms, Whitening, generation, settings};
+use dreamstep::env::pool::Arena;
+use dreamstep::run::config::{Config, Preset, StrategyName};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
 use dreamstep_fixtures::HUMANOID;

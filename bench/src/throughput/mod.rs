@@ -13,7 +13,7 @@ pub mod training;
 use crate::timing::Samples;
 use crate::{Common, report::Table};
 use anyhow::{Context, Result};
-use dreamstep::nets::device;
+use dreamstep::world::device;
 use nix::time::ClockId;
 use std::path::PathBuf;
 

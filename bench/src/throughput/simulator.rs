@@ -81,7 +81,7 @@ struct Bench<'m> {
 impl<'m> Bench<'m> {
     fn new(model: &'m Model<'m>, memory: &'m mut [f32]) -> Result<Self> {
         let env = AnyEnv::make(ENV)?;
-        dreamstep::play::check_fit(model, &env)?;
+        dreamstep::env::pool::check_fit(model, &env)?;
         let (obs, action) = (env.spec().obs, env.spec().action);
         let agent = Agent::new(*model, memory)?;
         Ok(Self { env, observation: vec![0.0; obs], single: vec![0.0; obs], action: vec![0.0; action], agent })

@@ -12,8 +12,10 @@ mod mujoco;
 mod numpy_math;
 mod numpy_normal;
 pub mod numpy_random;
+pub mod pool;
 mod tasks;
 
+pub use crate::run::config::Physics;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::{Mujoco, View};
@@ -108,23 +110,6 @@ pub enum AnyEnv {
     Mujoco(Mujoco),
     /// CartPole-v1.
     CartPole(CartPole),
-}
-
-/// Whose physics an environment steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Physics {
-    /// The task's own: every reported figure.
-    Task,
-    /// A rehearsal: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report from.
-    /// (CartPole's own integrator is Euler's.)
-    Euler,
-    /// A coarser rehearsal: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
-    /// (CartPole's stays as it is.)
-    Coarse,
-    /// As coarse, but of the second order: Heun's method, twice the work for a substep. An agent that has long outlived the first fall
-    /// lives on Euler's errors, which lean one way; on these it cannot. (CartPole's stays as it is.)
-    Heun,
 }
 
 /// The ids that [`AnyEnv::make`] knows.

@@ -9,6 +9,7 @@
 //! rows in chunks of any size, and two of them add up to one. How the rows are cut changes rounding, so equal bits need equal chunks.
 
 mod bootstrap;
+mod initial;
 mod linalg;
 mod moments;
 mod normalizer;
@@ -18,6 +19,7 @@ mod ridge;
 mod scores;
 
 pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean, percentile_interval};
+pub use initial::uniform_values;
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
 pub use pca::Pca;

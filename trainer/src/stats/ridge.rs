@@ -102,7 +102,7 @@ impl Ridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::normals;
+    use crate::world::nets::normals;
     use dreamstep_core::rng::{Philox, Stream};
     use ndarray::array;
 

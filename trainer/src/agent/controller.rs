@@ -1,0 +1,177 @@
+//! C on the host: its weights as one vector, and the only place where such a vector becomes tensors or an acting model.
+//!
+//! ```text
+//! values: of each of C's layers, in order, weights [N, K] row-major, then biases [N]
+//!   evolution's parameters ─fold→ values ─┬─ tensors of a checkpoint ([`insert`], [`read`])
+//!                                         └─ panels ─→ the model that acts ([`panels`], the runtime's `Model::with_controller`)
+//! ```
+//! What C is (which layers, of what sizes) says [`Dims::c`] alone; nothing here knows how many layers there are.
+
+use crate::run::checkpoint::Checkpoint;
+use crate::run::config::controller_of;
+use crate::stats::uniform_values;
+use anyhow::{Context, Result, ensure};
+use dreamstep_core::c::{Activation, Controller, ControllerKind};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::names::metadata;
+use dreamstep_core::pack::controller_panels;
+use dreamstep_core::rng::Philox;
+use dreamstep_core::schema::{LayerSpec, Source};
+
+/// The C that a checkpoint says it holds; one that does not say is linear and reads z and h.
+///
+/// # Errors
+/// One line naming the file, the key, and what was found.
+pub fn said(checkpoint: &Checkpoint) -> Result<Controller> {
+    let input = checkpoint.input()?;
+    let said = |key: &str| checkpoint.metadata.get(key).map(String::as_str);
+    let bad = |key: &str, expected: &str| {
+        format!("{}: {key}: expected {expected}, found {}", checkpoint.origin, said(key).unwrap_or("none"))
+    };
+    match said(metadata::C_KIND) {
+        None | Some("linear") => Ok(Controller::linear(input)),
+        Some("mlp") => {
+            let widths: Option<Vec<usize>> =
+                said(metadata::C_HIDDEN).and_then(|text| text.split(',').map(|width| width.parse().ok()).collect());
+            let known = |activation: &Activation| Some(activation.name()) == said(metadata::C_ACTIVATION);
+            let activation = Activation::ALL.into_iter().find(known);
+            let activation = activation.with_context(|| bad(metadata::C_ACTIVATION, "tanh or relu"))?;
+            let widths = widths.filter(|widths| !widths.is_empty());
+            let controller = widths.and_then(|widths| controller_of(input, &widths, activation));
+            controller.with_context(|| bad(metadata::C_HIDDEN, "one or two widths, separated by a comma"))
+        }
+        Some(_) => anyhow::bail!(bad(metadata::C_KIND, "linear or mlp")),
+    }
+}
+
+/// Values of C.
+#[must_use]
+pub fn len(dims: &Dims) -> usize {
+    dims.controller_layers().iter().map(|layer| layer.rows.count() * (layer.inputs + 1)).sum()
+}
+
+/// Outputs of the layer that reads the features: those of C, where that is its only one.
+#[must_use]
+pub fn units(dims: &Dims) -> usize {
+    dims.controller_layers().at(0).rows.count()
+}
+
+/// What evolution begins with, on whitened features: a last layer of zeros, so that nothing moves, and before it hidden layers drawn as
+/// PyTorch draws a layer's weights, since zeros there would leave every unit like every other.
+#[must_use]
+pub fn start(dims: &Dims, rng: Philox) -> Vec<f32> {
+    let layers = dims.controller_layers();
+    let mut values = Vec::with_capacity(len(dims));
+    for (index, layer) in layers.iter().enumerate() {
+        let (n, k) = (layer.rows.count(), layer.inputs);
+        match index + 1 < layers.len() {
+            true => values.extend(uniform_values(names(layer).0, n * k, 1.0 / (k as f64).sqrt(), rng)),
+            false => values.extend(std::iter::repeat_n(0.0, n * k)),
+        }
+        values.extend(std::iter::repeat_n(0.0, n));
+    }
+    values
+}
+
+/// Writes C of `dims` with these `values`, and what it is, into `checkpoint`.
+pub fn insert(checkpoint: &mut Checkpoint, dims: &Dims, values: &[f32]) {
+    for (name, shape, part) in tensors(dims, values) {
+        checkpoint.insert(name, &shape, part.to_vec());
+    }
+    say(checkpoint, &dims.c);
+}
+
+/// Says in `checkpoint` what C is; the usual goes without saying.
+pub fn say(checkpoint: &mut Checkpoint, c: &Controller) {
+    checkpoint.set_input(c.input);
+    if let ControllerKind::Mlp { hidden, activation } = c.kind {
+        let widths: Vec<_> = hidden.as_slice().iter().map(ToString::to_string).collect();
+        checkpoint.set_meta(metadata::C_KIND, c.kind_name());
+        checkpoint.set_meta(metadata::C_HIDDEN, widths.join(","));
+        checkpoint.set_meta(metadata::C_ACTIVATION, activation.name());
+    }
+}
+
+/// The values of C of `dims` in `checkpoint`.
+///
+/// # Errors
+/// One line naming the file and the tensor that is missing or has another shape.
+pub fn read(checkpoint: &Checkpoint, dims: &Dims) -> Result<Vec<f32>> {
+    let mut values = Vec::with_capacity(len(dims));
+    for (name, shape, _) in tensors(dims, &start(dims, Philox::new(0))) {
+        values.extend(checkpoint.tensor(name, &shape)?);
+    }
+    Ok(values)
+}
+
+/// Names, shapes and parts of C's tensors.
+///
+/// # Panics
+/// If `values` are fewer than [`len`].
+pub fn tensors<'v>(dims: &Dims, values: &'v [f32]) -> Vec<(&'static str, Vec<usize>, &'v [f32])> {
+    let (mut all, mut rest) = (Vec::new(), values);
+    for layer in &dims.controller_layers() {
+        let (n, k) = (layer.rows.count(), layer.inputs);
+        let (weight, bias) = names(layer);
+        for (name, shape) in [(weight, vec![n, k]), (bias, vec![n])] {
+            let (part, after) = rest.split_at(shape.iter().product());
+            all.push((name, shape, part));
+            rest = after;
+        }
+    }
+    all
+}
+
+/// What a checkpoint calls the weights and biases of one of C's layers.
+fn names(layer: &LayerSpec) -> (&'static str, &'static str) {
+    match layer.source {
+        Source::Whole { weight, bias } => (weight, bias),
+        Source::Half { .. } | Source::SideBySide { .. } => unreachable!("each of C's layers has two tensors of its own"),
+    }
+}
+
+/// That `values` are those of a C of `dims`.
+///
+/// # Errors
+/// One line: too few values or too many, or one that is not finite.
+pub fn check(dims: &Dims, values: &[f32]) -> Result<()> {
+    let expected = len(dims);
+    ensure!(values.len() == expected, "expected {expected} weights and biases of C, found {}", values.len());
+    ensure!(values.iter().all(|value| value.is_finite()), "expected finite weights and biases, found one that is not");
+    Ok(())
+}
+
+/// `values` as `Model::with_controller` takes them.
+///
+/// # Errors
+/// As [`check`]'s.
+pub fn panels(dims: &Dims, values: &[f32]) -> Result<Vec<f32>> {
+    check(dims, values)?;
+    Ok(controller_panels(dims, values))
+}
+
+/// What C with these `values` answers to `features`, before the squashing: in double precision, to learn from.
+#[must_use]
+pub fn answer(dims: &Dims, values: &[f32], features: &[f32]) -> Vec<f64> {
+    let layers = dims.controller_layers();
+    let (mut rest, mut read): (_, Vec<f64>) = (values, features.iter().map(|&feature| f64::from(feature)).collect());
+    for (index, layer) in layers.iter().enumerate() {
+        let (weight, after) = rest.split_at(layer.rows.count() * layer.inputs);
+        let (bias, after) = after.split_at(layer.rows.count());
+        rest = after;
+        let sum = |(row, &bias): (&[f32], &f32)| {
+            row.iter().zip(&read).map(|(&w, f)| f64::from(w) * f).sum::<f64>() + f64::from(bias)
+        };
+        let mut out: Vec<f64> = weight.chunks_exact(layer.inputs).zip(bias).map(sum).collect();
+        if let (true, ControllerKind::Mlp { activation, .. }) = (index + 1 < layers.len(), dims.c.kind) {
+            out.iter_mut().for_each(|value| {
+                *value = match activation {
+                    Activation::Tanh => value.tanh(),
+                    Activation::Relu => value.max(0.0),
+                }
+            });
+        }
+        read = out;
+    }
+    read
+}

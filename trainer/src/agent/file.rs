@@ -1,0 +1,78 @@
+//! Reads a packed agent from disk for the commands that run it.
+
+use crate::env::pool::check_fit;
+use crate::env::{AnyEnv, Env};
+use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::names::metadata;
+use dreamstep_core::pack::{AlignedBytes, packed2};
+use dreamstep_core::reader::File;
+use dreamstep_runtime::{Backend, LoadError, Model, SelfTestError, memory_len};
+use std::path::Path;
+
+/// The largest file read: a typing slip should not fill the memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The file's bytes, aligned.
+///
+/// # Errors
+/// One line: missing, unreadable or too large.
+pub fn read(path: &Path) -> Result<AlignedBytes> {
+    let name = || format!("{}: cannot read the agent", path.display());
+    let metadata = std::fs::metadata(path).with_context(name)?;
+    ensure!(metadata.is_file(), "{}: expected a packed agent, found a folder or device", path.display());
+    ensure!(metadata.len() <= MAX_BYTES, "{}: expected at most {MAX_BYTES} bytes, found {}", path.display(), metadata.len());
+    Ok(AlignedBytes::new(&std::fs::read(path).with_context(name)?))
+}
+
+/// The model in `bytes`, on `backend` or the widest that this machine has. Where the file holds self-test vectors (every file that
+/// `pack` made does), they are replayed first.
+///
+/// # Errors
+/// One line that names `path` and what is wrong, a failed self-test included.
+pub fn load<'a>(path: &Path, bytes: &'a AlignedBytes, backend: Option<Backend>) -> Result<Model<'a>> {
+    let backend = backend.unwrap_or_else(Backend::detect);
+    let model = Model::load_with(bytes, backend).map_err(|error| refused(path, &error))?;
+    match model.self_test(&mut vec![0.0; memory_len(model.dims())]) {
+        Ok(()) | Err(SelfTestError::Absent) => Ok(model),
+        Err(error) => Err(anyhow!("{}: back end {}: {error}", path.display(), backend.name())),
+    }
+}
+
+/// Why the file at `path` is no agent that runs, and what helps where it is one of an older format.
+#[must_use]
+pub fn refused(path: &Path, error: &LoadError) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        LoadError::BadValue { key: metadata::FORMAT, found, .. } if found.as_str() == packed2::FORMAT => {
+            anyhow!("{path}: {error}; to convert it: dreamstep pack --agent {path}")
+        }
+        _ => anyhow!("{path}: {error}"),
+    }
+}
+
+/// That `model`, which the file at `path` holds, was made for `env`. A file that does not say for what is used, with a warning.
+///
+/// # Errors
+/// One line that names `path`, and what it was made for: see [`check_fit`].
+pub fn check(path: &Path, model: &Model<'_>, env: &AnyEnv) -> Result<()> {
+    check_fit(model, env).with_context(|| path.display().to_string())?;
+    let unsaid = [("environment", model.environment().is_none()), ("control period", model.period_s().is_none())];
+    let unsaid: Vec<_> = unsaid.iter().filter(|(_, unsaid)| *unsaid).map(|(what, _)| *what).collect();
+    if !unsaid.is_empty() {
+        let (path, what, id) = (path.display(), unsaid.join(" and "), env.spec().id);
+        eprintln!("warning: {path}: does not say for which {what} the agent was made; used in {id}");
+    }
+    Ok(())
+}
+
+/// The id of the environment that the agent in `bytes`, the contents of `path`, was made for.
+///
+/// # Errors
+/// One line that names `path`: it does not say, or is no model file.
+pub fn env(path: &Path, bytes: &[u8]) -> Result<String> {
+    let file = File::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let env = file.metadata(metadata::ENV);
+    env.map(str::to_owned).with_context(|| {
+        format!("{}: metadata {}: not found; name the environment with --env", path.display(), metadata::ENV)
+    })
+}

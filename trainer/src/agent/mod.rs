@@ -1,0 +1,7 @@
+//! V, M and C as one file: made out of checkpoints, taken from PyTorch, loaded, inspected.
+
+pub mod controller;
+pub mod file;
+pub mod inspect;
+pub mod pack;
+pub mod weights;

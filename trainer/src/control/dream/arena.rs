@@ -1,0 +1,212 @@
+//! How does a candidate do in the runtime's dreams? [`DreamArena`] scores controllers that share V and M, on threads, in batches of dreams.
+//!
+//! ```text
+//! candidates [C] × dreams [D] ─▶ a queue of jobs ─▶ each worker: some dreams side by side, one step at a time
+//!                                                   (z, h) ─its candidate's controller→ a ─M→ h', z', reward, end
+//! ```
+//! All candidates dream the dreams of the same numbers: the same beginnings and the same draws. Which worker dreams which job, and beside
+//! which others, is a matter of time and changes no bit ([`dreamstep_runtime::DreamBatch`]); so neither does the number of threads.
+//!
+//! Several M's may dream (an ensemble). What another M expects is told to the first, the agent's own, whose memory is the one that the
+//! controller reads, awake too: hidden vectors of two networks have nothing in common.
+
+use super::recorded::Recorded;
+use crate::run::config::Config;
+use anyhow::{Context, Result};
+use dreamstep_core::rng::Philox;
+use dreamstep_runtime::{DreamBatch, DreamOptions, Model, Termination, dreams_memory_len};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Dreams that a worker steps together, at most: what the runtime steps as one.
+const SLOTS: usize = 64;
+
+/// What a candidate came to in its dreams.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// What evolution climbs: the mean over the M's, less `dream.pessimism` times their standard deviation.
+    pub value: f64,
+    /// Mean steps of a dream.
+    pub length: f64,
+    /// Steps of all its dreams.
+    pub steps: u64,
+}
+
+/// Candidates' dreams, and the threads that dream them.
+pub struct DreamArena<'a> {
+    /// The first is the agent's own.
+    models: &'a [Model<'a>],
+    recorded: &'a Recorded,
+    config: &'a Config,
+    pool: rayon::ThreadPool,
+}
+
+/// A dream under way.
+#[derive(Clone, Copy)]
+struct Job {
+    number: usize,
+    candidate: usize,
+    dream: Dreamt,
+}
+
+/// What a dream came to so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Dreamt {
+    pub(super) score: f64,
+    pub(super) steps: u32,
+}
+
+impl<'a> DreamArena<'a> {
+    /// `models` dream, and begin where `recorded` says.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn new(models: &'a [Model<'a>], recorded: &'a Recorded, config: &'a Config) -> Result<Self> {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(config.worker_threads());
+        Ok(Self { models, recorded, config, pool: threads.build().context("cannot start the worker threads")? })
+    }
+
+    /// Every candidate in the dreams `first`, `first + 1`, …, `dreams` of each M. `candidates` are the first model with other controllers.
+    ///
+    /// # Errors
+    /// A model cannot dream, or a candidate does not fit it.
+    pub fn score(&self, candidates: &[Model<'_>], first: u32, dreams: usize) -> Result<Vec<Score>> {
+        let jobs = candidates.len() * dreams;
+        let slots = jobs.div_ceil(self.pool.current_num_threads()).clamp(1, SLOTS);
+        let mut members = Vec::with_capacity(self.models.len());
+        for member in 0..self.models.len() {
+            let next = AtomicUsize::new(0);
+            let worker =
+                |_: rayon::BroadcastContext<'_>| self.worker(member, candidates, [first as usize, dreams, slots], &next);
+            let mut dreamt = vec![Dreamt::default(); jobs];
+            for part in self.pool.broadcast(worker) {
+                part?.into_iter().for_each(|(job, dream)| dreamt[job] = dream);
+            }
+            members.push(dreamt);
+        }
+        Ok(scores(&members, dreams, self.config.dream.pessimism))
+    }
+
+    /// The agent's own V and M.
+    #[must_use]
+    pub const fn own(&self) -> &Model<'a> {
+        &self.models[0]
+    }
+
+    /// Takes jobs until there are none; what they came to, by job.
+    fn worker(
+        &self,
+        member: usize,
+        candidates: &[Model<'_>],
+        [first, dreams, slots]: [usize; 3],
+        next: &AtomicUsize,
+    ) -> Result<Vec<(usize, Dreamt)>> {
+        let (config, rng) = (&self.config.dream, Philox::new(self.config.seed));
+        let ending = if self.recorded.ends { Termination::Sampled } else { Termination::Never };
+        let options =
+            |termination| DreamOptions { seed: self.config.seed, temperature: config.temperature as f32, termination };
+        let room = |model: &Model<'_>| vec![0.0; dreams_memory_len(model.dims(), slots)];
+        let (own_model, told_model) = (&self.models[0], &self.models[member]);
+        let (mut own_memory, mut told_memory) = (room(own_model), room(told_model));
+        let mut own = DreamBatch::new(
+            *own_model,
+            &mut own_memory,
+            slots,
+            options(if member == 0 { ending } else { Termination::Never }),
+        )?;
+        let mut other = match member {
+            0 => None,
+            _ => Some(DreamBatch::new(*told_model, &mut told_memory, slots, options(ending))?),
+        };
+        let mut latent = vec![0.0; own_model.dims().latent_len()];
+        let mut running: Vec<Option<Job>> = vec![None; slots];
+        let mut results = Vec::new();
+        loop {
+            for (slot, place) in running.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= candidates.len() * dreams {
+                    break;
+                }
+                let dream = first.wrapping_add(number % dreams) as u32;
+                own.start(slot, dream, self.recorded.start(rng, dream, config.recorded_starts, 0, &mut latent))?;
+                if let Some(other) = &mut other {
+                    let start = self.recorded.start(rng, dream, config.recorded_starts, member, &mut latent);
+                    other.start(slot, dream, start)?;
+                }
+                *place = Some(Job { number, candidate: number / dreams, dream: Dreamt::default() });
+            }
+            if running.iter().all(Option::is_none) {
+                return Ok(results);
+            }
+            act(&mut own, candidates, &running)?;
+            if let Some(other) = &mut other {
+                for slot in (0..slots).filter(|&slot| running[slot].is_some()) {
+                    other.set_action(slot, own.unit_action(slot))?;
+                }
+                other.imagine()?;
+            }
+            own.imagine()?;
+            for (slot, place) in running.iter_mut().enumerate() {
+                let Some(job) = place else { continue };
+                let told = other.as_ref().unwrap_or(&own);
+                if self.goes_on(told, slot, &mut job.dream) {
+                    if let Some(other) = &other {
+                        own.set_latent(slot, other.latent(slot))?;
+                    }
+                } else {
+                    results.push((job.number, job.dream));
+                    *place = None;
+                    own.stop(slot)?;
+                    other.as_mut().map_or(Ok(()), |other| other.stop(slot))?;
+                }
+            }
+        }
+    }
+
+    /// Adds the step just dreamt to `dream`; whether there is another.
+    fn goes_on(&self, told: &DreamBatch<'_, '_>, slot: usize, dream: &mut Dreamt) -> bool {
+        let (config, rewards) = (&self.config.dream, &self.recorded.rewards);
+        let offset = self.config.controller.reward_offset;
+        dream.steps += 1;
+        if told.is_done(slot) {
+            return false;
+        }
+        if self.recorded.is_left(told.latent(slot), config.bound as f32) {
+            dream.score += f64::from(config.horizon - dream.steps + 1) * rewards.of_missing(offset);
+            return false;
+        }
+        dream.score += rewards.of_step(f64::from(told.reward(slot)), offset);
+        dream.steps < config.horizon
+    }
+}
+
+/// Every candidate acts in its dreams: neighbours of one candidate in one call.
+fn act(own: &mut DreamBatch<'_, '_>, candidates: &[Model<'_>], running: &[Option<Job>]) -> Result<()> {
+    let mut from = 0;
+    for same in running.chunk_by(|a, b| a.map(|job| job.candidate) == b.map(|job| job.candidate)) {
+        if let Some(job) = same[0] {
+            own.act_with(from..from + same.len(), &candidates[job.candidate])?;
+        }
+        from += same.len();
+    }
+    Ok(())
+}
+
+/// Every candidate's score, where `members[m]` is what the dreams of the `m`th M came to: `dreams` of the first candidate, then the next's.
+pub(super) fn scores(members: &[Vec<Dreamt>], dreams: usize, pessimism: f64) -> Vec<Score> {
+    let candidates = members[0].len() / dreams;
+    let score = |candidate: usize| {
+        let own = || members.iter().map(|member| &member[candidate * dreams..][..dreams]);
+        let means: Vec<f64> =
+            own().map(|dreamt| dreamt.iter().map(|dream| dream.score).sum::<f64>() / dreams as f64).collect();
+        let steps: u64 = own().flatten().map(|dream| u64::from(dream.steps)).sum();
+        Score { value: pessimistic(&means, pessimism), length: steps as f64 / (dreams * members.len()) as f64, steps }
+    };
+    (0..candidates).map(score).collect()
+}
+
+/// Mean less `k` standard deviations (population).
+fn pessimistic(values: &[f64], k: f64) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    mean - k * (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
+}

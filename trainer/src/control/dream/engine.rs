@@ -1,0 +1,61 @@
+//! Who computes a candidate's dreams? [`Engine`], as `dream.engine` says: the runtime ([`super::arena`]) or libtorch ([`super::torch`]).
+
+use super::arena::{DreamArena, Score};
+use super::recorded::Recorded;
+use super::torch::TorchDreams;
+use crate::agent::controller;
+use crate::run::config::{Config, DreamEngine};
+use anyhow::{Context, Result, anyhow};
+use dreamstep_core::pack::AlignedBytes;
+use dreamstep_runtime::Model;
+use tch::Device;
+
+/// What candidates dream in.
+pub enum Engine<'a> {
+    /// The runtime, on threads.
+    Runtime(DreamArena<'a>),
+    /// libtorch, on a device.
+    Torch(Box<TorchDreams<'a>>),
+}
+
+impl<'a> Engine<'a> {
+    /// Dreams of the M's in `agents`, which `models` are loaded from, that begin where `recorded` says. The first acts. `device` is
+    /// libtorch's.
+    ///
+    /// # Errors
+    /// The threads cannot be started, or an agent holds no M that libtorch can dream with.
+    pub fn new(
+        config: &'a Config,
+        agents: &[AlignedBytes],
+        models: &'a [Model<'a>],
+        recorded: &'a Recorded,
+        device: Device,
+    ) -> Result<Self> {
+        Ok(match config.dream.engine {
+            DreamEngine::Runtime => Self::Runtime(DreamArena::new(models, recorded, config)?),
+            DreamEngine::Torch => Self::Torch(Box::new(TorchDreams::new(agents, recorded, config, device)?)),
+        })
+    }
+
+    /// Every candidate (plain weights and biases, see [`controller`]) in the dreams `first`, `first + 1`, …, `dreams` of each M.
+    ///
+    /// # Errors
+    /// A candidate does not fit the agent or is not finite, or a model cannot dream.
+    pub fn score(&self, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Score>> {
+        let arena = match self {
+            Self::Torch(torch) => return torch.score(candidates, first, dreams),
+            Self::Runtime(arena) => arena,
+        };
+        let own = arena.own();
+        let made = candidates
+            .iter()
+            .enumerate()
+            .map(|(index, values)| controller::panels(own.dims(), values).with_context(|| format!("candidate {index}")));
+        let made: Vec<_> = made.collect::<Result<_>>()?;
+        let mut models: Vec<Model<'_>> = Vec::with_capacity(made.len());
+        for (index, panels) in made.iter().enumerate() {
+            models.push(own.with_controller(panels).map_err(|error| anyhow!("candidate {index}: {error}"))?);
+        }
+        arena.score(&models, first, dreams)
+    }
+}

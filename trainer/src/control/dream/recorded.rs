@@ -1,0 +1,252 @@
+//! What do dreams take from the recorded episodes? Where they begin, how far they may go, and what a step is worth.
+//!
+//! A dream begins at the latent of a recorded observation, sampled from V's posterior: where an episode began, with an empty memory, or in
+//! the middle of one, with the memory that the recorded observations and actions leave there, exactly as acting would have left it.
+
+use crate::data::dataset::Dataset;
+use crate::run::interrupt;
+use crate::world::nets::to_vec;
+use crate::world::train_vae::TrainedVae;
+use anyhow::{Result, ensure};
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::{Agent, DreamStart, Model, memory_len};
+use std::collections::BTreeSet;
+use tch::Device;
+
+/// Recorded steps that dreams begin at, of either kind: enough that no generation knows them by heart, few enough to keep in memory.
+const PLACES: usize = 2048;
+/// Episodes encoded at a time.
+const CHUNK: usize = 64;
+/// What a step is taken to earn where M knows nothing: a bad one's reward, by this quantile of the recorded ones.
+const BAD: f64 = 0.05;
+/// Rewards that differ by no more than this are one and the same.
+const SAME: f64 = 1e-6;
+
+/// A recorded observation that dreams begin at.
+struct Place {
+    /// `[Z]` V's mean and standard deviation.
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    /// Every M's h and c before it sees the observation; none where an episode begins.
+    memories: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+/// What a step earns that does not end the task.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rewards {
+    /// What every one of them earns in any case: the healthy bonus, or all there is where they all earn the same.
+    pub constant: f64,
+    /// Whether there is more to it: then M's prediction, less the constant, counts.
+    pub varies: bool,
+    /// What a bad step earns.
+    pub bad: f64,
+}
+
+/// The recorded episodes, as dreams need them.
+pub struct Recorded {
+    resets: Vec<Place>,
+    middles: Vec<Place>,
+    /// `[Z]` least and greatest value of each latent: of the means, a standard deviation to either side.
+    range: Vec<[f32; 2]>,
+    /// Of their steps.
+    pub rewards: Rewards,
+    /// Whether any of them ends the task.
+    pub ends: bool,
+}
+
+impl Recorded {
+    /// Reads every episode once. `models` are the M's that dream, the first of which acts.
+    ///
+    /// # Errors
+    /// An episode cannot be read, or holds what no model takes in. [`interrupt::Interrupted`], where somebody asked to stop.
+    pub fn gather(models: &[Model<'_>], vae: &TrainedVae, data: &Dataset, healthy_bonus: f64, rng: Philox) -> Result<Self> {
+        let latent = vae.shape.latent;
+        let steps: Vec<usize> = data.entries().iter().map(|entry| entry.steps).collect();
+        let (resets, middles) = places(&steps, rng);
+        let mut recorded = Self {
+            resets: Vec::new(),
+            middles: Vec::new(),
+            range: vec![[f32::INFINITY, f32::NEG_INFINITY]; latent],
+            rewards: Rewards { constant: 0.0, varies: false, bad: 0.0 },
+            ends: false,
+        };
+        let mut earned = Vec::new();
+        let all: Vec<usize> = (0..data.len()).collect();
+        for ids in all.chunks(CHUNK) {
+            interrupt::check()?;
+            let (mean, log_var) = vae.encode(data, ids, Device::Cpu)?;
+            let (mean, log_var) = (to_vec(&mean)?, to_vec(&log_var)?);
+            let mut rows = mean.chunks_exact(latent).zip(log_var.chunks_exact(latent));
+            for &id in ids {
+                let episode = data.read(id)?;
+                let ends = episode.terminals.iter().any(|&end| end);
+                recorded.ends |= ends;
+                earned.extend(episode.rewards.iter().take(episode.steps() - usize::from(ends)).map(|&r| f64::from(r)));
+                let rows: Vec<_> = rows.by_ref().take(episode.steps() + 1).collect();
+                for &(mean, log_var) in &rows {
+                    for ((range, &mean), &log_var) in recorded.range.iter_mut().zip(mean).zip(log_var) {
+                        let std = (0.5 * log_var).exp();
+                        *range = [range[0].min(mean - std), range[1].max(mean + std)];
+                    }
+                }
+                let place = |t: usize, memories| {
+                    let (mean, log_var) = rows[t];
+                    Place { mean: mean.to_vec(), std: log_var.iter().map(|v| (0.5 * v).exp()).collect(), memories }
+                };
+                if resets.contains(&id) {
+                    recorded.resets.push(place(0, Vec::new()));
+                }
+                let wanted: Vec<usize> = middles.range((id, 0)..(id + 1, 0)).map(|&(_, t)| t).collect();
+                let mut memories: Vec<Vec<_>> = vec![Vec::new(); wanted.len()];
+                for model in models {
+                    let mut memory = vec![0.0; memory_len(model.dims())];
+                    let mut agent = Agent::new(*model, &mut memory)?;
+                    let mut next = 0;
+                    for (t, observation) in episode.observations.rows().into_iter().enumerate() {
+                        if wanted.get(next) == Some(&t) {
+                            memories[next].push((agent.hidden().to_vec(), agent.cell().to_vec()));
+                            next += 1;
+                        }
+                        if next == wanted.len() {
+                            break;
+                        }
+                        // Rows of an array in standard layout are slices.
+                        agent.act_in_place(&observation.to_vec())?;
+                        agent.override_action(&episode.actions.row(t).to_vec())?;
+                        agent.advance()?;
+                    }
+                }
+                recorded.middles.extend(wanted.into_iter().zip(memories).map(|(t, memories)| place(t, memories)));
+            }
+        }
+        ensure!(!earned.is_empty(), "recorded episodes: expected a step that does not end its episode, found none");
+        recorded.rewards = Rewards::of(&mut earned, healthy_bonus);
+        Ok(recorded)
+    }
+
+    /// Where dream `number` begins, in the `member`th model: a fraction `middle` of them in the middle of an episode. `latent` `[Z]` is
+    /// room for the sample.
+    pub fn start<'s>(
+        &'s self,
+        rng: Philox,
+        number: u32,
+        middle: f64,
+        member: usize,
+        latent: &'s mut [f32],
+    ) -> DreamStart<'s> {
+        let step = u64::from(number);
+        let in_the_middle = f64::from(rng.uniform(Stream::DreamStart, step, 0)) < middle && !self.middles.is_empty();
+        let places = if in_the_middle { &self.middles } else { &self.resets };
+        let place = &places[rng.below(Stream::DreamStart, step, 1, places.len() as u64) as usize];
+        rng.fill_normal(Stream::DreamStartLatent, step, latent);
+        for ((z, mean), std) in latent.iter_mut().zip(&place.mean).zip(&place.std) {
+            *z = mean + std * *z;
+        }
+        let state = place.memories.get(member).map(|(h, c)| (h.as_slice(), c.as_slice()));
+        DreamStart { latent, state }
+    }
+
+    /// Whether `latent` `[Z]` lies outside what was recorded by more than `bound` of the range; never where `bound` is 0.
+    #[must_use]
+    pub fn is_left(&self, latent: &[f32], bound: f32) -> bool {
+        let outside = |(&z, [low, high]): (&f32, [f32; 2])| !(z >= low && z <= high);
+        bound > 0.0 && latent.iter().zip(self.limits(bound)).any(outside)
+    }
+
+    /// `[Z]` least and greatest value of each latent that is within `bound` of what was recorded.
+    pub fn limits(&self, bound: f32) -> impl Iterator<Item = [f32; 2]> {
+        self.range.iter().map(move |&[low, high]| {
+            let margin = bound * (high - low);
+            [low - margin, high + margin]
+        })
+    }
+}
+
+impl Rewards {
+    /// Of what steps `earned` that did not end the task.
+    fn of(earned: &mut [f64], healthy_bonus: f64) -> Self {
+        earned.sort_by(f64::total_cmp);
+        let (least, most) = (earned[0], earned[earned.len() - 1]);
+        let bad = earned[(BAD * earned.len() as f64) as usize];
+        if most - least <= SAME {
+            return Self { constant: least, varies: false, bad };
+        }
+        Self { constant: healthy_bonus, varies: true, bad }
+    }
+
+    /// What a step of a dream earns that goes on, where M expects `predicted`: the constant by survival, so that no error of M's in it is
+    /// worth anything, and the rest by M. `offset` is taken off.
+    #[must_use]
+    pub fn of_step(&self, predicted: f64, offset: f64) -> f64 {
+        let rest = if self.varies { predicted - self.constant } else { 0.0 };
+        self.constant - offset + rest
+    }
+
+    /// What each of the steps is worth that a dream lacks because it left what was recorded. Where living pays, that they are missing is
+    /// punishment enough; else they count as bad ones, because otherwise leaving would be a way not to pay.
+    #[must_use]
+    pub fn of_missing(&self, offset: f64) -> f64 {
+        if self.constant - offset > 0.0 { 0.0 } else { (self.bad - offset).min(0.0) }
+    }
+}
+
+/// Which episodes' beginnings, and which later steps (episode, step), dreams may begin at, where episode `i` has `steps[i]`.
+fn places(steps: &[usize], rng: Philox) -> (BTreeSet<usize>, BTreeSet<(usize, usize)>) {
+    let mut ids: Vec<usize> = (0..steps.len()).collect();
+    rng.shuffle(Stream::DreamPlaces, 0, &mut ids);
+    let resets = ids.into_iter().take(PLACES).collect();
+    // Numbered through: an episode of T steps has T − 1 that are not its first.
+    let ends: Vec<usize> = steps
+        .iter()
+        .scan(0, |sum, t| {
+            *sum += t - 1;
+            Some(*sum)
+        })
+        .collect();
+    let all = ends.last().copied().unwrap_or(0);
+    let place = |number: usize| {
+        let id = ends.partition_point(|&end| end <= number);
+        (id, number + 1 - (ends[id] + 1 - steps[id]))
+    };
+    let middles = if all <= PLACES {
+        (0..all).map(place).collect()
+    } else {
+        (0..PLACES as u32).map(|i| place(rng.below(Stream::DreamPlaces, 1, i, all as u64) as usize)).collect()
+    };
+    (resets, middles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_but_the_first_and_the_last_observation_is_a_place() {
+        let (resets, middles) = places(&[3, 1, 4], Philox::new(1));
+        assert_eq!(resets, [0, 1, 2].into());
+        assert_eq!(middles, [(0, 1), (0, 2), (2, 1), (2, 2), (2, 3)].into());
+        let (resets, middles) = places(&[1000; 3000], Philox::new(1));
+        assert_eq!(resets.len(), PLACES);
+        assert!(middles.len() > PLACES - 10 && middles.iter().all(|&(id, t)| id < 3000 && (1..1000).contains(&t)));
+        assert!(middles.range((2000, 0)..).count() > PLACES / 4, "from everywhere");
+    }
+
+    #[test]
+    fn survival_counts_and_a_predicted_constant_does_not() {
+        // CartPole: every step earns 1. M may be wrong about it as much as it likes.
+        let same = Rewards::of(&mut [1.0; 10], 0.0);
+        assert_eq!(same, Rewards { constant: 1.0, varies: false, bad: 1.0 });
+        assert_eq!((same.of_step(7.0, 0.0), same.of_missing(0.0)), (1.0, 0.0));
+        // Humanoid: 5 for living, and the rest.
+        let mut earned: Vec<f64> = (0..100).map(|i| 5.0 + f64::from(i) / 100.0).collect();
+        let living = Rewards::of(&mut earned, 5.0);
+        assert_eq!((living.constant, living.varies), (5.0, true));
+        assert_eq!((living.of_step(5.5, 0.0), living.of_step(5.5, 4.0)), (5.5, 1.5));
+        assert_eq!(living.of_missing(4.0), 0.0);
+        // HalfCheetah: nothing for living; who leaves must not be spared what staying costs.
+        let mut earned: Vec<f64> = (0..100).map(|i| -1.0 + f64::from(i) / 100.0).collect();
+        let free = Rewards::of(&mut earned, 0.0);
+        assert_eq!((free.of_step(0.25, 0.0), free.bad), (0.25, -0.95));
+        assert_eq!(free.of_missing(0.0), -0.95);
+    }
+}

@@ -1,0 +1,383 @@
+//! What wrong starts, a wrong score or an unfair share of threads would break. On a tiny CartPole run with V and M of its own.
+
+use super::arena::DreamArena;
+use super::ensemble::agents;
+use super::recorded::Recorded;
+use super::search::{Look, Standing};
+use super::*;
+use crate::data::collect::{Request, collect};
+use crate::env::EnvSpec;
+use crate::run::config::DreamConfig;
+use crate::run::folder::digest;
+use crate::world::stage::StageInput;
+use crate::world::train_mdnrnn::train_mdnrnn;
+use crate::world::train_vae::train_vae;
+use dreamstep_core::layout::Panels;
+use dreamstep_core::names::checkpoint;
+use dreamstep_core::pack::{AlignedBytes, action_map};
+use dreamstep_core::precision::Precision;
+use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, Termination, dreams_memory_len, memory_len};
+
+const SETTINGS: &str = r#"
+    env = "CartPole-v1"
+    threads = 1
+    [collect]
+    steps = 300
+    [vae]
+    latent = 3
+    hidden = [8, 8]
+    epochs = 10
+    learning_rate = 0.01
+    kl_weight = 0.01
+    [mdnrnn]
+    hidden = 8
+    mixtures = 2
+    target = "delta"
+    epochs = 20
+    batch_size = 4
+    learning_rate = 0.01
+    terminal_positive_weight = 4.0
+    [controller]
+    arena = "dream"
+    directions = 3
+    sigma = 1.0
+    [dream]
+    generations = 6
+    check_every = 2
+    check_dreams = 9
+    dreams = 5
+    horizon = 40
+    bound = 0.5
+"#;
+
+pub(super) struct Small {
+    _folder: tempfile::TempDir,
+    pub(super) run: RunDir,
+    pub(super) config: Config,
+    pub(super) data: Dataset,
+    spec: EnvSpec,
+}
+
+/// A run with V and M, and `set` over the settings.
+pub(super) fn small(set: &[&str]) -> Small {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+    let config = Config::default().overlay("test", SETTINGS, &set).unwrap();
+    let run = RunDir::new(folder.path());
+    collect(&config, run.root(), &Request::default(), &Progress::hidden()).unwrap();
+    let data = Dataset::open(&run.rollouts(), 1).unwrap();
+    let spec = AnyEnv::make(&config.env).unwrap().spec().clone();
+    let (mid, half) = action_map(&spec.action_low, &spec.action_high);
+    let input = StageInput {
+        config: &config,
+        data: &data,
+        action_mid: &mid,
+        action_half: &half,
+        run: &run,
+        device: Device::Cpu,
+        force: false,
+        forces_later: false,
+        progress: &|_| (),
+    };
+    train_vae(&input).unwrap();
+    train_mdnrnn(&input).unwrap();
+    Small { _folder: folder, run, config, data, spec }
+}
+
+impl Small {
+    pub(super) fn agents(&self) -> Vec<AlignedBytes> {
+        agents(&self.config, &self.run, &self.data, &self.spec, false).unwrap()
+    }
+
+    pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
+        let vae = TrainedVae::read(&self.run.vae(), Device::Cpu).unwrap();
+        Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
+    }
+
+    pub(super) fn with(&self, set: &[&str]) -> Config {
+        let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+        self.config.overlay("test", "", &set).unwrap()
+    }
+}
+
+/// Panels and biases of candidates of very different skill.
+fn controllers(model: &Model<'_>, count: usize) -> Vec<Vec<f32>> {
+    let dims = model.dims();
+    let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
+    let draw = |name: usize, n: usize| {
+        let mut values = vec![0.0; n];
+        Philox::new(3).fill_normal(Stream::Evolution, name as u64, &mut values);
+        values
+    };
+    (0..count).map(|k| [draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs())].concat()).collect()
+}
+
+/// One candidate's mean score and all its steps, one dream after the other, each alone in its batch.
+fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, count: u32) -> (f64, u64) {
+    let (rng, dream) = (Philox::new(config.seed), &config.dream);
+    let options =
+        DreamOptions { seed: config.seed, temperature: dream.temperature as f32, termination: Termination::Sampled };
+    let (mut score, mut steps) = (0.0, 0);
+    for number in first..first + count {
+        let mut memory = vec![0.0; dreams_memory_len(model.dims(), 1)];
+        let mut dreams = DreamBatch::new(*model, &mut memory, 1, options).unwrap();
+        let mut latent = vec![0.0; model.dims().latent_len()];
+        dreams.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
+        for _ in 0..dream.horizon {
+            steps += 1;
+            if dreams.step() == 0 || recorded.is_left(dreams.latent(0), dream.bound as f32) {
+                break;
+            }
+            score += 1.0; // CartPole's, whatever M says
+        }
+    }
+    (score / f64::from(count), steps)
+}
+
+#[test]
+fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
+    let small = small(&[]);
+    let agents = small.agents();
+    let models = [Model::load(&agents[0]).unwrap()];
+    let recorded = small.recorded(&models);
+    assert!(recorded.ends && !recorded.rewards.varies && recorded.rewards.constant == 1.0);
+    let controllers = controllers(&models[0], 7);
+    let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
+    let expected: Vec<_> = candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23)).collect();
+    let distinct: std::collections::BTreeSet<_> = expected.iter().map(|(score, _)| score.to_bits()).collect();
+    assert!(distinct.len() > 4, "candidates differ: {expected:?}");
+    for threads in ["threads=1", "threads=2", "threads=5"] {
+        let config = small.with(&[threads]);
+        let arena = DreamArena::new(&models, &recorded, &config).unwrap();
+        let scores = arena.score(&candidates, 50, 23).unwrap();
+        let found: Vec<_> = scores.iter().map(|score| (score.value, score.steps)).collect();
+        assert_eq!(found, expected, "{threads}");
+        // Alone, and in another order.
+        assert_eq!(arena.score(&candidates[3..4], 50, 23).unwrap()[0], scores[3]);
+        let backwards: Vec<_> = candidates.iter().rev().copied().collect();
+        assert!(arena.score(&backwards, 50, 23).unwrap().iter().rev().eq(&scores));
+        assert_ne!(arena.score(&candidates, 73, 23).unwrap(), scores, "other numbers are other dreams");
+    }
+}
+
+#[test]
+fn the_horizon_and_the_bound_end_dreams() {
+    let small = small(&[]);
+    let agents = small.agents();
+    let models = [Model::load(&agents[0]).unwrap()];
+    let recorded = small.recorded(&models);
+    let score = |set: &[&str]| {
+        let config = small.with(set);
+        DreamArena::new(&models, &recorded, &config).unwrap().score(&models, 0, 64).unwrap()[0]
+    };
+    let free = score(&["dream.bound=0", "dream.horizon=30"]);
+    assert!(score(&["dream.bound=0", "dream.horizon=3"]).steps <= 3 * 64);
+    assert!(free.steps > 3 * 64);
+    let tight = score(&["dream.bound=0.001", "dream.horizon=30"]);
+    assert!(tight.steps < free.steps && tight.value < free.value, "{tight:?} of {free:?}");
+    assert_eq!(score(&["dream.bound=1000", "dream.horizon=30"]), free, "as far as nobody goes");
+    // What was recorded is within it, to the last latent.
+    let latents: Vec<f32> = (0..models[0].dims().latent_len()).map(|_| f32::NAN).collect();
+    assert!(recorded.is_left(&latents, 0.05) && !recorded.is_left(&latents, 0.0));
+}
+
+#[test]
+fn dreams_begin_at_recorded_latents_with_the_memory_that_acting_had() {
+    let small = small(&[]);
+    let agents = small.agents();
+    let models = [Model::load(&agents[0]).unwrap()];
+    let recorded = small.recorded(&models);
+    let (model, rng) = (&models[0], Philox::new(small.config.seed));
+    let (z, n) = (model.dims().latent_len(), 4000);
+    // Every place that there is, by replaying: (h, c) before it, and V's mean there.
+    let mut places = Vec::new();
+    for id in 0..small.data.len() {
+        let episode = small.data.read(id).unwrap();
+        let mut memory = vec![0.0; memory_len(model.dims())];
+        let mut agent = Agent::new(*model, &mut memory).unwrap();
+        for (t, (observation, action)) in episode.observations.rows().into_iter().zip(episode.actions.rows()).enumerate() {
+            let state = (agent.hidden().to_vec(), agent.cell().to_vec());
+            agent.act_in_place(&observation.to_vec()).unwrap();
+            places.push((t, state, agent.latent().to_vec()));
+            agent.override_action(&action.to_vec()).unwrap();
+            agent.advance().unwrap();
+        }
+    }
+    let mut met = std::collections::BTreeSet::new();
+    let (mut in_the_middle, mut errors) = (0, Vec::new());
+    for number in 0..n {
+        let mut latent = vec![0.0; z];
+        let start = recorded.start(rng, number, 0.25, 0, &mut latent);
+        let state = start.state.map(|(h, c)| (h.to_vec(), c.to_vec()));
+        in_the_middle += u32::from(state.is_some());
+        if let Some(state) = state {
+            let at = places.iter().position(|(_, other, _)| *other == state);
+            let at = at.expect("a memory that acting had");
+            assert!(places[at].0 > 0);
+            met.insert(at);
+            errors.extend(latent.iter().zip(&places[at].2).map(|(a, b)| f64::from((a - b).abs())));
+        } else {
+            let first = |place: &&(usize, _, Vec<f32>)| place.0 == 0;
+            let distance = |mean: &[f32]| latent.iter().zip(mean).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let nearest = places.iter().filter(first).map(|place| distance(&place.2)).fold(f32::INFINITY, f32::min);
+            assert!(nearest < 4.0, "dream {number}");
+        }
+    }
+    assert!((900..1100).contains(&in_the_middle), "a quarter of {n}: {in_the_middle}");
+    assert!(met.len() > places.len() / 2, "all over the episodes: {} of {}", met.len(), places.len());
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    assert!(mean > 1e-3 && mean < 1.0, "sampled around V's mean, not at it: {mean}");
+}
+
+#[test]
+fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
+    let small = small(&["dream.ensemble=2", "dream.pessimism=0.5"]);
+    let agents = small.agents();
+    let [own, other] = [0, 1].map(|i| Model::load(&agents[i]).unwrap());
+    let controllers = controllers(&own, 3);
+    let candidates: Vec<_> = controllers.iter().map(|values| own.with_controller(values).unwrap()).collect();
+    let scores = |models: &[Model<'_>]| {
+        let recorded = small.recorded(models);
+        DreamArena::new(models, &recorded, &small.config).unwrap().score(&candidates, 0, 30).unwrap()
+    };
+    let alone = scores(&[own]);
+    // Told by itself, the dream is the same.
+    let twice = scores(&[own, own]);
+    for (twice, alone) in twice.iter().zip(&alone) {
+        assert_eq!((twice.value, twice.steps), (alone.value, 2 * alone.steps));
+    }
+    // By hand: M 1 dreams, and what it says is played to M 0, which acts.
+    let models = [own, other];
+    let recorded = small.recorded(&models);
+    let (rng, dream) = (Philox::new(small.config.seed), &small.config.dream);
+    for (candidate, (both, alone)) in candidates.iter().zip(scores(&models).iter().zip(&alone)) {
+        let mut score = 0.0;
+        for number in 0..30 {
+            let options = |termination| DreamOptions { seed: small.config.seed, temperature: 1.0, termination };
+            let mut memory = vec![0.0; dreams_memory_len(own.dims(), 1)];
+            let mut acting = DreamBatch::new(*candidate, &mut memory, 1, options(Termination::Never)).unwrap();
+            let mut memory = vec![0.0; dreams_memory_len(own.dims(), 1)];
+            let mut telling = DreamBatch::new(other, &mut memory, 1, options(Termination::Sampled)).unwrap();
+            let mut latent = vec![0.0; own.dims().latent_len()];
+            acting.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
+            telling.start(0, number, recorded.start(rng, number, dream.recorded_starts, 1, &mut latent)).unwrap();
+            for _ in 0..dream.horizon {
+                acting.act();
+                telling.set_action(0, acting.unit_action(0)).unwrap();
+                acting.imagine().unwrap();
+                telling.imagine().unwrap();
+                if telling.is_done(0) || recorded.is_left(telling.latent(0), dream.bound as f32) {
+                    break;
+                }
+                score += 1.0 / 30.0;
+                acting.set_latent(0, telling.latent(0)).unwrap();
+            }
+        }
+        let (mean, half) = ((alone.value + score) / 2.0, (alone.value - score).abs() / 2.0);
+        assert!(
+            (both.value - (mean - 0.5 * half)).abs() < 1e-9,
+            "{both:?}: expected {} of {mean} ± {half}",
+            mean - 0.5 * half
+        );
+    }
+}
+
+#[test]
+fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
+    let config = DreamConfig { patience: 2, generations: 100, ..DreamConfig::default() };
+    let looks = |looks: &[(f64, f64)]| {
+        let mut standing = Standing::default();
+        for (i, &(dream, real)) in looks.iter().enumerate() {
+            standing.look(Look { generation: i as u64, dream, real: Some(real) }, 2);
+        }
+        standing
+    };
+    let standing = looks(&[(1.0, 10.0), (2.0, 30.0), (3.0, 20.0), (4.0, 15.0)]);
+    assert!(standing.has_drifted(&config) && standing.is_done(&config));
+    assert_eq!(standing.best.iter().map(|look| look.generation).collect::<Vec<_>>(), [1, 2], "reality decides");
+    // Both worse, or both better, in between: no drift.
+    assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (1.5, 8.0), (3.0, 7.0)]).has_drifted(&config));
+    assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (3.0, 11.0), (4.0, 10.0)]).has_drifted(&config));
+    assert!(!standing.has_drifted(&DreamConfig { patience: 0, ..config.clone() }), "never");
+    // Without reality, dreams decide.
+    let mut standing = Standing::default();
+    let kept = [3.0, 5.0, 4.0, 5.0].map(|dream| standing.look(Look { generation: 0, dream, real: None }, 2));
+    assert_eq!(kept, [Some(0), Some(0), Some(1), Some(1)]);
+    assert_eq!(standing.drifting, 0);
+}
+
+/// Without a generation's worth of change C is what it began as.
+#[test]
+fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to() {
+    let small = small(&["controller.input=z", "dream.generations=2", "dream.check_every=2"]);
+    let controller = |set: &[&str]| {
+        let config = small.with(set);
+        train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        let result = Checkpoint::read(&small.run.controller()).unwrap();
+        let bytes = crate::agent::pack::pack(&config, &small.run).unwrap();
+        assert_eq!(Model::load(&bytes).unwrap().dims().input(), dreamstep_core::c::ControllerInput::Latent);
+        (result.tensor(checkpoint::FC_WEIGHT, &[1, 3]).unwrap().to_vec(), bytes)
+    };
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let still = ["controller.sigma=1e-6", "controller.max_speed=1e-6"];
+    let (learnt, agent) = controller(&["controller.sigma=0.2"]);
+    assert!(far(&learnt, &[0.0; 3]) > 0.02, "something was learnt: {learnt:?}");
+    std::fs::write(small.run.teacher(), &agent[..]).unwrap();
+    let state = |config: &Config| search::fingerprint(config, &small.run).unwrap();
+    let with = state(&small.config);
+    assert!(far(&controller(&still).0, &learnt) < 1e-3, "handed over");
+    assert!(far(&controller(&[&still[..], &["dream.teacher=false"]].concat()).0, &[0.0; 3]) < 1e-3, "asked not to");
+    // Another memory: what C reads is the same, so that what it does can be learnt to the last digit.
+    let spec = &small.spec;
+    let (mid, half) = action_map(&spec.action_low, &spec.action_high);
+    let config = small.with(&["seed=9"]);
+    let input = StageInput {
+        config: &config,
+        data: &small.data,
+        action_mid: &mid,
+        action_half: &half,
+        run: &small.run,
+        device: Device::Cpu,
+        force: true,
+        forces_later: false,
+        progress: &|_| (),
+    };
+    let memory = digest(&small.run.mdnrnn()).unwrap();
+    train_mdnrnn(&input).unwrap();
+    assert_ne!(digest(&small.run.mdnrnn()).unwrap(), memory);
+    // Learnt anew, since it packs: a C of the M before would not. Where dreams promise the beginning most, it may be the very same.
+    let recalled = controller(&still).0;
+    assert!(far(&recalled, &learnt) < 0.02, "{recalled:?} of {learnt:?}");
+    let other = state(&small.config);
+    std::fs::remove_file(small.run.teacher()).unwrap();
+    assert!(with != other && state(&small.config) != other, "a state is of its teacher");
+    assert!(far(&controller(&still).0, &[0.0; 3]) < 1e-3, "no teacher");
+}
+
+#[test]
+fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
+    let small = small(&["dream.check_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
+    let whole = train(&small.config, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
+    let bytes = || std::fs::read(small.run.controller()).unwrap();
+    let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());
+    assert!(is_finished(&small.config, &small.run).unwrap());
+    assert!(whole.generations == 6 && whole.real_steps > 0 && whole.dream_steps > 0 && whole.best.real.is_some());
+    for threads in ["threads=1", "threads=3"] {
+        let half = small.with(&["dream.generations=3", threads]);
+        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        assert_ne!(bytes(), expected);
+        assert!(!is_finished(&small.config, &small.run).unwrap(), "a budget raised is gone on with");
+        // To where the state of the whole run was, by way of a look that it did not take: so from the look before.
+        let half = small.with(&["dream.generations=2", threads]);
+        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        train(&small.with(&[threads]), &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
+        assert!(bytes() == expected && std::fs::read(small.run.evolution()).unwrap() == state, "{threads}");
+    }
+    let other = small.with(&["dream.temperature=1.15"]);
+    let error =
+        format!("{:#}", train(&other, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap_err());
+    assert!(error.contains("evolution.safetensors") && error.contains("--force") && !error.contains('\n'), "{error}");
+    assert!(check(&other, &small.run, false).is_err() && check(&other, &small.run, true).is_ok());
+}

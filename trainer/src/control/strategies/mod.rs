@@ -1,0 +1,199 @@
+//! Black-box optimisers: ask for candidates, tell their scores. No I/O, no threads, no torch; every random number is named by
+//! (seed, generation, vector), so a generation is a function of the state before it and its scores.
+//!
+//! A score that is not finite (an episode that broke) counts as the worst there is, or is left out; none ever enters a state.
+
+pub mod ars;
+pub mod cma;
+pub mod generation;
+pub mod noise;
+pub mod openai;
+pub mod pgpe;
+
+use crate::run::checkpoint::Checkpoint;
+use anyhow::{Result, ensure};
+use ars::Ars;
+use cma::Cma;
+use cma::diagonal::Diagonal;
+use cma::full::Full;
+use cma::stop::Stop;
+pub use generation::{Generation, Mirrored};
+use openai::OpenAiEs;
+use pgpe::Pgpe;
+
+/// Which strategy, and its settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Settings {
+    /// PGPE with ClipUp; the initial standard deviation.
+    Pgpe(pgpe::Settings, f32),
+    /// CMA-ES with the whole covariance matrix.
+    CmaEs(cma::Settings),
+    /// CMA-ES with a diagonal covariance.
+    SepCmaEs(cma::Settings),
+    /// ARS V2-t.
+    Ars(ars::Settings),
+    /// OpenAI-ES.
+    OpenAiEs(openai::Settings),
+}
+
+/// A strategy between two generations.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Strategy {
+    /// PGPE with ClipUp.
+    Pgpe(Pgpe),
+    /// CMA-ES with the whole covariance matrix: for up to some hundreds of parameters.
+    CmaEs(Cma<Full>),
+    /// CMA-ES with a diagonal covariance.
+    SepCmaEs(Cma<Diagonal>),
+    /// ARS V2-t.
+    Ars(Ars),
+    /// OpenAI-ES.
+    OpenAiEs(OpenAiEs),
+}
+
+/// Metadata: generations told.
+pub const GENERATION: &str = "validation.generation";
+
+/// The same expression for whichever strategy it is.
+macro_rules! each {
+    ($strategy:expr, $one:ident => $do:expr) => {
+        match $strategy {
+            Strategy::Pgpe($one) => $do,
+            Strategy::CmaEs($one) => $do,
+            Strategy::SepCmaEs($one) => $do,
+            Strategy::Ars($one) => $do,
+            Strategy::OpenAiEs($one) => $do,
+        }
+    };
+}
+
+impl Strategy {
+    /// A search around `mean` `[n]`.
+    ///
+    /// # Panics
+    /// If `mean` is empty.
+    #[must_use]
+    pub fn new(settings: Settings, mean: Vec<f32>) -> Self {
+        match settings {
+            Settings::Pgpe(settings, sigma) => Self::Pgpe(Pgpe::new(settings, mean, sigma)),
+            Settings::CmaEs(settings) => Self::CmaEs(Cma::new(settings, &mean)),
+            Settings::SepCmaEs(settings) => Self::SepCmaEs(Cma::new(settings, &mean)),
+            Settings::Ars(settings) => Self::Ars(Ars::new(settings, mean)),
+            Settings::OpenAiEs(settings) => Self::OpenAiEs(OpenAiEs::new(settings, mean)),
+        }
+    }
+
+    /// Adds the whole state: tensors and metadata from which [`Self::resume`] goes on as if it had never stopped.
+    pub fn save(&self, to: &mut Checkpoint) {
+        to.set_meta(GENERATION, self.generation());
+        each!(self, one => one.save(to));
+    }
+
+    /// Goes on with `n` parameters from what [`Self::save`] of the same settings added.
+    ///
+    /// # Errors
+    /// One line that names the file: a tensor or metadata is missing, has another shape or is no such value.
+    pub fn resume(settings: Settings, n: usize, saved: &Checkpoint) -> Result<Self> {
+        ensure!(n > 0, "{}: expected at least one parameter", saved.origin);
+        let generation = saved.meta(GENERATION)?;
+        Ok(match settings {
+            Settings::Pgpe(settings, _) => Self::Pgpe(Pgpe::resume(settings, n, generation, saved)?),
+            Settings::CmaEs(settings) => Self::CmaEs(Cma::resume(settings, n, generation, saved)?),
+            Settings::SepCmaEs(settings) => Self::SepCmaEs(Cma::resume(settings, n, generation, saved)?),
+            Settings::Ars(settings) => Self::Ars(Ars::resume(settings, n, generation, saved)?),
+            Settings::OpenAiEs(settings) => Self::OpenAiEs(OpenAiEs::resume(settings, n, generation, saved)?),
+        })
+    }
+
+    /// Draws this generation. Asking twice draws the same.
+    #[must_use]
+    pub fn ask(&self) -> Generation {
+        each!(self, one => one.ask())
+    }
+
+    /// Candidates in this generation.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        each!(self, one => one.candidates())
+    }
+
+    /// Candidate `index` of what was asked, into `out` `[n]`; any number of threads may.
+    ///
+    /// # Panics
+    /// If there is no such candidate.
+    pub fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
+        each!(self, one => one.candidate(generation, index, out));
+    }
+
+    /// Moves towards what scored well. `scores` in the candidates' order, higher is better.
+    ///
+    /// # Panics
+    /// If the number of scores is not that of the candidates, or they are of another generation.
+    pub fn tell(&mut self, generation: &Generation, scores: &[f64]) {
+        each!(self, one => one.tell(generation, scores));
+    }
+
+    /// Generations told.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        each!(self, one => one.generation)
+    }
+
+    /// The favourite `[n]`: what the search is around.
+    #[must_use]
+    pub fn mean(&self) -> Vec<f32> {
+        match self {
+            Self::Pgpe(one) => one.mean.clone(),
+            Self::CmaEs(one) => one.mean(),
+            Self::SepCmaEs(one) => one.mean(),
+            Self::Ars(one) => one.mean.clone(),
+            Self::OpenAiEs(one) => one.mean.clone(),
+        }
+    }
+
+    /// Puts the search where `convert` does: its mean, and with it every point that it goes back to or compares the mean with (each
+    /// `[n]`). Its spread and its paths stay as they are.
+    pub fn convert(&mut self, convert: impl Fn(&mut [f64])) {
+        let single = |mean: &mut [f32]| {
+            let mut point: Vec<f64> = mean.iter().map(|&value| f64::from(value)).collect();
+            convert(&mut point);
+            mean.iter_mut().zip(point).for_each(|(value, converted)| *value = converted as f32);
+        };
+        match self {
+            Self::Pgpe(one) => single(&mut one.mean),
+            Self::CmaEs(one) => one.convert(convert),
+            Self::SepCmaEs(one) => one.convert(convert),
+            Self::Ars(one) => single(&mut one.mean),
+            Self::OpenAiEs(one) => single(&mut one.mean),
+        }
+    }
+
+    /// Standard deviation of the candidates, averaged over the parameters.
+    #[must_use]
+    pub fn mean_sigma(&self) -> f64 {
+        each!(self, one => one.mean_sigma())
+    }
+
+    /// Restarts taken; only the CMA family has any.
+    #[must_use]
+    pub fn restarts(&self) -> u32 {
+        match self {
+            Self::CmaEs(one) => one.restarts(),
+            Self::SepCmaEs(one) => one.restarts(),
+            Self::Pgpe(_) | Self::Ars(_) | Self::OpenAiEs(_) => 0,
+        }
+    }
+
+    /// Why the search is over, where it is.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Stop> {
+        match self {
+            Self::CmaEs(one) => one.stopped(),
+            Self::SepCmaEs(one) => one.stopped(),
+            Self::Pgpe(_) | Self::Ars(_) | Self::OpenAiEs(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! `collect`: what does the world do under a policy? Episodes of random, zero or correlated actions, or of an agent, recorded into
+//! `RUN/rollouts/`.
+//!
+//! Contract: the folder is a function of what its `collect.txt` says ([`claim`]) and of `collect.steps`. Episode `i` resets with one draw
+//! named `i` and acts with draws named `(i, t, actuator)`, so neither the number of threads nor a kill and restart changes a byte. The
+//! episodes are 0, 1, 2, … up to the first whose end brings the total to at least `collect.steps`.
+//!
+//! Resuming: a folder whose last part has the environment, policy and seed that are asked for is completed; the valid episodes in it are
+//! kept. Others are refused, unless they are to be added to: then a new part begins where the last one ends, which is how the data of a
+//! round of iterative training (collect with the agent, fit again) joins what was there. Numbers go on, so no draw is used twice.
+
+pub mod claim;
+mod policy;
+
+pub use policy::{record, reset_seed};
+
+use crate::agent::file;
+use crate::data::rollouts::{Episode, file_name};
+use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::run::config::Config;
+use crate::run::folder::{RunDir, digest, sweep, write_atomic};
+use crate::run::interrupt;
+use crate::run::progress::Progress;
+use anyhow::{Context, Result, ensure};
+use claim::{Origin, Part, Policy, agent_path};
+use dreamstep_core::pack::AlignedBytes;
+use dreamstep_runtime::Model;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What was collected, whether now or before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Episodes in the folder.
+    pub episodes: u64,
+    /// Environment steps in them.
+    pub steps: u64,
+    /// Mean over episodes of the sum of rewards.
+    pub mean_return: f64,
+    /// Mean steps of an episode.
+    pub mean_length: f64,
+}
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Begin a new part where the folder's last one is another's, instead of refusing.
+    pub append: bool,
+    /// The packed agent that acts; a part that is gone on with has its own.
+    pub agent: Option<&'a Path>,
+}
+
+/// A collection that may begin: everything that could refuse it was asked. Nothing is written yet.
+pub struct Plan<'a> {
+    config: &'a Config,
+    folder: PathBuf,
+    spec: EnvSpec,
+    /// The last is the one that is asked for.
+    parts: Vec<Part>,
+    /// What `collect.txt` says now.
+    claimed: Vec<Part>,
+    /// The agents that recorded, by digest; a missing one matters only where an episode of its part is to be recorded.
+    agents: BTreeMap<String, AlignedBytes>,
+}
+
+/// One episode of a batch, and whether the disk has it already.
+struct Entry {
+    index: u64,
+    kept: bool,
+    episode: Episode,
+}
+
+/// Looks at what `run` holds and what `config` asks for.
+///
+/// # Errors
+/// One line: an unknown environment, an agent that does not fit it, a folder with other contents, or more episodes in it than are asked
+/// for.
+pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result<Plan<'a>> {
+    let run = RunDir::new(run);
+    let folder = run.rollouts();
+    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let mut agents = BTreeMap::new();
+    let named = request.agent.map(|path| -> Result<String> {
+        let digest = digest(path)?;
+        agents.insert(digest.clone(), file::read(path)?);
+        Ok(digest)
+    });
+    let named = named.transpose()?;
+    let claimed = claim::read(&folder, &wanted_text(config, named.as_deref()))?;
+    // Who goes on with an agent's part need not name the agent again.
+    let known = claimed.last().and_then(|part| match &part.origin {
+        Origin::Recorded { policy: Policy::Agent(digest, _), .. } => Some(digest.as_str()),
+        _ => None,
+    });
+    let policy = Policy::wanted(config, named.as_deref().or(known))?;
+    let mut wanted =
+        Part { env: config.env.clone(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
+    let mut parts = claimed.clone();
+    match parts.last_mut() {
+        None => parts.push(wanted),
+        Some(last) if last.end.is_none() && (&last.env, &last.origin) == (&wanted.env, &wanted.origin) => {}
+        Some(last) => {
+            ensure!(
+                request.append && last.env == wanted.env,
+                "{}: expected `{wanted}`, found `{last}`; name another run, or remove the folder{}",
+                folder.join(claim::CLAIM).display(),
+                if last.env == wanted.env { ", or add to it with --append" } else { "" }
+            );
+            wanted.first = close(&run, &spec, &claimed)?;
+            last.end = Some(wanted.first);
+            parts.push(wanted);
+        }
+    }
+    for part in &parts {
+        if let Origin::Recorded { policy: Policy::Agent(digest, _), .. } = &part.origin {
+            let path = agent_path(&folder, digest);
+            if !agents.contains_key(digest) && path.exists() {
+                let found = crate::run::folder::digest(&path)?;
+                ensure!(found == *digest, "{}: expected digest {digest}, found {found}", path.display());
+                agents.insert(digest.clone(), file::read(&path)?);
+            }
+            if let Some(bytes) = agents.get(digest) {
+                let path = request.agent.filter(|_| named.as_ref() == Some(digest)).unwrap_or(&path);
+                file::check(path, &file::load(path, bytes, None)?, &AnyEnv::make(&config.env)?)?;
+            }
+        }
+    }
+    let plan = Plan { config, folder, spec, parts, claimed, agents };
+    plan.survey()?;
+    Ok(plan)
+}
+
+/// The line that a folder of its own would have.
+fn wanted_text(config: &Config, agent: Option<&str>) -> String {
+    let policy = Policy::wanted(config, agent.or(Some("…")));
+    let part = |policy| Part {
+        env: config.env.clone(),
+        origin: Origin::Recorded { policy, seed: config.seed },
+        first: 0,
+        end: None,
+    };
+    policy.map_or(String::new(), |policy| part(policy).to_string())
+}
+
+/// How many episodes the folder of `run` has, whose last part is complete: then it can be closed.
+///
+/// # Errors
+/// One line: it is not.
+pub(crate) fn close(run: &RunDir, spec: &EnvSpec, parts: &[Part]) -> Result<u64> {
+    let folder = run.rollouts();
+    let (mut index, mut steps) = (0, 0);
+    while let Some(episode) = part_of(parts, index).and_then(|part| kept(&folder, spec, part, index)) {
+        steps += episode.steps() as u64;
+        index += 1;
+    }
+    let last = parts.last().expect("a folder that is added to has a part");
+    let found = claim::files(&folder)?;
+    ensure!(
+        index == found && index > last.first && last.end.is_none_or(|end| index == end),
+        "{}: expected whole episodes without a gap, found {found} of which the first {index} are; complete `{last}` before adding to it",
+        folder.display()
+    );
+    // What was asked for when it was recorded, where the run still knows.
+    if run.config().exists() {
+        let asked = Config::default().overlay_file(&run.config(), &[])?.collect.steps;
+        ensure!(
+            steps >= asked,
+            "{}: expected collect.steps = {asked} steps, found {steps}; complete `{last}` by `dreamstep collect --run {}` before adding to it",
+            folder.display(),
+            run.root().display()
+        );
+    }
+    Ok(index)
+}
+
+/// The part that episode `index` belongs to.
+fn part_of(parts: &[Part], index: u64) -> Option<&Part> {
+    parts.iter().find(|part| part.first <= index && part.end.is_none_or(|end| index < end))
+}
+
+/// Fills `run`'s rollouts folder. See the module for what is kept and what is refused. `progress` counts steps; its total is
+/// set here.
+///
+/// # Errors
+/// As [`plan`], [`Plan::claim`] and [`Plan::record`].
+pub fn collect(config: &Config, run: &Path, request: &Request<'_>, progress: &Progress) -> Result<Summary> {
+    let plan = plan(config, run, request)?;
+    plan.claim()?;
+    plan.record(progress)
+}
+
+impl Plan<'_> {
+    /// That no more is there than is asked for, and that what cannot be recorded again is there.
+    fn survey(&self) -> Result<()> {
+        let (mut index, mut steps) = (0, 0);
+        while self.goes_on(index, steps) {
+            let Some(part) = part_of(&self.parts, index) else { break };
+            let Some(episode) = kept(&self.folder, &self.spec, part, index) else {
+                ensure!(
+                    matches!(part.origin, Origin::Recorded { .. }),
+                    "{}: expected an episode of `{part}`, found none; import it again",
+                    self.folder.join(file_name(index)).display()
+                );
+                // A gap is to be filled.
+                return Ok(());
+            };
+            steps += episode.steps() as u64;
+            index += 1;
+        }
+        ensure!(
+            self.parts.len() == self.claimed.len() || self.claimed.is_empty(),
+            "{}: expected collect.steps above the {steps} steps that are there (it counts all parts), found {}",
+            self.folder.display(),
+            self.config.collect.steps
+        );
+        self.check_count(index)
+    }
+
+    /// Whether episode `index` belongs to the folder, where those before it have `steps` steps.
+    fn goes_on(&self, index: u64, steps: u64) -> bool {
+        steps < self.config.collect.steps || self.parts.last().is_some_and(|last| index < last.first)
+    }
+
+    /// That the folder holds `episodes` episodes, which are enough.
+    fn check_count(&self, episodes: u64) -> Result<()> {
+        let (found, target) = (claim::files(&self.folder)?, self.config.collect.steps);
+        ensure!(
+            found == episodes,
+            "{}: expected the {episodes} episodes that collect.steps = {target} asks for, found {found}; remove the folder to record it \
+             anew, or ask for more steps",
+            self.folder.display()
+        );
+        Ok(())
+    }
+
+    /// Makes the folder ours: `collect.txt` says what its episodes are, and the agent that acts lies beside it. What a killed process left
+    /// is swept out.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn claim(&self) -> Result<()> {
+        if self.parts != self.claimed {
+            for (digest, bytes) in &self.agents {
+                let path = agent_path(&self.folder, digest);
+                if !path.exists() {
+                    write_atomic(&path, bytes)?;
+                }
+            }
+            claim::write(&self.folder, &self.parts)?;
+        }
+        sweep(&self.folder)
+    }
+
+    /// Records what is missing.
+    ///
+    /// # Errors
+    /// One line: a file cannot be written, an agent is missing or was refused an observation. [`interrupt::Interrupted`], where somebody
+    /// asked to stop: with the episodes that were finished in the folder.
+    ///
+    /// # Panics
+    /// If a worker does: a lost worker must not look like a short run.
+    pub fn record(&self, progress: &Progress) -> Result<Summary> {
+        let Self { config, folder, spec, parts, .. } = self;
+        let models = self
+            .agents
+            .iter()
+            .map(|(digest, bytes)| Ok((digest.as_str(), file::load(&agent_path(folder, digest), bytes, None)?)));
+        let models: BTreeMap<&str, Model<'_>> = models.collect::<Result<_>>()?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(config.worker_threads())
+            .build()
+            .context("threads: cannot start the workers")?;
+        let one = |env: &mut Result<AnyEnv>, index: u64| -> Result<Entry> {
+            let part = part_of(parts, index).context("collect.txt: expected a last part that is open")?;
+            if let Some(episode) = kept(folder, spec, part, index) {
+                return Ok(Entry { index, kept: true, episode });
+            }
+            let Origin::Recorded { policy, seed } = &part.origin else {
+                anyhow::bail!("{}: expected an imported episode, found none", folder.join(file_name(index)).display())
+            };
+            let model = match policy {
+                Policy::Agent(digest, _) => Some(models.get(digest.as_str()).with_context(|| {
+                    format!(
+                        "{}: expected the agent that recorded `{part}`, found none",
+                        agent_path(folder, digest).display()
+                    )
+                })?),
+                _ => None,
+            };
+            // The model was compiled before; a failure here is memory running out.
+            let env = env.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
+            Ok(Entry { index, kept: false, episode: policy::episode(env, policy, model, *seed, index)? })
+        };
+
+        let target = config.collect.steps;
+        progress.set_total(target);
+        let closed = parts.last().map_or(0, |last| last.first);
+        let (mut episodes, mut steps, mut returns) = (0_u64, 0_u64, 0.0_f64);
+        while self.goes_on(episodes, steps) {
+            // Enough to keep every worker busy, few enough that hardly any is thrown away at the end.
+            let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
+            let missing = target.saturating_sub(steps).div_ceil(mean_length).max(closed.saturating_sub(episodes));
+            let batch = missing.min(16 * pool.current_num_threads() as u64);
+            let batch: Vec<Option<Entry>> = pool.install(|| {
+                (episodes..episodes + batch)
+                    .into_par_iter()
+                    .map_init(
+                        || AnyEnv::make(&config.env),
+                        |env, index| if interrupt::requested() { Ok(None) } else { one(env, index).map(Some) },
+                    )
+                    .collect::<Result<_>>()
+            })?;
+            // What was recorded before somebody asked to stop.
+            let batch: Vec<Entry> = batch.into_iter().map_while(|entry| entry).collect();
+            // The shortest prefix that is enough; what lies past it never touches the disk.
+            let (mut prefix, mut all_kept) = (0, true);
+            for entry in &batch {
+                if !self.goes_on(entry.index, steps) {
+                    break;
+                }
+                prefix += 1;
+                all_kept &= entry.kept;
+                steps += entry.episode.steps() as u64;
+                returns += entry.episode.episode_return();
+            }
+            let new = batch[..prefix].par_iter().filter(|entry| !entry.kept);
+            pool.install(|| new.try_for_each(|entry| entry.episode.write(&folder.join(file_name(entry.index)))))?;
+            episodes += prefix as u64;
+            if self.goes_on(episodes, steps) {
+                interrupt::check()?;
+            }
+            if all_kept {
+                progress.resume_at(steps.min(target));
+            } else {
+                progress.set(steps.min(target));
+            }
+        }
+        self.check_count(episodes)?;
+        let n = episodes as f64;
+        Ok(Summary { episodes, steps, mean_return: returns / n, mean_length: steps as f64 / n })
+    }
+}
+
+/// Episode `index` of `part`, where the folder already holds it whole. Anything else under its name is recorded again.
+fn kept(folder: &Path, spec: &EnvSpec, part: &Part, index: u64) -> Option<Episode> {
+    let episode = Episode::read(&folder.join(file_name(index))).ok()?;
+    let ours = match part.origin {
+        Origin::Recorded { seed, .. } => episode.seed == reset_seed(seed, index),
+        Origin::Imported(_) => true,
+    };
+    (ours && episode.dims() == (spec.obs, spec.action)).then_some(episode)
+}

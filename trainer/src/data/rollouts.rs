@@ -1,0 +1,387 @@
+//! What is an episode, and how are episodes stored? One `.npz` each, in `RUN/rollouts/`, that `numpy.load` opens as it is:
+//!
+//! | key | dtype | shape | |
+//! |---|---|---|---|
+//! | `observations` | float32 | `[T+1, O]` | the last row is where the last step led |
+//! | `actions` | float32 | `[T, A]` | in the environment's own units |
+//! | `rewards` | float32 | `[T]` | |
+//! | `terminals` | bool | `[T]` | true where the task ended: only ever the last |
+//! | `truncations` | bool | `[T]` | true where the time limit cut it: only ever the last |
+//! | `seed` | uint64 | `[]` | what it was reset with |
+//!
+//! The keys are TorchWM's, with the truncations apart and both flags as booleans, so that `data[terminals]` means in numpy what
+//! it says. The same episode always gives the same bytes: stored, not deflated, and dated 1980. What is read is checked
+//! before it is believed.
+
+use crate::run::folder::{PARTIAL, write_atomic};
+use anyhow::{Context, Result, anyhow, ensure};
+use ndarray::{Array1, Array2, ArrayView, ArrayViewD, Dimension, Ix0, Ix1, Ix2};
+use ndarray_npy::{NpzWriter, ViewElement, ViewNpyExt};
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive};
+
+/// Bytes of one array at most: a file may claim anything.
+const ARRAY_BYTES_MAX: u64 = 1 << 30;
+
+/// One recorded episode of `T` steps. Step `t` took `actions[t]` in `observations[t]` and led to `observations[t + 1]`,
+/// `rewards[t]`, `terminals[t]`, `truncations[t]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Episode {
+    /// The seed it was reset with.
+    pub seed: u64,
+    /// `[T+1, O]`, the last one being where the last step led.
+    pub observations: Array2<f32>,
+    /// `[T, A]`, in the environment's own units.
+    pub actions: Array2<f32>,
+    /// `[T]`
+    pub rewards: Array1<f32>,
+    /// `[T]`: true where the task ended (only ever the last).
+    pub terminals: Array1<bool>,
+    /// `[T]`: true where the time limit cut it (only ever the last).
+    pub truncations: Array1<bool>,
+}
+
+/// The file name of episode `index`: names sort as numbers do.
+#[must_use]
+pub fn file_name(index: u64) -> String {
+    format!("episode_{index:07}.npz")
+}
+
+impl Episode {
+    /// `T`: steps taken.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.rewards.len()
+    }
+
+    /// `(O, A)`: numbers in an observation and in an action.
+    #[must_use]
+    pub fn dims(&self) -> (usize, usize) {
+        (self.observations.ncols(), self.actions.ncols())
+    }
+
+    /// Sum of rewards.
+    #[must_use]
+    pub fn episode_return(&self) -> f64 {
+        self.rewards.iter().map(|&r| f64::from(r)).sum()
+    }
+
+    /// Checks that the shapes agree, that every number is finite, and that only the last step ends it.
+    ///
+    /// # Errors
+    /// One line: the array, what was expected, what was found.
+    pub fn validate(&self) -> Result<()> {
+        let steps = self.steps();
+        let (obs, action) = self.dims();
+        ensure!(steps > 0, "rewards: expected at least one step, found none");
+        ensure!(obs > 0 && action > 0, "expected observations and actions of at least one number, found {obs} and {action}");
+        for (key, expected, found) in [
+            ("observations", steps + 1, self.observations.nrows()),
+            ("actions", steps, self.actions.nrows()),
+            ("terminals", steps, self.terminals.len()),
+            ("truncations", steps, self.truncations.len()),
+        ] {
+            ensure!(expected == found, "{key}: expected {expected} rows beside {steps} rewards, found {found}");
+        }
+        finite("observations", &self.observations)?;
+        finite("actions", &self.actions)?;
+        finite("rewards", &self.rewards)?;
+        for (key, flags) in [("terminals", &self.terminals), ("truncations", &self.truncations)] {
+            if let Some(t) = flags.iter().take(steps - 1).position(|&flag| flag) {
+                anyhow::bail!("{key}[{t}]: expected only the last step, {}, to end the episode", steps - 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the episode to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// One line that names `path`: [`Self::validate`] rejects it, or it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        self.validate().with_context(|| format!("{}: not written", path.display()))?;
+        let bytes = self.to_npz().with_context(|| path.display().to_string())?;
+        write_atomic(path, &bytes)
+    }
+
+    /// Reads what [`Self::write`] wrote, or what `numpy.savez` or `savez_compressed` wrote under the same keys.
+    ///
+    /// # Errors
+    /// One line: the file, the array, what was expected, what was found.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> {
+            let file = File::open(path).map_err(|e| anyhow!("expected an episode (.npz): {e}"))?;
+            let mut npz = ZipArchive::new(file).map_err(|e| anyhow!("expected a whole .npz file: {e}"))?;
+            let episode = Self {
+                seed: array::<u64, Ix0>(&mut npz, "seed", "uint64")?.into_scalar(),
+                observations: array::<f32, Ix2>(&mut npz, "observations", "float32")?,
+                actions: array::<f32, Ix2>(&mut npz, "actions", "float32")?,
+                rewards: array::<f32, Ix1>(&mut npz, "rewards", "float32")?,
+                terminals: array::<bool, Ix1>(&mut npz, "terminals", "bool")?,
+                truncations: array::<bool, Ix1>(&mut npz, "truncations", "bool")?,
+            };
+            episode.validate()?;
+            Ok(episode)
+        };
+        read().with_context(|| path.display().to_string())
+    }
+
+    /// The bytes of the `.npz` file: a function of the episode alone.
+    fn to_npz(&self) -> Result<Vec<u8>> {
+        // What the zip writer takes for itself (the clock, where a feature gives it one) is pinned here.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644);
+        let mut npz = NpzWriter::new_with_options(Cursor::new(Vec::new()), options);
+        npz.add_array("observations", &self.observations)?;
+        npz.add_array("actions", &self.actions)?;
+        npz.add_array("rewards", &self.rewards)?;
+        npz.add_array("terminals", &self.terminals)?;
+        npz.add_array("truncations", &self.truncations)?;
+        npz.add_array("seed", &ndarray::arr0(self.seed))?;
+        Ok(npz.finish()?.into_inner())
+    }
+}
+
+/// Every episode in `folder`, in the order of the file names.
+///
+/// # Errors
+/// One line: the folder is missing or holds no episode; or the first file that cannot be read, or whose observations or actions
+/// have another size than the first file's.
+pub fn read_dir(folder: &Path) -> Result<Vec<Episode>> {
+    let files = list(folder)?;
+    ensure!(
+        !files.is_empty(),
+        "{}: expected recorded episodes (*.npz), found none; run `dreamstep collect`",
+        folder.display()
+    );
+    let mut episodes: Vec<Episode> = Vec::with_capacity(files.len());
+    for file in &files {
+        let episode = Episode::read(file)?;
+        let (obs, action) = episodes.first().map_or(episode.dims(), Episode::dims);
+        ensure!(
+            episode.dims() == (obs, action),
+            "{}: expected observations of {obs} and actions of {action} as in {}, found {} and {}",
+            file.display(),
+            files[0].display(),
+            episode.dims().0,
+            episode.dims().1
+        );
+        episodes.push(episode);
+    }
+    Ok(episodes)
+}
+
+/// The `.npz` files in `folder`, sorted by name.
+///
+/// # Errors
+/// One line: the folder is missing or cannot be listed.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("{}: expected a folder of recorded episodes; run `dreamstep collect`", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        let partial = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL));
+        if path.extension().is_some_and(|extension| extension == "npz") && !partial {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn finite<D: Dimension>(key: &str, values: &ndarray::Array<f32, D>) -> Result<()> {
+    match values.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+        Some((i, x)) => {
+            Err(anyhow!("{key}: expected finite numbers, found {x} at element {i} of shape {:?}", values.shape()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Reads array `key`. The bytes are fetched before the header is believed, so a huge shape is an error and not an allocation.
+fn array<T, D>(npz: &mut ZipArchive<File>, key: &str, dtype: &str) -> Result<ndarray::Array<T, D>>
+where
+    T: ViewElement + Clone,
+    D: Dimension,
+{
+    let entry = npz.by_name(&format!("{key}.npy")).map_err(|e| anyhow!("{key}: expected an array of {dtype}: {e}"))?;
+    let mut bytes = Vec::new();
+    entry.take(ARRAY_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| anyhow!("{key}: {e}"))?;
+    ensure!(bytes.len() as u64 <= ARRAY_BYTES_MAX, "{key}: expected at most {ARRAY_BYTES_MAX} bytes, found more");
+    // A view needs its elements aligned.
+    let mut words = vec![0_u64; bytes.len().div_ceil(8)];
+    let aligned = &mut bytemuck::cast_slice_mut(&mut words)[..bytes.len()];
+    aligned.copy_from_slice(&bytes);
+    let view: ArrayViewD<'_, T> =
+        ArrayView::view_npy(aligned).map_err(|e| anyhow!("{key}: expected an array of {dtype}: {e}"))?;
+    let shape = view.shape().to_vec();
+    let view = view
+        .into_dimensionality::<D>()
+        .map_err(|_| anyhow!("{key}: expected {} dimensions, found shape {shape:?}", D::NDIM.unwrap_or_default()))?;
+    // In rows, whatever order the file had.
+    Ok(view.as_standard_layout().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array as a;
+    use tempfile::TempDir;
+
+    fn episode() -> Episode {
+        Episode {
+            seed: u64::MAX,
+            observations: a![[1.0, 2.0, 3.0], [-0.0, 1e-40, 6.0], [7.0, 8.0, 9.0]],
+            actions: a![[0.1, 0.2], [0.3, 0.4]],
+            rewards: a![1.5, -2.5],
+            terminals: a![false, true],
+            truncations: a![false, false],
+        }
+    }
+
+    /// The one-line error of reading `folder`.
+    fn error(folder: &Path, parts: &[&str]) {
+        let error = format!("{:#}", read_dir(folder).unwrap_err());
+        assert!(!error.contains('\n'), "{error:?} should be one line");
+        for part in parts {
+            assert!(error.contains(part), "{error:?} should contain {part:?}");
+        }
+    }
+
+    /// Writes an episode that `change` has spoilt, past the writer's own check, beside a good one.
+    fn spoilt(change: impl FnOnce(&mut Episode)) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        episode().write(&folder.path().join(file_name(0))).unwrap();
+        let mut bad = episode();
+        change(&mut bad);
+        std::fs::write(folder.path().join(file_name(1)), bad.to_npz().unwrap()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn what_is_written_reads_back_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for seed in [2, 0, 10, 1] {
+            Episode { seed, ..episode() }.write(&folder.path().join(file_name(seed))).unwrap();
+        }
+        std::fs::write(folder.path().join("notes.txt"), "not an episode").unwrap();
+        std::fs::write(folder.path().join(format!("{PARTIAL}x.npz")), "cut off").unwrap();
+        let episodes = read_dir(folder.path()).unwrap();
+        assert_eq!(episodes.iter().map(|e| e.seed).collect::<Vec<_>>(), [0, 1, 2, 10]);
+        assert_eq!(episodes[0], Episode { seed: 0, ..episode() });
+        assert_eq!(episodes[0].observations[[1, 0]].to_bits(), (-0.0_f32).to_bits());
+    }
+
+    #[test]
+    fn the_same_episode_gives_the_same_bytes() {
+        let bytes = episode().to_npz().unwrap();
+        assert_eq!(bytes, episode().to_npz().unwrap());
+        // MS-DOS time and date of the first local header: midnight, 1980-01-01.
+        assert_eq!(bytes[10..14], [0, 0, 0x21, 0]);
+    }
+
+    #[test]
+    fn a_missing_or_empty_folder_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        error(folder.path(), &["expected recorded episodes", "found none", "dreamstep collect"]);
+        error(&folder.path().join("nowhere"), &["nowhere", "dreamstep collect"]);
+    }
+
+    #[test]
+    fn every_truncation_of_a_file_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = episode().to_npz().unwrap();
+        for length in 0..bytes.len() {
+            std::fs::write(folder.path().join(file_name(0)), &bytes[..length]).unwrap();
+            error(folder.path(), &["episode_0000000.npz"]);
+        }
+    }
+
+    #[test]
+    fn no_flipped_byte_panics() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = episode().to_npz().unwrap();
+        let path = folder.path().join(file_name(0));
+        for i in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[i] ^= flip;
+                std::fs::write(&path, &bytes).unwrap();
+                if let Err(e) = Episode::read(&path) {
+                    assert!(format!("{e:#}").contains("episode_0000000.npz"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_shape_is_an_error_and_not_an_allocation() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut header =
+            b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000, 3), }".to_vec();
+        header.resize(127, b' ');
+        header.push(b'\n');
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file("seed.npy", SimpleFileOptions::default().compression_method(CompressionMethod::Stored)).unwrap();
+        ndarray_npy::WriteNpyExt::write_npy(&ndarray::arr0(1_u64), &mut zip).unwrap();
+        zip.start_file("observations.npy", SimpleFileOptions::default().compression_method(CompressionMethod::Stored))
+            .unwrap();
+        std::io::Write::write_all(&mut zip, &header).unwrap();
+        std::fs::write(folder.path().join(file_name(0)), zip.finish().unwrap().into_inner()).unwrap();
+        error(folder.path(), &["episode_0000000.npz", "observations", "missing"]);
+    }
+
+    #[test]
+    fn inconsistent_shapes_name_the_array() {
+        let bad = spoilt(|e| e.actions = a![[0.1, 0.2]]);
+        error(bad.path(), &["episode_0000001.npz", "actions", "expected 2 rows", "found 1"]);
+        let bad = spoilt(|e| e.observations = a![[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]);
+        error(bad.path(), &["observations", "expected 3 rows", "found 2"]);
+        let bad = spoilt(|e| e.rewards = a![]);
+        error(bad.path(), &["rewards", "at least one step"]);
+        let bad = spoilt(|e| e.terminals = a![true, false]);
+        error(bad.path(), &["terminals[0]", "only the last step"]);
+    }
+
+    #[test]
+    fn other_dims_than_the_first_file_name_both_files() {
+        let bad = spoilt(|e| e.actions = a![[0.1], [0.2]]);
+        error(bad.path(), &["episode_0000001.npz", "episode_0000000.npz", "actions of 2", "found 3 and 1"]);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_found() {
+        let bad = spoilt(|e| e.observations[[2, 1]] = f32::NAN);
+        error(bad.path(), &["episode_0000001.npz", "observations", "NaN at element 7"]);
+        let bad = spoilt(|e| e.rewards[1] = f32::INFINITY);
+        error(bad.path(), &["rewards", "inf at element 1"]);
+        let mut bad = episode();
+        bad.actions[[0, 0]] = f32::NEG_INFINITY;
+        let error = format!("{:#}", bad.write(Path::new("/nowhere/x.npz")).unwrap_err());
+        assert!(error.contains("x.npz") && error.contains("actions") && error.contains("-inf"), "{error}");
+    }
+
+    #[test]
+    fn another_dtype_or_dimension_or_a_missing_array_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file_name(0));
+        let write = |add: &dyn Fn(&mut NpzWriter<File>)| {
+            let mut npz = NpzWriter::new(File::create(&path).unwrap());
+            npz.add_array("seed", &ndarray::arr0(1_u64)).unwrap();
+            add(&mut npz);
+            npz.finish().unwrap();
+        };
+        write(&|npz| npz.add_array("observations", &a![[1.0_f64]]).unwrap());
+        error(folder.path(), &["observations", "float32", "<f8"]);
+        write(&|npz| npz.add_array("observations", &a![1.0_f32]).unwrap());
+        error(folder.path(), &["observations", "expected 2 dimensions", "[1]"]);
+        write(&|_| ());
+        error(folder.path(), &["observations", "not found"]);
+    }
+}

@@ -1,0 +1,151 @@
+//! What did packing change? An agent in a narrower precision beside the f32 agent that it was made from: bytes, what it answers to
+//! the same recorded observations, and what it earns in the real environment on the same seeds.
+
+use crate::env::pool::{Arena, Estimate, Policy};
+use crate::stats::nearest_rank;
+use anyhow::Result;
+use dreamstep_runtime::{Agent, Model, memory_len};
+use serde::Serialize;
+
+/// Episodes of the original agent whose observations both agents answer.
+pub const RECORDED_EPISODES: usize = 20;
+
+/// What `pack` reports of a precision.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// The packed agent's precision.
+    pub precision: &'static str,
+    /// Bytes of the f32 file.
+    pub bytes_f32: usize,
+    /// Bytes of the packed file.
+    pub bytes: usize,
+    /// Episodes whose observations were answered.
+    pub recorded_episodes: usize,
+    /// |action − f32's action| as a fraction of the action range, over all components and steps of the recorded episodes.
+    pub action_error: Quantiles,
+    /// Episodes played by each agent.
+    pub episodes: usize,
+    /// Episode i is `reset(seed + i)`.
+    pub seed: u64,
+    /// Mean return of the f32 agent.
+    pub return_f32: Estimate,
+    /// Mean return of the packed agent.
+    pub return_packed: Estimate,
+    /// Difference of the means in units of its standard error (the two agents' added in quadrature).
+    pub return_z: f64,
+}
+
+/// Of a sample.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Quantiles {
+    /// Of `values`, by the nearest rank.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Self {
+        let mut rank = |q: f64| nearest_rank(&mut values, q).unwrap_or(0.0);
+        Self { p50: rank(0.5), p99: rank(0.99), max: rank(1.0) }
+    }
+}
+
+/// Compares `packed` with `original`, on `episodes` episodes each from `reset(seed)` on; of the first [`RECORDED_EPISODES`] the original's
+/// observations are answered by both.
+///
+/// # Errors
+/// An agent does not fit the environment, or an episode failed.
+pub fn compare(
+    arena: &Arena,
+    [original, packed]: [&Model<'_>; 2],
+    [bytes_f32, bytes]: [usize; 2],
+    seed: u64,
+    episodes: usize,
+    done: impl Fn() + Sync,
+) -> Result<Change> {
+    let recorded_episodes = RECORDED_EPISODES.min(episodes);
+    let errors = arena.map(recorded_episodes, |player, i| {
+        let observations = player.record(Policy::Agent(original), seed + i as u64)?;
+        errors(original, packed, &observations)
+    })?;
+    let returns = |model| -> Result<Estimate> {
+        let outcomes = arena.episodes(Policy::Agent(model), seed, episodes, &done)?;
+        Ok(Estimate::of(&outcomes.iter().map(|outcome| outcome.episode_return).collect::<Vec<_>>()))
+    };
+    let (return_f32, return_packed) = (returns(original)?, returns(packed)?);
+    let standard_error = return_f32.standard_error.hypot(return_packed.standard_error);
+    let difference = return_packed.mean - return_f32.mean;
+    Ok(Change {
+        precision: packed.settings().precision.name(),
+        bytes_f32,
+        bytes,
+        recorded_episodes,
+        action_error: Quantiles::of(errors.into_iter().flatten().collect()),
+        episodes,
+        seed,
+        return_f32,
+        return_packed,
+        return_z: if difference == 0.0 { 0.0 } else { difference / standard_error },
+    })
+}
+
+/// |Δaction| over the action range, for each observation and component. Each agent keeps its own state.
+fn errors(original: &Model<'_>, packed: &Model<'_>, observations: &[Vec<f32>]) -> Result<Vec<f64>> {
+    let dims = original.dims();
+    let mut memories = [vec![0.0; memory_len(dims)], vec![0.0; memory_len(packed.dims())]];
+    let [first, second] = &mut memories;
+    let mut agents = [Agent::new(*original, first)?, Agent::new(*packed, second)?];
+    let mut actions = [vec![0.0; dims.action_len()], vec![0.0; dims.action_len()]];
+    let mut errors = Vec::with_capacity(observations.len() * dims.action_len());
+    for observation in observations {
+        for (agent, action) in agents.iter_mut().zip(&mut actions) {
+            agent.act(observation, action)?;
+        }
+        // In [-1, 1], so that half the difference is the fraction of the range.
+        let [a, b] = [agents[0].unit_action(), agents[1].unit_action()];
+        errors.extend(a.iter().zip(b).map(|(a, b)| 0.5 * f64::from((a - b).abs())));
+        agents.iter_mut().try_for_each(Agent::advance)?;
+    }
+    Ok(errors)
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { precision, bytes_f32, bytes, recorded_episodes, action_error, episodes, seed, .. } = self;
+        writeln!(f, "{precision} against f32")?;
+        writeln!(f, "  bytes          {bytes} instead of {bytes_f32}: {:.3}", *bytes as f64 / *bytes_f32 as f64)?;
+        let Quantiles { p50, p99, max } = action_error;
+        writeln!(
+            f,
+            "  action error   p50 {:.3} %, p99 {:.3} %, max {:.3} % of the range, on {recorded_episodes} recorded episodes",
+            100.0 * p50,
+            100.0 * p99,
+            100.0 * max
+        )?;
+        let (a, b) = (self.return_packed, self.return_f32);
+        writeln!(
+            f,
+            "  return         {:.1} ± {:.1} instead of {:.1} ± {:.1} ({:+.2} standard errors), {episodes} episodes from seed {seed} on",
+            a.mean, a.standard_error, b.mean, b.standard_error, self.return_z
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_by_nearest_rank() {
+        let Quantiles { p50, p99, max } = Quantiles::of((1..=200).map(f64::from).collect());
+        assert_eq!((p50, p99, max), (100.0, 198.0, 200.0));
+        let Quantiles { p50, p99, max } = Quantiles::of(vec![3.0]);
+        assert_eq!((p50, p99, max), (3.0, 3.0, 3.0));
+        assert_eq!(Quantiles::of(Vec::new()).max, 0.0);
+    }
+}

@@ -1,0 +1,133 @@
+//! `evaluate`: how good is an agent? The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
+//! standard error, and their interquartile mean with its bootstrap interval; beside the two policies that any agent has to beat.
+
+use crate::env::pool::{Arena, Estimate, Outcome, Policy};
+use crate::run::progress::Progress;
+use crate::stats::{RESAMPLES, interquartile_interval, interquartile_mean};
+use anyhow::Result;
+use dreamstep_runtime::Model;
+use serde::Serialize;
+
+/// What many episodes say of one quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The mean, with its standard error.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Interquartile mean.
+    pub iqm: f64,
+    /// Its 95 % bootstrap interval.
+    pub iqm_interval: [f64; 2],
+}
+
+impl Summary {
+    /// Of the episodes' `values`.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Self {
+        let (iqm, iqm_interval) = (interquartile_mean(values), interquartile_interval(values));
+        Self { estimate: Estimate::of(values), iqm, iqm_interval }
+    }
+
+    /// The mean and its standard error, with so many decimals.
+    #[must_use]
+    pub fn mean_text(&self, digits: usize) -> String {
+        format!("{:.digits$} ± {:.digits$}", self.estimate.mean, self.estimate.standard_error)
+    }
+
+    /// The interquartile mean and its interval, with so many decimals.
+    #[must_use]
+    pub fn iqm_text(&self, digits: usize) -> String {
+        let [low, high] = self.iqm_interval;
+        format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", self.iqm)
+    }
+}
+
+/// A policy's record.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// `agent`, `zero` or `random`.
+    pub policy: &'static str,
+    /// Sum of rewards of an episode.
+    #[serde(rename = "return")]
+    pub episode_return: Summary,
+    /// Steps.
+    pub length: Summary,
+    /// Metres along x.
+    pub distance_m: Summary,
+    /// Every episode, in the order of the seeds.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Row {
+    /// Of the episodes that `policy` played.
+    #[must_use]
+    pub fn of(policy: &'static str, outcomes: Vec<Outcome>) -> Self {
+        let summary = |value: fn(&Outcome) -> f64| Summary::of(&outcomes.iter().map(value).collect::<Vec<_>>());
+        let (episode_return, length) = (summary(|o| o.episode_return), summary(|o| o.length as f64));
+        Self { policy, episode_return, length, distance_m: summary(|o| o.distance_m), outcomes }
+    }
+}
+
+/// What `evaluate` reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Environment id.
+    pub env: String,
+    /// Episode i is `reset(seed + i)`.
+    pub seed: u64,
+    /// Episodes per policy.
+    pub episodes: usize,
+    /// Back end that stepped the agent.
+    pub backend: Option<&'static str>,
+    /// One row per policy.
+    pub rows: Vec<Row>,
+}
+
+/// Plays `count` episodes with every policy asked for.
+///
+/// # Errors
+/// The agent does not fit the environment, or an episode failed.
+pub fn evaluate(
+    arena: &Arena,
+    env: &str,
+    model: Option<&Model<'_>>,
+    baselines: bool,
+    seed: u64,
+    count: usize,
+    progress: &Progress,
+) -> Result<Report> {
+    let baselines: &[_] = if baselines { &[("random", Policy::Random), ("zero", Policy::Zero)] } else { &[] };
+    let agent = model.map(|model| ("agent", Policy::Agent(model)));
+    let policies: Vec<_> = baselines.iter().copied().chain(agent).collect();
+    progress.set_total((policies.len() * count) as u64);
+    let mut rows = Vec::new();
+    for (policy, who) in policies {
+        rows.push(Row::of(policy, arena.episodes(who, seed, count, || progress.add(1))?));
+    }
+    Ok(Report { env: env.to_string(), seed, episodes: count, backend: model.map(|m| m.backend().name()), rows })
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let last = self.seed + self.episodes as u64 - 1;
+        writeln!(f, "{}, {} episodes each, reset(seed) for seeds {} to {last}", self.env, self.episodes, self.seed)?;
+        writeln!(
+            f,
+            "IQM: mean of the middle half of the episodes, with its 95 % interval over {RESAMPLES} bootstrap resamples"
+        )?;
+        writeln!(f, "{:<8} {:<14} {:>22} {:>28}", "policy", "", "mean ± standard error", "IQM [95 %]")?;
+        for row in &self.rows {
+            let quantities = [
+                ("return", &row.episode_return, 1),
+                ("length (steps)", &row.length, 1),
+                ("distance (m)", &row.distance_m, 2),
+            ];
+            for (i, (quantity, summary, digits)) in quantities.into_iter().enumerate() {
+                let policy = if i == 0 { row.policy } else { "" };
+                let (mean, iqm) = (summary.mean_text(digits), summary.iqm_text(digits));
+                writeln!(f, "{policy:<8} {quantity:<14} {mean:>22} {iqm:>28}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! `run`: does the agent keep up with the clock? The control loop as a robot would have it: observation in, `act`, command out,
+//! `advance`, then the world's turn; with `--realtime` in step with the wall clock.
+
+use crate::env::pool::{Outcome, check_fit};
+use crate::env::{AnyEnv, Env};
+use anyhow::{Context, Result};
+use dreamstep_runtime::{Agent, Model, memory_len};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Observed times of one call, in microseconds. Observed, not worst case: the next one may be longer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Latency {
+    /// Median.
+    pub p50_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
+    /// Longest seen.
+    pub max_us: f64,
+}
+
+impl Latency {
+    fn of(mut samples: Vec<Duration>) -> Self {
+        samples.sort_unstable();
+        // The nearest-rank percentile.
+        let rank = |q: f64| ((q * samples.len() as f64).ceil() as usize).clamp(1, samples.len().max(1)) - 1;
+        let at = |q: f64| samples.get(rank(q)).map_or(f64::NAN, |d| d.as_secs_f64() * 1e6);
+        Self { p50_us: at(0.5), p99_us: at(0.99), max_us: at(1.0) }
+    }
+}
+
+/// What `run` reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Environment id.
+    pub env: String,
+    /// Back end.
+    pub backend: &'static str,
+    /// Whether the loop kept to the wall clock.
+    pub realtime: bool,
+    /// The tick's length, which is also its deadline.
+    pub dt_s: f64,
+    /// Every episode, in the order of the seeds.
+    pub outcomes: Vec<Outcome>,
+    /// Ticks.
+    pub ticks: u64,
+    /// Observation to action.
+    pub act: Latency,
+    /// Taking the step into memory.
+    pub advance: Latency,
+    /// Ticks whose `act` and `advance` together took longer than `dt_s`.
+    pub missed_by_agent: u64,
+    /// With the clock: ticks that ended after the next should have begun, whoever was late (simulator and scheduler included).
+    pub missed_by_loop: Option<u64>,
+    /// Wall time over simulated time.
+    pub wall_over_simulated: f64,
+}
+
+/// Plays `reset(seed)`, `reset(seed + 1)`, …, one episode each, in one thread.
+///
+/// # Errors
+/// The agent does not fit the environment, or the simulator gave a non-finite observation.
+pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
+    let mut env = AnyEnv::make(env_id)?;
+    check_fit(model, &env)?;
+    let spec = env.spec().clone();
+    let dt = Duration::from_secs_f64(spec.dt_s);
+    let mut memory = vec![0.0; memory_len(model.dims())];
+    let mut agent = Agent::new(*model, &mut memory)?;
+    let (mut wide, mut observation, mut action) =
+        (vec![0.0_f64; spec.obs], vec![0.0_f32; spec.obs], vec![0.0_f32; spec.action]);
+    // Room for every tick, so that the loop itself never allocates.
+    let capacity = episodes as usize * spec.time_limit as usize;
+    let (mut act_times, mut advance_times) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
+    let (mut outcomes, mut late, mut missed_by_agent) = (Vec::with_capacity(episodes as usize), 0, 0);
+    let mut wall = Duration::ZERO;
+
+    for seed in seed..seed + episodes {
+        agent.reset();
+        env.reset(seed, &mut wide);
+        let start_x = env.position_x();
+        let mut outcome = Outcome::default();
+        let begin = Instant::now();
+        let mut tick = begin;
+        loop {
+            observation.iter_mut().zip(&wide).for_each(|(single, &value)| *single = value as f32);
+            let before = Instant::now();
+            agent.act(&observation, &mut action).with_context(|| format!("seed {seed}, step {}", outcome.length))?;
+            let acted = Instant::now();
+            agent.advance()?;
+            let advanced = Instant::now();
+            act_times.push(acted - before);
+            advance_times.push(advanced - acted);
+            missed_by_agent += u64::from(advanced - before > dt);
+
+            let step = env.step(&action, &mut wide);
+            outcome.episode_return += step.reward;
+            outcome.length += 1;
+            tick += dt;
+            if realtime {
+                match tick.checked_duration_since(Instant::now()) {
+                    Some(left) => std::thread::sleep(left),
+                    None => {
+                        // Late: the next tick starts now, so that one late tick is counted once.
+                        late += 1;
+                        tick = Instant::now();
+                    }
+                }
+            }
+            if step.terminated || step.truncated {
+                outcome.terminated = step.terminated;
+                break;
+            }
+        }
+        wall += begin.elapsed();
+        outcome.distance_m = env.position_x() - start_x;
+        outcomes.push(outcome);
+    }
+    let ticks = outcomes.iter().map(|outcome| outcome.length).sum::<u64>();
+    Ok(Report {
+        env: env_id.to_string(),
+        backend: model.backend().name(),
+        realtime,
+        dt_s: spec.dt_s,
+        outcomes,
+        ticks,
+        act: Latency::of(act_times),
+        advance: Latency::of(advance_times),
+        missed_by_agent,
+        missed_by_loop: realtime.then_some(late),
+        wall_over_simulated: wall.as_secs_f64() / (ticks as f64 * spec.dt_s),
+    })
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{} on back end {}, {}",
+            self.env,
+            self.backend,
+            if self.realtime { "wall clock" } else { "as fast as it goes" }
+        )?;
+        for outcome in &self.outcomes {
+            let Outcome { episode_return, length, distance_m, terminated } = *outcome;
+            let end = if terminated { "terminated" } else { "time limit" };
+            writeln!(f, "return {episode_return:.1}, length {length} steps ({end}), distance {distance_m:.2} m")?;
+        }
+        writeln!(f, "{:<10} {:>10} {:>10} {:>10}", "observed", "p50 µs", "p99 µs", "max µs")?;
+        for (name, latency) in [("act", self.act), ("advance", self.advance)] {
+            writeln!(f, "{name:<10} {:>10.1} {:>10.1} {:>10.1}", latency.p50_us, latency.p99_us, latency.max_us)?;
+        }
+        let Self { ticks, missed_by_agent, .. } = self;
+        write!(f, "{ticks} ticks of {:.0} ms: {missed_by_agent} missed by act + advance", self.dt_s * 1e3)?;
+        if let Some(late) = self.missed_by_loop {
+            write!(f, ", {late} late for any reason (simulator and scheduler included)")?;
+        }
+        writeln!(f, "; wall time / simulated time {:.3}", self.wall_over_simulated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_samples_by_nearest_rank() {
+        let latency = Latency::of((1..=200).rev().map(Duration::from_micros).collect());
+        assert_eq!((latency.p50_us.round(), latency.p99_us.round(), latency.max_us.round()), (100.0, 198.0, 200.0));
+        let one = Latency::of(vec![Duration::from_micros(7)]);
+        assert_eq!((one.p50_us.round(), one.max_us.round()), (7.0, 7.0));
+    }
+}

@@ -1,0 +1,147 @@
+//! What is left of an observation in V's latents, and what does M make of its own? Observations decoded from either.
+//!
+//! ```text
+//! observation [O] ─V's encoder→ mean [Z] ─V's decoder→ whitened [O] ─un-whiten→ observation [O]
+//! first latent ─(z,h)→ action ─M→ z' ─…                 the dream: nothing of reality enters after its first step
+//! ```
+
+use super::episode::Episode;
+use crate::world::nets::{matrix, to_vec};
+use crate::world::train_vae::TrainedVae;
+use anyhow::{Result, anyhow, ensure};
+use dreamstep_core::pack::action_map;
+use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len};
+use std::path::Path;
+use tch::{Device, Tensor};
+
+/// V, there and back.
+pub struct Codec {
+    vae: TrainedVae,
+}
+
+impl Codec {
+    /// Reads V of an environment with observations of `obs` numbers.
+    ///
+    /// # Errors
+    /// One line naming the file and what is wrong with it.
+    pub fn read(path: &Path, obs: usize) -> Result<Self> {
+        let vae = TrainedVae::read(path, Device::Cpu)?;
+        let found = vae.shape.obs;
+        ensure!(found == obs, "{}: expected a V of observations of {obs}, found {found}", path.display());
+        Ok(Self { vae })
+    }
+
+    /// V's means of observations `[N, O]`, `[N, Z]`.
+    ///
+    /// # Errors
+    /// libtorch cannot hand a result over.
+    pub fn encode(&self, observations: &[Vec<f64>]) -> Result<Vec<Vec<f32>>> {
+        let obs = self.vae.shape.obs;
+        let mut whitened = vec![0.0; observations.len() * obs];
+        for (observation, out) in observations.iter().zip(whitened.chunks_exact_mut(obs)) {
+            let single: Vec<f32> = observation.iter().map(|&o| o as f32).collect();
+            self.vae.normalizer.apply(&single, self.vae.obs_clip, out);
+        }
+        let mean = tch::no_grad(|| self.vae.vae.encode(&matrix(&whitened, obs, Device::Cpu)).0);
+        rows(&mean, self.vae.shape.latent)
+    }
+
+    /// Observations `[N, O]` that latents `[N, Z]` stand for.
+    ///
+    /// # Errors
+    /// libtorch cannot hand a result over.
+    pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Vec<f64>>> {
+        let x = tch::no_grad(|| self.vae.vae.decode(&matrix(&latents.concat(), self.vae.shape.latent, Device::Cpu)));
+        let (mean, inv_std) = (&self.vae.normalizer.mean, &self.vae.normalizer.inv_std);
+        // What never varied has its one value.
+        let unwhiten = |((x, mean), inv_std): ((f32, &f32), &f32)| {
+            f64::from(*mean) + if *inv_std == 0.0 { 0.0 } else { f64::from(x) / f64::from(*inv_std) }
+        };
+        let decoded = rows(&x, self.vae.shape.obs)?;
+        Ok(decoded.into_iter().map(|row| row.into_iter().zip(mean).zip(inv_std).map(unwhiten).collect()).collect())
+    }
+}
+
+fn rows(table: &Tensor, columns: usize) -> Result<Vec<Vec<f32>>> {
+    Ok(to_vec(table)?.chunks_exact(columns).map(<[f32]>::to_vec).collect())
+}
+
+/// A dream beside an episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dream {
+    /// `[N+1, Z]`, from the first real one to the dream's end or the episode's.
+    pub latents: Vec<Vec<f32>>,
+    /// `[N+1]` rewards that M expected so far.
+    pub returns: Vec<f64>,
+    /// Whether it ended by itself, with its last latent.
+    pub ended: bool,
+}
+
+/// Who acts in a dream.
+#[derive(Clone, Copy, Debug)]
+pub enum Dreamer<'a> {
+    /// The model's controller.
+    Controller,
+    /// The episode's actions `[T, A]` once more, by a policy that looks at nothing; and the actions' bounds.
+    Actions(&'a [f32], &'a [f32]),
+}
+
+impl Dream {
+    /// Dreams for as long as `episode` took, from its first observation as `model` sees it. Ends are drawn with M's probability.
+    ///
+    /// # Errors
+    /// The model has no M, its controller reads observations, or a temperature that is not above 0; or its V is not `codec`'s, so that nobody can say what it dreams of.
+    pub fn of(
+        episode: &Episode,
+        model: &Model<'_>,
+        codec: &Codec,
+        dreamer: Dreamer<'_>,
+        options: DreamOptions,
+    ) -> Result<Self> {
+        let dims = model.dims();
+        let mut memory = vec![0.0; dreams_memory_len(dims, 1)];
+        let mut dreams = DreamBatch::new(*model, &mut memory, 1, options).map_err(|error| anyhow!("{error}"))?;
+        let first: Vec<f32> = episode.observations[0].iter().map(|&o| o as f32).collect();
+        let mut memory = vec![0.0; memory_len(dims)];
+        let mut agent = Agent::new(*model, &mut memory)?;
+        agent.act(&first, &mut vec![0.0; dims.action_len()])?;
+        let latent = agent.latent().to_vec();
+        let known = codec.encode(&episode.observations[..1])?.remove(0);
+        ensure!(is_same_v(&latent, &known), "its V is another than the run's, whose decoder would draw the dream");
+
+        dreams.start(0, 0, DreamStart { latent: &latent, state: None }).map_err(|error| anyhow!("{error}"))?;
+        let mut dream = Self { latents: vec![latent.clone()], returns: vec![0.0], ended: false };
+        let mut earned = 0.0;
+        for action in &episode.actions {
+            match dreamer {
+                Dreamer::Controller => dreams.act(),
+                Dreamer::Actions(low, high) => {
+                    let (mid, half) = action_map(low, high);
+                    let unit: Vec<f32> = (0..action.len()).map(|i| (action[i] - mid[i]) / half[i]).collect();
+                    dreams.set_action(0, &unit).map_err(|error| anyhow!("{error}"))?;
+                }
+            }
+            dreams.imagine().map_err(|error| anyhow!("{error}"))?;
+            earned += f64::from(dreams.reward(0));
+            dream.latents.push(dreams.latent(0).to_vec());
+            dream.returns.push(earned);
+            dream.ended = dreams.is_done(0);
+            if dream.ended {
+                break;
+            }
+        }
+        Ok(dream)
+    }
+}
+
+/// Whether two encodings of one observation are one V's: of the same size, and as far apart as a weight's precision moves them.
+fn is_same_v(a: &[f32], b: &[f32]) -> bool {
+    let largest = b.iter().fold(1.0_f32, |largest, z| largest.max(z.abs()));
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 0.1 * largest)
+}
+
+/// How a dream is dreamt for a picture.
+#[must_use]
+pub const fn dream_options(seed: u64, temperature: f32) -> DreamOptions {
+    DreamOptions { seed, temperature, termination: Termination::Sampled }
+}

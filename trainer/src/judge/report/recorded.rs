@@ -1,0 +1,155 @@
+//! What was recorded, split as the stages split it, and read a few episodes at a time: no number in the report needs all of it in memory.
+//!
+//! Rows of a chunk lie as in training: an episode of `T` steps has `T + 1` observations, of which the last starts no step.
+
+use crate::data::dataset::Dataset;
+use crate::data::rollouts::Episode;
+use crate::data::split::Split;
+use crate::env::EnvSpec;
+use crate::world::nets::{indices, matrix, normals};
+use crate::world::train_vae::TrainedVae;
+use anyhow::{Result, ensure};
+use dreamstep_core::pack::action_map;
+use dreamstep_core::rng::{Philox, Stream};
+use std::path::Path;
+use tch::{Device, Tensor};
+
+/// Observations read at a time, but for the last episode that goes past it.
+const CHUNK_ROWS: usize = 16_384;
+
+/// Names of draws, so that no two are the same: samples of training chunks count from 0, those of held-out chunks from here.
+pub const HELD_OUT_DRAWS: u64 = 1 << 61;
+/// Noise of open loops.
+pub const LOOP_DRAWS: u64 = 1 << 63;
+/// Mixture components of open loops.
+pub const COMPONENT_DRAWS: u64 = 1 << 63 | 1 << 62;
+
+/// Recorded episodes, split.
+pub struct Recorded {
+    data: Dataset,
+    /// Which of them the networks learned from, and which they never saw.
+    pub split: Split,
+}
+
+impl Recorded {
+    /// The episodes in `folder`, of the environment `spec`, split by `seed` and `fraction`.
+    ///
+    /// # Errors
+    /// One line: the folder is missing, holds fewer than two episodes, or one that cannot be read or is not of `spec`.
+    pub fn open(folder: &Path, spec: &EnvSpec, seed: u64, fraction: f64, threads: usize) -> Result<Self> {
+        let data = Dataset::open(folder, threads)?;
+        let EnvSpec { id, obs, action, .. } = *spec;
+        let (found_obs, found_action) = data.dims();
+        ensure!(
+            (found_obs, found_action) == (obs, action),
+            "{}: expected observations of {obs} and actions of {action} for {id}, found {found_obs} and {found_action}",
+            folder.display()
+        );
+        let split = Split::new(seed, data.len(), fraction)?;
+        Ok(Self { data, split })
+    }
+
+    /// Steps of the episodes `ids`.
+    #[must_use]
+    pub fn steps(&self, ids: &[usize]) -> usize {
+        self.data.steps(ids)
+    }
+
+    /// Reads the episodes `ids` in order, about 16,000 observations at a time.
+    pub fn read<'a>(&'a self, ids: &'a [usize]) -> impl Iterator<Item = Result<Vec<Episode>>> + 'a {
+        let mut rest = ids;
+        std::iter::from_fn(move || {
+            let mut rows = 0;
+            let fits = |&&id: &&usize| {
+                let fits = rows < CHUNK_ROWS;
+                rows += self.data.rows(&[id]);
+                fits
+            };
+            let count = rest.iter().take_while(fits).count();
+            let (chunk, others) = rest.split_at(count);
+            rest = others;
+            let read = || chunk.iter().map(|&id| Ok(self.data.read(id)?.into_owned())).collect();
+            (count > 0).then(read)
+        })
+    }
+}
+
+/// A few episodes, seen through V. `R` observations, `N` steps.
+pub struct Chunk {
+    /// As recorded.
+    pub episodes: Vec<Episode>,
+    /// `[R, O]` whitened.
+    pub x: Tensor,
+    /// `[R, Z]` V's mean.
+    pub mean: Tensor,
+    /// `[R, Z]` V's log-variance.
+    pub log_var: Tensor,
+    /// `[R, A]` in [-1, 1]; 0 in the last row of an episode.
+    pub action: Tensor,
+    /// `[N]` the rows that start a step.
+    pub steps: Tensor,
+}
+
+impl Chunk {
+    /// Encodes `episodes`, recorded in `spec`.
+    #[must_use]
+    pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Self {
+        let mut x = vec![0.0; episodes.iter().map(|e| e.steps() + 1).sum::<usize>() * spec.obs];
+        let rows = episodes.iter().flat_map(|e| e.observations.rows());
+        let mut raw = vec![0.0; spec.obs];
+        for (row, out) in rows.zip(x.chunks_exact_mut(spec.obs)) {
+            raw.iter_mut().zip(row).for_each(|(raw, &value)| *raw = value);
+            vae.normalizer.apply(&raw, vae.obs_clip, out);
+        }
+        let x = matrix(&x, spec.obs, Device::Cpu);
+        let (mean, log_var) = tch::no_grad(|| vae.vae.encode(&x));
+        let (mid, half) = action_map(&spec.action_low, &spec.action_high);
+        let (mut action, mut steps, mut row) = (Vec::new(), Vec::new(), 0);
+        for episode in &episodes {
+            for values in episode.actions.rows() {
+                action.extend(values.iter().zip(mid.iter().zip(&half)).map(|(a, (mid, half))| (a - mid) / half));
+                steps.push(row);
+                row += 1;
+            }
+            action.extend(mid.iter().map(|_| 0.0));
+            row += 1;
+        }
+        let (action, steps) = (matrix(&action, mid.len(), Device::Cpu), indices(&steps, Device::Cpu));
+        Self { episodes, x, mean, log_var, action, steps }
+    }
+
+    /// `[R, Z]` latents drawn from V's posterior, by the draws that `name` names.
+    pub fn sampled(&self, seed: u64, name: u64) -> Tensor {
+        let (rows, latent) = (self.mean.size()[0] as usize, self.mean.size()[1] as usize);
+        let noise = matrix(&normals(Philox::new(seed), Stream::Report, name, rows * latent), latent, Device::Cpu);
+        &self.mean + (&self.log_var * 0.5).exp() * noise
+    }
+
+    /// Steps of each episode.
+    #[must_use]
+    pub fn lengths(&self) -> Vec<usize> {
+        self.episodes.iter().map(Episode::steps).collect()
+    }
+
+    /// `[N]` the reward of every step.
+    #[must_use]
+    pub fn rewards(&self) -> Vec<f32> {
+        self.episodes.iter().flat_map(|e| e.rewards.iter().copied()).collect()
+    }
+
+    /// `[N]` whether the step ended the task.
+    #[must_use]
+    pub fn terminals(&self) -> Vec<bool> {
+        self.episodes.iter().flat_map(|e| e.terminals.iter().copied()).collect()
+    }
+
+    /// The rows of `table` `[R, _]` that start a step, `[N, _]`.
+    pub fn at_steps(&self, table: &Tensor) -> Tensor {
+        table.index_select(0, &self.steps)
+    }
+
+    /// The rows of `table` `[R, _]` where the steps led, `[N, _]`.
+    pub fn after_steps(&self, table: &Tensor) -> Tensor {
+        table.index_select(0, &(&self.steps + 1))
+    }
+}

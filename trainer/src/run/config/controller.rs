@@ -1,0 +1,294 @@
+//! `[controller]`: what evolution searches for, how, and where candidates are tried.
+
+use anyhow::{Context, Result, ensure};
+use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind, MAX_HIDDEN};
+use dreamstep_core::dims::{MAX_DIM, Widths};
+use serde::{Deserialize, Serialize};
+
+/// `train --stage controller`: an evolution strategy on real episodes, or in dreams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControllerConfig {
+    /// Where candidates are tried: in the environment, or in dreams of M ([`super::DreamConfig`]).
+    pub arena: ControllerArena,
+    /// What the controller reads: `z+h` (V's latent and M's memory), one of them alone (`z`, `h`), the whitened observation (`obs`:
+    /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
+    #[serde(with = "InputName")]
+    pub input: ControllerInput,
+    /// Widths of the controller's hidden layers, two at most; `[]` is a linear controller.
+    pub hidden: Vec<usize>,
+    /// What follows a hidden layer: `tanh` or `relu`.
+    #[serde(with = "ActivationName")]
+    pub activation: Activation,
+    /// How the last layer's output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    pub squash: Squash,
+    /// Environment steps that evolution may spend (the last generation is finished).
+    pub steps: u64,
+    /// Which strategy searches.
+    pub strategy: StrategyName,
+    /// Antithetic directions in a generation (two candidates each): `pgpe`, `ars`, `openai-es`.
+    pub directions: usize,
+    /// `ars`: how many directions, the best, make the step; 0 takes all.
+    pub top_directions: usize,
+    /// `cma-es`, `sep-cma-es`: candidates in a generation; 0 is 4 + ⌊3 ln n⌋ for n parameters.
+    pub population: usize,
+    /// `cma-es`, `sep-cma-es`: how often a search that has come to its end starts anew with twice the population, before evolution ends.
+    pub restarts: u32,
+    /// Episodes averaged per candidate.
+    pub episodes: usize,
+    /// Whether a candidate's episodes (its dreams, where `arena` is `dream`) become more where scores are noisy, and fewer again where they
+    /// are not, from `episodes` to `max_episodes` (`dream.dreams` to `dream.max_dreams`): some candidates of each generation are scored a
+    /// second time, on other episodes, and the change of ranks decides ([`crate::control::strategies::noise`]).
+    pub noise_handling: bool,
+    /// See `noise_handling`.
+    pub max_episodes: usize,
+    /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
+    pub sigma: f64,
+    /// `ars`, `openai-es`: the step size α.
+    pub learning_rate: f64,
+    /// `openai-es`: pull towards zero.
+    pub weight_decay: f64,
+    /// PGPE's learning rate of sigma.
+    pub sigma_learning_rate: f64,
+    /// Sigma changes by at most this fraction in a generation.
+    pub sigma_max_change: f64,
+    /// ClipUp's bound on the length of a step.
+    pub max_speed: f64,
+    /// ClipUp's momentum.
+    pub momentum: f64,
+    /// Taken off every step's reward while evolving (never while evaluating): with Humanoid's whole healthy bonus of 5 left
+    /// in, evolution learns to stand still first. Taking off more than a task pays would evolve agents that end it: where another
+    /// `env` is set and this is not, it is 0.
+    pub reward_offset: f64,
+    /// What `reward_offset` becomes, linearly, within the first `reward_offset_steps` environment steps.
+    pub reward_offset_final: f64,
+    /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
+    pub reward_offset_steps: u64,
+    /// Whose physics candidates play in: the `task`'s, or those of a rehearsal: `euler` (the same model under Euler's integrator),
+    /// `coarse` (and in longer substeps) or `heun` (as coarse, but of the second order). The validation episodes, and every figure, are the
+    /// task's.
+    pub physics: Physics,
+    /// How firmly candidates are held upright at first, in multiples of the torque that would topple them (a curriculum of assistance: Yu,
+    /// Turk & Liu 2018, *Learning symmetric and low-energy locomotion*); 0 lets them fall. It slackens after every generation whose
+    /// candidates last long enough. The validation episodes are never held.
+    pub support: f64,
+    /// By which fraction it slackens.
+    pub support_decay: f64,
+    /// Which share of an episode candidates have to last on average before it does.
+    pub support_length: f64,
+    /// Episodes are cut here as long as candidates are held; 0 leaves `max_episode_steps`.
+    pub support_steps: u32,
+    /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
+    /// it was measured on the recorded ones.
+    pub online_whitening: bool,
+    /// Whether, when that scale moves, the controller at the mean of the search stays what it is, its parameters put in the new units; or
+    /// the parameters stay, and it becomes another (as ARS V2 has it): that does little harm to what is learnt from zeros, and undoes a gait
+    /// that was handed over.
+    pub carry_controller: bool,
+    /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
+    pub max_episode_steps: u32,
+}
+
+/// Whose physics an environment steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Physics {
+    /// The task's own: every reported figure.
+    Task,
+    /// A rehearsal: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report from.
+    /// (CartPole's own integrator is Euler's.)
+    Euler,
+    /// A coarser rehearsal: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
+    /// (CartPole's stays as it is.)
+    Coarse,
+    /// As coarse, but of the second order: Heun's method, twice the work for a substep. An agent that has long outlived the first fall
+    /// lives on Euler's errors, which lean one way; on these it cannot. (CartPole's stays as it is.)
+    Heun,
+}
+
+/// Vectors that a generation may have: more, and their names would run into the next generation's.
+pub const MAX_VECTORS: usize = 1 << 20;
+
+/// C of these hidden layers, or none where they are too many or too wide.
+#[must_use]
+pub fn controller_of(input: ControllerInput, hidden: &[usize], activation: Activation) -> Option<Controller> {
+    let fits = Widths::<MAX_HIDDEN>::new(hidden).is_some() && hidden.iter().all(|&width| width <= MAX_DIM);
+    fits.then(|| match hidden {
+        [] => Controller::linear(input),
+        _ => Controller::mlp(input, hidden, activation),
+    })
+}
+
+/// Which evolution strategy searches: [`crate::control::strategies`] says what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// Parameter-exploring policy gradients with ClipUp.
+    Pgpe,
+    /// CMA-ES with the whole covariance matrix: a few hundred parameters at most, since every decomposition is O(n³).
+    CmaEs,
+    /// CMA-ES with a diagonal covariance.
+    SepCmaEs,
+    /// Augmented random search, V2-t.
+    Ars,
+    /// OpenAI-ES.
+    #[serde(rename = "openai-es")]
+    OpenAiEs,
+}
+
+/// How the controller's linear output becomes an action in [-1, 1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Squash {
+    /// `min(max(u, -1), 1)`.
+    Clamp,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+/// How TOML spells an [`ControllerInput`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ControllerInput")]
+enum InputName {
+    #[serde(rename = "z+h")]
+    LatentHidden,
+    #[serde(rename = "z")]
+    Latent,
+    #[serde(rename = "h")]
+    Hidden,
+    #[serde(rename = "obs")]
+    Observation,
+    #[serde(rename = "obs+h")]
+    ObservationHidden,
+}
+
+/// How TOML spells an [`Activation`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Activation", rename_all = "lowercase")]
+enum ActivationName {
+    Tanh,
+    Relu,
+}
+
+/// Where C is evolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControllerArena {
+    /// On episodes of the environment.
+    Real,
+    /// In dreams of M.
+    Dream,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            arena: ControllerArena::Real,
+            input: ControllerInput::LatentHidden,
+            hidden: Vec::new(),
+            activation: Activation::Tanh,
+            squash: Squash::Clamp,
+            steps: 400_000,
+            strategy: StrategyName::Pgpe,
+            directions: 40,
+            top_directions: 0,
+            population: 0,
+            restarts: 3,
+            episodes: 1,
+            noise_handling: false,
+            max_episodes: 16,
+            sigma: 0.02,
+            learning_rate: 0.02,
+            weight_decay: 0.005,
+            sigma_learning_rate: 0.1,
+            sigma_max_change: 0.2,
+            max_speed: 0.15,
+            momentum: 0.9,
+            reward_offset: 4.0,
+            reward_offset_final: 0.0,
+            reward_offset_steps: 0,
+            physics: Physics::Task,
+            support: 0.0,
+            support_decay: 0.02,
+            support_length: 0.5,
+            support_steps: 250,
+            online_whitening: true,
+            carry_controller: true,
+            max_episode_steps: 0,
+        }
+    }
+}
+
+/// Support that is nothing any more.
+const LEAST_SUPPORT: f64 = 0.01;
+
+impl ControllerConfig {
+    /// The C that is asked for.
+    ///
+    /// # Errors
+    /// One line: more hidden layers than there may be, or one without units.
+    pub fn controller(&self) -> Result<Controller> {
+        controller_of(self.input, &self.hidden, self.activation).with_context(|| {
+            let found = &self.hidden;
+            format!("controller.hidden = {found:?}: must be at most {MAX_HIDDEN} widths from 1 to {MAX_DIM}")
+        })
+    }
+
+    /// Asks for `c`: [`Self::controller`]'s inverse.
+    pub fn ask_for(&mut self, c: &Controller) {
+        self.input = c.input;
+        self.hidden.clear();
+        if let ControllerKind::Mlp { hidden, activation } = c.kind {
+            self.hidden.extend(hidden.as_slice());
+            self.activation = activation;
+        }
+    }
+
+    /// Checks what the strategy needs.
+    pub(super) fn validate(&self) -> Result<()> {
+        let Self { directions, top_directions, population, restarts, .. } = *self;
+        self.controller()?;
+        ensure!(
+            top_directions <= directions,
+            "controller.top_directions = {top_directions}: must be at most controller.directions = {directions}"
+        );
+        ensure!(
+            population == 0 || population >= 4,
+            "controller.population = {population}: must be 0 (4 + 3 ln n candidates) or at least 4"
+        );
+        ensure!(restarts <= 12, "controller.restarts = {restarts}: must be at most 12, as each doubles the population");
+        for (key, vectors) in [("directions", directions), ("population", population.saturating_mul(1 << restarts))] {
+            ensure!(
+                vectors <= MAX_VECTORS,
+                "controller.{key}: must come to at most {MAX_VECTORS} a generation, found {vectors}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Where episodes are cut while candidates are held this firmly; 0: where the environment cuts them.
+    #[must_use]
+    pub const fn cut(&self, support: f64) -> u32 {
+        if support > 0.0 && self.support_steps > 0 { self.support_steps } else { self.max_episode_steps }
+    }
+
+    /// The support after a generation whose candidates lasted `length` steps on average, where the environment cuts episodes at
+    /// `time_limit`.
+    #[must_use]
+    pub fn slackened(&self, support: f64, length: f64, time_limit: u32) -> f64 {
+        let cut = if self.cut(support) == 0 { time_limit } else { self.cut(support) };
+        let slack =
+            if length < self.support_length * f64::from(cut) { support } else { support * (1.0 - self.support_decay) };
+        if slack < LEAST_SUPPORT { 0.0 } else { slack }
+    }
+
+    /// What is taken off every step's reward after `steps` environment steps of evolution.
+    #[must_use]
+    pub fn reward_offset_at(&self, steps: u64) -> f64 {
+        if self.reward_offset_steps == 0 {
+            return self.reward_offset;
+        }
+        let done = (steps as f64 / self.reward_offset_steps as f64).min(1.0);
+        self.reward_offset + done * (self.reward_offset_final - self.reward_offset)
+    }
+}

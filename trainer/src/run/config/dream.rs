@@ -1,0 +1,101 @@
+//! `[dream]` and `[rounds]`: how candidates are judged without the environment, and what a later round of training adds.
+
+use serde::{Deserialize, Serialize};
+
+/// `train --stage controller` with `controller.arena = "dream"`: how candidates are judged without the environment
+/// ([`crate::control::dream`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DreamConfig {
+    /// What computes dreams: the `runtime`, in batches on every core; or `torch`, all dreams of a generation as one batch, on a GPU with
+    /// `--device cuda`. Both dream the same dreams, but for rounding.
+    pub engine: DreamEngine,
+    /// Generations that evolution may take.
+    pub generations: u64,
+    /// τ of the dreams: above 1 they are wilder than M learnt, below 1 tamer.
+    pub temperature: f64,
+    /// A dream is cut after so many steps: M's errors add up.
+    pub horizon: u32,
+    /// Dreams a candidate, of each M. All candidates of a generation dream the same ones.
+    pub dreams: usize,
+    /// How many they may become with `controller.noise_handling`.
+    pub max_dreams: usize,
+    /// The fraction of dreams that begin in the middle of a recorded episode, with the memory that the episode left; the others begin where
+    /// episodes begin.
+    pub recorded_starts: f64,
+    /// A dream ends where a latent leaves the range that it has in the recorded data by more than this fraction of it: M knows nothing
+    /// there. 0 lets dreams go anywhere.
+    pub bound: f64,
+    /// M's that dream, trained from seeds of their own. Their dreams are a candidate's, but it is the first, the run's M, that remembers
+    /// for it.
+    pub ensemble: usize,
+    /// A candidate's score is the mean over these M's less this times their standard deviation: what only one of them believes in is worth
+    /// less.
+    pub pessimism: f64,
+    /// Whether C begins as what the run's teacher (in `rounds`, the agent of the round before) does on the recorded episodes, where there is
+    /// one. Else, and in any run without a teacher, it begins as zeros: a controller that holds still.
+    pub teacher: bool,
+    /// Generations between two looks at the mean of the search distribution, which are also the points that a killed run goes on from.
+    pub check_every: u64,
+    /// Dreams of such a look, the same each time.
+    pub check_dreams: usize,
+    /// Real episodes of such a look, whose steps are counted; 0 trains in dreams alone.
+    pub check_episodes: usize,
+    /// After so many looks in a row at which the mean did better in dreams and worse in reality, evolution stops; 0 never stops. The best
+    /// in reality is the result.
+    pub patience: u64,
+    /// How many of the best means are played in reality at the end; the best of them is the result. At least 1.
+    pub rerank: usize,
+    /// Real episodes of each, whose steps are counted; 0 believes the dreams.
+    pub rerank_episodes: usize,
+}
+
+/// What computes dreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DreamEngine {
+    /// The runtime crate, on threads: the same bits everywhere.
+    Runtime,
+    /// libtorch, on a processor or a GPU: the same bits on one device.
+    Torch,
+}
+
+impl Default for DreamConfig {
+    fn default() -> Self {
+        Self {
+            engine: DreamEngine::Runtime,
+            generations: 200,
+            temperature: 1.0,
+            horizon: 300,
+            dreams: 12,
+            max_dreams: 96,
+            recorded_starts: 0.5,
+            bound: 0.05,
+            ensemble: 1,
+            pessimism: 1.0,
+            teacher: true,
+            check_every: 10,
+            check_dreams: 64,
+            check_episodes: 0,
+            patience: 3,
+            rerank: 1,
+            rerank_episodes: 0,
+        }
+    }
+}
+
+/// `rounds`: what each round but the first adds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoundsConfig {
+    /// Environment steps of the agent before that are recorded; `collect.exploration` is the noise on its actions.
+    pub steps: u64,
+    /// What later rounds have otherwise than the first, as `--set` would: `"controller.input=z+h"`.
+    pub then: Vec<String>,
+}
+
+impl Default for RoundsConfig {
+    fn default() -> Self {
+        Self { steps: 30_000, then: Vec::new() }
+    }
+}

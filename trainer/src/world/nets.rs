@@ -1,0 +1,133 @@
+//! What V and M share as libtorch networks: layers, named initial weights and noise, tensors in and out.
+//!
+//! Variables carry the checkpoint's names ([`dreamstep_core::names::checkpoint`]). Initial weights and training noise are
+//! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
+
+use crate::run::checkpoint::{Array, Checkpoint};
+use crate::stats::uniform_values;
+use anyhow::{Result, anyhow};
+use dreamstep_core::rng::{Philox, Stream};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor, nn};
+
+/// `n` standard normals: draws `(stream, step, 0..)`, by Box & Muller (1958) in f64.
+#[must_use]
+pub fn normals(rng: Philox, stream: Stream, step: u64, n: usize) -> Vec<f32> {
+    // ½ keeps the logarithm's argument above 0.
+    let unit = |word: u32| (f64::from(word) + 0.5) / 4_294_967_296.0;
+    let mut out = Vec::with_capacity(n + 3);
+    for index in 0..n.div_ceil(4) as u32 {
+        let w = rng.words(stream, step, index);
+        for pair in [[w[0], w[1]], [w[2], w[3]]] {
+            let radius = (-2.0 * unit(pair[0]).ln()).sqrt();
+            let (sin, cos) = (2.0 * std::f64::consts::PI * unit(pair[1])).sin_cos();
+            out.extend([(radius * cos) as f32, (radius * sin) as f32]);
+        }
+    }
+    out.truncate(n);
+    out
+}
+
+/// A variable drawn as [`uniform_values`] draws it.
+pub(crate) fn uniform(path: &nn::Path, name: &str, shape: &[i64], bound: f64, rng: Philox) -> Tensor {
+    let full = path.components().chain([name]).collect::<Vec<_>>().join(".");
+    let values = uniform_values(&full, shape.iter().product::<i64>() as usize, bound, rng);
+    path.var_copy(name, &Tensor::from_slice(&values).reshape(shape))
+}
+
+/// A linear layer with PyTorch's initialisation, U(±1/√inputs) for weight and bias.
+pub(crate) fn linear(path: &nn::Path, inputs: i64, outputs: i64, rng: Philox) -> nn::Linear {
+    let bound = 1.0 / (inputs as f64).sqrt();
+    let ws = uniform(path, "weight", &[outputs, inputs], bound, rng);
+    let bs = uniform(path, "bias", &[outputs], bound, rng);
+    nn::Linear { ws, bs: Some(bs) }
+}
+
+/// What layers compute in: bfloat16 in mixed precision, otherwise float32. bfloat16 has float32's range, so that gradients need no scaling
+/// (as float16's do).
+pub(crate) const fn layer_kind(amp: bool) -> Kind {
+    if amp { Kind::BFloat16 } else { Kind::Float }
+}
+
+/// `layer` in numbers of `kind`, which `x` is of; the weights stay what they are.
+pub(crate) fn forward(layer: &nn::Linear, kind: Kind, x: &Tensor) -> Tensor {
+    x.linear(&layer.ws.to_kind(kind), layer.bs.as_ref().map(|bs| bs.to_kind(kind)).as_ref())
+}
+
+/// The variables of `vs` by name, copied to the host.
+///
+/// # Errors
+/// libtorch cannot hand one over.
+pub fn export(vs: &nn::VarStore) -> Result<BTreeMap<String, Array>> {
+    vs.variables()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let shape = tensor.size().iter().map(|&s| s as usize).collect();
+            Ok((name, Array { shape, data: to_vec(&tensor)? }))
+        })
+        .collect()
+}
+
+/// Fills every variable of `vs` from the checkpoint. Other tensors of the checkpoint are left alone.
+///
+/// # Errors
+/// One line naming the file and the tensor that is missing or has another shape.
+pub fn import(vs: &nn::VarStore, checkpoint: &Checkpoint) -> Result<()> {
+    let variables: BTreeMap<_, _> = vs.variables().into_iter().collect();
+    for (name, mut tensor) in variables {
+        let size = tensor.size();
+        let shape: Vec<usize> = size.iter().map(|&s| s as usize).collect();
+        let data = checkpoint.tensor(&name, &shape)?;
+        tch::no_grad(|| tensor.copy_(&Tensor::from_slice(data).reshape(&size)));
+    }
+    Ok(())
+}
+
+/// The values of a tensor, row-major, on the host.
+///
+/// # Errors
+/// libtorch cannot hand them over.
+pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
+    Vec::try_from(&flat).map_err(|e| anyhow!("cannot read a tensor of shape {:?}: {e}", tensor.size()))
+}
+
+/// A `[N, columns]` tensor of host values.
+pub fn matrix(values: &[f32], columns: usize, device: Device) -> Tensor {
+    Tensor::from_slice(values).reshape([-1, columns as i64]).to_device(device)
+}
+
+/// An index tensor.
+pub fn indices(values: &[i64], device: Device) -> Tensor {
+    Tensor::from_slice(values).to_device(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normals_are_normal_and_named() {
+        let x = normals(Philox::new(1), Stream::VaeNoise, 3, 100_001);
+        let n = x.len() as f64;
+        let moment = |p: i32| x.iter().map(|&v| f64::from(v).powi(p)).sum::<f64>() / n;
+        assert_eq!(x.len(), 100_001);
+        assert!(moment(1).abs() < 0.01 && (moment(2) - 1.0).abs() < 0.02 && (moment(4) - 3.0).abs() < 0.15);
+        assert_eq!(normals(Philox::new(1), Stream::VaeNoise, 3, 10), x[..10]);
+        assert_ne!(normals(Philox::new(1), Stream::VaeNoise, 4, 10), x[..10]);
+    }
+
+    #[test]
+    fn import_names_what_is_wrong() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let _ = linear(&(vs.root() / "fc"), 2, 3, Philox::new(0));
+        let mut c = Checkpoint { origin: "m.safetensors".into(), tensors: export(&vs).unwrap(), ..Default::default() };
+        import(&vs, &c).unwrap();
+        c.insert("fc.weight", &[2, 3], vec![0.0; 6]);
+        let error = import(&vs, &c).unwrap_err().to_string();
+        assert_eq!(error, "m.safetensors: tensor fc.weight: expected shape [3, 2], found [2, 3]");
+        c.tensors.remove("fc.bias");
+        let error = import(&vs, &c).unwrap_err().to_string();
+        assert_eq!(error, "m.safetensors: tensor fc.bias: expected shape [3], found no such tensor");
+    }
+}

@@ -1,0 +1,119 @@
+//! What do the gradient-trained stages share? Their inputs, the split by episode, whitened rows, and how an epoch is reported.
+
+use crate::data::dataset::Dataset;
+use crate::data::split::Split;
+use crate::run::checkpoint::{Checkpoint, meta};
+use crate::run::config::Config;
+use crate::run::folder::RunDir;
+use crate::stats::Normalizer;
+use crate::world::nets;
+use anyhow::{Result, ensure};
+use dreamstep_core::names::metadata;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use tch::{Device, Tensor};
+
+/// What a stage is given. Its result is a pure function of `config`, `data` and the action range: a stage that was killed
+/// goes on from its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
+pub struct StageInput<'a> {
+    /// Every value in force.
+    pub config: &'a Config,
+    /// Recorded episodes, training and validation together.
+    pub data: &'a Dataset,
+    /// `[A]` middle of the environment's action range.
+    pub action_mid: &'a [f32],
+    /// `[A]` half of its width.
+    pub action_half: &'a [f32],
+    /// The run's folder.
+    pub run: &'a RunDir,
+    /// Where libtorch computes.
+    pub device: Device,
+    /// Start anew where a state could be gone on from.
+    pub force: bool,
+    /// The stages after this one are to be made anew, too: put down in the state, for the command that goes on from it.
+    pub forces_later: bool,
+    /// Called after each epoch.
+    pub progress: &'a dyn Fn(&EpochRecord),
+}
+
+/// One epoch of one stage: a line of `metrics.jsonl`, and what a progress bar shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct EpochRecord {
+    /// `vae` or `mdnrnn`.
+    pub stage: &'static str,
+    /// From 1.
+    pub epoch: usize,
+    /// How many there will be.
+    pub epochs: usize,
+    /// Training `loss` and its parts, by name.
+    pub train: BTreeMap<&'static str, f64>,
+    /// The same for the held-out episodes.
+    pub validation: BTreeMap<&'static str, f64>,
+    /// Whether this is the best validation loss so far, whose weights are kept.
+    pub best: bool,
+    /// The optimiser's step size at the end of the epoch.
+    pub learning_rate: f64,
+    /// Wall time of the epoch, s.
+    pub seconds: f64,
+    /// Processor time of the epoch, s: all threads of the process together.
+    pub cpu_seconds: f64,
+    /// Observations (V) or steps (M) trained on.
+    pub items: usize,
+    /// So many per second.
+    pub items_per_s: f64,
+}
+
+impl StageInput<'_> {
+    /// That the episodes' actions are what the environment takes.
+    ///
+    /// # Errors
+    /// One line: what was expected and what was found.
+    pub fn check_sizes(&self) -> Result<()> {
+        let (expected, found) = (self.action_mid.len(), self.data.dims().1);
+        ensure!(expected == found, "recorded episodes: expected actions of size {expected}, found {found}");
+        Ok(())
+    }
+}
+
+/// The whitened observations of the episodes `ids`, one below the other, `[Σ(T+1), O]`.
+///
+/// # Errors
+/// [`Dataset::read`]'s.
+///
+/// # Panics
+/// Never: an array in the standard layout is a slice.
+pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32, device: Device) -> Result<Tensor> {
+    let obs = normalizer.mean.len();
+    let mut rows = vec![0.0; data.rows(ids) * obs];
+    let mut out = rows.chunks_exact_mut(obs);
+    for &id in ids {
+        let episode = data.read(id)?;
+        let observations = episode.observations.as_standard_layout();
+        let values = observations.as_slice().expect("the standard layout is a slice");
+        for (row, out) in values.chunks_exact(obs).zip(&mut out) {
+            normalizer.apply(row, clip, out);
+        }
+    }
+    Ok(nets::matrix(&rows, obs, device))
+}
+
+/// What a result says of the data that it was made from: episodes and steps, trained on and held out.
+#[must_use]
+pub fn data_line(train: (usize, usize), validation: (usize, usize)) -> String {
+    format!("{} training episodes, {} steps; {} validation episodes, {} steps", train.0, train.1, validation.0, validation.1)
+}
+
+/// A checkpoint that says where it comes from.
+#[must_use]
+pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint {
+    let [train, validation] = [&split.train, &split.validation].map(|ids| (ids.len(), input.data.steps(ids)));
+    let mut checkpoint = Checkpoint::default();
+    checkpoint.set_meta(metadata::FORMAT, metadata::FORMAT_CHECKPOINT);
+    checkpoint.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
+    checkpoint.set_meta(meta::STAGE, stage);
+    checkpoint.set_meta(meta::SEED, input.config.seed);
+    checkpoint.set_meta(metadata::ENV, &input.config.env);
+    checkpoint.set_meta(meta::CONFIG, input.config.provenance());
+    checkpoint.set_meta(meta::DATA, data_line(train, validation));
+    checkpoint
+}
