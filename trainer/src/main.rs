@@ -15,7 +15,7 @@ use dreamstep::data::dataset::Dataset;
 use dreamstep::data::export::{self, Form};
 use dreamstep::data::import;
 use dreamstep::data::split::Split;
-use dreamstep::env::pool::Arena;
+use dreamstep::env::pool::EnvPool;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::judge::correlation;
 use dreamstep::judge::evaluate::evaluate;
@@ -451,9 +451,10 @@ fn pack_stage(
         let threads = Config { threads, ..Config::default() }.worker_threads();
         let progress = Progress::new("compare", 2 * episodes as u64, "episodes");
         let sizes = [original.len(), packed.len()];
-        let change = compare::compare(&Arena::new(&env, threads)?, [&models[0], &models[1]], sizes, seed, episodes, || {
-            progress.add(1)
-        })?;
+        let change =
+            compare::compare(&EnvPool::new(&env, threads)?, [&models[0], &models[1]], sizes, seed, episodes, || {
+                progress.add(1)
+            })?;
         drop(progress);
         print(&change, json)?;
     }
@@ -533,7 +534,7 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
     let threads = Config { threads, ..Config::default() }.worker_threads();
     let env = args.env(&bytes)?;
     file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
-    let arena = Arena::new(&env, threads)?;
+    let arena = EnvPool::new(&env, threads)?;
     let progress = Progress::new("evaluate", 0, "episodes");
     let report = evaluate(&arena, &env, Some(&model), baselines, seed, episodes, &progress)
         .with_context(|| args.agent.display().to_string())?;

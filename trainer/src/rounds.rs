@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use dreamstep::agent::{file, pack};
 use dreamstep::data::dataset::Dataset;
 use dreamstep::data::rollouts;
-use dreamstep::env::pool::Arena;
+use dreamstep::env::pool::EnvPool;
 use dreamstep::judge::evaluate::{Report, Summary, evaluate};
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep::run::config::{CollectPolicy, Config};
@@ -139,7 +139,7 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
 fn judge(config: &Config, run: &RunDir, round: u32, episodes: usize) -> Result<Round> {
     let bytes = file::read(&run.agent())?;
     let model = file::load(&run.agent(), &bytes, None)?;
-    let arena = Arena::new(&config.env, config.worker_threads())?;
+    let arena = EnvPool::new(&config.env, config.worker_threads())?;
     let progress = Progress::new("evaluate", episodes as u64, "episodes");
     let report: Report = evaluate(&arena, &config.env, Some(&model), false, SEED, episodes, &progress)?;
     drop(progress);

@@ -4,7 +4,7 @@
 //! Contract: same file, same seed, same machine. An action that differed in one bit would leave a different world behind
 //! it, so a whole episode is a stricter judge than any tolerance.
 
-use dreamstep::env::pool::Arena;
+use dreamstep::env::pool::EnvPool;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::judge::evaluate::{Report, evaluate};
 use dreamstep::run::progress::Progress;
@@ -120,7 +120,7 @@ fn last_bits_of_a_few_weights_are_seen() {
 }
 
 fn report(threads: usize, backend: Backend) -> Report {
-    let arena = Arena::new(ENV, threads).unwrap();
+    let arena = EnvPool::new(ENV, threads).unwrap();
     let model = load(HUMANOID, backend);
     evaluate(&arena, ENV, Some(&model), true, SEEDS.start, 2 * SEEDS.count(), &Progress::hidden()).unwrap()
 }

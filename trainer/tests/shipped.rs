@@ -1,7 +1,7 @@
 //! Do the shipped agents act as they are said to? The packed file, on the runtime, in the unmodified environment, on the protocol's seeds.
 
 use dreamstep::agent::file;
-use dreamstep::env::pool::{Arena, Estimate, Outcome, Policy};
+use dreamstep::env::pool::{EnvPool, Estimate, Outcome, Policy};
 use dreamstep_fixtures::CARTPOLE;
 use dreamstep_runtime::{Model, memory_len};
 
@@ -10,7 +10,7 @@ use dreamstep_runtime::{Model, memory_len};
 fn the_cart_poles_agent_balances() {
     let model = Model::load(CARTPOLE).unwrap();
     model.self_test(&mut vec![0.0; memory_len(model.dims())]).unwrap();
-    let arena = Arena::new("CartPole-v1", 2).unwrap();
+    let arena = EnvPool::new("CartPole-v1", 2).unwrap();
     let returns = |policy| -> Vec<f64> {
         arena.episodes(policy, 1000, 100, || ()).unwrap().iter().map(|outcome| outcome.episode_return).collect()
     };
@@ -47,7 +47,7 @@ fn of_shipped(file: &str, env: &str, episodes: usize, check: impl FnOnce(&Model<
     let model = file::load(&path, &bytes, None).unwrap();
     check(&model);
     model.self_test(&mut vec![0.0; memory_len(model.dims())]).unwrap();
-    let outcomes = Arena::new(env, 2).unwrap().episodes(Policy::Agent(&model), 1000, episodes, || ()).unwrap();
+    let outcomes = EnvPool::new(env, 2).unwrap().episodes(Policy::Agent(&model), 1000, episodes, || ()).unwrap();
     let of = |value: fn(&Outcome) -> f64| Estimate::of(&outcomes.iter().map(value).collect::<Vec<_>>());
     (of(|outcome| outcome.episode_return), of(|outcome| outcome.distance_m))
 }

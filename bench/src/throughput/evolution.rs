@@ -11,7 +11,7 @@ use crate::timing::{Samples, quantile};
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep::control::strategies::Strategy;
 use dreamstep::control::{Spent, Terms, Whitening, generation, settings};
-use dreamstep::env::pool::Arena;
+use dreamstep::env::pool::EnvPool;
 use dreamstep::run::config::{Config, Preset, StrategyName};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
@@ -91,7 +91,7 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
     let features = Whitening::none(model.dims());
     let controller = &config.controller;
     let terms = Terms { reward_offset: controller.reward_offset, support: 0.0, cut: controller.max_episode_steps };
-    let arenas = threads.iter().map(|&threads| Arena::new(&config.env, threads)).collect::<Result<Vec<_>>>()?;
+    let arenas = threads.iter().map(|&threads| EnvPool::new(&config.env, threads)).collect::<Result<Vec<_>>>()?;
     let mut all: Vec<Generations> = (0..starts.len() * threads.len()).map(|_| Generations::default()).collect();
     for round in 0..=rounds {
         for ((name, mean), rows) in starts.iter().zip(all.chunks_mut(threads.len())) {

@@ -7,7 +7,7 @@ use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
 use crate::data::dataset::Dataset;
-use crate::env::pool::{Arena, Policy, Story};
+use crate::env::pool::{EnvPool, Policy, Trajectory};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
@@ -91,7 +91,7 @@ impl Teacher {
         pupil: &Model<'_>,
         whitening: &Whitening,
         data: &Dataset,
-        arena: &Arena,
+        arena: &EnvPool,
         config: &Config,
         mut told: impl FnMut(Lesson),
     ) -> Result<Vec<f32>> {
@@ -103,8 +103,9 @@ impl Teacher {
             let acting = pupil.with_controller(&panels).map_err(|error| anyhow!("pupil: {error}"))?;
             let played = arena.map(EPISODES, |player, i| {
                 let seed = Philox::new(config.seed).bits(Stream::Lesson, u64::from(lesson), i as u32);
-                let mut story = Story::new();
-                let outcome = player.story(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut story)?;
+                let mut story = Trajectory::new();
+                let outcome =
+                    player.trajectory(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut story)?;
                 let answers = self.answers(&self.model()?, pupil, whitening, story.into_iter())?;
                 Ok((outcome, answers))
             })?;

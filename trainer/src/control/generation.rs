@@ -5,7 +5,7 @@
 use super::whitening::{Whitening, add_rows};
 use crate::control::strategies::Strategy;
 use crate::control::strategies::noise::Noise;
-use crate::env::pool::{Arena, Player, Policy};
+use crate::env::pool::{EnvPool, Player, Policy};
 use crate::run::config::{Config, ControllerConfig};
 use crate::stats::Spread;
 use anyhow::{Context, Result, anyhow};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub struct Terms {
     /// Taken off every step's reward.
     pub reward_offset: f64,
-    /// How firmly they are held upright ([`Player::hold`]).
+    /// How firmly they are held upright ([`Player::assist`]).
     pub support: f64,
     /// Steps after which an episode is cut; 0: where the environment cuts it.
     pub cut: u32,
@@ -65,7 +65,7 @@ pub fn generation(
     terms: Terms,
     model: &Model<'_>,
     whitening: &mut Whitening,
-    arena: &Arena,
+    arena: &EnvPool,
 ) -> Result<Spent> {
     let ControllerConfig { online_whitening, carry_controller, .. } = config.controller;
     let episodes = noise.as_ref().map_or(config.controller.episodes, |noise| noise.episodes());
@@ -83,7 +83,7 @@ pub fn generation(
         let candidate = model.with_controller(&panels).map_err(|error| anyhow!("candidate {index}: {error}"))?;
         let mut played = Played { score: 0.0, episode_return: 0.0, steps: 0, making: start.elapsed(), felt: None };
         let mut rows = Vec::new();
-        player.hold(terms.support)?;
+        player.assist(terms.support)?;
         let count = episodes.len() as f64;
         for episode in episodes {
             let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
@@ -96,7 +96,7 @@ pub fn generation(
             played.steps += outcome.length;
         }
         // Who plays next is on his own.
-        player.hold(0.0)?;
+        player.assist(0.0)?;
         if online_whitening {
             let mut felt = Spread::new(scale.mean.len());
             add_rows(&mut felt, &rows)?;

@@ -22,7 +22,7 @@ use super::whitening::Whitening;
 use crate::agent::pack::{Ingredients, base_agent};
 use crate::data::dataset::Dataset;
 use crate::env::Physics;
-use crate::env::pool::Arena;
+use crate::env::pool::EnvPool;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
@@ -58,10 +58,10 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
     let model = Model::load(&base).map_err(|error| anyhow::anyhow!("base agent: {error}"))?;
     let dims = *model.dims();
     let controller = &config.controller;
-    let own = Arena::new(&config.env, config.worker_threads())?;
+    let own = EnvPool::new(&config.env, config.worker_threads())?;
     let rehearsal = match controller.physics {
         Physics::Task => None,
-        physics => Some(Arena::under(&config.env, physics, config.worker_threads())?),
+        physics => Some(EnvPool::under(&config.env, physics, config.worker_threads())?),
     };
     let arena = rehearsal.as_ref().unwrap_or(&own);
 

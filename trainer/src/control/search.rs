@@ -6,7 +6,7 @@ use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::control::strategies::noise::{self, Noise};
 use crate::control::strategies::{self, GENERATION, Strategy};
-use crate::env::pool::{Arena, Estimate, Policy};
+use crate::env::pool::{EnvPool, Estimate, Policy};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, ControllerArena, DreamConfig, RoundsConfig, StrategyName};
 use crate::run::folder::{RunDir, digest};
@@ -97,7 +97,7 @@ impl Search {
     }
 
     /// Plays the mean on the validation episodes and keeps it where it is the best so far.
-    pub(super) fn validate(&mut self, config: &Config, model: &Model<'_>, arena: &Arena) -> Result<()> {
+    pub(super) fn validate(&mut self, config: &Config, model: &Model<'_>, arena: &EnvPool) -> Result<()> {
         let panels = self.whitening.panels(model.dims(), &self.strategy.mean()).context("mean")?;
         let candidate = model.with_controller(&panels).map_err(|error| anyhow!("mean: {error}"))?;
         let outcomes = arena.map(VALIDATION_EPISODES, |player, i| {

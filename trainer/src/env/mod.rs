@@ -172,13 +172,13 @@ impl AnyEnv {
         }
     }
 
-    /// Holds the agent's torso upright, as a hand would that lets go little by little: [`Mujoco::hold`].
+    /// Holds the agent's torso upright, as a hand would that lets go little by little: [`Mujoco::assist`].
     ///
     /// # Errors
-    /// As [`Mujoco::hold`]'s, or the environment has no body to hold.
-    pub fn hold(&mut self, support: f64) -> anyhow::Result<()> {
+    /// As [`Mujoco::assist`]'s, or the environment has no body to hold.
+    pub fn assist(&mut self, support: f64) -> anyhow::Result<()> {
         match self {
-            Self::Mujoco(env) => env.hold(support),
+            Self::Mujoco(env) => env.assist(support),
             Self::CartPole(_) if support == 0.0 => Ok(()),
             Self::CartPole(_) => {
                 anyhow::bail!("{}: cannot be held upright: expected a torso that moves freely", cart_pole::ID)
@@ -294,7 +294,7 @@ mod tests {
         let mut env = AnyEnv::with("Humanoid-v5", Physics::Heun).unwrap();
         let mut obs = vec![0.0; env.spec().obs];
         let mut last = |support: f64| {
-            env.hold(support).unwrap();
+            env.assist(support).unwrap();
             env.reset(3, &mut obs);
             let steps = (1..=200).find(|_| env.step(&[0.0; 17], &mut obs).terminated);
             (steps, obs.clone())
@@ -313,9 +313,9 @@ mod tests {
     fn what_has_no_free_torso_cannot_be_held() {
         for id in ["CartPole-v1", "Hopper-v5", "Swimmer-v5"] {
             let mut env = AnyEnv::make(id).unwrap();
-            let error = format!("{:#}", env.hold(0.5).unwrap_err());
+            let error = format!("{:#}", env.assist(0.5).unwrap_err());
             assert!(error.contains(id) && error.contains("torso that moves freely"), "{error}");
-            env.hold(0.0).unwrap();
+            env.assist(0.0).unwrap();
         }
     }
 

@@ -212,7 +212,7 @@ impl Mujoco {
     ///
     /// # Errors
     /// The task has no torso that moves freely.
-    pub fn hold(&mut self, support: f64) -> Result<()> {
+    pub fn assist(&mut self, support: f64) -> Result<()> {
         if support == 0.0 {
             self.support = None;
             return Ok(());

@@ -85,12 +85,12 @@ impl Player {
         Ok(Self { env, observation, single, action, memory: Vec::new() })
     }
 
-    /// Holds the agent's torso upright in the episodes to come: [`AnyEnv::hold`].
+    /// Holds the agent's torso upright in the episodes to come: [`AnyEnv::assist`].
     ///
     /// # Errors
-    /// As [`AnyEnv::hold`]'s.
-    pub fn hold(&mut self, support: f64) -> Result<()> {
-        self.env.hold(support)
+    /// As [`AnyEnv::assist`]'s.
+    pub fn assist(&mut self, support: f64) -> Result<()> {
+        self.env.assist(support)
     }
 
     /// Plays one episode from `reset(seed)`; it is cut after `max_steps` where that is not 0.
@@ -115,7 +115,7 @@ impl Player {
     ///
     /// # Errors
     /// As for [`Self::episode`].
-    pub fn story(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32, story: &mut Story) -> Result<Outcome> {
+    pub fn trajectory(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32, story: &mut Trajectory) -> Result<Outcome> {
         self.play(policy, seed, max_steps, |tick| story.push((tick.single(), tick.action.to_vec())), |_| ())
     }
 
@@ -212,7 +212,7 @@ impl Player {
 }
 
 /// Observations and the actions that answered them.
-pub type Story = Vec<(Vec<f32>, Vec<f32>)>;
+pub type Trajectory = Vec<(Vec<f32>, Vec<f32>)>;
 
 /// A step, when its action is known and has not been done.
 struct Tick<'a> {
@@ -270,13 +270,13 @@ pub fn check_fit(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
 }
 
 /// Worker threads, each with a player of its own.
-pub struct Arena {
+pub struct EnvPool {
     pool: rayon::ThreadPool,
     players: Vec<Mutex<Player>>,
     time_limit: u32,
 }
 
-impl Arena {
+impl EnvPool {
     /// `threads` workers in the environment `id`.
     ///
     /// # Errors

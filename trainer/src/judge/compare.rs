@@ -1,7 +1,7 @@
 //! What did packing change? An agent in a narrower precision beside the f32 agent that it was made from: bytes, what it answers to
 //! the same recorded observations, and what it earns in the real environment on the same seeds.
 
-use crate::env::pool::{Arena, Estimate, Policy};
+use crate::env::pool::{EnvPool, Estimate, Policy};
 use crate::stats::nearest_rank;
 use anyhow::Result;
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -61,7 +61,7 @@ impl Quantiles {
 /// # Errors
 /// An agent does not fit the environment, or an episode failed.
 pub fn compare(
-    arena: &Arena,
+    arena: &EnvPool,
     [original, packed]: [&Model<'_>; 2],
     [bytes_f32, bytes]: [usize; 2],
     seed: u64,

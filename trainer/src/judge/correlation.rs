@@ -17,7 +17,7 @@ use crate::control::dream::arena::Score;
 use crate::control::dream::engine::Engine;
 use crate::control::dream::recorded::Recorded;
 use crate::data::dataset::Dataset;
-use crate::env::pool::{Arena, Estimate, Outcome, Policy};
+use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
 use crate::env::{AnyEnv, Env};
 use crate::judge::report::plot::{self, Line, Panel, dots};
 use crate::run::config::{Config, ControllerArena, DreamConfig};
@@ -216,7 +216,7 @@ fn spread(evolved: &[f32], draws: u32, seed: u64) -> Vec<(Tried, Vec<f32>)> {
 
 /// Every candidate's real episodes, one candidate after the other.
 fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: &Progress) -> Result<Vec<Outcome>> {
-    let arena = Arena::new(&config.env, config.worker_threads())?;
+    let arena = EnvPool::new(&config.env, config.worker_threads())?;
     arena.map(candidates.len() * options.episodes, |player, job| {
         interrupt::check()?;
         let (candidate, episode) = (&candidates[job / options.episodes], job % options.episodes);

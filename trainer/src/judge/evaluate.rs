@@ -1,7 +1,7 @@
 //! `evaluate`: how good is an agent? The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
 //! standard error, and their interquartile mean with its bootstrap interval; beside the two policies that any agent has to beat.
 
-use crate::env::pool::{Arena, Estimate, Outcome, Policy};
+use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
 use crate::run::progress::Progress;
 use crate::stats::{RESAMPLES, interquartile_interval, interquartile_mean};
 use anyhow::Result;
@@ -88,7 +88,7 @@ pub struct Report {
 /// # Errors
 /// The agent does not fit the environment, or an episode failed.
 pub fn evaluate(
-    arena: &Arena,
+    arena: &EnvPool,
     env: &str,
     model: Option<&Model<'_>>,
     baselines: bool,

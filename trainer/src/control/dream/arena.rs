@@ -1,4 +1,4 @@
-//! How does a candidate do in the runtime's dreams? [`DreamArena`] scores controllers that share V and M, on threads, in batches of dreams.
+//! How does a candidate do in the runtime's dreams? [`RuntimeDreams`] scores controllers that share V and M, on threads, in batches of dreams.
 //!
 //! ```text
 //! candidates [C] × dreams [D] ─▶ a queue of jobs ─▶ each worker: some dreams side by side, one step at a time
@@ -32,7 +32,7 @@ pub struct Score {
 }
 
 /// Candidates' dreams, and the threads that dream them.
-pub struct DreamArena<'a> {
+pub struct RuntimeDreams<'a> {
     /// The first is the agent's own.
     models: &'a [Model<'a>],
     recorded: &'a Recorded,
@@ -55,7 +55,7 @@ pub(super) struct Dreamt {
     pub(super) steps: u32,
 }
 
-impl<'a> DreamArena<'a> {
+impl<'a> RuntimeDreams<'a> {
     /// `models` dream, and begin where `recorded` says.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Who computes a candidate's dreams? [`Engine`], as `dream.engine` says: the runtime ([`super::arena`]) or libtorch ([`super::torch`]).
 
-use super::arena::{DreamArena, Score};
+use super::arena::{RuntimeDreams, Score};
 use super::recorded::Recorded;
 use super::torch::TorchDreams;
 use crate::agent::controller;
@@ -13,7 +13,7 @@ use tch::Device;
 /// What candidates dream in.
 pub enum Engine<'a> {
     /// The runtime, on threads.
-    Runtime(DreamArena<'a>),
+    Runtime(RuntimeDreams<'a>),
     /// libtorch, on a device.
     Torch(Box<TorchDreams<'a>>),
 }
@@ -32,7 +32,7 @@ impl<'a> Engine<'a> {
         device: Device,
     ) -> Result<Self> {
         Ok(match config.dream.engine {
-            DreamEngine::Runtime => Self::Runtime(DreamArena::new(models, recorded, config)?),
+            DreamEngine::Runtime => Self::Runtime(RuntimeDreams::new(models, recorded, config)?),
             DreamEngine::Torch => Self::Torch(Box::new(TorchDreams::new(agents, recorded, config, device)?)),
         })
     }

@@ -25,7 +25,7 @@ use crate::control::Whitening;
 use crate::control::distillation::Teacher;
 use crate::control::real::cost;
 use crate::data::dataset::Dataset;
-use crate::env::pool::Arena;
+use crate::env::pool::EnvPool;
 use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
@@ -100,7 +100,7 @@ pub fn train(
     );
     let dreams = Engine::new(config, &agents, &models, &recorded, device)?;
     let asks = dream.check_episodes > 0 || dream.rerank_episodes > 0;
-    let real = if asks { Some(Arena::new(&config.env, config.worker_threads())?) } else { None };
+    let real = if asks { Some(EnvPool::new(&config.env, config.worker_threads())?) } else { None };
     let place = Place { config, model, features: &features, dreams: &dreams, real: real.as_ref() };
 
     let mut search = Search::start(config, run, model.dims(), force, || {

@@ -7,7 +7,7 @@ use crate::agent::controller;
 use crate::control::strategies::Strategy;
 use crate::control::strategies::noise::Noise;
 use crate::control::{Whitening, noise, settings};
-use crate::env::pool::{Arena, Estimate, Policy};
+use crate::env::pool::{EnvPool, Estimate, Policy};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, DreamConfig, RoundsConfig};
 use crate::run::folder::{RunDir, digest};
@@ -116,7 +116,7 @@ pub struct Place<'a> {
     /// Dreams.
     pub dreams: &'a Engine<'a>,
     /// Reality, where it is asked at all.
-    pub real: Option<&'a Arena>,
+    pub real: Option<&'a EnvPool>,
 }
 
 impl Place<'_> {

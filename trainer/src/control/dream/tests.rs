@@ -1,6 +1,6 @@
 //! What wrong starts, a wrong score or an unfair share of threads would break. On a tiny CartPole run with V and M of its own.
 
-use super::arena::DreamArena;
+use super::arena::RuntimeDreams;
 use super::ensemble::agents;
 use super::recorded::Recorded;
 use super::search::{Look, Standing};
@@ -150,7 +150,7 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     assert!(distinct.len() > 4, "candidates differ: {expected:?}");
     for threads in ["threads=1", "threads=2", "threads=5"] {
         let config = small.with(&[threads]);
-        let arena = DreamArena::new(&models, &recorded, &config).unwrap();
+        let arena = RuntimeDreams::new(&models, &recorded, &config).unwrap();
         let scores = arena.score(&candidates, 50, 23).unwrap();
         let found: Vec<_> = scores.iter().map(|score| (score.value, score.steps)).collect();
         assert_eq!(found, expected, "{threads}");
@@ -170,7 +170,7 @@ fn the_horizon_and_the_bound_end_dreams() {
     let recorded = small.recorded(&models);
     let score = |set: &[&str]| {
         let config = small.with(set);
-        DreamArena::new(&models, &recorded, &config).unwrap().score(&models, 0, 64).unwrap()[0]
+        RuntimeDreams::new(&models, &recorded, &config).unwrap().score(&models, 0, 64).unwrap()[0]
     };
     let free = score(&["dream.bound=0", "dream.horizon=30"]);
     assert!(score(&["dream.bound=0", "dream.horizon=3"]).steps <= 3 * 64);
@@ -240,7 +240,7 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
     let candidates: Vec<_> = controllers.iter().map(|values| own.with_controller(values).unwrap()).collect();
     let scores = |models: &[Model<'_>]| {
         let recorded = small.recorded(models);
-        DreamArena::new(models, &recorded, &small.config).unwrap().score(&candidates, 0, 30).unwrap()
+        RuntimeDreams::new(models, &recorded, &small.config).unwrap().score(&candidates, 0, 30).unwrap()
     };
     let alone = scores(&[own]);
     // Told by itself, the dream is the same.

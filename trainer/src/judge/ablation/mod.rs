@@ -21,7 +21,7 @@ use crate::agent::pack::{self, Ingredients};
 use crate::control::dream;
 use crate::control::real;
 use crate::data::dataset::Dataset;
-use crate::env::pool::{Arena, Outcome, Policy};
+use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::judge::report::network;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, ControllerArena};
@@ -218,7 +218,7 @@ pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report
         true => Some(Dataset::open(&run.rollouts(), config.worker_threads())?),
         false => None,
     };
-    let arena = Arena::new(&config.env, config.worker_threads())?;
+    let arena = EnvPool::new(&config.env, config.worker_threads())?;
     let mut rows = Vec::new();
     for job in &arms {
         interrupt::check()?;
@@ -309,7 +309,7 @@ impl Job {
         Ok(Some(found).filter(|_| protocol && budget))
     }
 
-    fn make(&self, run: &RunDir, data: Option<&Dataset>, arena: &Arena, options: &Options) -> Result<ArmResult> {
+    fn make(&self, run: &RunDir, data: Option<&Dataset>, arena: &EnvPool, options: &Options) -> Result<ArmResult> {
         let mut result = ArmResult {
             env: self.config.env.clone(),
             seed: options.seed,

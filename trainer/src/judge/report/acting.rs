@@ -2,7 +2,7 @@
 
 use crate::agent::file;
 use crate::env::AnyEnv;
-use crate::env::pool::{Arena, Policy};
+use crate::env::pool::{EnvPool, Policy};
 use crate::judge::evaluate::{self, evaluate};
 use crate::run::folder::RunDir;
 use crate::run::progress::Progress;
@@ -38,7 +38,7 @@ pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) 
     let bytes = file::read(&path)?;
     let model = file::load(&path, &bytes, None)?;
     file::check(&path, &model, &AnyEnv::make(env)?)?;
-    let arena = Arena::new(env, threads)?;
+    let arena = EnvPool::new(env, threads)?;
     let progress = Progress::new("report: episodes", 0, "episodes");
     let named = || path.display().to_string();
     let returns = evaluate(&arena, env, Some(&model), true, seed, episodes, &progress).with_context(named)?;
