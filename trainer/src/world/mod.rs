@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod ensemble;
+pub mod epochs;
 pub mod latents;
 pub mod mdnrnn;
 pub mod nets;
@@ -11,4 +12,5 @@ pub mod schedule;
 pub mod stage;
 pub mod train_mdnrnn;
 pub mod train_vae;
+pub mod trained;
 pub mod vae;

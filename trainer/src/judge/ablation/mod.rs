@@ -22,14 +22,13 @@ use crate::control::dream;
 use crate::control::real;
 use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Outcome, Policy};
-use crate::judge::report::network;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, ControllerArena};
 use crate::run::folder::{RunDir, digest, write_atomic};
 use crate::run::interrupt;
 use crate::run::metrics::Cost;
 use crate::run::progress::Progress;
-use crate::world::mdnrnn::MdnRnn;
+use crate::world::mdnrnn::{MdnRnn, MdnRnnShape};
 use crate::world::nets;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::ControllerInput;
@@ -402,7 +401,7 @@ impl Played {
 fn untrained(config: &Config, run: &RunDir) -> Result<Checkpoint> {
     let mut checkpoint = Checkpoint::read(&run.mdnrnn())?;
     let vs = nn::VarStore::new(Device::Cpu);
-    let _ = MdnRnn::new(&vs.root(), network::shape(&checkpoint)?, Philox::new(config.seed));
+    let _ = MdnRnn::new(&vs.root(), MdnRnnShape::of(&checkpoint)?, Philox::new(config.seed));
     checkpoint.tensors = nets::export(&vs)?;
     // What the trained one measured is not this one's.
     checkpoint.metadata.retain(|key, _| !key.starts_with(meta::VALIDATION));
