@@ -7,3 +7,4 @@ pub mod evaluate;
 pub mod realtime;
 pub mod render;
 pub mod report;
+mod table;

@@ -221,7 +221,10 @@ impl<'a> Training<'a> {
         if !found.is_finite() {
             // Going on would end here again, and another learning rate is another training.
             self.remove()?;
-            bail!("{name}: epoch {epoch}: expected a finite loss, found {found}; lower {name}.learning_rate");
+            let parts = record.train.iter().filter(|(name, value)| **name != "loss" && !value.is_finite());
+            let parts: Vec<_> = parts.map(|(name, value)| format!("{name} {value}")).collect();
+            let parts = parts.join(", ");
+            bail!("{name}: epoch {epoch}: expected a finite loss, found {found} ({parts}); lower {name}.learning_rate");
         }
         record.best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
         if record.best {

@@ -7,6 +7,7 @@ use crate::data::split::Split;
 use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{VaeConfig, VaeStart};
+use crate::run::interrupt;
 use crate::stats::Normalizer;
 use crate::world::epochs::{Sums, Updates};
 use crate::world::nets::{self, indices, matrix, normals};
@@ -43,7 +44,7 @@ fn weights(of_blocks: &[f64], blocks: &[(&str, usize)]) -> Result<Vec<f32>> {
 ///
 /// # Errors
 /// The data is unusable, a state is damaged or of another training, the loss stops being finite, or a file cannot be written.
-/// [`crate::run::interrupt::Interrupted`].
+/// [`interrupt::Interrupted`].
 pub fn train_vae(input: &StageInput) -> Result<Trained> {
     let (config, data) = (&input.config.vae, input.data);
     let rng = Philox::new(input.config.seed);
@@ -198,10 +199,11 @@ impl TrainedVae {
     /// Mean and log-variance of every observation of the episodes `ids`, one below the other, `[Σ(T+1), Z]` each.
     ///
     /// # Errors
-    /// [`Dataset::read`]'s.
+    /// [`Dataset::read`]'s. [`interrupt::Interrupted`].
     pub fn encode(&self, data: &Dataset, ids: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
         // A few episodes at a time: the whitened observations of all would be the largest thing in memory.
         let encode = |ids: &[usize]| -> Result<(Tensor, Tensor)> {
+            interrupt::check()?;
             let x = whiten(data, ids, &self.normalizer, self.obs_clip, device)?;
             Ok(tch::no_grad(|| self.vae.encode(&x)))
         };

@@ -107,7 +107,6 @@ pub struct VaeLoss {
 
 impl VaeLoss {
     /// By name, as they are logged.
-    #[must_use]
     pub fn parts(self) -> Parts<3> {
         [("loss", self.total), ("reconstruction", self.reconstruction), ("kl", self.kl)]
     }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::episode::Episode;
+use crate::env::unit_action;
 use crate::world::nets::{matrix, to_vec};
 use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
@@ -117,7 +118,7 @@ impl Dream {
                 Dreamer::Controller => dreams.act(),
                 Dreamer::Actions(low, high) => {
                     let (mid, half) = action_map(low, high);
-                    let unit: Vec<f32> = (0..action.len()).map(|i| (action[i] - mid[i]) / half[i]).collect();
+                    let unit: Vec<f32> = unit_action(action, &mid, &half).collect();
                     dreams.set_action(0, &unit).map_err(|error| anyhow!("{error}"))?;
                 }
             }

@@ -22,6 +22,7 @@ use crate::data::split::Split;
 use crate::run::checkpoint::meta;
 use crate::run::config::{Config, LatentSource};
 use crate::run::folder::digest;
+use crate::stats::Spread;
 use crate::world::epochs::{Sums, Updates};
 use crate::world::latents::Latents;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape};
@@ -67,9 +68,13 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
     let latent = vae.shape.latent;
     let split = Split::new(input.config.seed, data.len(), input.config.vae.validation)?;
     let rewards = data.rewards(&split.train)?;
+    check_rewards(&rewards)?;
+    check_rewards(&data.rewards(&split.validation)?)?;
     let (mean, variance) = (rewards.mean()[0], rewards.variance()[0]);
+    // Constant but for the rounding of their mean.
+    let constant = variance <= 1e-12 * (1.0 + mean * mean);
     // The mean as f32, because that is what the file says.
-    let objective = Objective::new(config, (f64::from(mean as f32), if variance > 1e-12 { variance } else { 1.0 }));
+    let objective = Objective::new(config, (f64::from(mean as f32), if constant { 1.0 } else { variance }));
     let reward_offset = objective.reward_offset;
     let feed = Feed {
         data,
@@ -142,6 +147,21 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
     checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));
     checkpoint.set_meta(meta::ACTION_HALF, list(input.action_half));
     training.write(&checkpoint, || model.shift_terminal(objective.terminal_log_odds()))
+}
+
+/// That the loss, which squares rewards in binary32, can be computed of all of them at once.
+///
+/// # Errors
+/// One line.
+fn check_rewards(rewards: &Spread) -> Result<()> {
+    let (mean, variance) = (rewards.mean()[0], rewards.variance()[0]);
+    ensure!(
+        variance * (rewards.count() as f64) < f64::from(f32::MAX),
+        "mdnrnn: recorded rewards: expected a spread whose squares binary32 holds, found mean {mean:.3e} and standard deviation {:.3e}; \
+         scale the rewards",
+        variance.sqrt()
+    );
+    Ok(())
 }
 
 /// Where latents come from.

@@ -22,7 +22,6 @@ pub struct Loss {
 
 impl Loss {
     /// By name, as they are logged.
-    #[must_use]
     pub fn parts(self) -> Parts<4> {
         [("loss", self.total), ("nll_per_dim", self.nll), ("reward", self.reward), ("terminal", self.terminal)]
     }

@@ -1,6 +1,7 @@
 //! The steps of a pool of episodes as M is trained on them: one row below the other, cut into windows, and windows packed into batches.
 
 use crate::data::dataset::Dataset;
+use crate::env::unit_action;
 use crate::world::mdnrnn::{MdnRnn, MemoryState, Prediction};
 use crate::world::nets::{indices, matrix};
 use anyhow::Result;
@@ -72,8 +73,7 @@ impl Table {
         for &id in ids {
             let episode = data.read(id)?;
             for row in episode.actions.rows() {
-                let range = action_mid.iter().zip(action_half);
-                action.extend(row.iter().zip(range).map(|(a, (mid, half))| (a - mid) / half));
+                action.extend(unit_action(row, action_mid, action_half));
             }
             reward.extend(episode.rewards.iter());
             terminal.extend(episode.terminals.iter().map(|&t| f32::from(u8::from(t))));

@@ -3,7 +3,7 @@
 use super::table::{pack, windows};
 use super::*;
 use crate::data::rollouts::Episode;
-use crate::env::EnvSpec;
+use crate::env::{EnvSpec, unit_action};
 use crate::judge::report::errors::Block;
 use crate::judge::report::mdnrnn::{Fit, MdnrnnFigures, Measure};
 use crate::judge::report::recorded::Chunk;
@@ -442,6 +442,62 @@ fn a_training_that_diverged_is_not_gone_on_with() {
     config.vae.learning_rate = 1e-3;
     config.vae.epochs = 1;
     train_vae(&input(&config, &episodes, &run)).unwrap();
+}
+
+/// What an actuator cannot do was not done: M learns from, and the report feeds M, the ends of the range, as the runtime does.
+#[test]
+fn actions_outside_the_range_count_as_its_ends() {
+    let mut config = config();
+    (config.vae.epochs, config.mdnrnn.epochs) = (1, 2);
+    let weights = |past: [f32; 2]| {
+        let mut all = episodes(12);
+        for episode in &mut all {
+            episode.actions.column_mut(0).iter_mut().step_by(3).for_each(|a| *a = past[0]);
+            episode.actions.column_mut(1).iter_mut().step_by(4).for_each(|a| *a = past[1]);
+        }
+        let (folder, data) = (tempfile::tempdir().unwrap(), Dataset::from_episodes(all).unwrap());
+        let run = RunDir::new(folder.path());
+        train(&config, &data, &run);
+        let seen = to_vec(&chunk(&data, &[0, 1], &run).action).unwrap();
+        (Checkpoint::read(&run.mdnrnn()).unwrap().tensors, seen)
+    };
+    let at_the_ends = weights([0.5, -0.3]);
+    assert!(at_the_ends == weights([7.0, -1e30]));
+    assert!(at_the_ends.1.iter().all(|a| a.abs() <= 1.0));
+    assert!(at_the_ends.0 != weights([0.4, -0.3]).0, "an action within the range matters");
+    assert!(unit_action(&[3.0, 0.0], &[3.0, 1.0], &[0.0, 1.0]).eq([0.0, -1.0]), "one without width has one action");
+}
+
+/// Rewards that binary32 cannot square are refused before anything is trained, whoever has them; what it can is trained on, constant or not.
+#[test]
+fn rewards_too_large_for_the_loss_are_named() {
+    let mut config = config();
+    (config.vae.epochs, config.mdnrnn.epochs) = (1, 1);
+    let train_on = |change: &dyn Fn(usize, &mut f32)| {
+        let mut all = episodes(12);
+        all.iter_mut().enumerate().for_each(|(e, episode)| episode.rewards.iter_mut().for_each(|r| change(e, r)));
+        let (folder, data) = (tempfile::tempdir().unwrap(), Dataset::from_episodes(all).unwrap());
+        let run = RunDir::new(folder.path());
+        train_vae(&input(&config, &data, &run)).unwrap();
+        let result = train_mdnrnn(&input(&config, &data, &run));
+        assert!(!run.training("mdnrnn").exists(), "no state is left");
+        result
+    };
+    let held_out = Split::new(config.seed, 12, config.vae.validation).unwrap().validation[0];
+    for factor in [1e20_f32, -1e30, 1e37] {
+        for error in [
+            train_on(&|_, r| *r *= factor).unwrap_err(),
+            train_on(&|e, r| *r *= if e == held_out { factor } else { 1.0 }).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("recorded rewards") && error.contains("scale") && !error.contains('\n'), "{error}");
+        }
+    }
+    train_on(&|_, r| *r *= 1e15).unwrap();
+    for constant in [0.0, 0.1, -3.0, 1e12, 1e30] {
+        let trained = train_on(&|_, r| *r = constant).unwrap();
+        assert!(trained.validation["reward"] < 10.0, "{constant}: {trained}");
+    }
 }
 
 #[test]
