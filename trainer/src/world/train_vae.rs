@@ -10,11 +10,11 @@ use crate::run::config::{VaeConfig, VaeStart};
 use crate::run::interrupt;
 use crate::stats::Normalizer;
 use crate::world::epochs::{Sums, Updates};
-use crate::world::nets::{self, indices, matrix, normals};
+use crate::world::nets::{self, indices, matrix, normals, whiten};
 use crate::world::optim::Optimizer;
 use crate::world::resume::{Network, Trained, Training};
 use crate::world::schedule::Schedule;
-use crate::world::stage::{StageInput, provenance, whiten};
+use crate::world::stage::{StageInput, provenance};
 use crate::world::vae::{Vae, VaeLoss, VaeShape};
 use anyhow::{Result, ensure};
 use dreamstep_core::names::{checkpoint as names, metadata};
@@ -58,7 +58,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     let feed = Feed {
         data,
         config,
-        device: input.device,
+        device: input.device.into(),
         normalizer: &normalizer,
         rng,
         pools: Reading {
@@ -67,7 +67,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
         },
     };
     // ---- network
-    let vs = nn::VarStore::new(input.device);
+    let vs = nn::VarStore::new(input.device.into());
     let shape = VaeShape {
         obs: alive.len(),
         hidden: config.hidden.clone(),
@@ -81,7 +81,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     }
     if !config.block_weights.is_empty() {
         let blocks = AnyEnv::make(&input.config.env)?.spec().blocks;
-        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device));
+        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device.into()));
     }
 
     // ---- epochs
@@ -91,7 +91,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     let pools = feed.epochs(training.next_epoch()..=config.epochs);
     let train = |rows: &Rows, _, updates: &mut Updates<'_>| {
         rows.order.chunks(config.batch_size).try_for_each(|batch| {
-            let at = indices(batch, input.device);
+            let at = indices(batch, input.device.into());
             let [x, noise] = [&rows.x, &rows.noise].map(|all| all.index_select(0, &at));
             updates.take(batch.len(), |optimizer| update(&vae, optimizer, config, &x, &noise).parts())
         })

@@ -18,7 +18,6 @@ pub mod gates;
 pub mod history;
 pub mod mdnrnn;
 pub mod open_loop;
-pub(crate) mod plot;
 pub mod recorded;
 mod text;
 pub mod vae;
