@@ -284,7 +284,7 @@ pub(crate) enum Command {
     /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and awake; write
     /// RUN/correlation.md
     ///
-    /// A controller dreams `dream.check_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
+    /// A controller dreams `dream.validation_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
     Correlate {
         #[command(flatten)]
         run: RunArgs,

@@ -23,7 +23,7 @@ use dreamstep::judge::evaluate::evaluate;
 use dreamstep::judge::report;
 use dreamstep::judge::{ablation, compare, realtime, render};
 use dreamstep::run::checkpoint::{Checkpoint, meta};
-use dreamstep::run::config::{CollectPolicy, Config, ControllerArena};
+use dreamstep::run::config::{CollectPolicy, Config, ScoredOn};
 use dreamstep::run::folder::{RunDir, write_atomic};
 use dreamstep::run::interrupt::{self, Interrupted};
 use dreamstep::run::metrics::{Clock, Cost};
@@ -284,7 +284,7 @@ fn train_stages(
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
-    let in_dreams = config.controller.arena == ControllerArena::Dream;
+    let in_dreams = config.controller.scored_on == ScoredOn::Dreams;
     let finished = if in_dreams { dream::is_finished } else { real::is_finished };
     let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(config, run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;

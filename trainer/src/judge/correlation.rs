@@ -21,7 +21,7 @@ use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
 use crate::env::{AnyEnv, Env};
 use crate::judge::plot::{self, Line, Panel, dots};
-use crate::run::config::{Config, ControllerArena, DreamConfig};
+use crate::run::config::{Config, DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
@@ -102,7 +102,7 @@ pub struct Report {
     pub seed: u64,
     /// Real episodes of each controller.
     pub episodes: usize,
-    /// How was dreamt, but for the temperature; `check_dreams` dreams of each M a controller.
+    /// How was dreamt, but for the temperature; `validation_dreams` dreams of each M a controller.
     pub dream: DreamConfig,
     /// Steps of all dreams.
     pub dream_steps: u64,
@@ -130,7 +130,7 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     let mut config = config.clone();
     // C is what its checkpoint says, whatever the configuration says later.
     config.controller.ask_for(&controller::said(&c)?);
-    (config.controller.arena, config.controller.reward_offset) = (ControllerArena::Dream, 0.0);
+    (config.controller.scored_on, config.controller.reward_offset) = (ScoredOn::Dreams, 0.0);
     config.validate()?;
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
@@ -156,8 +156,9 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
         candidates.push(model.with_controller(panels).map_err(|error| anyhow!("controller {index}: {error}"))?);
     }
 
-    progress
-        .set_total((candidates.len() * (options.episodes + options.temperatures.len() * config.dream.check_dreams)) as u64);
+    progress.set_total(
+        (candidates.len() * (options.episodes + options.temperatures.len() * config.dream.validation_dreams)) as u64,
+    );
     let outcomes = play(&config, &candidates, options, progress)?;
     for (tried, outcomes) in tried.iter_mut().zip(outcomes.chunks(options.episodes)) {
         tried.returns = outcomes.iter().map(|outcome| outcome.episode_return).collect();
@@ -230,8 +231,8 @@ fn dream(engine: &Engine<'_>, config: &Config, controllers: &[Vec<f32>], progres
     let mut scores = Vec::with_capacity(controllers.len());
     for some in controllers.chunks(CHUNK) {
         interrupt::check()?;
-        scores.extend(engine.score(some, FIRST_DREAM, config.dream.check_dreams)?);
-        progress.add((some.len() * config.dream.check_dreams) as u64);
+        scores.extend(engine.score(some, FIRST_DREAM, config.dream.validation_dreams)?);
+        progress.add((some.len() * config.dream.validation_dreams) as u64);
     }
     Ok(scores)
 }
@@ -316,7 +317,7 @@ impl fmt::Display for Report {
              the controllers.\n",
             controllers.len(),
             f64::from(*TENTHS.end()) / 10.0,
-            dream.check_dreams,
+            dream.validation_dreams,
             dream.horizon,
             dream.ensemble,
             seed + *episodes as u64 - 1,

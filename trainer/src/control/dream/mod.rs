@@ -1,4 +1,4 @@
-//! `train --stage controller` with `controller.arena = "dream"`: C is evolved inside M (Ha & Schmidhuber 2018, §"Learning inside of a
+//! `train --stage controller` with `controller.scored_on = "dream"`: C is evolved inside M (Ha & Schmidhuber 2018, §"Learning inside of a
 //! dream"). What decides whether what was learnt there holds awake:
 //!
 //! 1. V and M are packed into an agent, as for evolution on real episodes: what dreams is what runs ([`arena`]). Or libtorch computes the
@@ -99,7 +99,7 @@ pub fn train(
         "mdnrnn.reward_weight = 0: must be a positive number where rewards differ: M has to predict them in dreams"
     );
     let dreams = Engine::new(config, &agents, &models, &recorded, device)?;
-    let asks = dream.check_episodes > 0 || dream.rerank_episodes > 0;
+    let asks = dream.validation_episodes > 0 || dream.rerank_episodes > 0;
     let real = if asks { Some(EnvPool::new(&config.env, config.worker_threads())?) } else { None };
     let place = Place { config, model, features: &features, dreams: &dreams, real: real.as_ref() };
 
@@ -121,7 +121,7 @@ pub fn train(
         }
         search.generation(&place)?;
         let generation = search.standing.generation;
-        if search.standing.is_done(dream) || generation.is_multiple_of(dream.check_every) {
+        if search.standing.is_done(dream) || generation.is_multiple_of(dream.validate_every) {
             search.look(&place)?;
             search.log(run, search.standing.dream_steps - logged, &clock)?;
             (clock, logged) = (Clock::start(), search.standing.dream_steps);

@@ -44,8 +44,8 @@ const SETTINGS: &str = r#"
     sigma = 1.0
     [dream]
     generations = 6
-    check_every = 2
-    check_dreams = 9
+    validate_every = 2
+    validation_dreams = 9
     dreams = 5
     horizon = 40
     bound = 0.5
@@ -311,7 +311,7 @@ fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
 /// Without a generation's worth of change C is what it began as.
 #[test]
 fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to() {
-    let small = small(&["controller.input=z", "dream.generations=2", "dream.check_every=2"]);
+    let small = small(&["controller.input=z", "dream.generations=2", "dream.validate_every=2"]);
     let controller = |set: &[&str]| {
         let config = small.with(set);
         train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
@@ -358,7 +358,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
 
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
-    let small = small(&["dream.check_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
+    let small = small(&["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
     let whole = train(&small.config, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());

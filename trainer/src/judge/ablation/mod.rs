@@ -23,7 +23,7 @@ use crate::control::real;
 use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::{Config, ControllerArena};
+use crate::run::config::{Config, ScoredOn};
 use crate::run::folder::{RunDir, digest, write_atomic};
 use crate::run::interrupt;
 use crate::run::metrics::Cost;
@@ -256,7 +256,7 @@ impl Job {
         let mut made_from = String::new();
         if let Some(input) = arm.input() {
             config.controller.input = input;
-            config.controller.arena = if arm == Arm::Dream { ControllerArena::Dream } else { ControllerArena::Real };
+            config.controller.scored_on = if arm == Arm::Dream { ScoredOn::Dreams } else { ScoredOn::Episodes };
             Ingredients::read(run)?;
             // But for the budget: one that was raised is gone on with. Of no arm but those that dream does it matter how.
             let mut settings = config.clone();
