@@ -3,7 +3,7 @@
 
 use crate::env::{AnyEnv, Env, Physics};
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
@@ -191,7 +191,7 @@ impl Player {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     agent.act(single, action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env, seed, outcome.length, action),
+                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
             watch(&Tick { observation, action, agent: agent.as_ref() });
@@ -228,14 +228,6 @@ impl Tick<'_> {
     /// The observation as an agent sees it.
     fn single(&self) -> Vec<f32> {
         self.observation.iter().map(|&o| o as f32).collect()
-    }
-}
-
-/// The random policy's action in step `step` of the episode `seed`.
-pub(crate) fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f32]) {
-    let (low, high) = (&env.spec().action_low, &env.spec().action_high);
-    for (i, a) in action.iter_mut().enumerate() {
-        *a = low[i] + (high[i] - low[i]) * Philox::new(seed).uniform(Stream::CollectAction, step, i as u32);
     }
 }
 
