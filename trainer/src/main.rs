@@ -168,8 +168,8 @@ fn collect_into(config: &Config, run: &RunDir, append: bool, agent: Option<&Path
     }
     let _lock = run.lock()?;
     let plan = collect::plan(config, run.root(), &request)?;
-    // The claim first: what the run asked for before says whether the part that it adds to is complete.
-    plan.claim()?;
+    // The manifest first: what the run asked for before says whether the part that it adds to is complete.
+    plan.write_manifest()?;
     put_on_record(config, run)?;
     let clock = Clock::start();
     let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
@@ -187,16 +187,23 @@ fn collect_into(config: &Config, run: &RunDir, append: bool, agent: Option<&Path
 
 fn import_rollouts(args: &RunArgs, files: &[PathBuf], options: &import::Options) -> Result<()> {
     let (config, run) = args.open()?;
-    let report = import::import(&config, &run, files, options)?;
+    interrupt::listen()?;
+    let report = import::import(&config, &run, files, options).map_err(nothing_written)?;
     report.notes.iter().for_each(|note| println!("import: {note}"));
     println!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, run.rollouts().display());
     Ok(())
 }
 
+/// What an interruption of a command that writes all or nothing comes to.
+fn nothing_written(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Interrupted>() { error.context("nothing was written") } else { error }
+}
+
 fn export_rollouts(run: &Path, out: &Path, form: Form) -> Result<()> {
     let run = RunDir::new(run);
     let config = if run.config().exists() { Config::default().overlay_file(&run.config(), &[])? } else { Config::default() };
-    let (episodes, steps) = export::export(&config.env, &run.rollouts(), out, form)?;
+    interrupt::listen()?;
+    let (episodes, steps) = export::export(&config.env, &run.rollouts(), out, form).map_err(nothing_written)?;
     println!("export: {episodes} episodes, {steps} steps -> {}", out.display());
     Ok(())
 }

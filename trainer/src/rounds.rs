@@ -16,7 +16,7 @@
 use anyhow::{Context, Result, ensure};
 use dreamstep::agent::{file, pack};
 use dreamstep::data::dataset::Dataset;
-use dreamstep::data::rollouts;
+use dreamstep::data::{manifest, rollouts};
 use dreamstep::env::pool::EnvPool;
 use dreamstep::judge::evaluate::{Report, evaluate};
 use dreamstep::run::checkpoint::Checkpoint;
@@ -117,8 +117,8 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
         );
     }
     let (from, to) = (before.rollouts(), run.rollouts());
-    let claim = to.join(dreamstep::data::collect::claim::CLAIM);
-    if claim.exists() {
+    let manifest = to.join(manifest::FILE);
+    if manifest.exists() {
         return Ok(());
     }
     let cannot = || format!("{}: cannot take over the episodes of {}", to.display(), from.display());
@@ -133,7 +133,7 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
             write_atomic(&target, &std::fs::read(&path).with_context(cannot)?)?;
         }
     }
-    write_atomic(&claim, &std::fs::read(from.join(dreamstep::data::collect::claim::CLAIM)).with_context(cannot)?)
+    write_atomic(&manifest, &std::fs::read(from.join(manifest::FILE)).with_context(cannot)?)
 }
 
 /// The protocol's episodes, with the packed agent; read where they were played before.

@@ -116,7 +116,7 @@ fn train(config: &Config, data: &Dataset, run: &RunDir) -> Trained {
 
 fn spec() -> EnvSpec {
     EnvSpec {
-        id: "known",
+        id: "known".into(),
         obs: 3,
         action: 2,
         action_low: vec![-0.3; 2],
