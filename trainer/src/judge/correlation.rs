@@ -12,6 +12,7 @@
 
 use crate::agent::controller;
 use crate::agent::pack::Ingredients;
+use crate::agent::v::Codec;
 use crate::control::Whitening;
 use crate::control::dream::arena::Score;
 use crate::control::dream::engine::Engine;
@@ -19,20 +20,19 @@ use crate::control::dream::recorded::Recorded;
 use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
 use crate::env::{AnyEnv, Env};
-use crate::judge::report::plot::{self, Line, Panel, dots};
+use crate::judge::plot::{self, Line, Panel, dots};
 use crate::run::config::{Config, DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
 use crate::stats::{RESAMPLES, percentile_interval, spearman};
+use crate::world::device::Device;
 use crate::world::ensemble;
-use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_runtime::Model;
 use serde::Serialize;
 use std::fmt;
-use tch::Device;
 
 /// What C is multiplied by, in tenths: from nothing to beyond.
 const TENTHS: std::ops::RangeInclusive<u32> = 0..=12;
@@ -132,7 +132,6 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     config.controller.ask_for(&controller::said(&c)?);
     (config.controller.scored_on, config.controller.reward_offset) = (ScoredOn::Dreams, 0.0);
     config.validate()?;
-    tch::set_num_threads(config.torch_threads as i32);
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let agents = ensemble::agents(&config, run, &data, &spec, false)?;
@@ -140,7 +139,7 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
     let (model, dims) = (&models[0], models[0].dims());
     let features = Whitening::measure(model, &data)?;
-    let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
+    let vae = Codec::read(&run.vae())?;
     let recorded = Recorded::gather(&models, &vae, &data, spec.healthy_bonus, Philox::new(config.seed))?;
 
     let evolved = features.unfold(&controller::read(&c, dims)?);

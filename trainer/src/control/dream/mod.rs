@@ -17,10 +17,12 @@ pub mod arena;
 pub mod engine;
 pub mod recorded;
 pub mod search;
+#[cfg(feature = "torch")]
 pub mod torch;
 
 use crate::agent::controller;
 use crate::agent::pack::{Ingredients, base_agent};
+use crate::agent::v::Codec;
 use crate::control::Whitening;
 use crate::control::distillation::Teacher;
 use crate::control::real::cost;
@@ -28,20 +30,19 @@ use crate::data::dataset::Dataset;
 use crate::env::pool::EnvPool;
 use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::Config;
+use crate::run::config::{Config, DreamEngine};
 use crate::run::folder::RunDir;
 use crate::run::interrupt::{self, Interrupted};
 use crate::run::metrics::Clock;
 use crate::run::progress::Progress;
+use crate::world::device::{self, Device};
 use crate::world::ensemble;
-use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::Model;
 use engine::Engine;
 use recorded::Recorded;
 use search::{FINGERPRINT, Look, Place, Search};
-use tch::Device;
 
 /// What evolution in dreams came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,14 +86,13 @@ pub fn train(
     progress: &Progress,
 ) -> Result<Summary> {
     let dream = &config.dream;
-    tch::set_num_threads(config.torch_threads as i32);
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let agents = ensemble::agents(config, run, data, &spec, force)?;
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
     let model = &models[0];
     let features = Whitening::measure(model, data)?;
-    let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
+    let vae = Codec::read(&run.vae())?;
     let recorded = Recorded::gather(&models, &vae, data, spec.healthy_bonus, Philox::new(config.seed))?;
     ensure!(
         !recorded.rewards.varies || config.mdnrnn.reward_weight > 0.0,
@@ -183,6 +183,10 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
 /// # Errors
 /// As [`train`]'s.
 pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
+    if config.dream.engine == DreamEngine::Torch {
+        device::needs_torch("dream.engine = \"torch\"")?;
+    }
+    ensemble::check(config, run, force)?;
     base_agent(&Ingredients::read(run)?, config)?;
     if run.evolution().exists() && !force {
         search::read(config, run)?;
@@ -190,7 +194,7 @@ pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests;
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod torch_tests;

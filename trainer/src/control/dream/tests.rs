@@ -92,7 +92,7 @@ impl Small {
     }
 
     pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
-        let vae = TrainedVae::read(&self.run.vae(), Device::Cpu).unwrap();
+        let vae = Codec::read(&self.run.vae()).unwrap();
         Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
     }
 
