@@ -7,7 +7,7 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
@@ -26,7 +26,7 @@ pub struct Outcome {
 }
 
 /// A mean and its standard error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Mean.
     pub mean: f64,

@@ -6,10 +6,10 @@ use crate::run::progress::Progress;
 use crate::stats::{RESAMPLES, interquartile_interval, interquartile_mean};
 use anyhow::Result;
 use dreamstep_runtime::Model;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What many episodes say of one quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The mean, with its standard error.
     #[serde(flatten)]
