@@ -157,11 +157,11 @@ fn layers(layers: &[nn::Linear], kind: Kind, x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::checkpoint::Checkpoint;
+
     use crate::world::nets::{export, matrix, normals, to_vec};
-    use dreamstep_core::names::{checkpoint as names, metadata};
+    use dreamstep_core::names::checkpoint as names;
     use dreamstep_core::rng::Stream;
-    use dreamstep_core::v::Encoder;
+
     use tch::Device;
 
     fn shape() -> VaeShape {
