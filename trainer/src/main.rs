@@ -9,7 +9,7 @@ use cli::{AgentArgs, Cli, Command, RunArgs, Stage};
 use dreamstep::agent::file;
 use dreamstep::agent::weights;
 use dreamstep::agent::{inspect, pack};
-use dreamstep::control::{dream, real};
+use dreamstep::control;
 use dreamstep::data::collect;
 use dreamstep::data::dataset::Dataset;
 use dreamstep::data::export::{self, Form};
@@ -21,7 +21,7 @@ use dreamstep::judge::correlation;
 use dreamstep::judge::evaluate::evaluate;
 use dreamstep::judge::{ablation, compare, realtime, render, report};
 use dreamstep::run::checkpoint::{Checkpoint, meta};
-use dreamstep::run::config::{CollectPolicy, Config, ControllerArena};
+use dreamstep::run::config::{CollectPolicy, Config};
 use dreamstep::run::folder::{RunDir, write_atomic};
 use dreamstep::run::interrupt::{self, Interrupted};
 use dreamstep::run::metrics::{Clock, Cost};
@@ -277,13 +277,10 @@ fn train_stages(
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
-    let in_dreams = config.controller.arena == ControllerArena::Dream;
-    let finished = if in_dreams { dream::is_finished } else { real::is_finished };
-    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(config, run)?);
+    let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && control::is_finished(config, run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;
     if makes_controller && networks_stay {
-        let check = if in_dreams { dream::check } else { real::check };
-        check(config, run, force_controller)?;
+        control::check(config, run, force_controller)?;
     }
     for (network, training) in [(Network::Vae, vae_under_way), (Network::Mdnrnn, mdnrnn_under_way)] {
         if let Some(training) = training {
@@ -332,19 +329,12 @@ fn train_stages(
     if wants(Stage::Controller) && !makes_controller {
         println!("{}: kept (--force evolves it anew)", run.controller().display());
     }
-    if makes_controller && in_dreams {
-        let bar = Progress::new("controller", config.dream.generations, "generations");
-        let summary = dream::train(config, run, &data, force_controller, device, &bar)?;
+    if makes_controller {
+        let (budget, unit) = control::budget(config);
+        let bar = Progress::new("controller", budget, unit);
+        let summary = control::train(config, run, &data, force_controller, device, &bar)?;
         drop(bar);
         println!("controller: {summary}");
-    } else if makes_controller {
-        let bar = Progress::new("controller", config.controller.steps, "steps");
-        let summary = real::train(config, run, &data, force_controller, &bar)?;
-        drop(bar);
-        println!(
-            "controller: {} generations, {} steps, return on the validation episodes {:.1}",
-            summary.generations, summary.steps, summary.best
-        );
     }
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! the middle of one, with the memory that the recorded observations and actions leave there, exactly as acting would have left it.
 
 use crate::data::dataset::Dataset;
+use crate::env::{AnyEnv, Env};
+use crate::run::config::Config;
+use crate::run::folder::RunDir;
 use crate::run::interrupt;
 use crate::world::nets::to_vec;
 use crate::world::train_vae::TrainedVae;
@@ -52,6 +55,21 @@ pub struct Recorded {
     pub rewards: Rewards,
     /// Whether any of them ends the task.
     pub ends: bool,
+}
+
+/// What the dreams of `models` take from the recorded episodes of `run`.
+///
+/// # Errors
+/// As [`Recorded::gather`]'s, V cannot be read, or rewards differ that M was not trained to predict.
+pub fn read(config: &Config, run: &RunDir, data: &Dataset, models: &[Model<'_>]) -> Result<Recorded> {
+    let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
+    let healthy_bonus = AnyEnv::make(&config.env)?.spec().healthy_bonus;
+    let recorded = Recorded::gather(models, &vae, data, healthy_bonus, Philox::new(config.seed))?;
+    ensure!(
+        !recorded.rewards.varies || config.mdnrnn.reward_weight > 0.0,
+        "mdnrnn.reward_weight = 0: must be a positive number where rewards differ: M has to predict them in dreams"
+    );
+    Ok(recorded)
 }
 
 impl Recorded {

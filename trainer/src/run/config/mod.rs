@@ -7,7 +7,7 @@ mod controller;
 mod dream;
 mod networks;
 
-pub use controller::{ControllerArena, ControllerConfig, MAX_VECTORS, Physics, Squash, StrategyName, controller_of};
+pub use controller::{ControllerArena, ControllerConfig, MAX_VECTORS, Physics, StrategyName, controller_of};
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
 
