@@ -156,7 +156,7 @@ impl Search {
         match scorer {
             Scorer::Real(real) => {
                 self.state.steps += spent.steps;
-                self.state.assistance = controller.slackened(assistance, spent.mean_length, real.time_limit());
+                self.state.assistance = controller.annealed(assistance, spent.mean_length, real.time_limit());
             }
             Scorer::Dream(_) => self.state.dream_steps += spent.steps,
         }
@@ -189,7 +189,7 @@ impl Search {
             Scorer::Dream(imagined) => {
                 let (score, steps) = imagined.validate(&values)?;
                 self.state.dream_steps += steps;
-                (Some(score), imagined.play(&values, config.dream.check_episodes)?, config.dream.rerank)
+                (Some(score), imagined.play(&values, config.dream.validation_episodes)?, config.dream.rerank)
             }
         };
         self.state.steps += real.map_or(0, |real| real.steps);

@@ -1,7 +1,7 @@
 //! Scores on real episodes, stepped by the runtime itself: what is trained is what will run.
 //!
 //! All candidates of a generation play the same episodes, in the task's physics or in cheaper ones (`controller.physics`), and with an
-//! assistive force at first where `controller.support` asks for one. Validation episodes are in the task's physics, without assistance.
+//! assistive force at first where `controller.assist.force` asks for one. Validation episodes are in the task's physics, without assistance.
 
 use super::candidate::{Candidates, Controller};
 use super::generation::Scored;

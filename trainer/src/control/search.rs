@@ -8,7 +8,7 @@ use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::{Checkpoint, meta};
-use crate::run::config::{Config, ControllerArena, DreamConfig, RoundsConfig, StrategyName};
+use crate::run::config::{Config, DreamConfig, RoundsConfig, ScoredOn, StrategyName};
 use crate::run::folder::{RunDir, digest};
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::digest::Digest;
@@ -101,9 +101,9 @@ impl State {
     /// Whether evolution has come to its end.
     #[must_use]
     pub fn is_done(&self, config: &Config) -> bool {
-        let spent = match config.controller.arena {
-            ControllerArena::Real => self.steps >= config.controller.steps,
-            ControllerArena::Dream => self.generation >= config.dream.generations || self.has_drifted(&config.dream),
+        let spent = match config.controller.scored_on {
+            ScoredOn::Episodes => self.steps >= config.controller.steps,
+            ScoredOn::Dreams => self.generation >= config.dream.generations || self.has_drifted(&config.dream),
         };
         spent || self.stopped.is_some()
     }
@@ -149,7 +149,7 @@ impl Search {
         check_size(config, dims)?;
         let mean =
             start.map_or_else(|| controller::start(dims, Philox::new(config.seed)), |values| whitening.unfold(values));
-        let state = State { assistance: config.controller.support, ..State::default() };
+        let state = State { assistance: config.controller.assist.force, ..State::default() };
         let (strategy, noise) = (Strategy::new(Settings::of(config), mean), noise(config).map(Noise::new));
         Ok(Self { strategy, noise, whitening, state, best: Vec::new() })
     }
@@ -188,9 +188,9 @@ impl Search {
     /// teacher policy handed over is validated before the first generation, and so kept, should evolution lose it.
     #[must_use]
     pub fn is_due(&self, config: &Config, from_teacher: bool) -> bool {
-        let every = match config.controller.arena {
-            ControllerArena::Real => VALIDATE_EVERY,
-            ControllerArena::Dream => config.dream.check_every,
+        let every = match config.controller.scored_on {
+            ScoredOn::Episodes => VALIDATE_EVERY,
+            ScoredOn::Dreams => config.dream.validate_every,
         };
         let generation = self.strategy.generation();
         let due = if generation == 0 { from_teacher } else { generation.is_multiple_of(every) };
@@ -212,7 +212,7 @@ impl Search {
         let State { generation, steps, dream_steps, assistance, failed, drifting, latest, best, .. } = &self.state;
         let best = best.first();
         json!({
-            "arena": config.controller.arena, "strategy": config.controller.strategy, "generation": generation, "steps": steps,
+            "scored_on": config.controller.scored_on, "strategy": config.controller.strategy, "generation": generation, "steps": steps,
             "dream_steps": dream_steps, "validation_return": latest.and_then(|validation| validation.real),
             "best_return": best.and_then(|best| best.real), "dream_score": latest.and_then(|validation| validation.dream),
             "best_dream_score": best.and_then(|best| best.dream), "drifting": drifting, "failed": failed,
@@ -297,9 +297,9 @@ fn check_size(config: &Config, dims: &Dims) -> Result<()> {
 
 /// How many episodes, or dreams, a candidate may have, where `config` leaves that to their noise.
 fn noise(config: &Config) -> Option<noise::Settings> {
-    let (fewest, most) = match config.controller.arena {
-        ControllerArena::Real => (config.controller.episodes, config.controller.max_episodes),
-        ControllerArena::Dream => (config.dream.dreams, config.dream.max_dreams),
+    let (fewest, most) = match config.controller.scored_on {
+        ScoredOn::Episodes => (config.controller.episodes, config.controller.max_episodes),
+        ScoredOn::Dreams => (config.dream.dreams, config.dream.max_dreams),
     };
     config.controller.noise_handling.then(|| noise::Settings::new(fewest, most))
 }
@@ -329,7 +329,7 @@ pub(super) fn is_of(file: &Checkpoint, config: &Config, run: &RunDir) -> Result<
 pub(super) fn fingerprint(config: &Config, run: &RunDir) -> Result<String> {
     let mut config = config.clone();
     (config.controller.steps, config.dream.generations, config.rounds) = (1, 1, RoundsConfig::default());
-    if config.controller.arena == ControllerArena::Real {
+    if config.controller.scored_on == ScoredOn::Episodes {
         config.dream = DreamConfig::default();
     }
     let settings = Digest::default().update_bytes(config.provenance().as_bytes()).value();

@@ -21,17 +21,17 @@ use crate::agent::pack::{Ingredients, base_agent};
 use crate::data::dataset::Dataset;
 use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::{Config, ControllerArena};
+use crate::run::config::{Config, DreamEngine, ScoredOn};
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
 use crate::run::metrics::{Clock, Cost, append_metrics};
 use crate::run::progress::Progress;
+use crate::world::device::{self, Device};
 use crate::world::ensemble;
 use anyhow::{Result, anyhow};
 use dreamstep_runtime::Model;
 use serde_json::{Value, json};
 use std::fmt;
-use tch::Device;
 
 /// What evolution came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,9 +64,9 @@ impl fmt::Display for Summary {
 /// What evolution may spend, and in which unit.
 #[must_use]
 pub const fn budget(config: &Config) -> (u64, &'static str) {
-    match config.controller.arena {
-        ControllerArena::Real => (config.controller.steps, "steps"),
-        ControllerArena::Dream => (config.dream.generations, "generations"),
+    match config.controller.scored_on {
+        ScoredOn::Episodes => (config.controller.steps, "steps"),
+        ScoredOn::Dreams => (config.dream.generations, "generations"),
     }
 }
 
@@ -103,13 +103,10 @@ fn evolve(
     progress: &Progress,
     ledger: &mut Ledger<'_>,
 ) -> Result<Summary> {
-    let in_dreams = config.controller.arena == ControllerArena::Dream;
+    let in_dreams = config.controller.scored_on == ScoredOn::Dreams;
     let agents = match in_dreams {
         false => vec![base_agent(&Ingredients::read(run)?, config)?],
-        true => {
-            tch::set_num_threads(config.torch_threads as i32);
-            ensemble::agents(config, run, data, AnyEnv::make(&config.env)?.spec(), force)?
-        }
+        true => ensemble::agents(config, run, data, AnyEnv::make(&config.env)?.spec(), force)?,
     };
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
@@ -230,6 +227,12 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
 /// # Errors
 /// As [`train`]'s.
 pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
+    if config.controller.scored_on == ScoredOn::Dreams {
+        if config.dream.engine == DreamEngine::Torch {
+            device::needs_torch("dream.engine = \"torch\"")?;
+        }
+        ensemble::check(config, run, force)?;
+    }
     base_agent(&Ingredients::read(run)?, config)?;
     if run.evolution().exists() && !force {
         read_state(config, run)?;

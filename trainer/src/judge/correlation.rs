@@ -12,6 +12,7 @@
 
 use crate::agent::controller;
 use crate::agent::pack::Ingredients;
+use crate::agent::v::Codec;
 use crate::control::Whitening;
 use crate::control::dream::Score;
 use crate::control::dream::engine::Engine;
@@ -19,20 +20,19 @@ use crate::control::dream::recorded::Recorded;
 use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
 use crate::env::{AnyEnv, Env};
-use crate::judge::report::plot::{self, Line, Panel, dots};
-use crate::run::config::{Config, ControllerArena, DreamConfig};
+use crate::judge::plot::{self, Line, Panel, dots};
+use crate::run::config::{Config, DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
 use crate::stats::{RESAMPLES, percentile_interval, spearman};
+use crate::world::device::Device;
 use crate::world::ensemble;
-use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_runtime::Model;
 use serde::Serialize;
 use std::fmt;
-use tch::Device;
 
 /// What C is multiplied by, in tenths: from nothing to beyond.
 const TENTHS: std::ops::RangeInclusive<u32> = 0..=12;
@@ -102,7 +102,7 @@ pub struct Report {
     pub seed: u64,
     /// Real episodes of each controller.
     pub episodes: usize,
-    /// How was dreamt, but for the temperature; `check_dreams` dreams of each M a controller.
+    /// How was dreamt, but for the temperature; `validation_dreams` dreams of each M a controller.
     pub dream: DreamConfig,
     /// Steps of all dreams.
     pub dream_steps: u64,
@@ -131,9 +131,8 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     // C is what its checkpoint says, whatever the configuration says later.
     config.controller.ask_for(&controller::said(&c)?);
     config.controller.squash = controller::said_squash(&c)?.unwrap_or(config.controller.squash);
-    (config.controller.arena, config.controller.reward_offset) = (ControllerArena::Dream, 0.0);
+    (config.controller.scored_on, config.controller.reward_offset) = (ScoredOn::Dreams, 0.0);
     config.validate()?;
-    tch::set_num_threads(config.torch_threads as i32);
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let agents = ensemble::agents(&config, run, &data, &spec, false)?;
@@ -141,7 +140,7 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
     let (model, dims) = (&models[0], models[0].dims());
     let features = Whitening::measure(model, &data)?;
-    let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
+    let vae = Codec::read(&run.vae())?;
     let recorded = Recorded::gather(&models, &vae, &data, spec.healthy_bonus, Philox::new(config.seed))?;
 
     let evolved = features.unfold(&controller::read(&c, dims)?);
@@ -158,8 +157,9 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
         candidates.push(model.with_controller(panels).map_err(|error| anyhow!("controller {index}: {error}"))?);
     }
 
-    progress
-        .set_total((candidates.len() * (options.episodes + options.temperatures.len() * config.dream.check_dreams)) as u64);
+    progress.set_total(
+        (candidates.len() * (options.episodes + options.temperatures.len() * config.dream.validation_dreams)) as u64,
+    );
     let outcomes = play(&config, &candidates, options, progress)?;
     for (tried, outcomes) in tried.iter_mut().zip(outcomes.chunks(options.episodes)) {
         tried.returns = outcomes.iter().map(|outcome| outcome.episode_return).collect();
@@ -232,8 +232,8 @@ fn dream(engine: &Engine<'_>, config: &Config, controllers: &[Vec<f32>], progres
     let mut scores = Vec::with_capacity(controllers.len());
     for some in controllers.chunks(CHUNK) {
         interrupt::check()?;
-        scores.extend(engine.score(some, FIRST_DREAM, config.dream.check_dreams)?);
-        progress.add((some.len() * config.dream.check_dreams) as u64);
+        scores.extend(engine.score(some, FIRST_DREAM, config.dream.validation_dreams)?);
+        progress.add((some.len() * config.dream.validation_dreams) as u64);
     }
     Ok(scores)
 }
@@ -318,7 +318,7 @@ impl fmt::Display for Report {
              the controllers.\n",
             controllers.len(),
             f64::from(*TENTHS.end()) / 10.0,
-            dream.check_dreams,
+            dream.validation_dreams,
             dream.horizon,
             dream.ensemble,
             seed + *episodes as u64 - 1,

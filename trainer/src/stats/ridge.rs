@@ -1,7 +1,7 @@
 //! What does a straight line know? Ridge regression (Hoerl & Kennard 1970) with normal residuals: M's baseline.
 
 use super::Moments;
-use super::linalg::{array, cholesky, solve, tensor};
+use super::linalg::{cholesky, forward, solve};
 use anyhow::{Result, ensure};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate, s};
 
@@ -91,8 +91,8 @@ impl Ridge {
     pub fn joint_nll(&self, x: ArrayView2<f32>, y: ArrayView2<f32>) -> Result<f64> {
         let residual = y.mapv(f64::from) - self.predict(x); // [N, Y]
         let factor = cholesky(self.residual_covariance.view(), "ridge: residuals' covariance")?; // [Y, Y]
-        let half_log_det = array(&factor)?.diag().mapv(f64::ln).sum();
-        let whitened = array(&factor.f_linalg_solve_triangular(&tensor(residual.t()), false, true, false)?)?; // [Y, N]
+        let half_log_det = factor.diag().mapv(f64::ln).sum();
+        let whitened = forward(&factor, residual.t()); // [Y, N]
         let (y, n) = whitened.dim();
         let square = whitened.mapv(|w| w * w).sum() / n as f64;
         Ok(0.5 * (square + y as f64 * (2.0 * std::f64::consts::PI).ln()) + half_log_det)

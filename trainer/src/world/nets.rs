@@ -3,8 +3,9 @@
 //! Variables carry the checkpoint's names ([`dreamstep_core::names::checkpoint`]). Initial weights and training noise are
 //! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
 
+use crate::data::dataset::Dataset;
 use crate::run::checkpoint::{Array, Checkpoint};
-use crate::stats::uniform_values;
+use crate::stats::{Normalizer, uniform_values};
 use anyhow::{Result, anyhow};
 use dreamstep_core::rng::{Philox, Stream};
 use std::collections::BTreeMap;
@@ -95,6 +96,28 @@ pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
 /// A `[N, columns]` tensor of host values.
 pub fn matrix(values: &[f32], columns: usize, device: Device) -> Tensor {
     Tensor::from_slice(values).reshape([-1, columns as i64]).to_device(device)
+}
+
+/// The whitened observations of the episodes `ids`, one below the other, `[Σ(T+1), O]`.
+///
+/// # Errors
+/// [`Dataset::read`]'s.
+///
+/// # Panics
+/// Never: an array in the standard layout is a slice.
+pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32, device: Device) -> Result<Tensor> {
+    let obs = normalizer.mean.len();
+    let mut rows = vec![0.0; data.rows(ids) * obs];
+    let mut out = rows.chunks_exact_mut(obs);
+    for &id in ids {
+        let episode = data.read(id)?;
+        let observations = episode.observations.as_standard_layout();
+        let values = observations.as_slice().expect("the standard layout is a slice");
+        for (row, out) in values.chunks_exact(obs).zip(&mut out) {
+            normalizer.apply(row, clip, out);
+        }
+    }
+    Ok(matrix(&rows, obs, device))
 }
 
 /// An index tensor.

@@ -11,11 +11,11 @@ use crate::run::config::{VaeConfig, VaeStart};
 use crate::run::interrupt;
 use crate::run::metrics::Clock;
 use crate::stats::Normalizer;
-use crate::world::nets::{self, indices, matrix, normals};
+use crate::world::nets::{self, indices, matrix, normals, whiten};
 use crate::world::optim::Optimizer;
 use crate::world::resume::{Network, Training};
 use crate::world::schedule::Schedule;
-use crate::world::stage::{EpochRecord, StageInput, provenance, whiten};
+use crate::world::stage::{EpochRecord, StageInput, provenance};
 use crate::world::vae::{Vae, VaeLoss, VaeShape};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::{checkpoint as names, metadata};
@@ -88,7 +88,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let feed = Feed {
         data,
         config,
-        device: input.device,
+        device: input.device.into(),
         normalizer: &normalizer,
         rng,
         pools: Reading {
@@ -99,7 +99,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     let n = data.rows(&split.train);
 
     // ---- network
-    let vs = nn::VarStore::new(input.device);
+    let vs = nn::VarStore::new(input.device.into());
     let shape = VaeShape {
         obs: alive.len(),
         hidden: config.hidden.clone(),
@@ -113,7 +113,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
     }
     if !config.block_weights.is_empty() {
         let blocks = AnyEnv::make(&input.config.env)?.spec().blocks;
-        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device));
+        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device.into()));
     }
 
     // ---- epochs
@@ -132,7 +132,7 @@ pub fn train_vae(input: &StageInput) -> Result<VaeFigures> {
                 for batch in order.chunks(config.batch_size) {
                     interrupt::check()?;
                     training.optimizer.set_learning_rate(training.schedule.rate(done as f64 / (n * config.epochs) as f64));
-                    let rows = indices(batch, input.device);
+                    let rows = indices(batch, input.device.into());
                     let [x, noise] = [&x, &noise].map(|all| all.index_select(0, &rows));
                     let loss = update(&vae, &mut training.optimizer, config, &x, &noise);
                     sums.add(batch.len(), [&loss.total, &loss.reconstruction, &loss.kl]);

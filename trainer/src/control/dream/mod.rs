@@ -12,6 +12,7 @@
 pub mod engine;
 pub mod recorded;
 pub mod runtime;
+#[cfg(feature = "torch")]
 pub mod torch;
 
 use super::candidate::Candidates;
@@ -20,13 +21,13 @@ use super::real::{Returns, returns};
 use super::search::Search;
 use crate::env::pool::EnvPool;
 use crate::run::config::Config;
+use crate::world::device::Device;
 use anyhow::{Result, anyhow};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_runtime::Model;
 use engine::Engine;
 use recorded::Recorded;
 pub use runtime::Score;
-use tch::Device;
 
 /// Names the real episodes of validations and of the last choice, among all that evolution resets.
 const VALIDATION: u64 = u64::MAX - 1;
@@ -52,7 +53,7 @@ impl<'a> Imagined<'a> {
         recorded: &'a Recorded,
         device: Device,
     ) -> Result<Self> {
-        let plays = config.dream.check_episodes > 0 || config.dream.rerank_episodes > 0;
+        let plays = config.dream.validation_episodes > 0 || config.dream.rerank_episodes > 0;
         let pool = plays.then(|| EnvPool::new(&config.env, config.worker_threads())).transpose()?;
         let engine = Engine::new(config, agents, models, recorded, device)?;
         Ok(Self { config, model: &models[0], engine, pool })
@@ -81,7 +82,7 @@ impl<'a> Imagined<'a> {
 
     /// Score and steps of the controller with plain weights `values` in the dreams of validations, the same each time.
     pub(super) fn validate(&self, values: &[f32]) -> Result<(f64, u64)> {
-        let count = self.config.dream.check_dreams;
+        let count = self.config.dream.validation_dreams;
         let scores = self.engine.score(&[values.to_vec()], u32::MAX - count as u32, count)?;
         Ok((scores[0].value, scores[0].steps))
     }
@@ -116,7 +117,7 @@ impl Search {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests;
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod torch_tests;

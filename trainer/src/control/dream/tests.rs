@@ -3,19 +3,20 @@
 use super::recorded::Recorded;
 use super::runtime::RuntimeDreams;
 use super::*;
+use crate::agent::v::Codec;
 use crate::control::search::fingerprint;
 use crate::control::{State, Summary, Validation, check, is_finished};
 use crate::data::collect::{Request, collect};
 use crate::data::dataset::Dataset;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::{ControllerArena, DreamConfig};
+use crate::run::config::{DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, digest};
 use crate::run::progress::Progress;
 use crate::world::ensemble::agents;
 use crate::world::stage::StageInput;
 use crate::world::train_mdnrnn::train_mdnrnn;
-use crate::world::train_vae::{TrainedVae, train_vae};
+use crate::world::train_vae::train_vae;
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::checkpoint;
 use dreamstep_core::pack::{AlignedBytes, action_map};
@@ -48,8 +49,8 @@ const SETTINGS: &str = r#"
     sigma = 1.0
     [dream]
     generations = 6
-    check_every = 2
-    check_dreams = 9
+    validate_every = 2
+    validation_dreams = 9
     dreams = 5
     horizon = 40
     bound = 0.5
@@ -96,7 +97,7 @@ impl Small {
     }
 
     pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
-        let vae = TrainedVae::read(&self.run.vae(), Device::Cpu).unwrap();
+        let vae = Codec::read(&self.run.vae()).unwrap();
         Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
     }
 
@@ -296,7 +297,7 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
 #[test]
 fn evolution_stops_where_dreams_promise_more_and_real_episodes_give_less() {
     let mut config = Config::default();
-    config.controller.arena = ControllerArena::Dream;
+    config.controller.scored_on = ScoredOn::Dreams;
     config.dream = DreamConfig { patience: 2, generations: 100, ..DreamConfig::default() };
     let validations = |figures: &[(f64, f64)]| {
         let mut state = State::default();
@@ -323,7 +324,7 @@ fn evolution_stops_where_dreams_promise_more_and_real_episodes_give_less() {
 /// Without a generation's worth of change C is what it began as.
 #[test]
 fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to() {
-    let small = small(&["controller.input=z", "dream.generations=2", "dream.check_every=2"]);
+    let small = small(&["controller.input=z", "dream.generations=2", "dream.validate_every=2"]);
     let controller = |set: &[&str]| {
         let config = small.with(set);
         small.train(&config, true).unwrap();
@@ -370,7 +371,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
 
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
-    let small = small(&["dream.check_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
+    let small = small(&["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
     let whole = small.train(&small.config, false).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());

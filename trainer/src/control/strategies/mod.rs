@@ -42,16 +42,16 @@ impl Settings {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let (seed, c) = (config.seed, &config.controller);
-        let cma = cma::Settings { seed, population: c.population, sigma: c.sigma, restarts: c.restarts };
+        let cma = cma::Settings { seed, population: c.cma.population, sigma: c.sigma, restarts: c.cma.restarts };
         match c.strategy {
             StrategyName::Pgpe => {
                 let settings = pgpe::Settings {
                     seed,
-                    directions: c.directions,
-                    sigma_learning_rate: c.sigma_learning_rate as f32,
-                    sigma_max_change: c.sigma_max_change as f32,
-                    max_speed: c.max_speed as f32,
-                    momentum: c.momentum as f32,
+                    directions: c.pgpe.directions,
+                    sigma_learning_rate: c.pgpe.sigma_learning_rate as f32,
+                    sigma_max_change: c.pgpe.sigma_max_change as f32,
+                    max_speed: c.pgpe.max_speed as f32,
+                    momentum: c.pgpe.momentum as f32,
                 };
                 Self::Pgpe(settings, c.sigma as f32)
             }
@@ -59,17 +59,17 @@ impl Settings {
             StrategyName::SepCmaEs => Self::SepCmaEs(cma),
             StrategyName::Ars => Self::Ars(ars::Settings {
                 seed,
-                directions: c.directions,
-                top_directions: c.top_directions,
-                learning_rate: c.learning_rate,
+                directions: c.ars.directions,
+                top_directions: c.ars.top_directions,
+                learning_rate: c.ars.learning_rate,
                 sigma: c.sigma,
             }),
             StrategyName::OpenAiEs => Self::OpenAiEs(openai::Settings {
                 seed,
-                directions: c.directions,
-                learning_rate: c.learning_rate,
+                directions: c.openai_es.directions,
+                learning_rate: c.openai_es.learning_rate,
                 sigma: c.sigma,
-                weight_decay: c.weight_decay,
+                weight_decay: c.openai_es.weight_decay,
             }),
         }
     }

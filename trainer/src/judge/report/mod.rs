@@ -19,7 +19,6 @@ pub mod history;
 pub mod mdnrnn;
 pub mod network;
 pub mod open_loop;
-pub(crate) mod plot;
 pub mod recorded;
 mod text;
 pub mod vae;

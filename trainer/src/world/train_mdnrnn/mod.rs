@@ -104,7 +104,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
 
     // ---- data: latents, normalised actions, rewards and terminals of every step, in one table a pool
     input.check_sizes()?;
-    let vae = TrainedVae::read(&input.run.vae(), input.device)?;
+    let vae = TrainedVae::read(&input.run.vae(), input.device.into())?;
     let obs = data.dims().0;
     ensure!(
         vae.shape.obs == obs,
@@ -122,7 +122,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     let feed = Feed {
         data,
         config: input.config,
-        device: input.device,
+        device: input.device.into(),
         action: [input.action_mid, input.action_half],
         rng,
         pools: Reading {
@@ -132,7 +132,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<MdnrnnFigures> {
     };
 
     // ---- network
-    let vs = nn::VarStore::new(input.device);
+    let vs = nn::VarStore::new(input.device.into());
     let shape = MdnRnnShape {
         action: input.action_mid.len(),
         latent,
@@ -258,9 +258,9 @@ enum Latent {
 impl Latent {
     /// As configured.
     fn open(input: &StageInput) -> Result<Self> {
-        let vae = TrainedVae::read(&input.run.vae(), input.device)?;
+        let vae = TrainedVae::read(&input.run.vae(), input.device.into())?;
         Ok(match input.config.mdnrnn.latents {
-            LatentSource::Precomputed => Self::Stored(Latents::open(input.run, input.data, &vae, input.device)?),
+            LatentSource::Precomputed => Self::Stored(Latents::open(input.run, input.data, &vae, input.device.into())?),
             LatentSource::OnTheFly => Self::Encoded(Box::new(vae)),
         })
     }

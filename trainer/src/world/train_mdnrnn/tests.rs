@@ -82,7 +82,7 @@ fn input<'a>(config: &'a Config, data: &'a Dataset, run: &'a RunDir) -> StageInp
         action_mid: &[0.1, 0.1],
         action_half: &[0.4, 0.4],
         run,
-        device: Device::Cpu,
+        device: crate::world::device::Device::Cpu,
         force: false,
         forces_later: false,
         progress: &|_| {},
