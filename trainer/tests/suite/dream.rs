@@ -1,14 +1,12 @@
 //! Is evolution in dreams a stage like any other, as a user runs it? The same bytes from a run that was killed, asked to stop, or shared
 //! out otherwise; what it costs in the log, dreamt and real steps apart; and one line for what cannot be.
 
+use crate::common::{check_refusal, command, copy, refused, set, succeed, text};
 use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep_fixtures::skip;
 use serde_json::Value;
 use std::fs;
-use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 /// A CartPole run that takes a second, most of it dreams.
 const SETTINGS: [&str; 12] = [
@@ -26,97 +24,48 @@ const SETTINGS: [&str; 12] = [
     "dream.ensemble=2",
 ];
 
-fn dreamstep(args: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    command.args(args.split_whitespace()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn succeed(args: &str) -> String {
-    let Output { status, stdout, stderr } = dreamstep(args).output().unwrap();
-    assert!(status.success(), "dreamstep {args}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).unwrap()
-}
-
-/// A run with V and M, in `folder`.
-fn prepared(folder: &Path) -> PathBuf {
-    let run = folder.join("whole");
-    let set: String = SETTINGS.iter().map(|setting| format!(" --set {setting}")).collect();
-    succeed(&format!("collect --run {} --preset cartpole{set}", run.display()));
+/// A folder with a run `whole` that has V and M.
+fn prepared() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(folder.path(), &format!("collect --run whole --preset cartpole{}", set(&SETTINGS)));
     for stage in ["vae", "mdnrnn"] {
-        succeed(&format!("train --run {} --stage {stage}", run.display()));
+        succeed(folder.path(), &format!("train --run whole --stage {stage}"));
     }
-    run
+    folder
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => assert!(fs::copy(entry.path(), target).is_ok()),
-        }
-    }
-}
-
-fn train(run: &Path) -> String {
-    format!("train --stage controller --run {}", run.display())
-}
-
-/// The stage under way in `run`, once it has saved a state for the `n`th time since.
-fn under_way(run: &Path, saves: usize) -> Child {
-    let child = dreamstep(&train(run)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let (state, begin) = (run.join("evolution.safetensors"), Instant::now());
-    let mut seen = std::collections::BTreeSet::new();
-    while seen.len() < saves {
-        assert!(begin.elapsed() < Duration::from_secs(120), "no state was saved");
-        seen.extend(fs::metadata(&state).and_then(|file| file.modified()).ok());
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child
-}
+const TRAIN: &str = "train --stage controller --run";
 
 #[test]
 fn a_run_that_was_killed_or_stopped_ends_in_the_same_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole = prepared(folder.path());
-    let [killed, stopped] = ["killed", "stopped"].map(|name| folder.path().join(name));
-    copy(&whole, &killed);
-    copy(&whole, &stopped);
-    let said = succeed(&train(&whole));
+    let folder = prepared();
+    let at = folder.path();
+    ["killed", "stopped"].iter().for_each(|run| copy(&at.join("whole"), &at.join(run)));
+    let said = succeed(at, &format!("{TRAIN} whole"));
     assert!(said.contains("24 generations in dreams") && said.contains("real return"), "{said}");
-    let results = ["controller.safetensors", "evolution.safetensors", "ensemble/1/mdnrnn.safetensors"];
-    let same = |run: &Path| {
-        for name in results {
-            assert!(fs::read(run.join(name)).unwrap() == fs::read(whole.join(name)).unwrap(), "{}: {name}", run.display());
-        }
-    };
-    let mut kills = 0;
-    for saves in [1, 2, 4] {
-        let mut child = under_way(&killed, saves);
-        child.kill().unwrap();
-        kills += usize::from(child.wait().unwrap().signal() == Some(9));
-        drop(Checkpoint::read_state(&killed.join("evolution.safetensors")).unwrap());
+    for fault in ["poll:1", "log:1", "write.half:2", "log.done:3", "write.rename:4", "write.done:9"] {
+        let output = command(at, &format!("{TRAIN} killed")).env("DREAMSTEP_FAULT", fault).output().unwrap();
+        assert_eq!(output.status.signal(), Some(9), "{fault}: {}", text(&output.stderr));
     }
-    assert!(kills > 0, "it was always faster");
-    succeed(&format!("{} --set threads=1", train(&killed)));
-    same(&killed);
-
-    let child = under_way(&stopped, 2);
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    if output.status.code() == Some(130) {
-        assert!(told.contains("to go on: dreamstep train --stage controller --run"), "{told}");
+    drop(Checkpoint::read_state(&at.join("killed/evolution.safetensors")).unwrap());
+    succeed(at, &format!("{TRAIN} killed --set threads=1"));
+    for poll in [1, 2, 9] {
+        let mut command = command(at, &format!("{TRAIN} stopped"));
+        let output = command.env("DREAMSTEP_FAULT", format!("poll:{poll}:interrupt")).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{error}");
+        assert!(error.contains("to go on: dreamstep train --stage controller --run"), "{error}");
     }
-    succeed(&train(&stopped));
-    same(&stopped);
-    assert!(succeed(&train(&stopped)).contains("kept"), "what is finished is kept");
+    succeed(at, &format!("{TRAIN} stopped"));
+    for name in ["controller.safetensors", "evolution.safetensors", "ensemble/1/mdnrnn.safetensors"] {
+        let read = |run: &str| fs::read(at.join(run).join(name)).unwrap();
+        assert!(read("killed") == read("whole"), "killed: {name}");
+        assert!(read("stopped") == read("whole"), "stopped: {name}");
+    }
+    assert!(succeed(at, &format!("{TRAIN} stopped")).contains("kept"), "what is finished is kept");
 
     // The log: dreamt steps and real ones apart, and what the stage took.
-    let log = fs::read_to_string(whole.join("metrics.jsonl")).unwrap();
+    let log = fs::read_to_string(at.join("whole/metrics.jsonl")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let looks: Vec<&Value> = lines.iter().filter(|line| line["arena"] == "dream").collect();
     assert_eq!(looks.len(), 24);
@@ -127,58 +76,56 @@ fn a_run_that_was_killed_or_stopped_ends_in_the_same_bytes() {
     let cost = lines.iter().rfind(|line| line["stage"] == "controller" && line["cost"].is_object()).unwrap();
     assert_eq!(cost["cost"]["steps"], last["dream_steps"]);
     assert!(cost["cost"]["cpu_seconds"].as_f64().unwrap() > 0.0);
-    succeed(&format!("pack --run {} --episodes 0", whole.display()));
+    succeed(at, "pack --run whole --episodes 0");
 }
 
 /// A GPU dreams what the processor dreams, but for rounding, and again the same; where there is none, that is one line.
 #[test]
 fn a_gpu_dreams_what_the_processor_dreams() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = prepared(folder.path());
+    let folder = prepared();
+    let at = folder.path();
     let settings = "--set dream.engine=torch --set dream.check_episodes=0 --set dream.generations=1 --force";
     let on = |device: &str| {
-        let output = dreamstep(&format!("{} {settings} --device {device}", train(&run))).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
+        let args = format!("{TRAIN} whole {settings} --device {device}");
+        let output = command(at, &args).output().unwrap();
         if !output.status.success() {
-            assert!(device == "cuda" && told.starts_with("error: --device cuda:0: expected a"), "{told}");
-            assert_eq!(told.trim_end().lines().count(), 1, "{told}");
+            assert_eq!(device, "cuda", "{}", text(&output.stderr));
+            check_refusal(&output, &args, &["--device cuda:0: expected a"]);
             return None;
         }
-        let state = Checkpoint::read_state(&run.join("evolution.safetensors")).unwrap();
+        let state = Checkpoint::read_state(&at.join("whole/evolution.safetensors")).unwrap();
         let progress: Value = serde_json::from_str(&state.metadata["dream.progress"]).unwrap();
-        Some((progress["latest"]["dream"].as_f64().unwrap(), fs::read(run.join("controller.safetensors")).unwrap()))
+        Some((progress["latest"]["dream"].as_f64().unwrap(), fs::read(at.join("whole/controller.safetensors")).unwrap()))
     };
     let processor = on("cpu").unwrap();
     assert!(processor.0 > 0.0 && on("cpu").unwrap() == processor);
     let Some(gpu) = on("cuda") else {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: dreams on a GPU: libtorch has none here");
-        return;
+        return skip::not_on_this_machine("libtorch has no GPU here");
     };
     assert!((gpu.0 - processor.0).abs() < 0.05 * processor.0, "{} and {}", gpu.0, processor.0);
     assert!(on("cuda").unwrap() == gpu);
 }
 
-/// 52 controllers in dreams and awake: the files agree with each other, threads change no byte, and C's arena makes no difference.
+/// 52 controllers in dreams and on the real environment: the files agree with each other, threads change no byte, and C's arena makes no difference.
 #[test]
 fn how_well_dreams_rank_is_measured_for_any_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = prepared(folder.path());
+    let folder = prepared();
+    let (at, run) = (folder.path(), folder.path().join("whole"));
     let correlate = |more: &str| {
         let quick =
             "--temperatures 0.1,0.5 --episodes 2 --set dream.check_dreams=20 --set dream.bound=0 --set dream.ensemble=1";
-        format!("correlate --run {} {quick}{more}", run.display())
+        format!("correlate --run whole {quick}{more}")
     };
-    let without = dreamstep(&correlate("")).output().unwrap();
-    assert!(!without.status.success() && String::from_utf8_lossy(&without.stderr).contains("train --stage controller"));
+    refused(at, &correlate(""), "train --stage controller");
 
-    succeed(&format!("{} --set controller.arena=real --set controller.steps=200", train(&run)));
-    let json = succeed(&correlate(" --json --set threads=1"));
+    succeed(at, &format!("{TRAIN} whole --set controller.arena=real --set controller.steps=200"));
+    let json = succeed(at, &correlate(" --json --set threads=1"));
     let figure = run.join("figures/correlation.svg");
     let written =
         || [run.join("correlation.json"), run.join("correlation.md"), figure.clone()].map(|file| fs::read(file).unwrap());
     let first = written();
     assert_eq!(json.as_bytes(), first[0]);
-    let text = succeed(&correlate(" --set threads=3"));
+    let text = succeed(at, &correlate(" --set threads=3"));
     assert!(written() == first, "threads change nothing");
     assert!(String::from_utf8_lossy(&first[1]).starts_with(&text) && text.contains("| 0.5 | "), "{text}");
 
@@ -224,8 +171,8 @@ fn by_hand(pairs: &[[f64; 2]]) -> f64 {
 
 #[test]
 fn what_cannot_be_dreamt_is_one_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = prepared(folder.path());
+    let folder = prepared();
+    let at = folder.path();
     for (set, part) in [
         ("controller.input=obs", "controller.input"),
         ("dream.bound=-1", "dream.bound"),
@@ -234,9 +181,7 @@ fn what_cannot_be_dreamt_is_one_line() {
         ("controller.arena=moon", "arena"),
         ("dream.engine=moon", "engine"),
     ] {
-        let Output { status, stderr, .. } = dreamstep(&format!("{} --set {set}", train(&run))).output().unwrap();
-        let told = String::from_utf8(stderr).unwrap();
-        assert!(!status.success() && told.contains(part) && told.trim_end().lines().count() == 1, "{set}: {told}");
+        refused(at, &format!("{TRAIN} whole --set {set}"), part);
     }
-    assert!(!run.join("evolution.safetensors").exists());
+    assert!(!at.join("whole/evolution.safetensors").exists());
 }
