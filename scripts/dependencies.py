@@ -24,6 +24,7 @@ ALLOWED = {
 }
 # What a feature adds that nobody has who does not ask for it.
 OPTIONAL = {
+    "dreamstep": {"tch", "torch-sys"},
     "dreamstep-bench": {
         "dreamstep", "dreamstep-mujoco-link", "tch", "torch-sys", "ort", "prost", "tract-onnx", "candle-core", "candle-nn",
     },
@@ -45,7 +46,9 @@ def main() -> int:
         ours, others = ALLOWED[name]
         for dependency in package["dependencies"]:
             on, shipped = dependency["name"], dependency["kind"] != "dev"
-            if dependency["optional"] and on in OPTIONAL.get(name, set()):
+            if on in OPTIONAL.get(name, set()):
+                if not dependency["optional"]:
+                    wrong.append(f"{name} depends on {on} in every build: only a feature may")
                 continue
             if name != "dreamstep" and on in TRAINER_ONLY:
                 wrong.append(f"{name} depends on {on}: only the trainer may")

@@ -8,7 +8,7 @@ use dreamstep::data::import::Rows;
 use dreamstep::judge::ablation::Arm;
 use dreamstep::judge::render;
 use dreamstep::run::config::Preset;
-use dreamstep::world::device;
+use dreamstep::world::device::Device;
 use dreamstep_runtime::{Backend, Precision};
 use std::path::PathBuf;
 
@@ -111,8 +111,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         teacher: Option<PathBuf>,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
-        #[arg(long, default_value = "cpu", value_parser = device::parse)]
-        device: tch::Device,
+        #[arg(long, default_value = "cpu", value_parser = str::parse::<Device>)]
+        device: Device,
     },
     /// Record, train, record again with the agent that came of it, train again …: each round a run of its own, RUN/round-1, RUN/round-2, …
     ///
@@ -128,8 +128,8 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         episodes: u32,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
-        #[arg(long, default_value = "cpu", value_parser = device::parse)]
-        device: tch::Device,
+        #[arg(long, default_value = "cpu", value_parser = str::parse::<Device>)]
+        device: Device,
     },
     /// Make one file for the robot out of the run's networks and controller, with self-test vectors
     Pack {
@@ -284,7 +284,7 @@ pub(crate) enum Command {
     /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and awake; write
     /// RUN/correlation.md
     ///
-    /// A controller dreams `dream.check_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
+    /// A controller dreams `dream.validation_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
     Correlate {
         #[command(flatten)]
         run: RunArgs,

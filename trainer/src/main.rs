@@ -19,17 +19,18 @@ use dreamstep::env::pool::EnvPool;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::judge::correlation;
 use dreamstep::judge::evaluate::evaluate;
-use dreamstep::judge::{ablation, compare, realtime, render, report};
+#[cfg(feature = "torch")]
+use dreamstep::judge::report;
+use dreamstep::judge::{ablation, compare, realtime, render};
 use dreamstep::run::checkpoint::{Checkpoint, meta};
-use dreamstep::run::config::{CollectPolicy, Config, ControllerArena};
+use dreamstep::run::config::{CollectPolicy, Config, ScoredOn};
 use dreamstep::run::folder::{RunDir, write_atomic};
 use dreamstep::run::interrupt::{self, Interrupted};
 use dreamstep::run::metrics::{Clock, Cost};
 use dreamstep::run::progress::Progress;
-use dreamstep::world::device;
+use dreamstep::world::device::{self, Device};
 use dreamstep::world::resume::{self, Network, UnderWay};
 use dreamstep::world::stage::{EpochRecord, StageInput};
-use dreamstep::world::{train_mdnrnn, train_vae};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{AlignedBytes, action_map, packed2};
 use dreamstep_runtime::Precision;
@@ -209,7 +210,8 @@ fn import_weights(args: &RunArgs, file: &Path, options: &weights::Options) -> Re
 }
 
 /// The rounds of the run in `args`.
-fn play_rounds(args: &RunArgs, count: u32, episodes: usize, device: tch::Device) -> Result<()> {
+fn play_rounds(args: &RunArgs, count: u32, episodes: usize, device: Device) -> Result<()> {
+    device::needs_torch("rounds")?;
     device::prepare(device)?;
     let (config, root) = args.open()?;
     // Everything that may refuse comes first: an unknown environment, a value out of its range.
@@ -230,7 +232,7 @@ fn train_stages(
     stage: Stage,
     force: bool,
     teacher: Option<&Path>,
-    device: tch::Device,
+    device: Device,
 ) -> Result<()> {
     let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
@@ -272,12 +274,17 @@ fn train_stages(
     if makes_mdnrnn && !makes_vae {
         pack::expect(&run.vae(), "vae")?;
     }
+    for (network, makes) in [(Network::Vae, makes_vae), (Network::Mdnrnn, makes_mdnrnn)] {
+        if makes {
+            device::needs_torch(&format!("train --stage {}", network.name()))?;
+        }
+    }
     if makes_vae || makes_mdnrnn {
         Split::new(config.seed, data.len(), config.vae.validation)?;
     }
     let networks_stay = !makes_vae && !makes_mdnrnn;
     // A budget raised since last time is gone on with.
-    let in_dreams = config.controller.arena == ControllerArena::Dream;
+    let in_dreams = config.controller.scored_on == ScoredOn::Dreams;
     let finished = if in_dreams { dream::is_finished } else { real::is_finished };
     let is_finished = || Ok::<_, anyhow::Error>(networks_stay && !force_controller && finished(config, run)?);
     let makes_controller = wants(Stage::Controller) && !is_finished()?;
@@ -295,39 +302,35 @@ fn train_stages(
         write_atomic(&run.teacher(), &bytes)?;
     }
     let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
-    let networks =
-        |network: Network, epochs: usize, done: usize, force: bool, train: &dyn Fn(&StageInput<'_>) -> Result<String>| {
-            let label = network.name();
-            let bar = Progress::new(label, epochs as u64, "epochs");
-            bar.resume_at(done as u64);
-            let report = |record: &EpochRecord| {
-                bar.set(record.epoch as u64);
-                bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
-            };
-            let input = StageInput {
-                config,
-                data: &data,
-                action_mid: &action_mid,
-                action_half: &action_half,
-                run,
-                device,
-                force,
-                forces_later: force && stage == Stage::All,
-                progress: &report,
-            };
-            let figures = train(&input)?;
-            drop(bar);
-            println!("{label}: {figures}");
-            Ok::<_, anyhow::Error>(())
+    let train = |network: Network, epochs: usize, under_way: Option<UnderWay>, force: bool| {
+        let label = network.name();
+        let bar = Progress::new(label, epochs as u64, "epochs");
+        bar.resume_at(under_way.map_or(0, |training| training.epoch) as u64);
+        let report = |record: &EpochRecord| {
+            bar.set(record.epoch as u64);
+            bar.message(format!("loss {:.3}, held out {:.3}", record.train["loss"], record.validation["loss"]));
         };
-    let epoch = |training: Option<UnderWay>| training.map_or(0, |training| training.epoch);
+        let input = StageInput {
+            config,
+            data: &data,
+            action_mid: &action_mid,
+            action_half: &action_half,
+            run,
+            device,
+            force,
+            forces_later: force && stage == Stage::All,
+            progress: &report,
+        };
+        let figures = dreamstep::world::train(network, &input)?;
+        drop(bar);
+        println!("{label}: {figures}");
+        Ok::<_, anyhow::Error>(())
+    };
     if makes_vae {
-        let train = |input: &StageInput<'_>| Ok(train_vae::train_vae(input)?.to_string());
-        networks(Network::Vae, config.vae.epochs, epoch(vae_under_way), force, &train)?;
+        train(Network::Vae, config.vae.epochs, vae_under_way, force)?;
     }
     if makes_mdnrnn {
-        let train = |input: &StageInput<'_>| Ok(train_mdnrnn::train_mdnrnn(input)?.to_string());
-        networks(Network::Mdnrnn, config.mdnrnn.epochs, epoch(mdnrnn_under_way), force_mdnrnn, &train)?;
+        train(Network::Mdnrnn, config.mdnrnn.epochs, mdnrnn_under_way, force_mdnrnn)?;
     }
     if wants(Stage::Controller) && !makes_controller {
         println!("{}: kept (--force evolves it anew)", run.controller().display());
@@ -461,6 +464,12 @@ fn pack_stage(
     Ok(())
 }
 
+#[cfg(not(feature = "torch"))]
+fn report_run(_: &RunArgs, _: usize, _: u64, _: usize, _: bool, _: bool) -> Result<()> {
+    device::needs_torch("report")
+}
+
+#[cfg(feature = "torch")]
 fn report_run(args: &RunArgs, episodes: usize, seed: u64, threads: usize, check: bool, json: bool) -> Result<()> {
     check_seeds(seed, episodes as u64)?;
     ensure!(args.run.is_dir(), "{}: expected a run's folder, found none", args.run.display());

@@ -153,7 +153,7 @@ fn runs_that_cannot_go_on_are_refused() {
     let settings: [(&str, &[&str]); 8] = [
         ("--set vae.latnet=3", &["unknown key `vae.latnet`", "latent"]),
         ("--set vea.latent=3", &["unknown key `vea`", "vae"]),
-        ("--set vae.latent=0", &["vae.latent = 0", "positive"]),
+        ("--set vae.latent=0", &["vae.latent = 0", "from 1"]),
         ("--set vae.latent=big", &["vae.latent", "expected a value of type integer", "string"]),
         ("--set vae.latent", &["vae.latent", "key=value"]),
         ("--set mdnrnn.learning_rate=nan", &["mdnrnn.learning_rate", "NaN"]),

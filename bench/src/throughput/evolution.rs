@@ -57,8 +57,8 @@ impl Generations {
 /// # Errors
 /// The environment cannot be made, or the number of threads changed what was found.
 pub fn tables(options: &Options) -> Result<Vec<Table>> {
-    let mut config = Preset::Quick.config();
-    config.controller.directions = options.common.effort(config.controller.directions, 3);
+    let mut config = Preset::QUICK.config();
+    config.controller.pgpe.directions = options.common.effort(config.controller.pgpe.directions, 3);
     let rounds = options.common.effort(5, 1);
     let agent = unpack(HUMANOID).map_err(|error| anyhow!("the shipped agent: {error}"))?;
     let tensor = |name: &str| -> Result<Vec<f32>> {
@@ -74,7 +74,7 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
     let mut threads = vec![1, 2];
     threads.extend((2..).map(|i| 1 << i).take_while(|&n| n <= cores));
     let measured = generations(&config, &starts, &threads, rounds)?;
-    let episodes = 2 * config.controller.directions * config.controller.episodes;
+    let episodes = 2 * config.controller.pgpe.directions * config.controller.episodes;
     let table = generation_table(&config, &starts, &threads, &measured, rounds, cores);
     // One worker's time for an episode of the shipped controller.
     let episode_s = measured[threads.len()].episode_s(1, episodes);
@@ -134,7 +134,7 @@ fn generation_table(
         "candidates ms",
         "tell ms",
     ];
-    let (directions, n) = (config.controller.directions, starts[0].1.len());
+    let (directions, n) = (config.controller.pgpe.directions, starts[0].1.len());
     let title = format!("One generation of PGPE: {n} parameters, {} episodes of Humanoid-v5", 2 * directions);
     let mut table = Table::new(&title, &columns);
     for ((name, _), rows) in starts.iter().zip(measured.chunks(threads.len())) {
@@ -199,8 +199,8 @@ fn optimiser_table(config: &Config, mean: &[f32], populations: &[usize], episode
     let mut peer = Err("no population".to_string());
     for &population in populations {
         let mut config = config.clone();
-        config.controller.directions = population / 2;
-        config.controller.population = population;
+        config.controller.pgpe.directions = population / 2;
+        config.controller.cma.population = population;
         let mut pgpe = search(&config, mean.to_vec());
         config.controller.strategy = StrategyName::SepCmaEs;
         let mut separable = search(&config, mean.to_vec());

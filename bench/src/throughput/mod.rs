@@ -56,7 +56,7 @@ impl Device {
     /// There is no such device, or this libtorch cannot use it.
     pub fn open(self) -> Result<tch::Device> {
         if self == Self::Cuda {
-            device::prepare(tch::Device::Cuda(0))?;
+            device::prepare(device::Device::Cuda(0))?;
         }
         tch::set_num_threads(1);
         Ok(match self {

@@ -170,7 +170,7 @@ fn agreement(network: &str, ours: &[f64], theirs: &[f64]) -> Result<f64> {
 /// # Errors
 /// The named Python cannot be started, or PyTorch's losses are not ours.
 pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
-    let Config { vae: v, mdnrnn: m, .. } = Preset::Quick.config();
+    let Config { vae: v, mdnrnn: m, .. } = Preset::QUICK.config();
     let rounds = options.common.effort(15, 1);
     let scales = match options.device {
         Device::Cpu => options.common.effort(vec![1, 8], vec![1]),
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn steps_descend() {
         tch::set_num_threads(1);
-        let config = Preset::Quick.config();
+        let config = Preset::QUICK.config();
         let v = vae(&config.vae, 1, tch::Device::Cpu).unwrap();
         let m = mdnrnn(&config.mdnrnn, config.vae.latent, 1, tch::Device::Cpu).unwrap();
         for mut trainee in [v, m] {

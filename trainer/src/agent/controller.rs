@@ -7,6 +7,7 @@
 //! ```
 //! What C is (which layers, of what sizes) says [`Dims::c`] alone; nothing here knows how many layers there are.
 
+use crate::agent::mlp::Mlp;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::controller_of;
 use crate::stats::uniform_values;
@@ -150,28 +151,18 @@ pub fn panels(dims: &Dims, values: &[f32]) -> Result<Vec<f32>> {
     Ok(controller_panels(dims, values))
 }
 
-/// What C with these `values` answers to `features`, before the squashing: in double precision, to learn from.
+/// C with these `values`, without its squashing: in double precision, to learn from.
 #[must_use]
-pub fn answer(dims: &Dims, values: &[f32], features: &[f32]) -> Vec<f64> {
-    let layers = dims.controller_layers();
-    let (mut rest, mut read): (_, Vec<f64>) = (values, features.iter().map(|&feature| f64::from(feature)).collect());
-    for (index, layer) in layers.iter().enumerate() {
+pub fn mlp(dims: &Dims, values: &[f32]) -> Mlp {
+    let mut rest = values;
+    let mut layers = Vec::new();
+    for layer in &dims.controller_layers() {
         let (weight, after) = rest.split_at(layer.rows.count() * layer.inputs);
         let (bias, after) = after.split_at(layer.rows.count());
+        layers.push((weight, bias));
         rest = after;
-        let sum = |(row, &bias): (&[f32], &f32)| {
-            row.iter().zip(&read).map(|(&w, f)| f64::from(w) * f).sum::<f64>() + f64::from(bias)
-        };
-        let mut out: Vec<f64> = weight.chunks_exact(layer.inputs).zip(bias).map(sum).collect();
-        if let (true, ControllerKind::Mlp { activation, .. }) = (index + 1 < layers.len(), dims.c.kind) {
-            out.iter_mut().for_each(|value| {
-                *value = match activation {
-                    Activation::Tanh => value.tanh(),
-                    Activation::Relu => value.max(0.0),
-                }
-            });
-        }
-        read = out;
     }
-    read
+    // A single layer has nothing to apply one to.
+    let ControllerKind::Mlp { activation, .. } = dims.c.kind else { return Mlp::new(layers, Activation::Tanh) };
+    Mlp::new(layers, activation)
 }

@@ -3,5 +3,7 @@
 pub mod controller;
 pub mod file;
 pub mod inspect;
+pub mod mlp;
 pub mod pack;
+pub mod v;
 pub mod weights;

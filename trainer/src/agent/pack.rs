@@ -3,6 +3,7 @@
 //! packed agent goes in, and comes out in another precision, in today's format, or without a V that only copies its input.
 
 use crate::agent::controller;
+use crate::agent::v::VaeShape;
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
 use crate::env::{self, AnyEnv, Env, EnvSpec};
@@ -10,7 +11,6 @@ use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, Squash};
 use crate::run::folder::{RunDir, digest};
 use crate::stats::nearest_rank;
-use crate::world::vae::VaeShape;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::action::Action;
 use dreamstep_core::dims::Dims;

@@ -168,6 +168,7 @@ impl Teacher {
         story: impl Iterator<Item = (Vec<f32>, Vec<f32>)>,
     ) -> Result<Array2<f32>> {
         let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(pupil.dims())]);
+        let answer = controller::mlp(model.dims(), &self.values);
         let (mut teacher, mut pupil) = (Agent::new(*model, &mut mine)?, Agent::new(*pupil, &mut theirs)?);
         let mut rows = Vec::new();
         let mut count = 0;
@@ -176,7 +177,7 @@ impl Teacher {
                 agent.act_in_place(&observation)?;
             }
             rows.extend(whitening.whiten(pupil.controller_input().iter().copied()));
-            let answers = controller::answer(model.dims(), &self.values, teacher.controller_input());
+            let answers = answer.forward(teacher.controller_input().iter().map(|&feature| f64::from(feature)))?;
             rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
             rows.extend(answers.iter().map(|&answer| answer as f32));
             count += 1;

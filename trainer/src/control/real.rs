@@ -8,7 +8,7 @@
 //!    does (`teacher`); else with a last layer of zeros, which holds still.
 //! 3. An evolution strategy ([`crate::control::strategies`], `controller.strategy`) searches over weights on *whitened* features ([`Whitening`]); all candidates of a generation meet the same episodes
 //!    ([`generation()`]), more of them where scores are noisy and `controller.noise_handling` is on, in the task's physics or in cheaper
-//!    ones (`controller.physics`), held upright at first where `controller.support` says so.
+//!    ones (`controller.physics`), held upright at first where `controller.assist.force` says so.
 //! 4. Now and then the mean of the search distribution plays a fixed set of validation episodes, in the task's own physics; the best of
 //!    these means is the result.
 //!
@@ -95,7 +95,7 @@ pub fn train(config: &Config, run: &RunDir, data: &Dataset, force: bool, progres
             Terms { reward_offset: controller.reward_offset_at(*steps), support: *support, cut: controller.cut(*support) };
         let newest = generation(strategy, noise.as_mut(), config, terms, &model, whitening, arena)?;
         *steps += newest.steps;
-        *support = controller.slackened(*support, newest.mean_length, own.time_limit());
+        *support = controller.annealed(*support, newest.mean_length, own.time_limit());
         let finished = search.steps >= controller.steps || search.strategy.stopped().is_some();
         if finished || search.strategy.generation().is_multiple_of(VALIDATE_EVERY) {
             search.validate(config, &model, &own)?;

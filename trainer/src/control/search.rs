@@ -8,7 +8,7 @@ use crate::control::strategies::noise::{self, Noise};
 use crate::control::strategies::{self, GENERATION, Strategy};
 use crate::env::pool::{EnvPool, Estimate, Policy};
 use crate::run::checkpoint::{Checkpoint, meta};
-use crate::run::config::{Config, ControllerArena, DreamConfig, RoundsConfig, StrategyName};
+use crate::run::config::{Config, DreamConfig, RoundsConfig, ScoredOn, StrategyName};
 use crate::run::folder::{RunDir, digest};
 use crate::run::metrics::{Clock, append_metrics};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -92,7 +92,7 @@ impl Search {
         let best_controller = whitening.fold(&mean);
         let strategy = Strategy::new(settings, mean);
         let noise = noise(config).map(Noise::new);
-        let (best, latest, support) = (f64::NEG_INFINITY, f64::NAN, config.controller.support);
+        let (best, latest, support) = (f64::NEG_INFINITY, f64::NAN, config.controller.assist.force);
         Ok(Self { strategy, noise, whitening, steps, support, best, best_controller, dims: *dims, latest })
     }
 
@@ -117,7 +117,7 @@ impl Search {
     /// With the `items` steps, and the time, that were taken since the line before, and what the `newest` generation came to.
     pub(super) fn log(&self, run: &RunDir, config: &Config, items: u64, newest: &Spent, clock: &Clock) -> Result<()> {
         let line = serde_json::json!({
-            "stage": "controller", "generation": self.strategy.generation(), "steps": self.steps, "directions": config.controller.directions,
+            "stage": "controller", "generation": self.strategy.generation(), "steps": self.steps, "directions": config.controller.directions(),
             "strategy": config.controller.strategy, "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(),
             "validation_return": self.latest, "best_return": self.best, "mean_sigma": self.strategy.mean_sigma(), "items": items,
             "episodes": newest.episodes, "noise": self.noise.map(|noise| noise.level()), "support": self.support,
@@ -154,17 +154,21 @@ impl Search {
 #[must_use]
 pub fn settings(config: &Config) -> strategies::Settings {
     let c = &config.controller;
-    let cma =
-        strategies::cma::Settings { seed: config.seed, population: c.population, sigma: c.sigma, restarts: c.restarts };
+    let cma = strategies::cma::Settings {
+        seed: config.seed,
+        population: c.cma.population,
+        sigma: c.sigma,
+        restarts: c.cma.restarts,
+    };
     match c.strategy {
         StrategyName::Pgpe => {
             let settings = strategies::pgpe::Settings {
                 seed: config.seed,
-                directions: c.directions,
-                sigma_learning_rate: c.sigma_learning_rate as f32,
-                sigma_max_change: c.sigma_max_change as f32,
-                max_speed: c.max_speed as f32,
-                momentum: c.momentum as f32,
+                directions: c.pgpe.directions,
+                sigma_learning_rate: c.pgpe.sigma_learning_rate as f32,
+                sigma_max_change: c.pgpe.sigma_max_change as f32,
+                max_speed: c.pgpe.max_speed as f32,
+                momentum: c.pgpe.momentum as f32,
             };
             strategies::Settings::Pgpe(settings, c.sigma as f32)
         }
@@ -172,17 +176,17 @@ pub fn settings(config: &Config) -> strategies::Settings {
         StrategyName::SepCmaEs => strategies::Settings::SepCmaEs(cma),
         StrategyName::Ars => strategies::Settings::Ars(strategies::ars::Settings {
             seed: config.seed,
-            directions: c.directions,
-            top_directions: c.top_directions,
-            learning_rate: c.learning_rate,
+            directions: c.ars.directions,
+            top_directions: c.ars.top_directions,
+            learning_rate: c.ars.learning_rate,
             sigma: c.sigma,
         }),
         StrategyName::OpenAiEs => strategies::Settings::OpenAiEs(strategies::openai::Settings {
             seed: config.seed,
-            directions: c.directions,
-            learning_rate: c.learning_rate,
+            directions: c.openai_es.directions,
+            learning_rate: c.openai_es.learning_rate,
             sigma: c.sigma,
-            weight_decay: c.weight_decay,
+            weight_decay: c.openai_es.weight_decay,
         }),
     }
 }
@@ -190,9 +194,9 @@ pub fn settings(config: &Config) -> strategies::Settings {
 /// How many episodes, or dreams, a candidate may have, where `config` leaves that to their noise.
 #[must_use]
 pub fn noise(config: &Config) -> Option<noise::Settings> {
-    let (fewest, most) = match config.controller.arena {
-        ControllerArena::Real => (config.controller.episodes, config.controller.max_episodes),
-        ControllerArena::Dream => (config.dream.dreams, config.dream.max_dreams),
+    let (fewest, most) = match config.controller.scored_on {
+        ScoredOn::Episodes => (config.controller.episodes, config.controller.max_episodes),
+        ScoredOn::Dreams => (config.dream.dreams, config.dream.max_dreams),
     };
     config.controller.noise_handling.then(|| noise::Settings::new(fewest, most))
 }

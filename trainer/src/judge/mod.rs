@@ -4,6 +4,10 @@ pub mod ablation;
 pub mod compare;
 pub mod correlation;
 pub mod evaluate;
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "for the report"))]
+pub(crate) mod plot;
 pub mod realtime;
 pub mod render;
+#[cfg(feature = "torch")]
 pub mod report;
+mod table;

@@ -25,7 +25,7 @@ impl Pca {
         let columns = moments.mean().len();
         ensure!(moments.count() > 0, "PCA: expected rows, found none");
         ensure!(components <= columns, "PCA: expected at most {columns} components, found {components}");
-        let (variances, vectors) = eigh(moments.covariance().view())?;
+        let (variances, vectors) = eigh(moments.covariance().view());
         let mut axes = vectors.slice(s![.., ..components]).to_owned();
         for mut axis in axes.columns_mut() {
             // An axis has no sign of its own; this makes it the same wherever it is computed.

@@ -8,12 +8,11 @@ use crate::env::EnvSpec;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, LatentSource};
 use crate::run::folder::{RunDir, digest, write_atomic};
+use crate::world::device::{self, Device};
 use crate::world::resume::{self, Network};
 use crate::world::stage::StageInput;
-use crate::world::train_mdnrnn::train_mdnrnn;
 use anyhow::{Context, Result};
 use dreamstep_core::pack::{AlignedBytes, action_map};
-use tch::Device;
 
 /// V with each M and a controller of zeros, the run's own first. M's that are missing, or are of another V or configuration, are trained;
 /// with `force` all but the run's own.
@@ -23,12 +22,25 @@ use tch::Device;
 pub fn agents(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec, force: bool) -> Result<Vec<AlignedBytes>> {
     let mut agents = vec![base_agent(&Ingredients::read(run)?, config)?];
     for member in 1..config.dream.ensemble as u64 {
-        let folder = RunDir::new(&run.root().join("ensemble").join(member.to_string()));
+        let folder = folder(run, member);
         let config = member_config(config, member);
         train(&config, run, &folder, data, spec, force).with_context(|| format!("M {member} of the ensemble"))?;
         agents.push(base_agent(&Ingredients::read(&folder)?, &config)?);
     }
     Ok(agents)
+}
+
+/// That no M has to be trained, where there is no libtorch to do it.
+///
+/// # Errors
+/// One line, where one has.
+pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
+    let missing = (1..config.dream.ensemble as u64).any(|member| force || !folder(run, member).mdnrnn().exists());
+    if missing { device::needs_torch(&format!("dream.ensemble = {}", config.dream.ensemble)) } else { Ok(()) }
+}
+
+fn folder(run: &RunDir, member: u64) -> RunDir {
+    RunDir::new(&run.root().join("ensemble").join(member.to_string()))
 }
 
 /// What member `member` is trained with.
@@ -50,6 +62,7 @@ fn train(config: &Config, run: &RunDir, folder: &RunDir, data: &Dataset, spec: &
     if folder.mdnrnn().exists() && !force && !under_way {
         return Ok(());
     }
+    device::needs_torch(&format!("dream.ensemble = {}", config.dream.ensemble))?;
     let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
     let input = StageInput {
         config,
@@ -62,7 +75,7 @@ fn train(config: &Config, run: &RunDir, folder: &RunDir, data: &Dataset, spec: &
         forces_later: false,
         progress: &|_| (),
     };
-    train_mdnrnn(&input).map(|_| ())
+    super::train(Network::Mdnrnn, &input).map(|_| ())
 }
 
 /// Whether the M in `folder` is of its V and of `config`.

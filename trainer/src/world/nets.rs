@@ -3,29 +3,20 @@
 //! Variables carry the checkpoint's names ([`dreamstep_core::names::checkpoint`]). Initial weights and training noise are
 //! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
 
+use crate::data::dataset::Dataset;
 use crate::run::checkpoint::{Array, Checkpoint};
-use crate::stats::uniform_values;
+use crate::stats::{Normalizer, uniform_values};
 use anyhow::{Result, anyhow};
 use dreamstep_core::rng::{Philox, Stream};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor, nn};
 
-/// `n` standard normals: draws `(stream, step, 0..)`, by Box & Muller (1958) in f64.
+/// `n` standard normals: draws `(stream, step, 0..)` of [`Philox::fill_normal`].
 #[must_use]
 pub fn normals(rng: Philox, stream: Stream, step: u64, n: usize) -> Vec<f32> {
-    // ½ keeps the logarithm's argument above 0.
-    let unit = |word: u32| (f64::from(word) + 0.5) / 4_294_967_296.0;
-    let mut out = Vec::with_capacity(n + 3);
-    for index in 0..n.div_ceil(4) as u32 {
-        let w = rng.words(stream, step, index);
-        for pair in [[w[0], w[1]], [w[2], w[3]]] {
-            let radius = (-2.0 * unit(pair[0]).ln()).sqrt();
-            let (sin, cos) = (2.0 * std::f64::consts::PI * unit(pair[1])).sin_cos();
-            out.extend([(radius * cos) as f32, (radius * sin) as f32]);
-        }
-    }
-    out.truncate(n);
-    out
+    let mut values = vec![0.0; n];
+    rng.fill_normal(stream, step, &mut values);
+    values
 }
 
 /// A variable drawn as [`uniform_values`] draws it.
@@ -97,6 +88,28 @@ pub fn matrix(values: &[f32], columns: usize, device: Device) -> Tensor {
     Tensor::from_slice(values).reshape([-1, columns as i64]).to_device(device)
 }
 
+/// The whitened observations of the episodes `ids`, one below the other, `[Σ(T+1), O]`.
+///
+/// # Errors
+/// [`Dataset::read`]'s.
+///
+/// # Panics
+/// Never: an array in the standard layout is a slice.
+pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32, device: Device) -> Result<Tensor> {
+    let obs = normalizer.mean.len();
+    let mut rows = vec![0.0; data.rows(ids) * obs];
+    let mut out = rows.chunks_exact_mut(obs);
+    for &id in ids {
+        let episode = data.read(id)?;
+        let observations = episode.observations.as_standard_layout();
+        let values = observations.as_slice().expect("the standard layout is a slice");
+        for (row, out) in values.chunks_exact(obs).zip(&mut out) {
+            normalizer.apply(row, clip, out);
+        }
+    }
+    Ok(matrix(&rows, obs, device))
+}
+
 /// An index tensor.
 pub fn indices(values: &[i64], device: Device) -> Tensor {
     Tensor::from_slice(values).to_device(device)
@@ -105,17 +118,6 @@ pub fn indices(values: &[i64], device: Device) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn normals_are_normal_and_named() {
-        let x = normals(Philox::new(1), Stream::VaeNoise, 3, 100_001);
-        let n = x.len() as f64;
-        let moment = |p: i32| x.iter().map(|&v| f64::from(v).powi(p)).sum::<f64>() / n;
-        assert_eq!(x.len(), 100_001);
-        assert!(moment(1).abs() < 0.01 && (moment(2) - 1.0).abs() < 0.02 && (moment(4) - 3.0).abs() < 0.15);
-        assert_eq!(normals(Philox::new(1), Stream::VaeNoise, 3, 10), x[..10]);
-        assert_ne!(normals(Philox::new(1), Stream::VaeNoise, 4, 10), x[..10]);
-    }
 
     #[test]
     fn import_names_what_is_wrong() {

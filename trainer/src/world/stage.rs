@@ -5,13 +5,11 @@ use crate::data::split::Split;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
-use crate::stats::Normalizer;
-use crate::world::nets;
+use crate::world::device::Device;
 use anyhow::{Result, ensure};
 use dreamstep_core::names::metadata;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use tch::{Device, Tensor};
 
 /// What a stage is given. Its result is a pure function of `config`, `data` and the action range: a stage that was killed
 /// goes on from its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
@@ -73,28 +71,6 @@ impl StageInput<'_> {
         ensure!(expected == found, "recorded episodes: expected actions of size {expected}, found {found}");
         Ok(())
     }
-}
-
-/// The whitened observations of the episodes `ids`, one below the other, `[Σ(T+1), O]`.
-///
-/// # Errors
-/// [`Dataset::read`]'s.
-///
-/// # Panics
-/// Never: an array in the standard layout is a slice.
-pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32, device: Device) -> Result<Tensor> {
-    let obs = normalizer.mean.len();
-    let mut rows = vec![0.0; data.rows(ids) * obs];
-    let mut out = rows.chunks_exact_mut(obs);
-    for &id in ids {
-        let episode = data.read(id)?;
-        let observations = episode.observations.as_standard_layout();
-        let values = observations.as_slice().expect("the standard layout is a slice");
-        for (row, out) in values.chunks_exact(obs).zip(&mut out) {
-            normalizer.apply(row, clip, out);
-        }
-    }
-    Ok(nets::matrix(&rows, obs, device))
 }
 
 /// What a result says of the data that it was made from: episodes and steps, trained on and held out.

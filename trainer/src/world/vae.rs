@@ -6,81 +6,12 @@
 //! `x` is a whitened observation. Acting uses the mean. As the identity V has no encoder: the mean is the first Z values of x, the
 //! log-variance the least that there is, and only the decoder learns, what else follows from z.
 
+use super::epochs::Parts;
 use super::nets::linear;
-use crate::run::checkpoint::{Checkpoint, meta};
-use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::dims::Widths;
-use dreamstep_core::names::{checkpoint as names, metadata};
+pub use crate::agent::v::VaeShape;
+use anyhow::{Result, ensure};
 use dreamstep_core::rng::Philox;
-use dreamstep_core::v::Encoder;
 use tch::{Kind, Tensor, nn};
-
-/// Sizes and ranges of a VAE.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VaeShape {
-    /// `O`
-    pub obs: usize,
-    /// `E`; the decoder mirrors them.
-    pub hidden: Vec<usize>,
-    /// `Z`
-    pub latent: usize,
-    /// The log-variance is clamped into this range.
-    pub log_var_range: [f64; 2],
-    /// Whether z is the first Z values of x, without an encoder.
-    pub identity: bool,
-}
-
-impl VaeShape {
-    /// The sizes of the V in `file`: of its tensors, and of its metadata where there is no encoder.
-    ///
-    /// # Errors
-    /// One line naming the file, and the tensor or the metadata that is missing or wrong.
-    pub fn of(file: &Checkpoint) -> Result<Self> {
-        let rows = |name: &str| {
-            let array = file.tensors.get(name).with_context(|| format!("{}: tensor {name}: not found", file.origin))?;
-            Ok::<_, anyhow::Error>(array.shape.first().copied().unwrap_or(0))
-        };
-        let obs = rows(names::NORMALIZER_MEAN)?;
-        let identity = match file.metadata.get(metadata::V_KIND).map(String::as_str) {
-            Some("identity") => true,
-            // One that does not say is older than the question.
-            None | Some("mlp") => false,
-            Some(found) => bail!("{}: {}: expected identity or mlp, found {found}", file.origin, metadata::V_KIND),
-        };
-        // The layers between the first's inputs and the last's outputs, of the decoder where it is the only one.
-        let biases = if identity { names::DECODER_BIAS } else { names::ENCODER_BIAS };
-        let there = biases.iter().take_while(|name| file.tensors.contains_key(**name)).count();
-        let mut hidden = biases[..there.max(2) - 1].iter().map(|name| rows(name)).collect::<Result<Vec<_>>>()?;
-        let latent = match identity {
-            true => {
-                hidden.reverse();
-                file.meta(metadata::DIM_LATENT)?
-            }
-            false => rows(biases[there.max(2) - 1])? / 2,
-        };
-        let log_var_range = [file.meta(meta::LOG_VAR_MIN)?, file.meta(meta::LOG_VAR_MAX)?];
-        Ok(Self { obs, hidden, latent, log_var_range, identity })
-    }
-
-    /// V as the runtime has it.
-    ///
-    /// # Errors
-    /// One line: no hidden layer, more than four, or one without units.
-    pub fn encoder(&self) -> Result<Encoder> {
-        let (latent, widths) = (self.latent, Widths::new(&self.hidden).filter(|widths| !widths.is_empty()));
-        match (self.identity, widths) {
-            (true, _) => Ok(Encoder::Identity { latent }),
-            (false, Some(hidden)) => Ok(Encoder::Mlp { hidden, latent }),
-            (false, None) => bail!("expected one to four hidden layers of V, none of them empty, found {:?}", self.hidden),
-        }
-    }
-
-    /// Widths of the hidden layers, separated by commas.
-    #[must_use]
-    pub fn widths(&self) -> String {
-        self.hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-    }
-}
 
 /// Encoder and decoder.
 #[derive(Debug)]
@@ -102,6 +33,13 @@ pub struct VaeLoss {
     pub kl: Tensor,
     /// `reconstruction + kl_weight · max(kl, kl_tolerance·Z)`, the maximum taken per observation.
     pub total: Tensor,
+}
+
+impl VaeLoss {
+    /// By name, as they are logged.
+    pub fn parts(self) -> Parts<3> {
+        [("loss", self.total), ("reconstruction", self.reconstruction), ("kl", self.kl)]
+    }
 }
 
 impl Vae {
@@ -227,8 +165,11 @@ fn layers(layers: &[nn::Linear], kind: Kind, x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use crate::world::nets::{export, matrix, normals, to_vec};
+    use dreamstep_core::names::checkpoint as names;
     use dreamstep_core::rng::Stream;
+
     use tch::Device;
 
     fn shape() -> VaeShape {

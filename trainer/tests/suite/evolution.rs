@@ -3,7 +3,7 @@
 //!
 //! pycma's numbers are goldens: `pycma_evaluations.json`, which `pycma_evaluations.py` beside it makes anew. The quick half takes
 //! under half a minute; the whole comparison runs pycma too, for an hour or two:
-//! `cargo test --release -p dreamstep --test evolution -- --ignored --nocapture`.
+//! `cargo test --release -p dreamstep --test suite evolution -- --ignored --nocapture`.
 //!
 //! And does the controller's stage run on every strategy, heed the noise of scores, and go on where it was? Whole processes, on CartPole.
 

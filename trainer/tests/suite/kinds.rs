@@ -94,8 +94,10 @@ fn v_may_be_the_identity_or_have_one_to_four_hidden_layers() {
         assert!(v.tensors.contains_key(names::DECODER_WEIGHT[0]));
     }
     let folder = tempfile::tempdir().unwrap();
-    for bad in ["[]", "[16,0]", "[1,2,3,4,5]"] {
-        refused(folder.path(), &format!("collect --run r --set vae.hidden={bad}"), "must be one to 4 widths");
+    for (bad, part) in
+        [("[]", "must be one to 4 widths"), ("[16,0]", "vae.hidden[1] = 0"), ("[1,2,3,4,5]", "must be one to 4 widths")]
+    {
+        refused(folder.path(), &format!("collect --run r --set vae.hidden={bad}"), part);
     }
 }
 

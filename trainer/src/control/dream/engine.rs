@@ -2,19 +2,21 @@
 
 use super::arena::{RuntimeDreams, Score};
 use super::recorded::Recorded;
+#[cfg(feature = "torch")]
 use super::torch::TorchDreams;
 use crate::agent::controller;
 use crate::run::config::{Config, DreamEngine};
+use crate::world::device::Device;
 use anyhow::{Context, Result, anyhow};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_runtime::Model;
-use tch::Device;
 
 /// What candidates dream in.
 pub enum Engine<'a> {
     /// The runtime, on threads.
     Runtime(RuntimeDreams<'a>),
     /// libtorch, on a device.
+    #[cfg(feature = "torch")]
     Torch(Box<TorchDreams<'a>>),
 }
 
@@ -24,6 +26,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// The threads cannot be started, or an agent holds no M that libtorch can dream with.
+    #[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "libtorch's"))]
     pub fn new(
         config: &'a Config,
         agents: &[AlignedBytes],
@@ -33,7 +36,10 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         Ok(match config.dream.engine {
             DreamEngine::Runtime => Self::Runtime(RuntimeDreams::new(models, recorded, config)?),
-            DreamEngine::Torch => Self::Torch(Box::new(TorchDreams::new(agents, recorded, config, device)?)),
+            #[cfg(feature = "torch")]
+            DreamEngine::Torch => Self::Torch(Box::new(TorchDreams::new(agents, recorded, config, device.into())?)),
+            #[cfg(not(feature = "torch"))]
+            DreamEngine::Torch => return Err(crate::world::device::without_torch("dream.engine = \"torch\"")),
         })
     }
 
@@ -43,6 +49,7 @@ impl<'a> Engine<'a> {
     /// A candidate does not fit the agent or is not finite, or a model cannot dream.
     pub fn score(&self, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Score>> {
         let arena = match self {
+            #[cfg(feature = "torch")]
             Self::Torch(torch) => return torch.score(candidates, first, dreams),
             Self::Runtime(arena) => arena,
         };

@@ -1,4 +1,4 @@
-//! `train --stage controller` with `controller.arena = "dream"`: C is evolved inside M (Ha & Schmidhuber 2018, §"Learning inside of a
+//! `train --stage controller` with `controller.scored_on = "dream"`: C is evolved inside M (Ha & Schmidhuber 2018, §"Learning inside of a
 //! dream"). What decides whether what was learnt there holds awake:
 //!
 //! 1. V and M are packed into an agent, as for evolution on real episodes: what dreams is what runs ([`arena`]). Or libtorch computes the
@@ -17,10 +17,12 @@ pub mod arena;
 pub mod engine;
 pub mod recorded;
 pub mod search;
+#[cfg(feature = "torch")]
 pub mod torch;
 
 use crate::agent::controller;
 use crate::agent::pack::{Ingredients, base_agent};
+use crate::agent::v::Codec;
 use crate::control::Whitening;
 use crate::control::distillation::Teacher;
 use crate::control::real::cost;
@@ -28,20 +30,19 @@ use crate::data::dataset::Dataset;
 use crate::env::pool::EnvPool;
 use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::Config;
+use crate::run::config::{Config, DreamEngine};
 use crate::run::folder::RunDir;
 use crate::run::interrupt::{self, Interrupted};
 use crate::run::metrics::Clock;
 use crate::run::progress::Progress;
+use crate::world::device::{self, Device};
 use crate::world::ensemble;
-use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::Model;
 use engine::Engine;
 use recorded::Recorded;
 use search::{FINGERPRINT, Look, Place, Search};
-use tch::Device;
 
 /// What evolution in dreams came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,21 +86,20 @@ pub fn train(
     progress: &Progress,
 ) -> Result<Summary> {
     let dream = &config.dream;
-    tch::set_num_threads(config.torch_threads as i32);
     let spec = AnyEnv::make(&config.env)?.spec().clone();
     let agents = ensemble::agents(config, run, data, &spec, force)?;
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
     let model = &models[0];
     let features = Whitening::measure(model, data)?;
-    let vae = TrainedVae::read(&run.vae(), Device::Cpu)?;
+    let vae = Codec::read(&run.vae())?;
     let recorded = Recorded::gather(&models, &vae, data, spec.healthy_bonus, Philox::new(config.seed))?;
     ensure!(
         !recorded.rewards.varies || config.mdnrnn.reward_weight > 0.0,
         "mdnrnn.reward_weight = 0: must be a positive number where rewards differ: M has to predict them in dreams"
     );
     let dreams = Engine::new(config, &agents, &models, &recorded, device)?;
-    let asks = dream.check_episodes > 0 || dream.rerank_episodes > 0;
+    let asks = dream.validation_episodes > 0 || dream.rerank_episodes > 0;
     let real = if asks { Some(EnvPool::new(&config.env, config.worker_threads())?) } else { None };
     let place = Place { config, model, features: &features, dreams: &dreams, real: real.as_ref() };
 
@@ -121,7 +121,7 @@ pub fn train(
         }
         search.generation(&place)?;
         let generation = search.standing.generation;
-        if search.standing.is_done(dream) || generation.is_multiple_of(dream.check_every) {
+        if search.standing.is_done(dream) || generation.is_multiple_of(dream.validate_every) {
             search.look(&place)?;
             search.log(run, search.standing.dream_steps - logged, &clock)?;
             (clock, logged) = (Clock::start(), search.standing.dream_steps);
@@ -183,6 +183,10 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
 /// # Errors
 /// As [`train`]'s.
 pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
+    if config.dream.engine == DreamEngine::Torch {
+        device::needs_torch("dream.engine = \"torch\"")?;
+    }
+    ensemble::check(config, run, force)?;
     base_agent(&Ingredients::read(run)?, config)?;
     if run.evolution().exists() && !force {
         search::read(config, run)?;
@@ -190,7 +194,7 @@ pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests;
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod torch_tests;

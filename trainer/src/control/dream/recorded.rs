@@ -3,20 +3,16 @@
 //! A dream begins at the latent of a recorded observation, sampled from V's posterior: where an episode began, with an empty memory, or in
 //! the middle of one, with the memory that the recorded observations and actions leave there, exactly as acting would have left it.
 
+use crate::agent::v::Codec;
 use crate::data::dataset::Dataset;
 use crate::run::interrupt;
-use crate::world::nets::to_vec;
-use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, DreamStart, Model, memory_len};
 use std::collections::BTreeSet;
-use tch::Device;
 
 /// Recorded steps that dreams begin at, of either kind: enough that no generation knows them by heart, few enough to keep in memory.
 const PLACES: usize = 2048;
-/// Episodes encoded at a time.
-const CHUNK: usize = 64;
 /// What a step is taken to earn where M knows nothing: a bad one's reward, by this quantile of the recorded ones.
 const BAD: f64 = 0.05;
 /// Rewards that differ by no more than this are one and the same.
@@ -59,7 +55,7 @@ impl Recorded {
     ///
     /// # Errors
     /// An episode cannot be read, or holds what no model takes in. [`interrupt::Interrupted`], where somebody asked to stop.
-    pub fn gather(models: &[Model<'_>], vae: &TrainedVae, data: &Dataset, healthy_bonus: f64, rng: Philox) -> Result<Self> {
+    pub fn gather(models: &[Model<'_>], vae: &Codec, data: &Dataset, healthy_bonus: f64, rng: Philox) -> Result<Self> {
         let latent = vae.shape.latent;
         let steps: Vec<usize> = data.entries().iter().map(|entry| entry.steps).collect();
         let (resets, middles) = places(&steps, rng);
@@ -71,53 +67,48 @@ impl Recorded {
             ends: false,
         };
         let mut earned = Vec::new();
-        let all: Vec<usize> = (0..data.len()).collect();
-        for ids in all.chunks(CHUNK) {
+        for id in 0..data.len() {
             interrupt::check()?;
-            let (mean, log_var) = vae.encode(data, ids, Device::Cpu)?;
-            let (mean, log_var) = (to_vec(&mean)?, to_vec(&log_var)?);
-            let mut rows = mean.chunks_exact(latent).zip(log_var.chunks_exact(latent));
-            for &id in ids {
-                let episode = data.read(id)?;
-                let ends = episode.terminals.iter().any(|&end| end);
-                recorded.ends |= ends;
-                earned.extend(episode.rewards.iter().take(episode.steps() - usize::from(ends)).map(|&r| f64::from(r)));
-                let rows: Vec<_> = rows.by_ref().take(episode.steps() + 1).collect();
-                for &(mean, log_var) in &rows {
-                    for ((range, &mean), &log_var) in recorded.range.iter_mut().zip(mean).zip(log_var) {
-                        let std = (0.5 * log_var).exp();
-                        *range = [range[0].min(mean - std), range[1].max(mean + std)];
-                    }
+            let episode = data.read(id)?;
+            let ends = episode.terminals.iter().any(|&end| end);
+            recorded.ends |= ends;
+            earned.extend(episode.rewards.iter().take(episode.steps() - usize::from(ends)).map(|&r| f64::from(r)));
+            let observations = episode.observations.rows().into_iter();
+            let rows = observations.map(|row| vae.encode(&row.to_vec())).collect::<Result<Vec<_>>>()?;
+            for [mean, log_var] in &rows {
+                for ((range, &mean), &log_var) in recorded.range.iter_mut().zip(mean).zip(log_var) {
+                    let std = (0.5 * log_var).exp();
+                    *range = [range[0].min(mean - std), range[1].max(mean + std)];
                 }
-                let place = |t: usize, memories| {
-                    let (mean, log_var) = rows[t];
-                    Place { mean: mean.to_vec(), std: log_var.iter().map(|v| (0.5 * v).exp()).collect(), memories }
-                };
-                if resets.contains(&id) {
-                    recorded.resets.push(place(0, Vec::new()));
-                }
-                let wanted: Vec<usize> = middles.range((id, 0)..(id + 1, 0)).map(|&(_, t)| t).collect();
-                let mut memories: Vec<Vec<_>> = vec![Vec::new(); wanted.len()];
-                for model in models {
-                    let mut memory = vec![0.0; memory_len(model.dims())];
-                    let mut agent = Agent::new(*model, &mut memory)?;
-                    let mut next = 0;
-                    for (t, observation) in episode.observations.rows().into_iter().enumerate() {
-                        if wanted.get(next) == Some(&t) {
-                            memories[next].push((agent.hidden().to_vec(), agent.cell().to_vec()));
-                            next += 1;
-                        }
-                        if next == wanted.len() {
-                            break;
-                        }
-                        // Rows of an array in standard layout are slices.
-                        agent.act_in_place(&observation.to_vec())?;
-                        agent.override_action(&episode.actions.row(t).to_vec())?;
-                        agent.advance()?;
-                    }
-                }
-                recorded.middles.extend(wanted.into_iter().zip(memories).map(|(t, memories)| place(t, memories)));
             }
+            let place = |t: usize, memories| {
+                let [mean, log_var] = &rows[t];
+                Place { mean: mean.clone(), std: log_var.iter().map(|v| (0.5 * v).exp()).collect(), memories }
+            };
+            if resets.contains(&id) {
+                recorded.resets.push(place(0, Vec::new()));
+            }
+            let wanted: Vec<usize> = middles.range((id, 0)..(id + 1, 0)).map(|&(_, t)| t).collect();
+            let mut memories: Vec<Vec<_>> = vec![Vec::new(); wanted.len()];
+            for model in models {
+                let mut memory = vec![0.0; memory_len(model.dims())];
+                let mut agent = Agent::new(*model, &mut memory)?;
+                let mut next = 0;
+                for (t, observation) in episode.observations.rows().into_iter().enumerate() {
+                    if wanted.get(next) == Some(&t) {
+                        memories[next].push((agent.hidden().to_vec(), agent.cell().to_vec()));
+                        next += 1;
+                    }
+                    if next == wanted.len() {
+                        break;
+                    }
+                    // Rows of an array in standard layout are slices.
+                    agent.act_in_place(&observation.to_vec())?;
+                    agent.override_action(&episode.actions.row(t).to_vec())?;
+                    agent.advance()?;
+                }
+            }
+            recorded.middles.extend(wanted.into_iter().zip(memories).map(|(t, memories)| place(t, memories)));
         }
         ensure!(!earned.is_empty(), "recorded episodes: expected a step that does not end its episode, found none");
         recorded.rewards = Rewards::of(&mut earned, healthy_bonus);

@@ -211,10 +211,10 @@ impl Search {
         let config = &place.config.dream;
         let parameters = self.strategy.mean();
         let mean = place.features.fold(&parameters);
-        let first = u32::MAX - config.check_dreams as u32;
-        let score = place.dreams.score(&[mean], first, config.check_dreams)?[0];
+        let first = u32::MAX - config.validation_dreams as u32;
+        let score = place.dreams.score(&[mean], first, config.validation_dreams)?[0];
         self.standing.dream_steps += score.steps;
-        let real = match config.check_episodes {
+        let real = match config.validation_episodes {
             0 => None,
             episodes => {
                 let (steps, mean) = place.play(&parameters, episodes)?;

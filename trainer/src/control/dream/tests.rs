@@ -44,8 +44,8 @@ const SETTINGS: &str = r#"
     sigma = 1.0
     [dream]
     generations = 6
-    check_every = 2
-    check_dreams = 9
+    validate_every = 2
+    validation_dreams = 9
     dreams = 5
     horizon = 40
     bound = 0.5
@@ -92,7 +92,7 @@ impl Small {
     }
 
     pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
-        let vae = TrainedVae::read(&self.run.vae(), Device::Cpu).unwrap();
+        let vae = Codec::read(&self.run.vae()).unwrap();
         Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
     }
 
@@ -143,7 +143,7 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
     assert!(recorded.ends && !recorded.rewards.varies && recorded.rewards.constant == 1.0);
-    let controllers = controllers(&models[0], 7);
+    let controllers = controllers(&models[0], 12);
     let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
     let expected: Vec<_> = candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23)).collect();
     let distinct: std::collections::BTreeSet<_> = expected.iter().map(|(score, _)| score.to_bits()).collect();
@@ -311,7 +311,7 @@ fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
 /// Without a generation's worth of change C is what it began as.
 #[test]
 fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to() {
-    let small = small(&["controller.input=z", "dream.generations=2", "dream.check_every=2"]);
+    let small = small(&["controller.input=z", "dream.generations=2", "dream.validate_every=2"]);
     let controller = |set: &[&str]| {
         let config = small.with(set);
         train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
@@ -358,7 +358,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
 
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
-    let small = small(&["dream.check_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
+    let small = small(&["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
     let whole = train(&small.config, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());

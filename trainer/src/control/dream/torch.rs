@@ -86,6 +86,7 @@ impl<'a> TorchDreams<'a> {
     /// # Errors
     /// The controller reads observations, or an agent has no MDN head.
     pub fn new(agents: &[AlignedBytes], recorded: &'a Recorded, config: &'a Config, device: Device) -> Result<Self> {
+        tch::set_num_threads(config.torch_threads as i32);
         let read = agents.iter().map(|agent| Member::read(agent, device)).collect::<Result<Vec<_>>>()?;
         let (members, settings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
         let settings = settings[0];

@@ -113,7 +113,7 @@ fn what_is_learnt_in_libtorchs_dreams_is_worth_what_is_learnt_in_the_runtimes() 
     let small =
         small(&["collect.steps=900", "vae.epochs=30", "mdnrnn.epochs=40", "dream.horizon=60", "dream.generations=16"]);
     let learnt = |engine: &str| {
-        let config = small.with(&[engine, "dream.check_episodes=4"]);
+        let config = small.with(&[engine, "dream.validation_episodes=4"]);
         let summary = train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
         (summary.best.dream, summary.best.real.unwrap())
     };

@@ -22,23 +22,19 @@ use crate::control::dream;
 use crate::control::real;
 use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Outcome, Policy};
-use crate::judge::report::network;
-use crate::run::checkpoint::{Checkpoint, meta};
-use crate::run::config::{Config, ControllerArena};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::config::{Config, ScoredOn};
 use crate::run::folder::{RunDir, digest, write_atomic};
 use crate::run::interrupt;
 use crate::run::metrics::Cost;
 use crate::run::progress::Progress;
-use crate::world::mdnrnn::MdnRnn;
-use crate::world::nets;
+use crate::world::device::{self, Device};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
-use dreamstep_core::rng::Philox;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use tch::{Device, nn};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -253,11 +249,14 @@ struct Job {
 
 impl Job {
     fn new(arm: Arm, config: &Config, run: &RunDir, folder: &Path) -> Result<Self> {
+        if arm == Arm::Untrained {
+            device::needs_torch("ablation --arms z+h-untrained")?;
+        }
         let mut config = config.clone();
         let mut made_from = String::new();
         if let Some(input) = arm.input() {
             config.controller.input = input;
-            config.controller.arena = if arm == Arm::Dream { ControllerArena::Dream } else { ControllerArena::Real };
+            config.controller.scored_on = if arm == Arm::Dream { ScoredOn::Dreams } else { ScoredOn::Episodes };
             Ingredients::read(run)?;
             // But for the budget: one that was raised is gone on with. Of no arm but those that dream does it matter how.
             let mut settings = config.clone();
@@ -399,14 +398,22 @@ impl Played {
 }
 
 /// The run's M with the weights that its training began with.
+#[cfg(feature = "torch")]
 fn untrained(config: &Config, run: &RunDir) -> Result<Checkpoint> {
     let mut checkpoint = Checkpoint::read(&run.mdnrnn())?;
-    let vs = nn::VarStore::new(Device::Cpu);
-    let _ = MdnRnn::new(&vs.root(), network::shape(&checkpoint)?, Philox::new(config.seed));
-    checkpoint.tensors = nets::export(&vs)?;
+    let vs = tch::nn::VarStore::new(tch::Device::Cpu);
+    let rng = dreamstep_core::rng::Philox::new(config.seed);
+    let shape = crate::world::mdnrnn::MdnRnnShape::of(&checkpoint)?;
+    let _ = crate::world::mdnrnn::MdnRnn::new(&vs.root(), shape, rng);
+    checkpoint.tensors = crate::world::nets::export(&vs)?;
     // What the trained one measured is not this one's.
-    checkpoint.metadata.retain(|key, _| !key.starts_with(meta::VALIDATION));
+    checkpoint.metadata.retain(|key, _| !key.starts_with(crate::run::checkpoint::meta::VALIDATION));
     Ok(checkpoint)
+}
+
+#[cfg(not(feature = "torch"))]
+fn untrained(_: &Config, _: &RunDir) -> Result<Checkpoint> {
+    Err(device::without_torch(Arm::Untrained.name()))
 }
 
 /// Writes what is not there yet.

@@ -6,18 +6,15 @@
 //! ```
 
 use super::episode::Episode;
-use crate::world::nets::{matrix, to_vec};
-use crate::world::train_vae::TrainedVae;
+use crate::agent::v;
+use crate::env::unit_action;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::pack::action_map;
 use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len};
 use std::path::Path;
-use tch::{Device, Tensor};
 
 /// V, there and back.
-pub struct Codec {
-    vae: TrainedVae,
-}
+pub struct Codec(v::Codec);
 
 impl Codec {
     /// Reads V of an environment with observations of `obs` numbers.
@@ -25,45 +22,31 @@ impl Codec {
     /// # Errors
     /// One line naming the file and what is wrong with it.
     pub fn read(path: &Path, obs: usize) -> Result<Self> {
-        let vae = TrainedVae::read(path, Device::Cpu)?;
-        let found = vae.shape.obs;
+        let codec = v::Codec::read(path)?;
+        let found = codec.shape.obs;
         ensure!(found == obs, "{}: expected a V of observations of {obs}, found {found}", path.display());
-        Ok(Self { vae })
+        Ok(Self(codec))
     }
 
     /// V's means of observations `[N, O]`, `[N, Z]`.
     ///
     /// # Errors
-    /// libtorch cannot hand a result over.
+    /// An observation has another length.
     pub fn encode(&self, observations: &[Vec<f64>]) -> Result<Vec<Vec<f32>>> {
-        let obs = self.vae.shape.obs;
-        let mut whitened = vec![0.0; observations.len() * obs];
-        for (observation, out) in observations.iter().zip(whitened.chunks_exact_mut(obs)) {
-            let single: Vec<f32> = observation.iter().map(|&o| o as f32).collect();
-            self.vae.normalizer.apply(&single, self.vae.obs_clip, out);
-        }
-        let mean = tch::no_grad(|| self.vae.vae.encode(&matrix(&whitened, obs, Device::Cpu)).0);
-        rows(&mean, self.vae.shape.latent)
+        let single = |observation: &Vec<f64>| observation.iter().map(|&o| o as f32).collect::<Vec<_>>();
+        observations
+            .iter()
+            .map(|observation| Ok(self.0.encode(&single(observation))?.into_iter().next().unwrap_or_default()))
+            .collect()
     }
 
     /// Observations `[N, O]` that latents `[N, Z]` stand for.
     ///
     /// # Errors
-    /// libtorch cannot hand a result over.
+    /// A latent has another length.
     pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Vec<f64>>> {
-        let x = tch::no_grad(|| self.vae.vae.decode(&matrix(&latents.concat(), self.vae.shape.latent, Device::Cpu)));
-        let (mean, inv_std) = (&self.vae.normalizer.mean, &self.vae.normalizer.inv_std);
-        // What never varied has its one value.
-        let unwhiten = |((x, mean), inv_std): ((f32, &f32), &f32)| {
-            f64::from(*mean) + if *inv_std == 0.0 { 0.0 } else { f64::from(x) / f64::from(*inv_std) }
-        };
-        let decoded = rows(&x, self.vae.shape.obs)?;
-        Ok(decoded.into_iter().map(|row| row.into_iter().zip(mean).zip(inv_std).map(unwhiten).collect()).collect())
+        latents.iter().map(|latent| self.0.decode(latent)).collect()
     }
-}
-
-fn rows(table: &Tensor, columns: usize) -> Result<Vec<Vec<f32>>> {
-    Ok(to_vec(table)?.chunks_exact(columns).map(<[f32]>::to_vec).collect())
 }
 
 /// A dream beside an episode.
@@ -117,7 +100,7 @@ impl Dream {
                 Dreamer::Controller => dreams.act(),
                 Dreamer::Actions(low, high) => {
                     let (mid, half) = action_map(low, high);
-                    let unit: Vec<f32> = (0..action.len()).map(|i| (action[i] - mid[i]) / half[i]).collect();
+                    let unit: Vec<f32> = unit_action(action, &mid, &half).collect();
                     dreams.set_action(0, &unit).map_err(|error| anyhow!("{error}"))?;
                 }
             }

@@ -1,16 +1,16 @@
-//! `[controller]`: what evolution searches for, how, and where candidates are tried.
+//! `[controller]`: the controller that evolution searches for, the strategy, and what candidates are scored on.
 
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind, MAX_HIDDEN};
 use dreamstep_core::dims::{MAX_DIM, Widths};
 use serde::{Deserialize, Serialize};
 
-/// `train --stage controller`: an evolution strategy on real episodes, or in dreams.
+/// `train --stage controller`: an evolution strategy, on episodes of the environment or in dreams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ControllerConfig {
-    /// Where candidates are tried: in the environment, or in dreams of M ([`super::DreamConfig`]).
-    pub arena: ControllerArena,
+    /// What candidates are scored on: `episodes` of the environment, or `dreams` of M ([`super::DreamConfig`]).
+    pub scored_on: ScoredOn,
     /// What the controller reads: `z+h` (V's latent and M's memory), one of them alone (`z`, `h`), the whitened observation (`obs`:
     /// neither V nor M runs), or it in place of z (`obs+h`). A controller that reads observations cannot act in dreams.
     #[serde(with = "InputName")]
@@ -22,40 +22,20 @@ pub struct ControllerConfig {
     pub activation: Activation,
     /// How the last layer's output becomes an action in [-1, 1]: `clamp` or `tanh`.
     pub squash: Squash,
-    /// Environment steps that evolution may spend (the last generation is finished).
+    /// Environment steps that evolution may take (the last generation is finished).
     pub steps: u64,
-    /// Which strategy searches.
+    /// Which strategy searches: `pgpe`, `cma-es`, `sep-cma-es`, `ars` or `openai-es`; each has a table of its own, the CMA-ES one.
     pub strategy: StrategyName,
-    /// Antithetic directions in a generation (two candidates each): `pgpe`, `ars`, `openai-es`.
-    pub directions: usize,
-    /// `ars`: how many directions, the best, make the step; 0 takes all.
-    pub top_directions: usize,
-    /// `cma-es`, `sep-cma-es`: candidates in a generation; 0 is 4 + ⌊3 ln n⌋ for n parameters.
-    pub population: usize,
-    /// `cma-es`, `sep-cma-es`: how often a search that has come to its end starts anew with twice the population, before evolution ends.
-    pub restarts: u32,
     /// Episodes averaged per candidate.
     pub episodes: usize,
-    /// Whether a candidate's episodes (its dreams, where `arena` is `dream`) become more where scores are noisy, and fewer again where they
-    /// are not, from `episodes` to `max_episodes` (`dream.dreams` to `dream.max_dreams`): some candidates of each generation are scored a
-    /// second time, on other episodes, and the change of ranks decides ([`crate::control::strategies::noise`]).
+    /// Whether the episodes per candidate (the dreams, where `scored_on` is `dreams`) adapt to the noise of the scores, from `episodes` to
+    /// `max_episodes` (`dream.dreams` to `dream.max_dreams`): some candidates of each generation are scored a second time, on other
+    /// episodes, and the change of ranks decides ([`crate::control::strategies::noise`]).
     pub noise_handling: bool,
     /// See `noise_handling`.
     pub max_episodes: usize,
     /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
     pub sigma: f64,
-    /// `ars`, `openai-es`: the step size α.
-    pub learning_rate: f64,
-    /// `openai-es`: pull towards zero.
-    pub weight_decay: f64,
-    /// PGPE's learning rate of sigma.
-    pub sigma_learning_rate: f64,
-    /// Sigma changes by at most this fraction in a generation.
-    pub sigma_max_change: f64,
-    /// ClipUp's bound on the length of a step.
-    pub max_speed: f64,
-    /// ClipUp's momentum.
-    pub momentum: f64,
     /// Taken off every step's reward while evolving (never while evaluating): with Humanoid's whole healthy bonus of 5 left
     /// in, evolution learns to stand still first. Taking off more than a task pays would evolve agents that end it: where another
     /// `env` is set and this is not, it is 0.
@@ -64,29 +44,95 @@ pub struct ControllerConfig {
     pub reward_offset_final: f64,
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
-    /// Whose physics candidates play in: the `task`'s, or those of a rehearsal: `euler` (the same model under Euler's integrator),
+    /// Whose physics candidates play in: the `task`'s, or surrogate physics: `euler` (the same model under Euler's integrator),
     /// `coarse` (and in longer substeps) or `heun` (as coarse, but of the second order). The validation episodes, and every figure, are the
     /// task's.
     pub physics: Physics,
-    /// How firmly candidates are held upright at first, in multiples of the torque that would topple them (a curriculum of assistance: Yu,
-    /// Turk & Liu 2018, *Learning symmetric and low-energy locomotion*); 0 lets them fall. It slackens after every generation whose
-    /// candidates last long enough. The validation episodes are never held.
-    pub support: f64,
-    /// By which fraction it slackens.
-    pub support_decay: f64,
-    /// Which share of an episode candidates have to last on average before it does.
-    pub support_length: f64,
-    /// Episodes are cut here as long as candidates are held; 0 leaves `max_episode_steps`.
-    pub support_steps: u32,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
     pub online_whitening: bool,
     /// Whether, when that scale moves, the controller at the mean of the search stays what it is, its parameters put in the new units; or
     /// the parameters stay, and it becomes another (as ARS V2 has it): that does little harm to what is learnt from zeros, and undoes a gait
-    /// that was handed over.
+    /// that was distilled from a teacher.
     pub carry_controller: bool,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
+    /// PGPE's.
+    pub pgpe: PgpeConfig,
+    /// Of CMA-ES and separable CMA-ES.
+    pub cma: CmaConfig,
+    /// ARS's.
+    pub ars: ArsConfig,
+    /// OpenAI-ES's.
+    pub openai_es: OpenAiEsConfig,
+    /// The assistive force of a curriculum.
+    pub assist: AssistConfig,
+}
+
+/// `[controller.pgpe]`: parameter-exploring policy gradients with ClipUp.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PgpeConfig {
+    /// Mirrored directions in a generation: two candidates each.
+    pub directions: usize,
+    /// Learning rate of sigma.
+    pub sigma_learning_rate: f64,
+    /// Sigma changes by at most this fraction in a generation, below 1.
+    pub sigma_max_change: f64,
+    /// ClipUp's bound on the length of a step.
+    pub max_speed: f64,
+    /// ClipUp's momentum.
+    pub momentum: f64,
+}
+
+/// `[controller.cma]`: CMA-ES, with the whole covariance matrix or a diagonal one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CmaConfig {
+    /// Candidates in a generation; 0 is 4 + ⌊3 ln n⌋ for n parameters.
+    pub population: usize,
+    /// How often a search that has converged restarts with twice the population before evolution ends.
+    pub restarts: u32,
+}
+
+/// `[controller.ars]`: augmented random search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArsConfig {
+    /// Mirrored directions in a generation: two candidates each.
+    pub directions: usize,
+    /// How many directions, the best, make the step; 0 takes all.
+    pub top_directions: usize,
+    /// The step size α.
+    pub learning_rate: f64,
+}
+
+/// `[controller.openai_es]`: OpenAI's evolution strategy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAiEsConfig {
+    /// Mirrored directions in a generation: two candidates each.
+    pub directions: usize,
+    /// Adam's step size α.
+    pub learning_rate: f64,
+    /// Pull towards zero.
+    pub weight_decay: f64,
+}
+
+/// `[controller.assist]`: an external spring holds the torso upright while candidates are scored, and is annealed (a curriculum of
+/// assistance: Yu, Turk & Liu 2018, *Learning symmetric and low-energy locomotion*). The validation episodes are played without.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssistConfig {
+    /// Its strength at first, in multiples of the torque that would topple the agent; 0 is none. It falls after every generation whose
+    /// candidates last long enough.
+    pub force: f64,
+    /// By which fraction it falls.
+    pub decay: f64,
+    /// Which share of an episode candidates have to last on average before it does.
+    pub min_length: f64,
+    /// Episodes are cut here while the force acts; 0 leaves `controller.max_episode_steps`.
+    pub max_steps: u32,
 }
 
 /// Whose physics an environment steps.
@@ -95,10 +141,10 @@ pub struct ControllerConfig {
 pub enum Physics {
     /// The task's own: every reported figure.
     Task,
-    /// A rehearsal: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report from.
-    /// (CartPole's own integrator is Euler's.)
+    /// Surrogate physics: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report
+    /// from. (CartPole's own integrator is Euler's.)
     Euler,
-    /// A coarser rehearsal: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
+    /// Coarser surrogate physics: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
     /// (CartPole's stays as it is.)
     Coarse,
     /// As coarse, but of the second order: Heun's method, twice the work for a substep. An agent that has long outlived the first fall
@@ -170,57 +216,54 @@ enum ActivationName {
     Relu,
 }
 
-/// Where C is evolved.
+/// What candidates are scored on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ControllerArena {
-    /// On episodes of the environment.
-    Real,
-    /// In dreams of M.
-    Dream,
+pub enum ScoredOn {
+    /// Episodes of the environment.
+    Episodes,
+    /// Dreams of M.
+    Dreams,
 }
 
 impl Default for ControllerConfig {
     fn default() -> Self {
         Self {
-            arena: ControllerArena::Real,
+            scored_on: ScoredOn::Episodes,
             input: ControllerInput::LatentHidden,
             hidden: Vec::new(),
             activation: Activation::Tanh,
             squash: Squash::Clamp,
             steps: 400_000,
             strategy: StrategyName::Pgpe,
-            directions: 40,
-            top_directions: 0,
-            population: 0,
-            restarts: 3,
             episodes: 1,
             noise_handling: false,
             max_episodes: 16,
             sigma: 0.02,
-            learning_rate: 0.02,
-            weight_decay: 0.005,
-            sigma_learning_rate: 0.1,
-            sigma_max_change: 0.2,
-            max_speed: 0.15,
-            momentum: 0.9,
             reward_offset: 4.0,
             reward_offset_final: 0.0,
             reward_offset_steps: 0,
             physics: Physics::Task,
-            support: 0.0,
-            support_decay: 0.02,
-            support_length: 0.5,
-            support_steps: 250,
             online_whitening: true,
             carry_controller: true,
             max_episode_steps: 0,
+            pgpe: PgpeConfig {
+                directions: 40,
+                sigma_learning_rate: 0.1,
+                sigma_max_change: 0.2,
+                max_speed: 0.15,
+                momentum: 0.9,
+            },
+            cma: CmaConfig { population: 0, restarts: 3 },
+            ars: ArsConfig { directions: 40, top_directions: 0, learning_rate: 0.02 },
+            openai_es: OpenAiEsConfig { directions: 40, learning_rate: 0.02, weight_decay: 0.005 },
+            assist: AssistConfig { force: 0.0, decay: 0.02, min_length: 0.5, max_steps: 250 },
         }
     }
 }
 
-/// Support that is nothing any more.
-const LEAST_SUPPORT: f64 = 0.01;
+/// An assistive force below this is none.
+const LEAST_FORCE: f64 = 0.01;
 
 impl ControllerConfig {
     /// The C that is asked for.
@@ -244,42 +287,52 @@ impl ControllerConfig {
         }
     }
 
-    /// Checks what the strategy needs.
+    /// Checks what relates keys to one another.
     pub(super) fn validate(&self) -> Result<()> {
-        let Self { directions, top_directions, population, restarts, .. } = *self;
         self.controller()?;
+        let (ArsConfig { directions, top_directions, .. }, CmaConfig { population, restarts }) = (&self.ars, &self.cma);
         ensure!(
             top_directions <= directions,
-            "controller.top_directions = {top_directions}: must be at most controller.directions = {directions}"
+            "controller.ars.top_directions = {top_directions}: must be at most controller.ars.directions = {directions}"
         );
         ensure!(
-            population == 0 || population >= 4,
-            "controller.population = {population}: must be 0 (4 + 3 ln n candidates) or at least 4"
+            *population == 0 || *population >= 4,
+            "controller.cma.population = {population}: must be 0 (4 + 3 ln n candidates) or at least 4"
         );
-        ensure!(restarts <= 12, "controller.restarts = {restarts}: must be at most 12, as each doubles the population");
-        for (key, vectors) in [("directions", directions), ("population", population.saturating_mul(1 << restarts))] {
-            ensure!(
-                vectors <= MAX_VECTORS,
-                "controller.{key}: must come to at most {MAX_VECTORS} a generation, found {vectors}"
-            );
-        }
+        let last = population.saturating_mul(1 << restarts);
+        ensure!(
+            last <= MAX_VECTORS,
+            "controller.cma.population = {population}: must come to at most {MAX_VECTORS} after controller.cma.restarts = {restarts}, \
+             each of which doubles it; found {last}"
+        );
         Ok(())
     }
 
-    /// Where episodes are cut while candidates are held this firmly; 0: where the environment cuts them.
+    /// Mirrored directions of the strategy in force, where it has any.
     #[must_use]
-    pub const fn cut(&self, support: f64) -> u32 {
-        if support > 0.0 && self.support_steps > 0 { self.support_steps } else { self.max_episode_steps }
+    pub const fn directions(&self) -> Option<usize> {
+        match self.strategy {
+            StrategyName::Pgpe => Some(self.pgpe.directions),
+            StrategyName::Ars => Some(self.ars.directions),
+            StrategyName::OpenAiEs => Some(self.openai_es.directions),
+            StrategyName::CmaEs | StrategyName::SepCmaEs => None,
+        }
     }
 
-    /// The support after a generation whose candidates lasted `length` steps on average, where the environment cuts episodes at
+    /// Where episodes are cut while an assistive force of `force` acts; 0: where the environment cuts them.
+    #[must_use]
+    pub const fn cut(&self, force: f64) -> u32 {
+        if force > 0.0 && self.assist.max_steps > 0 { self.assist.max_steps } else { self.max_episode_steps }
+    }
+
+    /// The assistive force after a generation whose candidates lasted `length` steps on average, where the environment cuts episodes at
     /// `time_limit`.
     #[must_use]
-    pub fn slackened(&self, support: f64, length: f64, time_limit: u32) -> f64 {
-        let cut = if self.cut(support) == 0 { time_limit } else { self.cut(support) };
-        let slack =
-            if length < self.support_length * f64::from(cut) { support } else { support * (1.0 - self.support_decay) };
-        if slack < LEAST_SUPPORT { 0.0 } else { slack }
+    pub fn annealed(&self, force: f64, length: f64, time_limit: u32) -> f64 {
+        let cut = if self.cut(force) == 0 { time_limit } else { self.cut(force) };
+        let lasts = length >= self.assist.min_length * f64::from(cut);
+        let next = if lasts { force * (1.0 - self.assist.decay) } else { force };
+        if next < LEAST_FORCE { 0.0 } else { next }
     }
 
     /// What is taken off every step's reward after `steps` environment steps of evolution.

@@ -1,18 +1,18 @@
-//! `[dream]` and `[rounds]`: how candidates are judged without the environment, and what a later round of training adds.
+//! `[dream]` and `[rounds]`: how candidates are scored in dreams, and what a later round of training adds.
 
 use serde::{Deserialize, Serialize};
 
-/// `train --stage controller` with `controller.arena = "dream"`: how candidates are judged without the environment
+/// `train --stage controller` with `controller.scored_on = "dreams"`: how candidates are scored in dreams
 /// ([`crate::control::dream`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DreamConfig {
     /// What computes dreams: the `runtime`, in batches on every core; or `torch`, all dreams of a generation as one batch, on a GPU with
-    /// `--device cuda`. Both dream the same dreams, but for rounding.
+    /// `--device cuda`. Their dreams are the same, but for rounding.
     pub engine: DreamEngine,
     /// Generations that evolution may take.
     pub generations: u64,
-    /// τ of the dreams: above 1 they are wilder than M learnt, below 1 tamer.
+    /// τ of the dreams: above 1 their variance is higher than M learnt, below 1 lower.
     pub temperature: f64,
     /// A dream is cut after so many steps: M's errors add up.
     pub horizon: u32,
@@ -35,18 +35,18 @@ pub struct DreamConfig {
     /// Whether C begins as what the run's teacher (in `rounds`, the agent of the round before) does on the recorded episodes, where there is
     /// one. Else, and in any run without a teacher, it begins as zeros: a controller that holds still.
     pub teacher: bool,
-    /// Generations between two looks at the mean of the search distribution, which are also the points that a killed run goes on from.
-    pub check_every: u64,
-    /// Dreams of such a look, the same each time.
-    pub check_dreams: usize,
-    /// Real episodes of such a look, whose steps are counted; 0 trains in dreams alone.
-    pub check_episodes: usize,
-    /// After so many looks in a row at which the mean did better in dreams and worse in reality, evolution stops; 0 never stops. The best
-    /// in reality is the result.
+    /// Generations between two validations of the mean of the search distribution; a killed run resumes from the last one.
+    pub validate_every: u64,
+    /// Dreams of a validation, the same each time.
+    pub validation_dreams: usize,
+    /// Real episodes of a validation, whose steps are counted; 0 trains in dreams alone.
+    pub validation_episodes: usize,
+    /// Evolution stops after so many validations in a row at which the mean did better in dreams and worse on real episodes; 0 never stops
+    /// it. The best on real episodes is the result.
     pub patience: u64,
-    /// How many of the best means are played in reality at the end; the best of them is the result. At least 1.
+    /// How many of the best means play real episodes at the end; the best of them is the result. At least 1.
     pub rerank: usize,
-    /// Real episodes of each, whose steps are counted; 0 believes the dreams.
+    /// Real episodes of each, whose steps are counted; 0 trusts the dreams.
     pub rerank_episodes: usize,
 }
 
@@ -74,9 +74,9 @@ impl Default for DreamConfig {
             ensemble: 1,
             pessimism: 1.0,
             teacher: true,
-            check_every: 10,
-            check_dreams: 64,
-            check_episodes: 0,
+            validate_every: 10,
+            validation_dreams: 64,
+            validation_episodes: 0,
             patience: 3,
             rerank: 1,
             rerank_episodes: 0,

@@ -1,19 +1,26 @@
-//! Every value that decides a run: one typed TOML file with defaults, presets and overrides.
+//! The configuration of a run: one typed TOML file with defaults, presets and overrides.
 //!
 //! Precedence, lowest first: the preset, the run folder's `config.toml`, `--config FILE`, each `--set key=value`. What is in force
-//! is written beside every result. An unknown key or a bad value is an error that names it.
+//! is written beside every result. An unknown key or a bad value is an error that names it; names of earlier versions are read.
 
+mod aliases;
+mod bounds;
 mod controller;
 mod dream;
 mod networks;
+mod presets;
 
-pub use controller::{ControllerArena, ControllerConfig, MAX_VECTORS, Physics, Squash, StrategyName, controller_of};
+pub use bounds::MAX_THREADS;
+pub use controller::{
+    ArsConfig, AssistConfig, CmaConfig, ControllerConfig, MAX_VECTORS, OpenAiEsConfig, PgpeConfig, Physics, ScoredOn,
+    Squash, StrategyName, controller_of,
+};
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
+pub use presets::Preset;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::dims::MAX_DIM;
-use dreamstep_core::schema::Target;
 use dreamstep_core::v::MAX_HIDDEN;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -74,17 +81,6 @@ pub enum CollectPolicy {
     Agent,
 }
 
-/// A named starting point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Preset {
-    /// Minutes on two cores: what `make demo` runs.
-    Quick,
-    /// Ha & Schmidhuber's sizes (z = 32, 256 hidden units, 5 Gaussians) on 250,000 steps, evolved over 50 million: hours.
-    Paper,
-    /// CartPole-v1, learnt in dreams alone from fewer than 3,000 random steps: a minute on two cores.
-    Cartpole,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -108,80 +104,29 @@ impl Default for CollectConfig {
     }
 }
 
-impl Preset {
-    /// The preset's values.
-    #[must_use]
-    pub fn config(self) -> Config {
-        let mut config = Config::default();
-        if self == Self::Paper {
-            config.collect.steps = 250_000;
-            config.vae.epochs = 25;
-            config.vae.batch_size = 256;
-            config.vae.learning_rate = 1.5e-3;
-            config.mdnrnn.epochs = 25;
-            config.mdnrnn.batch_size = 64;
-            config.mdnrnn.learning_rate = 5e-3;
-            config.controller.steps = 50_000_000;
-            config.controller.directions = 200;
-            config.controller.reward_offset = 5.0;
-        }
-        if self == Self::Cartpole {
-            config.cartpole();
-        }
-        config
-    }
-}
-
 impl Config {
-    /// What [`Preset::Cartpole`] is. A pole on a cart is deterministic, so M can be as exact as its data: V keeps the whole state (four
-    /// latents, next to no price on them), M learns on its means and small batches. Both pushes are drawn equally often.
-    fn cartpole(&mut self) {
-        self.env = "CartPole-v1".into();
-        // The last episode is finished: a random one takes up to a hundred steps.
-        self.collect.steps = 2_880;
-        self.collect.policy = CollectPolicy::Noise;
-        (self.collect.noise_scale, self.collect.noise_correlation) = (1000.0, 0.0);
-        (self.vae.latent, self.vae.hidden) = (4, vec![128, 128]);
-        (self.vae.epochs, self.vae.batch_size, self.vae.learning_rate) = (60, 64, 3e-3);
-        (self.vae.kl_weight, self.vae.kl_tolerance) = (0.0, 0.0);
-        (self.mdnrnn.hidden, self.mdnrnn.target) = (64, Target::Delta);
-        (self.mdnrnn.epochs, self.mdnrnn.batch_size, self.mdnrnn.learning_rate) = (60, 4, 5e-3);
-        (self.mdnrnn.reward_weight, self.mdnrnn.terminal_weight) = (0.0, 1.0);
-        (self.mdnrnn.terminal_positive_weight, self.mdnrnn.log_sigma_min) = (5.0, -7.0);
-        self.mdnrnn.sample_latents = false;
-        self.controller.arena = ControllerArena::Dream;
-        (self.controller.strategy, self.controller.directions) = (StrategyName::Pgpe, 16);
-        (self.controller.sigma, self.controller.max_speed) = (1.0, 1.0);
-        self.controller.reward_offset = 0.0;
-        (self.dream.generations, self.dream.horizon) = (40, 500);
-    }
-
     /// Reads `text` over `self` (only the keys it names change), then applies each `key=value` of `overrides`.
     ///
     /// # Errors
-    /// One line that names the unknown key or the bad value and `origin`.
+    /// One line that names the unknown key or the bad value, and `origin` or the override.
     pub fn overlay(&self, origin: &str, text: &str, overrides: &[String]) -> Result<Self> {
-        let mut table = toml::Table::try_from(self).context("configuration does not serialise")?;
-        let over: toml::Table =
-            text.parse().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(e.message())))?;
-        let mut names_offset = names_offset(&over);
-        merge(&mut table, over, origin, "")?;
+        let mut over = vec![(origin.to_string(), parse(text).with_context(|| origin.to_string())?)];
         for item in overrides {
-            let (key, value) =
-                item.split_once('=').with_context(|| format!("--set {item}: expected key=value, e.g. vae.epochs=5"))?;
-            // A bare word is a string: `--set controller.squash=tanh`.
-            let assignment = format!("{} = {}", key.trim(), value.trim());
-            let over: toml::Table =
-                assignment
-                    .parse()
-                    .or_else(|_| format!("{} = {:?}", key.trim(), value.trim()).parse())
-                    .map_err(|e: toml::de::Error| anyhow::anyhow!("--set {item}: {}", one_line(e.message())))?;
-            names_offset |= self::names_offset(&over);
-            merge(&mut table, over, &format!("--set {item}"), "")?;
+            let origin = format!("--set {item}");
+            over.push((origin.clone(), assignment(item).context(origin)?));
         }
-        let mut config: Self =
-            table.try_into().map_err(|e: toml::de::Error| anyhow::anyhow!("{origin}: {}", one_line(&e.to_string())))?;
-        if config.env != self.env && !names_offset {
+        let mut table = toml::Table::try_from(self).context("configuration")?;
+        let mut sets_offset = false;
+        for (origin, mut over) in over {
+            aliases::translate(&mut over).with_context(|| origin.clone())?;
+            sets_offset |= over.get("controller").is_some_and(|controller| controller.get("reward_offset").is_some());
+            merge(&mut table, over, "").with_context(|| origin.clone())?;
+            bounds::check(&table).with_context(|| origin.clone())?;
+            // Here, so that the error is this one's.
+            Self::deserialize(table.clone()).map_err(|error| anyhow!("{origin}: {}", one_line(&error.to_string())))?;
+        }
+        let mut config = Self::deserialize(table).map_err(|error| anyhow!("{origin}: {}", one_line(&error.to_string())))?;
+        if config.env != self.env && !sets_offset {
             let default = Self::default();
             config.controller.reward_offset = if config.env == default.env { default.controller.reward_offset } else { 0.0 };
         }
@@ -224,7 +169,8 @@ impl Config {
     /// Never: the configuration serialises.
     pub fn first_difference(&self, recorded: &str, ignored: &[&str]) -> Result<Option<(String, String, String)>> {
         let now = toml::Table::try_from(self).expect("the configuration serialises");
-        let then: toml::Table = recorded.parse().context("recorded configuration")?;
+        let mut then = parse(recorded).context("recorded configuration")?;
+        aliases::translate(&mut then).context("recorded configuration")?;
         let skip = |key: &str| key == "threads" || ignored.contains(&key);
         Ok(then.iter().filter(|(key, _)| !skip(key)).find_map(|(key, then)| difference(key, then, now.get(key)?)))
     }
@@ -235,148 +181,84 @@ impl Config {
         if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
     }
 
-    /// Checks every range.
+    /// Checks every range ([`bounds`]), and what relates keys to one another.
     ///
     /// # Errors
     /// One line naming the key, the rule and the value found.
     pub fn validate(&self) -> Result<()> {
-        let positive = [
-            ("torch_threads", self.torch_threads as f64),
-            ("collect.steps", self.collect.steps as f64),
-            ("collect.noise_scale", self.collect.noise_scale),
-            ("vae.latent", self.vae.latent as f64),
-            ("vae.epochs", self.vae.epochs as f64),
-            ("vae.batch_size", self.vae.batch_size as f64),
-            ("vae.learning_rate", self.vae.learning_rate),
-            ("vae.obs_clip", self.vae.obs_clip),
-            ("vae.pool", self.vae.pool as f64),
-            ("vae.schedule.factor", self.vae.schedule.factor),
-            ("mdnrnn.pool", self.mdnrnn.pool as f64),
-            ("mdnrnn.terminal_positive_weight", self.mdnrnn.terminal_positive_weight),
-            ("mdnrnn.schedule.factor", self.mdnrnn.schedule.factor),
-            ("mdnrnn.hidden", self.mdnrnn.hidden as f64),
-            ("mdnrnn.mixtures", self.mdnrnn.mixtures as f64),
-            ("mdnrnn.epochs", self.mdnrnn.epochs as f64),
-            ("mdnrnn.batch_size", self.mdnrnn.batch_size as f64),
-            ("mdnrnn.sequence_length", self.mdnrnn.sequence_length as f64),
-            ("mdnrnn.learning_rate", self.mdnrnn.learning_rate),
-            ("mdnrnn.grad_clip", self.mdnrnn.grad_clip),
-            ("controller.steps", self.controller.steps as f64),
-            ("controller.directions", self.controller.directions as f64),
-            ("controller.episodes", self.controller.episodes as f64),
-            ("controller.sigma", self.controller.sigma),
-            ("controller.learning_rate", self.controller.learning_rate),
-            ("rounds.steps", self.rounds.steps as f64),
-            ("controller.max_speed", self.controller.max_speed),
-            ("dream.generations", self.dream.generations as f64),
-            ("dream.temperature", self.dream.temperature),
-            ("dream.horizon", f64::from(self.dream.horizon)),
-            ("dream.dreams", self.dream.dreams as f64),
-            ("dream.ensemble", self.dream.ensemble as f64),
-            ("dream.check_every", self.dream.check_every as f64),
-            ("dream.check_dreams", self.dream.check_dreams as f64),
-            ("dream.rerank", self.dream.rerank as f64),
-        ];
-        for (key, value) in positive {
-            ensure!(value > 0.0 && value.is_finite(), "{key} = {value}: must be a positive number");
-        }
-        let not_negative = [
-            ("collect.noise_correlation", self.collect.noise_correlation),
-            ("collect.exploration", self.collect.exploration),
-            ("vae.kl_tolerance", self.vae.kl_tolerance),
-            ("vae.kl_weight", self.vae.kl_weight),
-            ("vae.min_std", self.vae.min_std),
-            ("mdnrnn.reward_weight", self.mdnrnn.reward_weight),
-            ("mdnrnn.terminal_weight", self.mdnrnn.terminal_weight),
-            ("controller.weight_decay", self.controller.weight_decay),
-            ("controller.sigma_learning_rate", self.controller.sigma_learning_rate),
-            ("controller.sigma_max_change", self.controller.sigma_max_change),
-            ("dream.bound", self.dream.bound),
-            ("dream.pessimism", self.dream.pessimism),
-        ];
-        for (key, value) in not_negative {
-            ensure!(value >= 0.0 && value.is_finite(), "{key} = {value}: must be zero or positive");
-        }
-        for (block, &weight) in self.vae.block_weights.iter().enumerate() {
-            ensure!(weight >= 0.0 && weight.is_finite(), "vae.block_weights[{block}] = {weight}: must be zero or positive");
-        }
-        let support = self.controller.support;
-        ensure!(support >= 0.0 && support.is_finite(), "controller.support = {support}: must be zero or positive");
-        let fractions = [
-            ("vae.validation", self.vae.validation),
-            ("controller.momentum", self.controller.momentum),
-            ("controller.support_decay", self.controller.support_decay),
-            ("controller.support_length", self.controller.support_length),
-        ];
-        for (key, value) in fractions {
-            ensure!((0.0..1.0).contains(&value), "{key} = {value}: must be at least 0 and below 1");
-        }
-        let recorded = self.dream.recorded_starts;
-        ensure!((0.0..=1.0).contains(&recorded), "dream.recorded_starts = {recorded}: must be at least 0 and at most 1");
+        bounds::check(&toml::Table::try_from(self).context("configuration")?)?;
+        let Self { vae, mdnrnn, controller, dream, rounds, .. } = self;
         ensure!(
-            self.mdnrnn.own_steps < self.mdnrnn.sequence_length,
+            mdnrnn.own_steps < mdnrnn.sequence_length,
             "mdnrnn.own_steps = {}: must be below mdnrnn.sequence_length = {}",
-            self.mdnrnn.own_steps,
-            self.mdnrnn.sequence_length
+            mdnrnn.own_steps,
+            mdnrnn.sequence_length
         );
         ensure!(
-            (1..=MAX_HIDDEN).contains(&self.vae.hidden.len())
-                && self.vae.hidden.iter().all(|width| (1..=MAX_DIM).contains(width)),
+            (1..=MAX_HIDDEN).contains(&vae.hidden.len()),
             "vae.hidden = {:?}: must be one to {MAX_HIDDEN} widths from 1 to {MAX_DIM}",
-            self.vae.hidden
+            vae.hidden
         );
-        self.controller.validate()?;
+        let [low, high] = vae.log_var_range;
+        ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
+        controller.validate()?;
+        let in_dreams = controller.scored_on == ScoredOn::Dreams;
         ensure!(
-            self.controller.arena == ControllerArena::Real || !self.controller.input.has_observation(),
-            "controller.input = {:?}: must be z+h, z or h where controller.arena is dream: dreams have no observations",
-            self.controller.input.name()
+            !in_dreams || !controller.input.has_observation(),
+            "controller.input = {:?}: must be z+h, z or h where controller.scored_on is dreams, which have no observations",
+            controller.input.name()
         );
-        let (key, fewest, most) = match self.controller.arena {
-            ControllerArena::Real => ("controller.max_episodes", self.controller.episodes, self.controller.max_episodes),
-            ControllerArena::Dream => ("dream.max_dreams", self.dream.dreams, self.dream.max_dreams),
+        let (key, fewest, most) = match controller.scored_on {
+            ScoredOn::Episodes => ("controller.max_episodes", controller.episodes, controller.max_episodes),
+            ScoredOn::Dreams => ("dream.max_dreams", dream.dreams, dream.max_dreams),
         };
         ensure!(
-            !self.controller.noise_handling || most >= fewest,
+            !controller.noise_handling || most >= fewest,
             "{key} = {most}: must be at least {fewest}, which noise handling begins with"
         );
-        let [low, high] = self.vae.log_var_range;
-        ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
-        for (key, value) in
-            [("reward_offset", self.controller.reward_offset), ("reward_offset_final", self.controller.reward_offset_final)]
-        {
-            ensure!(value.is_finite(), "controller.{key} = {value}: must be finite");
+        if !rounds.then.is_empty() {
+            // Now, and not hours later, when the second round begins.
+            let first = Self { rounds: RoundsConfig { then: Vec::new(), ..*rounds }, ..self.clone() };
+            first.overlay("rounds.then", "", &rounds.then).context("rounds.then")?;
         }
-        ensure!(self.mdnrnn.log_sigma_min.is_finite(), "mdnrnn.log_sigma_min: must be finite");
         Ok(())
     }
 }
 
-/// Whether `over` sets `controller.reward_offset`.
-fn names_offset(over: &toml::Table) -> bool {
-    over.get("controller").and_then(|controller| controller.get("reward_offset")).is_some()
+/// `text` as a table.
+fn parse(text: &str) -> Result<toml::Table> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        anyhow!("line {line}: {}: {}", text.lines().nth(line - 1).unwrap_or_default().trim(), one_line(error.message()))
+    })
+}
+
+/// `key=value` as a table.
+fn assignment(item: &str) -> Result<toml::Table> {
+    let (key, value) = item.split_once('=').context("expected key=value, e.g. vae.epochs=5")?;
+    let (key, value) = (key.trim(), value.trim());
+    // A bare word is a string: `--set controller.squash=tanh`.
+    let parsed = format!("{key} = {value}").parse().or_else(|_| format!("{key} = {value:?}").parse());
+    parsed.map_err(|error: toml::de::Error| anyhow!("{}", one_line(error.message())))
 }
 
 /// Writes `over` into `base`, key by key. A key that `base` lacks is unknown: every key has a default.
-fn merge(base: &mut toml::Table, over: toml::Table, origin: &str, prefix: &str) -> Result<()> {
+fn merge(base: &mut toml::Table, over: toml::Table, prefix: &str) -> Result<()> {
     for (key, value) in over {
         let path = format!("{prefix}{key}");
         match (base.get_mut(&key), value) {
             (None, _) => {
-                bail!("{origin}: unknown key `{path}`; known here: {}", base.keys().cloned().collect::<Vec<_>>().join(", "))
+                bail!("unknown key `{path}`; known here: {}", base.keys().cloned().collect::<Vec<_>>().join(", "))
             }
-            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, over, origin, &format!("{path}."))?,
+            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, over, &format!("{path}."))?,
             (Some(slot), value) => {
                 // TOML tells 1 from 1.0; a user need not.
                 let value = match (&*slot, value) {
                     (toml::Value::Float(_), toml::Value::Integer(i)) => toml::Value::Float(i as f64),
                     (_, value) => value,
                 };
-                ensure!(
-                    slot.same_type(&value),
-                    "{origin}: {path} = {value}: expected a value of type {}, found {}",
-                    slot.type_str(),
-                    value.type_str()
-                );
+                let (expected, found) = (slot.type_str(), value.type_str());
+                ensure!(expected == found, "{path} = {value}: expected a value of type {expected}, found {found}");
                 *slot = value;
             }
         }
