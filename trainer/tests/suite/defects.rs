@@ -1,6 +1,7 @@
 //! What went wrong in the systems before this one cannot here: each test fails on a defect that one of them had. `trainer/README.md` lists
 //! the defects, these tests, and those that stand with the code they guard.
 
+use crate::common::succeed;
 use dreamstep::agent::pack::{Ingredients, base_agent};
 use dreamstep::data::collect::{Request, collect, reset_seed};
 use dreamstep::data::rollouts::{self, Episode, file_name};
@@ -17,15 +18,6 @@ use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
-
-/// Runs the binary in `folder`, with `args` split at spaces; it must succeed.
-fn succeed(folder: &Path, args: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let output = command.current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "dreamstep {args}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 fn recorded(env: &str, policy: CollectPolicy, steps: u64) -> (Config, Vec<Episode>) {
     let folder = tempfile::tempdir().unwrap();
