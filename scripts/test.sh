@@ -33,6 +33,8 @@ cargo fmt --all --check
 cargo fmt --check --manifest-path fuzz/Cargo.toml
 step "dependency direction"
 python3 scripts/dependencies.py
+step "no link or path in the documents leads nowhere"
+python3 scripts/links.py
 step "clippy, no warnings"
 cargo clippy --release --locked "${packages[@]}" --all-targets --features "$features" -- -D warnings
 if all; then
@@ -43,6 +45,8 @@ fi
 step "tests (release, the flags that ship)"
 cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee "$log" || failed=1
 if all; then
+  step "the trainer without libtorch"
+  cargo test --release --locked -p dreamstep --no-default-features --test light 2>&1 | tee -a "$log" || failed=1
   step "what fuzzing found worth keeping"
   cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1
   step "benches run"
