@@ -23,8 +23,12 @@ cargo clippy --release --locked --workspace --all-targets --features "$features"
 cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 step "documentation, no warnings"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+step "set-up harms nothing that it is told to use"
+bash scripts/test_setup.sh
+step "a build without libtorch"
+bash scripts/test_light.sh 2>&1 | tee "$log" || failed=1
 step "tests (release, the flags that ship)"
-cargo test --release --locked --workspace --features "$features" --no-fail-fast 2>&1 | tee "$log" || failed=1
+cargo test --release --locked --workspace --features "$features" --no-fail-fast 2>&1 | tee -a "$log" || failed=1
 step "what fuzzing found worth keeping"
 cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1
 step "benches run"
