@@ -1,6 +1,6 @@
 # The two commands: `make demo` runs the main job, `make test` passes the tests. Both set up what they need first.
 
-.PHONY: demo test test-light cross setup bench peers regress fuzz fixtures clean help
+.PHONY: whole demo test test-light cross setup bench peers regress fuzz fixtures clean help
 
 help:
 	@echo "make demo      train a Humanoid-v5 agent, export it, run it in the simulator on the no_std runtime"
@@ -17,15 +17,19 @@ help:
 setup:
 	@bash scripts/setup.sh
 
-demo: setup
+# What trains V and M.
+whole:
+	@[ "$(SETUP)" != light ] || { echo "make $(MAKECMDGOALS): expected a set-up with libtorch, found SETUP=light" >&2; exit 1; }
+
+demo: whole setup
 	@bash scripts/demo.sh
 
-test: setup
+test: whole setup
 	@bash scripts/test.sh
 
 test-light: export SETUP = light
 test-light: setup
-	@bash scripts/test_light.sh
+	@bash scripts/test_light.sh --lib --test gymnasium_parity
 
 cross:
 	@bash scripts/cross.sh
@@ -42,7 +46,7 @@ regress:
 fuzz:
 	@bash scripts/fuzz.sh
 
-fixtures: setup
+fixtures: whole setup
 	@bash scripts/fixtures.sh
 
 clean:
