@@ -41,12 +41,14 @@ if all; then
   cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
   step "documentation, no warnings"
   RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+  step "set-up harms nothing that it is told to use"
+  bash scripts/test_setup.sh
+  step "a build without libtorch"
+  bash scripts/test_light.sh 2>&1 | tee "$log" || failed=1
 fi
 step "tests (release, the flags that ship)"
-cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee "$log" || failed=1
+cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee -a "$log" || failed=1
 if all; then
-  step "the trainer without libtorch"
-  cargo test --release --locked -p dreamstep --no-default-features --test light 2>&1 | tee -a "$log" || failed=1
   step "what fuzzing found worth keeping"
   cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1
   step "benches run"

@@ -16,7 +16,7 @@ use dreamstep::data::export::{self, Form};
 use dreamstep::data::import;
 use dreamstep::data::split::Split;
 use dreamstep::env::pool::EnvPool;
-use dreamstep::env::{AnyEnv, Env};
+use dreamstep::env::{self, EnvSpec};
 use dreamstep::judge::correlation;
 use dreamstep::judge::evaluate::evaluate;
 #[cfg(feature = "torch")]
@@ -215,7 +215,7 @@ fn play_rounds(args: &RunArgs, count: u32, episodes: usize, device: Device) -> R
     device::prepare(device)?;
     let (config, root) = args.open()?;
     // Everything that may refuse comes first: an unknown environment, a value out of its range.
-    AnyEnv::make(&config.env)?;
+    env::spec(&config.env)?;
     let _lock = root.lock()?;
     put_on_record(&config, &root)?;
     let stages = rounds::Stages {
@@ -236,8 +236,7 @@ fn train_stages(
 ) -> Result<()> {
     let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
-    let env = AnyEnv::make(&config.env)?;
-    let spec = env.spec();
+    let spec = env::spec(&config.env)?;
     let dims = data.dims();
     ensure!(
         dims == (spec.obs, spec.action),
@@ -256,7 +255,7 @@ fn train_stages(
         run.rollouts().display(),
         config.collect.steps
     );
-    let teacher = teacher.map(|path| read_teacher(path, run, &env, force)).transpose()?.flatten();
+    let teacher = teacher.map(|path| read_teacher(path, run, &spec, force)).transpose()?.flatten();
     let wants = |one| stage == one || stage == Stage::All;
     let under_way = |network, anew: bool| match anew {
         true => Ok(None),
@@ -353,9 +352,9 @@ fn train_stages(
 }
 
 /// The bytes of the agent at `path`, where they are not the run's teacher yet.
-fn read_teacher(path: &Path, run: &RunDir, env: &AnyEnv, force: bool) -> Result<Option<AlignedBytes>> {
+fn read_teacher(path: &Path, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
     let bytes = file::read(path)?;
-    file::check(path, &file::load(path, &bytes, None)?, env)?;
+    file::check(path, &file::load(path, &bytes, None)?, spec)?;
     let there = if run.teacher().exists() { Some(file::read(&run.teacher())?) } else { None };
     if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
         return Ok(None);
@@ -542,7 +541,7 @@ fn evaluate_agent(args: &AgentArgs, episodes: usize, seed: u64, baselines: bool,
     let model = file::load(&args.agent, &bytes, args.backend)?;
     let threads = Config { threads, ..Config::default() }.worker_threads();
     let env = args.env(&bytes)?;
-    file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
+    file::check(&args.agent, &model, &env::spec(&env)?)?;
     let arena = EnvPool::new(&env, threads)?;
     let progress = Progress::new("evaluate", 0, "episodes");
     let report = evaluate(&arena, &env, Some(&model), baselines, seed, episodes, &progress)
@@ -556,7 +555,7 @@ fn run_agent(args: &AgentArgs, episodes: u64, seed: u64, realtime: bool, json: b
     let bytes = file::read(&args.agent)?;
     let model = file::load(&args.agent, &bytes, args.backend)?;
     let env = args.env(&bytes)?;
-    file::check(&args.agent, &model, &AnyEnv::make(&env)?)?;
+    file::check(&args.agent, &model, &env::spec(&env)?)?;
     let report = realtime::run(&model, &env, seed, episodes, realtime).with_context(|| args.agent.display().to_string())?;
     print(&report, json)
 }

@@ -23,7 +23,7 @@ use super::npy::{Array, Npz, read_file, read_npy};
 use crate::data::collect::claim::{self, Origin, Part};
 use crate::data::collect::close;
 use crate::data::rollouts::{Episode, file_name};
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
 use anyhow::{Context, Result, bail, ensure};
@@ -90,7 +90,7 @@ struct Table {
 /// # Errors
 /// One line: a file that cannot be read or does not fit the environment, what was expected and found.
 pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Options) -> Result<Report> {
-    let (folder, spec) = (run.rollouts(), AnyEnv::make(&config.env)?.spec().clone());
+    let (folder, spec) = (run.rollouts(), env::spec(&config.env)?);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let mut source = Source { spec: &spec, options, notes: BTreeSet::new(), digest: Digest::default(), dropped: [0; 3] };
@@ -107,7 +107,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     let origin = Origin::Imported(format!("{:016x}", source.digest.value()));
     let mut parts = claim::read(&folder, &format!("env = {}, policy = imported", spec.id))?;
     let count = episodes.len() as u64;
-    let part = |first| Part { env: spec.id.into(), origin: origin.clone(), first, end: Some(first + count) };
+    let part = |first| Part { env: spec.id.clone(), origin: origin.clone(), first, end: Some(first + count) };
     let known = parts.iter().find(|part| part.origin == origin).cloned();
     let first = match (&known, parts.last_mut()) {
         (Some(known), _) => known.first,
@@ -336,7 +336,7 @@ impl Source<'_> {
         } else {
             (rows, found)
         };
-        let id = self.spec.id;
+        let id = &self.spec.id;
         ensure!(
             found == columns,
             "{key}: expected {columns} numbers a step for {id}, found {found} (shape {:?})",

@@ -43,10 +43,10 @@ fn an_episode_played_again_is_the_same_step_by_step() {
         let single = |obs: &[f64]| obs.iter().map(|&x| x as f32).collect::<Vec<_>>();
         for (index, episode) in (0..).zip(&episodes) {
             assert_eq!(episode.seed, reset_seed(config.seed, index), "every episode has a seed of its own, and says it");
-            env.reset(episode.seed, &mut obs);
+            env.reset(episode.seed, &mut obs).unwrap();
             assert_eq!(episode.observations.row(0).to_vec(), single(&obs), "{id}: it begins where reset put it");
             for t in 0..episode.steps() {
-                let step = env.step(&episode.actions.row(t).to_vec(), &mut obs);
+                let step = env.step(&episode.actions.row(t).to_vec(), &mut obs).unwrap();
                 assert_eq!(episode.observations.row(t + 1).to_vec(), single(&obs), "{id}: where step {t} led");
                 assert_eq!(
                     episode.rewards[t], step.reward as f32,

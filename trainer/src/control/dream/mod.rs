@@ -27,8 +27,8 @@ use crate::control::Whitening;
 use crate::control::distillation::Teacher;
 use crate::control::real::cost;
 use crate::data::dataset::Dataset;
+use crate::env;
 use crate::env::pool::EnvPool;
-use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, DreamEngine};
 use crate::run::folder::RunDir;
@@ -86,7 +86,7 @@ pub fn train(
     progress: &Progress,
 ) -> Result<Summary> {
     let dream = &config.dream;
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     let agents = ensemble::agents(config, run, data, &spec, force)?;
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;

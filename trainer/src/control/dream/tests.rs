@@ -68,7 +68,7 @@ pub(super) fn small(set: &[&str]) -> Small {
     let run = RunDir::new(folder.path());
     collect(&config, run.root(), &Request::default(), &Progress::hidden()).unwrap();
     let data = Dataset::open(&run.rollouts(), 1).unwrap();
-    let spec = AnyEnv::make(&config.env).unwrap().spec().clone();
+    let spec = env::spec(&config.env).unwrap();
     let (mid, half) = action_map(&spec.action_low, &spec.action_high);
     let input = StageInput {
         config: &config,

@@ -30,7 +30,7 @@ impl Episode {
         let mut memory = Vec::new();
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_fit(model, env)?;
+                check_fit(model, env.spec())?;
                 memory.resize(memory_len(model.dims()), 0.0);
                 let mut agent = Agent::new(*model, &mut memory)?;
                 agent.set_seed(seed);
@@ -40,7 +40,7 @@ impl Episode {
         };
         let mut observation = vec![0.0; env.spec().obs];
         let mut action = vec![0.0; env.spec().action];
-        env.reset(seed, &mut observation);
+        env.reset(seed, &mut observation)?;
         let mut episode = Self {
             poses: vec![env.pose()],
             observations: vec![observation.clone()],
@@ -57,10 +57,10 @@ impl Episode {
                     let refused = || format!("{}: seed {seed}, step {step}", env.spec().id);
                     agent.step(&single, &mut action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env, seed, step, &mut action),
+                (None, Policy::Random) => uniform_action(env.spec(), seed, step, &mut action),
                 (None, _) => {}
             }
-            let outcome = env.step(&action, &mut observation);
+            let outcome = env.step(&action, &mut observation)?;
             earned += outcome.reward;
             episode.poses.push(env.pose());
             episode.observations.push(observation.clone());

@@ -55,13 +55,13 @@ fn a_rebuilt_state_is_observed_as_the_true_one_was() {
                 }
             }
             assert!(exact > 0 && exact + close >= env.spec().action, "{id}");
-            let told = episode.poses[step].positions.len() - env.untold();
+            let told = episode.poses[step].positions.len() - env.unobserved();
             assert!(id != "Humanoid-v5" || (told, exact) == (22, 45), "{id}: {told} {exact}");
         }
         // Where it is in the world comes from velocities alone, so it drifts; it must not stand still or run away.
         let (truth, mut rebuilder) = (episode.poses.last().unwrap(), Rebuilder::new(&env));
         let rebuilt = episode.observations.iter().map(|seen| rebuilder.next(seen).unwrap()).last().unwrap();
-        for i in 0..env.untold() {
+        for i in 0..env.unobserved() {
             let (there, travelled) = (truth.positions[i], rebuilt.positions[i]);
             assert!((there - travelled).abs() < 0.1 + 0.3 * there.abs(), "{id}, position {i}: {there} {travelled}");
         }
