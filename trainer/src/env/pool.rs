@@ -5,7 +5,7 @@ use crate::env::{AnyEnv, Env, EnvSpec, Physics, spec};
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
@@ -182,7 +182,7 @@ impl Player {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     agent.act(single, action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env.spec(), seed, outcome.length, action),
+                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
             on_step(&Tick { observation, action, agent: agent.as_ref() });
@@ -219,14 +219,6 @@ impl Tick<'_> {
     /// The observation as an agent sees it.
     fn single(&self) -> Vec<f32> {
         self.observation.iter().map(|&o| o as f32).collect()
-    }
-}
-
-/// The random policy's action in step `step` of the episode `seed`.
-pub(crate) fn uniform_action(spec: &EnvSpec, seed: u64, step: u64, action: &mut [f32]) {
-    let (low, high) = (&spec.action_low, &spec.action_high);
-    for (i, a) in action.iter_mut().enumerate() {
-        *a = low[i] + (high[i] - low[i]) * Philox::new(seed).uniform(Stream::CollectAction, step, i as u32);
     }
 }
 

@@ -114,6 +114,12 @@ impl RunDir {
         self.root.join("metrics.jsonl")
     }
 
+    /// What [`crate::pipeline::rounds`] found of the agent.
+    #[must_use]
+    pub fn evaluation(&self) -> PathBuf {
+        self.root.join("evaluation.json")
+    }
+
     /// What [`crate::judge::report`] found.
     #[must_use]
     pub fn report(&self) -> PathBuf {
