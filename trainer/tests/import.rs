@@ -7,6 +7,7 @@ use dreamstep::data::rollouts::{self, Episode};
 use dreamstep::run::config::Config;
 use dreamstep::run::folder::RunDir;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 const PRELUDE: &str = "
 import sys, os, numpy as np
@@ -155,15 +156,21 @@ save('nothing.npz', **base)
         let error = taken(folder.path(), &format!("{name}.npz"), Options::default()).expect_err(name);
         assert!(parts.split("; ").all(|part| error.contains(part)), "{name}: {error}");
     }
-    let after = Options { rows: Rows::After, ..Options::default() };
-    let error = taken(folder.path(), "d4rl_q.npz", after).map(|_| ());
-    assert!(error.is_err(), "the run is there already, and rows after contradict next observations");
     let cut = Options { episode_length: Some(2), repeat_final: true, ..Options::default() };
-    let folder = written("save('nothing.npz', **base)\nsave('some.npz', **base, terminals=flag(2))");
+    let folder = written(
+        "
+save('nothing.npz', **base)
+save('some.npz', **base, terminals=flag(2))
+save('next.npz', **base, terminals=flag(2), next_obs=x[1:])
+",
+    );
     let (episodes, _) = taken(folder.path(), "nothing.npz", cut).unwrap();
     assert_eq!(shape(&episodes), "2L 2L 2L");
     let (episodes, report) = taken(folder.path(), "some.npz", cut).unwrap();
     assert_eq!(shape(&episodes), "2L 1T 2L 1-");
+    let after = Options { rows: Rows::After, ..Options::default() };
+    let error = taken(folder.path(), "next.npz", after).unwrap_err();
+    assert!(error.contains("--observations after: expected no final or next observations"), "{error}");
     assert!(report.notes.join("; ").contains("2 episodes cut by --episode-length"), "{:?}", report.notes);
 }
 
@@ -219,10 +226,11 @@ save('one.npz', observations=x[:2], actions=a[:1], rewards=np.array(1.0), dones=
             }
         }
     }
-    assert_eq!(read, 12);
-    for (name, part) in
-        [("scalars.npz", "observations: expected one vector a step"), ("flat.npz", "expected 4 numbers a step")]
-    {
+    assert_eq!(read, 9);
+    for (name, part) in [
+        ("scalars.npz", "actions: expected one vector a step, found a single number"),
+        ("flat.npz", "expected 4 numbers a step"),
+    ] {
         assert!(taken(folder.path(), name, Options::default()).unwrap_err().contains(part));
     }
     assert_eq!(shape(&taken(folder.path(), "one.npz", Options::default()).unwrap().0), "1T");
@@ -342,4 +350,50 @@ os.mkdir('mixed'); save('mixed/a.npz', **dict(none, actions=a.astype('f4'))); sa
         let error = taken(folder.path(), name, Options::default()).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// Ctrl-C while files are read or written: the folders are as they were.
+#[test]
+#[cfg(unix)]
+fn an_interrupted_import_or_export_leaves_nothing() {
+    let folder = written(
+        "
+os.mkdir('many')
+for i in range(500): save('many/%03d.npz' % i, **long, terminals=flag(5))
+os.mkdir('few')
+for i in range(3): save('few/%d.npz' % i, **long, terminals=flag(5))
+",
+    );
+    let path = |name: &str| folder.path().join(name);
+    let command = |args: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
+        command.current_dir(folder.path()).args(args.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let interrupted = |args: &str, begun: &Path| {
+        let child = command(args).spawn().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !begun.exists() {
+            assert!(std::time::Instant::now() < deadline, "{args}: never began");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), error.as_str()), (Some(130), "interrupted; nothing was written\n"), "{args}");
+    };
+    interrupted("import --run new --set env=CartPole-v1 many", &path("new/rollouts/episode_0000001.npz"));
+    assert!(!path("new").exists());
+    assert!(command("import --run old --set env=CartPole-v1 few").status().unwrap().success());
+    let contents = || -> Vec<_> {
+        let files = ["config.toml", "rollouts/collect.txt"].map(|name| std::fs::read(path("old").join(name)).unwrap());
+        let names = std::fs::read_dir(path("old/rollouts")).unwrap().map(|entry| entry.unwrap().file_name());
+        files.into_iter().map(|bytes| String::from_utf8(bytes).unwrap().into()).chain(names).collect()
+    };
+    let before = contents();
+    interrupted("import --run old --append many", &path("old/rollouts/episode_0000004.npz"));
+    assert_eq!(contents(), before);
+    assert!(command("import --run old --append many").status().unwrap().success());
+    interrupted("export --run old --out out", &path("out/rollout_0000001.npz"));
+    assert!(!path("out").exists());
 }

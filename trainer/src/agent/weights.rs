@@ -18,7 +18,7 @@ use crate::env::{AnyEnv, Env, EnvSpec};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{MemoryCell, Mixture};
@@ -109,15 +109,15 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
-    if let Some(found) = other_format(&bytes) {
-        bail!(
+    let file = Checkpoint::from_bytes(&path.display().to_string(), &bytes).map_err(|error| match other_format(&bytes) {
+        Some(found) => anyhow!(
             "{}: expected a state dict as safetensors, found {found}; in Python: sd = torch.load(\"{}\", map_location=\"cpu\", \
              weights_only=True), then safetensors.torch.save_file(sd.get(\"state_dict\", sd), \"weights.safetensors\")",
             path.display(),
             path.file_name().unwrap_or_default().display()
-        );
-    }
-    let file = Checkpoint::from_bytes(&path.display().to_string(), &bytes)?;
+        ),
+        None => error,
+    })?;
     if let Some(format) = file.metadata.get(metadata::FORMAT) {
         bail!(
             "{}: expected a state dict, found dreamstep's own {format}: {}",
@@ -176,7 +176,7 @@ const WRAPPERS: [&str; 6] =
 /// What tensors' names begin with.
 const PARTS: [&str; 6] = ["encoder", "decoder", "normalizer", "rnn", "gmm_linear", "fc"];
 
-/// What a file is that begins as no safetensors file does.
+/// What a file is that is no safetensors file.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
     let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     let at = |at: usize, text: &[u8]| bytes.get(at..at + text.len()) == Some(text);
@@ -368,7 +368,7 @@ impl Import<'_> {
         (self.config.vae.latent, self.config.mdnrnn.hidden, self.config.mdnrnn.mixtures) = (z, hidden, k);
         (self.config.mdnrnn.cell, self.config.mdnrnn.mixture, self.config.mdnrnn.target) =
             (cell, Mixture::Joint, Target::Next);
-        self.config.mdnrnn.log_sigma_min = f64::from(self.options.log_sigma_min);
+        self.config.mdnrnn.log_sigma_min = decimal(self.options.log_sigma_min);
         part.finish()
     }
 
@@ -437,7 +437,7 @@ impl Import<'_> {
             part.checkpoint.set_meta(key, value);
         }
         (self.config.vae.latent, self.config.vae.hidden) = (z, widths);
-        self.config.vae.obs_clip = f64::from(self.options.obs_clip);
+        self.config.vae.obs_clip = decimal(self.options.obs_clip);
         part.finish()
     }
 
@@ -540,6 +540,11 @@ impl Import<'_> {
         }
         Ok(())
     }
+}
+
+/// The number that a user wrote for `value`: 1e30, not the binary32 above it, which is out of the key's range.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
 }
 
 /// A checkpoint in the making.
