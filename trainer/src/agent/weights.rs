@@ -133,9 +133,7 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
     let mut import = Import { spec: &spec, options, origin: path, source, notes: Vec::new(), config: config.clone() };
     let mut tensors = import.names(file.tensors)?;
     let mut take = |prefixes: &[&str]| -> BTreeMap<String, Array> {
-        let ours = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let names: Vec<String> = tensors.keys().filter(|name| ours(name)).cloned().collect();
-        names.into_iter().filter_map(|name| tensors.remove_entry(&name)).collect()
+        tensors.extract_if(.., |name, _| prefixes.iter().any(|prefix| name.starts_with(prefix))).collect()
     };
     let (v, m, c) = (take(&["encoder.", "decoder.", "normalizer."]), take(&["rnn.", "gmm_linear."]), take(&["fc."]));
     if let Some((name, array)) = tensors.first_key_value() {
@@ -210,21 +208,15 @@ impl Import<'_> {
             ("decoder.fc2.", "decoder.2."),
             ("decoder.fc3.", "decoder.4."),
         ];
-        let parts = |name: &str| -> Vec<String> {
+        let bare = |name: &String| -> Vec<String> {
             name.split('.').filter(|part| !WRAPPERS.contains(part)).map(ToOwned::to_owned).collect()
         };
+        let bare: Vec<Vec<String>> = tensors.keys().map(bare).collect();
         // A prefix that all names share is that of the module that held the network.
-        let bare: Vec<Vec<String>> = tensors.keys().map(|name| parts(name)).collect();
-        let is_held = |depth: usize| {
-            let first = bare.first().and_then(|name| name.get(depth));
-            first.is_some_and(|first| {
-                !PARTS.contains(&first.as_str())
-                    && bare.iter().all(|name| name.get(depth) == Some(first) && name.len() > depth + 1)
-            })
-        };
-        let held = (0..).take_while(|&depth| is_held(depth)).count();
-        if let Some(prefix) = bare.first().filter(|_| held > 0).map(|name| name[..held].join(".")) {
-            self.notes.push(format!("names: the prefix {prefix}. taken off"));
+        let held = bare.first().and_then(|name| name.iter().position(|part| PARTS.contains(&part.as_str()))).unwrap_or(0);
+        let held = if bare.iter().all(|name| name.starts_with(&bare[0][..held])) { held } else { 0 };
+        if held > 0 {
+            self.notes.push(format!("names: the prefix {}. taken off", bare[0][..held].join(".")));
         }
         let mut found = BTreeMap::new();
         for ((full, array), name) in tensors.into_iter().zip(&bare) {

@@ -21,25 +21,8 @@ const FINALS: Names = &["final_observations", "final_observation"];
 const NEXT: Names = &["next_observations", "next_obs"];
 const SEED: &str = "seed";
 /// Other marks of an episode's ends: not understood, so a file that has only these is refused.
-const OTHER_MARKS: Names = &[
-    "is_first",
-    "is_last",
-    "is_terminal",
-    "discount",
-    "discounts",
-    "mask",
-    "masks",
-    "not_done",
-    "not_dones",
-    "dones_float",
-    "episode_starts",
-    "episode_ends",
-    "episode_id",
-    "episode_ids",
-    "episode_index",
-    "traj_lengths",
-    "lengths",
-];
+const OTHER_MARKS: &str = "is_first is_last is_terminal discount discounts mask masks not_done not_dones dones_float episode_starts \
+    episode_ends episode_id episode_ids episode_index traj_lengths lengths";
 
 /// Lines about an import, each with how many times it is true.
 pub(super) type Notes = BTreeMap<String, u64>;
@@ -109,9 +92,9 @@ impl Store<'_> {
         match self {
             Self::Archive(npz) => npz.names(),
             Self::Files(path, stem) => {
-                let known = [OBSERVATIONS, ACTIONS, REWARDS, TERMINALS, DONES, TRUNCATIONS, FINALS, NEXT, OTHER_MARKS];
-                let names = known.into_iter().flatten().filter(|name| Self::beside(path, stem, name).exists());
-                names.map(ToString::to_string).collect()
+                let known = [OBSERVATIONS, ACTIONS, REWARDS, TERMINALS, DONES, TRUNCATIONS, FINALS, NEXT].concat();
+                let known = known.into_iter().chain(OTHER_MARKS.split_whitespace());
+                known.filter(|name| Self::beside(path, stem, name).exists()).map(ToOwned::to_owned).collect()
             }
         }
     }
@@ -200,7 +183,7 @@ impl Reader<'_> {
         let next = self.find(NEXT)?.map(|next| self.matrix("next observations", next, self.spec.obs)).transpose()?;
         let unmarked = terminals.is_none() && dones.is_none() && truncations.is_none();
         if unmarked && self.options.episode_length.is_none() {
-            let other = self.unread.iter().any(|name| OTHER_MARKS.contains(&name.as_str()));
+            let other = OTHER_MARKS.split_whitespace().any(|mark| self.unread.contains(mark));
             ensure!(
                 rows == n + 1 && !other,
                 "expected flags of where episodes end, one a step: `dones` or `terminals`, found {}; save those that `step` returned, or \
