@@ -319,7 +319,10 @@ save('i8.npz', **dict(none, actions=a)); save('f4.npz', **dict(none, actions=a.a
 save('column.npz', **dict(none, actions=a[:, None]))
 save('filled_i8.npz', **dict(none, actions=last('i8', -7))); save('filled_f4.npz', **dict(none, actions=last('f4', np.nan)))
 save('pushes.npz', **dict(none, actions=a - 0.5)); save('signs.npz', **dict(none, actions=2 * a - 1))
-save('ours.npz', **dict(long, actions=a.astype('f4'), dones=flag(5)), seed=np.uint64(3))
+save('ours.npz', **dict(long, actions=a.astype('f4'), terminals=flag(5), truncations=flag()), seed=np.uint64(3))
+save('seeded.npz', **dict(long, actions=a.astype('f4'), terminals=flag(5), truncations=flag()), seed=3)
+for kind, array in dict(long, actions=a.astype('f4'), terminations=flag(5), timeouts=flag()).items(): np.save('X_%s.npy' % kind, array)
+np.save('Y_observations.npy', x[:n]); np.save('Y_next_obs.npy', x[1:]); np.save('Y_actions.npy', a); np.save('Y_rews.npy', r); np.save('Y_truncated.npy', flag(5)); np.save('Y_lengths.npy', flag(5))
 save('three.npz', **dict(none, actions=a + 1)); save('one_hot.npz', **dict(none, actions=np.eye(2)[a]))
 os.mkdir('mixed'); save('mixed/a.npz', **dict(none, actions=a.astype('f4'))); save('mixed/b.npz', **dict(none, actions=a / 2))
 ",
@@ -335,13 +338,17 @@ os.mkdir('mixed'); save('mixed/a.npz', **dict(none, actions=a.astype('f4'))); sa
         ("pushes.npz", [-0.5, 0.5, -0.5, 0.5, -0.5], 0),
         ("signs.npz", signs, 0),
         ("ours.npz", [0.0, 1.0, 0.0, 1.0, 0.0], 0),
+        ("seeded.npz", signs, 6),
+        ("X_observations.npy", signs, 6),
+        ("Y_observations.npy", signs, 6),
         ("mixed", [0.0, 1.0, 0.0, 1.0, 0.0], 0),
     ] {
         let (episodes, report) = taken(folder.path(), name, Options::default()).unwrap();
         assert_eq!(episodes[0].actions.iter().copied().take(5).collect::<Vec<_>>(), expected, "{name}");
         let note = format!("{count} actions: Gymnasium's 0 and 1 became −1 and 1");
         assert_eq!(report.notes.contains(&note), count > 0, "{name}: {:?}", report.notes);
-        assert_eq!(episodes[0].seed, if name == "ours.npz" { 3 } else { 0 });
+        assert_eq!(report.notes.iter().any(|note| note.contains("not read: lengths")), name.starts_with('Y'), "{name}");
+        assert_eq!(episodes[0].seed, if ["ours.npz", "seeded.npz"].contains(&name) { 3 } else { 0 });
     }
     for (name, part) in [
         ("three.npz", "actions: expected choices of 0 or 1, found 2"),

@@ -122,18 +122,20 @@ pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut 
     if is_observations(&name) {
         ensure!(path.exists(), "expected a file, found none");
         let store = Store::Files(path, name.trim_end_matches("observations.npy"));
-        return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None);
+        let ours = store.names().iter().any(|name| name == FINALS[0]);
+        return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None, ours);
     }
     ensure!(name.ends_with(".npz"), "expected rollouts as .npz, or the *observations.npy of a triplet, found another name");
     let bytes = read_file(path)?;
     *digest = digest.update_bytes(&bytes);
     let mut npz = Npz::new(&bytes)?;
-    // More than an f32 holds.
-    let seed = npz.find(SEED)?.and_then(|bytes| {
-        let signed = || exact::<i64, Ix0>(&bytes).ok().and_then(|seed| u64::try_from(seed.into_scalar()).ok());
-        exact::<u64, Ix0>(&bytes).ok().map(|seed| seed.into_scalar()).or_else(signed)
-    });
-    Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed)
+    // More than an f32 holds; a Python int is written as int64, ours as uint64.
+    let seed = npz.find(SEED)?;
+    let own = seed.as_deref().and_then(|bytes| exact::<u64, Ix0>(bytes).ok()).map(|seed| seed.into_scalar());
+    let other = seed.as_deref().and_then(|bytes| exact::<i64, Ix0>(bytes).ok());
+    let seed = own.or_else(|| u64::try_from(other?.into_scalar()).ok());
+    let ours = own.is_some() && [TERMINALS[0], TRUNCATIONS[0]].iter().all(|name| npz.names().iter().any(|n| n == name));
+    Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed, ours)
 }
 
 /// Whether a file of this name stands for a triplet.
@@ -151,7 +153,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn table(mut self, seed: Option<u64>) -> Result<Table> {
+    /// The table of a file, which dreamstep wrote where it is `ours`.
+    fn table(mut self, seed: Option<u64>, ours: bool) -> Result<Table> {
         self.unread = self.store.names().into_iter().collect();
         if seed.is_some() {
             self.unread.remove(SEED);
@@ -203,7 +206,6 @@ impl Reader<'_> {
         );
 
         let e = ends.len();
-        let ours = finals.is_some() || rows == n + 1 && seed.is_some();
         let finals = match (finals, next) {
             (None, None) if rows == n + e => Finals::Rows,
             _ if rows != n => bail!(
