@@ -385,9 +385,9 @@ pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
             text += &format!(" --{long}");
         }
         if argument.get_action().takes_values() {
-            for value in given.get_raw(id).into_iter().flatten() {
-                text += &format!(" {}", shell_word(&value.to_string_lossy()));
-            }
+            let values: Vec<_> = given.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy()).collect();
+            let delimiter = argument.get_value_delimiter().unwrap_or(' ').to_string();
+            text += &format!(" {}", shell_word(&values.join(&delimiter)));
         }
     }
     text

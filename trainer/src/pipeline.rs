@@ -16,7 +16,6 @@ pub mod rounds;
 
 pub use pack::{Packed, Source, pack};
 
-
 use crate::data::collect::{self, Request};
 use crate::data::dataset::Dataset;
 use crate::env::{AnyEnv, Env};

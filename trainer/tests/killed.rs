@@ -297,7 +297,7 @@ fn every_stage_survives_being_killed() {
         }
         let said = complete(stage, &run, &format!("seed {SEED}, after {killed} kills"));
         if is_network {
-            let line = format!("goes on after epoch {going_on_after}\n");
+            let line = format!("resumed after epoch {going_on_after}\n");
             assert!(said.contains(&line), "seed {SEED}, {:?}: expected `{line}`, found {said}", stage.args);
             // Lines tell how long an epoch took: what is unchanged was not done again.
             assert_eq!(log(stage, &run)[..log_before.len()], log_before, "seed {SEED}, {:?}", stage.args);
@@ -373,7 +373,7 @@ fn a_stage_that_is_interrupted_says_how_to_go_on() {
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{active_count}: {}", String::from_utf8_lossy(&output.stderr));
         if s == 1 || s == 2 {
-            assert!(at >= 3 && said.contains(&format!("goes on after epoch {at}\n")), "{said}");
+            assert!(at >= 3 && said.contains(&format!("resumed after epoch {at}\n")), "{said}");
             check_log(stage, &run, &whole, &format!("{:?}, interrupted", stage.args));
         }
         let names = |run: &Path| files(run, false).into_keys().collect::<Vec<_>>();
