@@ -33,7 +33,11 @@ fn a_reader_that_is_gone_ends_no_work() {
         results.iter().for_each(|name| assert!(at.join("r").join(name).exists(), "{command}: {name}"));
     }
     // Reports are not lost on a reader that has seen enough.
-    for command in ["evaluate --agent r/agent.safetensors --episodes 3", "inspect r/agent.safetensors", "inspect --json r/agent.safetensors"] {
+    for command in [
+        "evaluate --agent r/agent.safetensors --episodes 3",
+        "inspect r/agent.safetensors",
+        "inspect --json r/agent.safetensors",
+    ] {
         let output = shell(at, &format!("$B {command} | true; exit ${{PIPESTATUS[0]}}"));
         assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)), "{command}");
     }

@@ -143,7 +143,7 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
     assert!(recorded.ends && !recorded.rewards.varies && recorded.rewards.constant == 1.0);
-    let controllers = controllers(&models[0], 7);
+    let controllers = controllers(&models[0], 12);
     let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
     let expected: Vec<_> = candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23)).collect();
     let distinct: std::collections::BTreeSet<_> = expected.iter().map(|(score, _)| score.to_bits()).collect();
