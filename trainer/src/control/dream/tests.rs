@@ -56,16 +56,16 @@ const SETTINGS: &str = r#"
     bound = 0.5
 "#;
 
-pub(super) struct Small {
+pub(in crate::control) struct Small {
     _folder: tempfile::TempDir,
-    pub(super) run: RunDir,
-    pub(super) config: Config,
-    pub(super) data: Dataset,
+    pub(in crate::control) run: RunDir,
+    pub(in crate::control) config: Config,
+    pub(in crate::control) data: Dataset,
     spec: EnvSpec,
 }
 
 /// A run with V and M, and `set` over the settings.
-pub(super) fn small(set: &[&str]) -> Small {
+pub(in crate::control) fn small(set: &[&str]) -> Small {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
@@ -92,11 +92,11 @@ pub(super) fn small(set: &[&str]) -> Small {
 }
 
 impl Small {
-    pub(super) fn agents(&self) -> Vec<AlignedBytes> {
+    pub(in crate::control) fn agents(&self) -> Vec<AlignedBytes> {
         agents(&self.config, &self.run, &self.data, &self.spec, false).unwrap()
     }
 
-    pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
+    pub(in crate::control) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
         self.recorded_in(&self.data, models)
     }
 
@@ -106,11 +106,11 @@ impl Small {
     }
 
     /// Evolves C as `config` has it.
-    pub(super) fn train(&self, config: &Config, force: bool) -> Result<Summary> {
+    pub(in crate::control) fn train(&self, config: &Config, force: bool) -> Result<Summary> {
         crate::control::train(config, &self.run, &self.data, force, Device::Cpu, &Progress::hidden())
     }
 
-    pub(super) fn with(&self, set: &[&str]) -> Config {
+    pub(in crate::control) fn with(&self, set: &[&str]) -> Config {
         let set: Vec<String> = set.iter().map(ToString::to_string).collect();
         self.config.overlay("test", "", &set).unwrap()
     }
