@@ -9,13 +9,13 @@
 //! Each stage takes the run's lock, asks everything that could refuse it, and then puts the configuration on record: a refusal changes
 //! nothing. A killed or interrupted stage is resumed by the same command and ends in the same bytes.
 
-mod evolve;
 mod pack;
 mod plan;
 pub mod rounds;
 
 pub use pack::{Packed, Source, pack};
 
+use crate::control;
 use crate::data::collect::{self, Request};
 use crate::data::dataset::Dataset;
 use crate::env::{AnyEnv, Env};
@@ -116,9 +116,9 @@ pub fn train(config: &Config, run: &RunDir, options: &Options<'_>) -> Result<()>
         }
     }
     if let Decision::Make { force, .. } = plan.controller {
-        let (budget, unit) = evolve::budget(config);
+        let (budget, unit) = control::budget(config);
         let bar = Progress::new("controller", budget, unit);
-        let summary = evolve::train(config, run, &data, force, options.device, &bar)?;
+        let summary = control::train(config, run, &data, force, options.device, &bar)?;
         drop(bar);
         output::line(format!("controller: {summary}"));
     }

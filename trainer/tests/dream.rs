@@ -85,7 +85,7 @@ fn a_run_that_was_killed_or_stopped_ends_in_the_same_bytes() {
     copy(&whole, &killed);
     copy(&whole, &stopped);
     let said = succeed(&train(&whole));
-    assert!(said.contains("24 generations in dreams") && said.contains("real return"), "{said}");
+    assert!(said.contains("24 generations in dreams") && said.contains(", return "), "{said}");
     let results = ["controller.safetensors", "evolution.safetensors", "ensemble/1/mdnrnn.safetensors"];
     let same = |run: &Path| {
         for name in results {
@@ -118,12 +118,12 @@ fn a_run_that_was_killed_or_stopped_ends_in_the_same_bytes() {
     // The log: dreamt steps and real ones apart, and what the stage took.
     let log = fs::read_to_string(whole.join("metrics.jsonl")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let looks: Vec<&Value> = lines.iter().filter(|line| line["arena"] == "dream").collect();
-    assert_eq!(looks.len(), 24);
-    let last = looks[23];
+    let validations: Vec<&Value> = lines.iter().filter(|line| line["scored_on"] == "dreams").collect();
+    assert_eq!(validations.len(), 24);
+    let last = validations[23];
     let count = |key: &str| last[key].as_u64().unwrap();
-    assert!(count("dream_steps") > 24 * 12 * 12 && count("real_steps") >= 24 * 8, "{last}");
-    assert_eq!(looks.iter().map(|line| line["items"].as_u64().unwrap()).sum::<u64>(), count("dream_steps"));
+    assert!(count("dream_steps") > 24 * 12 * 12 && count("steps") >= 24 * 8, "{last}");
+    assert_eq!(validations.iter().map(|line| line["items"].as_u64().unwrap()).sum::<u64>(), count("dream_steps"));
     let cost = lines.iter().rfind(|line| line["stage"] == "controller" && line["cost"].is_object()).unwrap();
     assert_eq!(cost["cost"]["steps"], last["dream_steps"]);
     assert!(cost["cost"]["cpu_seconds"].as_f64().unwrap() > 0.0);
@@ -145,8 +145,7 @@ fn a_gpu_dreams_what_the_processor_dreams() {
             return None;
         }
         let state = Checkpoint::read_state(&run.join("evolution.safetensors")).unwrap();
-        let progress: Value = serde_json::from_str(&state.metadata["dream.progress"]).unwrap();
-        Some((progress["latest"]["dream"].as_f64().unwrap(), fs::read(run.join("controller.safetensors")).unwrap()))
+        Some((state.meta::<f64>("validation.dream_score").unwrap(), fs::read(run.join("controller.safetensors")).unwrap()))
     };
     let processor = on("cpu").unwrap();
     assert!(processor.0 > 0.0 && on("cpu").unwrap() == processor);

@@ -278,7 +278,8 @@ fn noise_decides_how_many_episodes_a_candidate_plays() {
 
     // In dreams a candidate has more or fewer dreams.
     train("--set controller.arena=dream --set dream.generations=30 --set dream.horizon=20 --force").unwrap();
-    let dreams: Vec<u64> = log(at).iter().filter_map(|line| line["dreams"].as_u64()).collect();
+    let dreams = log(at).into_iter().filter(|line| line["scored_on"] == "dreams");
+    let dreams: Vec<u64> = dreams.map(|line| line["episodes"].as_u64().unwrap()).collect();
     assert!(dreams.iter().all(|dreams| (2..=9).contains(dreams)) && dreams.iter().any(|&dreams| dreams > 2), "{dreams:?}");
     let error = train("--set controller.arena=dream --set dream.dreams=10").unwrap_err();
     assert_eq!(error.trim_end().lines().count(), 1, "{error}");

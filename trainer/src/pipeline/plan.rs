@@ -1,8 +1,8 @@
 //! What a training will make and what it keeps: decided, without changing anything, before it begins.
 
-use super::evolve as control;
 use super::{Options, Stage};
 use crate::agent::{file, pack};
+use crate::control;
 use crate::data::dataset::Dataset;
 use crate::data::split::Split;
 use crate::env::{AnyEnv, Env};

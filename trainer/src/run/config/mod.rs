@@ -13,7 +13,7 @@ mod presets;
 pub use bounds::MAX_THREADS;
 pub use controller::{
     ArsConfig, AssistConfig, CmaConfig, ControllerConfig, MAX_VECTORS, OpenAiEsConfig, PgpeConfig, Physics, ScoredOn,
-    Squash, StrategyName, controller_of,
+    StrategyName, controller_of,
 };
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
