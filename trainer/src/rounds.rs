@@ -18,11 +18,12 @@ use dreamstep::agent::{file, pack};
 use dreamstep::data::dataset::Dataset;
 use dreamstep::data::rollouts;
 use dreamstep::env::pool::EnvPool;
-use dreamstep::judge::evaluate::{Report, Summary, evaluate};
+use dreamstep::judge::evaluate::{Report, evaluate};
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep::run::config::{CollectPolicy, Config};
 use dreamstep::run::folder::{RunDir, digest, write_atomic};
 use dreamstep::run::progress::Progress;
+use dreamstep::stats::Summary;
 use serde::Serialize;
 use std::path::Path;
 

@@ -48,7 +48,8 @@ fn interrupt(at: &Path, mut child: Child, since: usize) {
 fn all_that_was_spent_is_in_the_log_over_interrupts_and_a_lower_budget_ends_validated() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let small = "--set collect.steps=500 --set vae.hidden=[16,16] --set vae.epochs=2 --set mdnrnn.epochs=2 --set mdnrnn.hidden=16";
+    let small =
+        "--set collect.steps=500 --set vae.hidden=[16,16] --set vae.epochs=2 --set mdnrnn.epochs=2 --set mdnrnn.hidden=16";
     succeed(at, &format!("collect --run r --preset cartpole {small}"));
     succeed(at, "train --run r --stage vae");
     succeed(at, "train --run r --stage mdnrnn");
@@ -92,8 +93,7 @@ fn all_that_was_spent_is_in_the_log_over_interrupts_and_a_lower_budget_ends_vali
             let (found, expected) = (cost[key].as_f64().unwrap(), sum(&lines, of_lines));
             assert!(found > 0.0 && (found - expected).abs() < 1e-9 * expected, "{key}: {found}, {expected}");
         }
-        let figure: f64 =
-            result.meta("validation.return").or_else(|_| result.meta("validation.dream_score")).unwrap();
+        let figure: f64 = result.meta("validation.return").or_else(|_| result.meta("validation.dream_score")).unwrap();
         assert!(figure.is_finite() && figure >= 1.0, "{figure}");
         assert_eq!(result.metadata["validation.generation"], state().metadata["validation.generation"]);
     }

@@ -57,6 +57,17 @@ impl EnvSpec {
     }
 }
 
+/// An action `[A]` of the environment's units as M takes it: in [-1, 1] over the range of middle `mid` and half width `half`, 0 where that
+/// has no width. What lies outside is clamped, as the runtime clamps an action that it is told: an actuator does no more.
+pub fn unit_action<'a>(
+    action: impl IntoIterator<Item = &'a f32>,
+    mid: &'a [f32],
+    half: &'a [f32],
+) -> impl Iterator<Item = f32> {
+    let unit = |(a, (mid, half)): (&f32, (&f32, &f32))| if *half == 0.0 { 0.0 } else { ((a - mid) / half).clamp(-1.0, 1.0) };
+    action.into_iter().zip(mid.iter().zip(half)).map(unit)
+}
+
 /// What a step led to, besides the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {

@@ -2,6 +2,8 @@
 //! the two baselines that any agent has to beat.
 
 use crate::env::{AnyEnv, Env, Physics};
+use crate::run::interrupt;
+pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Acting;
@@ -23,26 +25,6 @@ pub struct Outcome {
     pub distance_m: f64,
     /// Whether the task ended it (else the time limit did).
     pub terminated: bool,
-}
-
-/// A mean and its standard error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Estimate {
-    /// Mean.
-    pub mean: f64,
-    /// Standard error of the mean (sample standard deviation / √n).
-    pub standard_error: f64,
-}
-
-impl Estimate {
-    /// Of `values`; the error is 0 where there are fewer than two.
-    #[must_use]
-    pub fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n.max(1.0);
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Self { mean, standard_error: (variance / n.max(1.0)).sqrt() }
-    }
 }
 
 /// Who acts.
@@ -171,7 +153,10 @@ impl Player {
             Policy::Agent(model) => {
                 check_fit(model, env)?;
                 memory.resize(memory_len(model.dims()), 0.0);
-                Some(Agent::new(*model, memory)?)
+                let mut agent = Agent::new(*model, memory)?;
+                // Draws of its own for each episode, where the latent is sampled.
+                agent.set_seed(seed);
+                Some(agent)
             }
             Policy::Random | Policy::Zero => None,
         };
@@ -306,12 +291,13 @@ impl EnvPool {
     /// not depend on the number of workers if `work` depends on its index alone.
     ///
     /// # Errors
-    /// What `work` gives for the first index that fails.
+    /// What `work` gives for the first index that fails. [`interrupt::Interrupted`].
     pub fn map<T: Send>(&self, count: usize, work: impl Fn(&mut Player, usize) -> Result<T> + Sync) -> Result<Vec<T>> {
         let one = |index| {
             // A worker's number names its player, so the lock is never waited for. A poisoned one means that a worker died,
             // and rayon passes its panic on.
             let worker = rayon::current_thread_index().unwrap_or(0);
+            interrupt::check()?;
             let mut player = self.players[worker].lock().map_err(|_| anyhow::anyhow!("a worker thread died"))?;
             work(&mut player, index)
         };

@@ -1,8 +1,8 @@
 //! What did packing change? An agent in a narrower precision beside the f32 agent that it was made from: bytes, what it answers to
 //! the same recorded observations, and what it earns in the real environment on the same seeds.
 
-use crate::env::pool::{EnvPool, Estimate, Policy};
-use crate::stats::nearest_rank;
+use crate::env::pool::{EnvPool, Policy};
+use crate::stats::{Estimate, Quantiles};
 use anyhow::Result;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::Serialize;
@@ -35,26 +35,6 @@ pub struct Change {
     pub return_z: f64,
 }
 
-/// Of a sample.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Quantiles {
-    /// Median.
-    pub p50: f64,
-    /// 99th percentile.
-    pub p99: f64,
-    /// Largest.
-    pub max: f64,
-}
-
-impl Quantiles {
-    /// Of `values`, by the nearest rank.
-    #[must_use]
-    pub fn of(mut values: Vec<f64>) -> Self {
-        let mut rank = |q: f64| nearest_rank(&mut values, q).unwrap_or(0.0);
-        Self { p50: rank(0.5), p99: rank(0.99), max: rank(1.0) }
-    }
-}
-
 /// Compares `packed` with `original`, on `episodes` episodes each from `reset(seed)` on; of the first [`RECORDED_EPISODES`] the original's
 /// observations are answered by both.
 ///
@@ -71,7 +51,7 @@ pub fn compare(
     let recorded_episodes = RECORDED_EPISODES.min(episodes);
     let errors = arena.map(recorded_episodes, |player, i| {
         let observations = player.record(Policy::Agent(original), seed + i as u64)?;
-        errors(original, packed, &observations)
+        errors(original, packed, seed + i as u64, &observations)
     })?;
     let returns = |model| -> Result<Estimate> {
         let outcomes = arena.episodes(Policy::Agent(model), seed, episodes, &done)?;
@@ -95,11 +75,12 @@ pub fn compare(
 }
 
 /// |Δaction| over the action range, for each observation and component. Each agent keeps its own state.
-fn errors(original: &Model<'_>, packed: &Model<'_>, observations: &[Vec<f32>]) -> Result<Vec<f64>> {
+fn errors(original: &Model<'_>, packed: &Model<'_>, seed: u64, observations: &[Vec<f32>]) -> Result<Vec<f64>> {
     let dims = original.dims();
     let mut memories = [vec![0.0; memory_len(dims)], vec![0.0; memory_len(packed.dims())]];
     let [first, second] = &mut memories;
     let mut agents = [Agent::new(*original, first)?, Agent::new(*packed, second)?];
+    agents.iter_mut().for_each(|agent| agent.set_seed(seed));
     let mut actions = [vec![0.0; dims.action_len()], vec![0.0; dims.action_len()]];
     let mut errors = Vec::with_capacity(observations.len() * dims.action_len());
     for observation in observations {
@@ -133,19 +114,5 @@ impl std::fmt::Display for Change {
             "  return         {:.1} ± {:.1} instead of {:.1} ± {:.1} ({:+.2} standard errors), {episodes} episodes from seed {seed} on",
             a.mean, a.standard_error, b.mean, b.standard_error, self.return_z
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_by_nearest_rank() {
-        let Quantiles { p50, p99, max } = Quantiles::of((1..=200).map(f64::from).collect());
-        assert_eq!((p50, p99, max), (100.0, 198.0, 200.0));
-        let Quantiles { p50, p99, max } = Quantiles::of(vec![3.0]);
-        assert_eq!((p50, p99, max), (3.0, 3.0, 3.0));
-        assert_eq!(Quantiles::of(Vec::new()).max, 0.0);
     }
 }

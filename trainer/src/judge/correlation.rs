@@ -18,20 +18,22 @@ use crate::control::dream::Score;
 use crate::control::dream::engine::Engine;
 use crate::control::dream::recorded::Recorded;
 use crate::data::dataset::Dataset;
-use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
+use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::env::{AnyEnv, Env};
 use crate::judge::plot::{self, Line, Panel, dots};
+use crate::judge::table::markdown_table;
 use crate::run::config::{Config, DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
-use crate::stats::{RESAMPLES, percentile_interval, spearman};
+use crate::stats::{Estimate, RESAMPLES, percentile_interval, spearman};
 use crate::world::device::Device;
 use crate::world::ensemble;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_runtime::Model;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What C is multiplied by, in tenths: from nothing to beyond.
@@ -81,7 +83,7 @@ pub struct Row {
     pub temperature: f64,
     /// Spearman's ρ of dream score and real return; none where one of them is the same for all controllers.
     pub spearman: Option<f64>,
-    /// Its 95 % bootstrap interval over controllers.
+    /// Its 95 % bootstrap interval, over the draws of each cell of the grid and over episodes.
     pub interval: Option<[f64; 2]>,
     /// Mean over controllers.
     pub dream_score: f64,
@@ -219,7 +221,6 @@ fn spread(evolved: &[f32], draws: u32, seed: u64) -> Vec<(Tried, Vec<f32>)> {
 fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: &Progress) -> Result<Vec<Outcome>> {
     let arena = EnvPool::new(&config.env, config.worker_threads())?;
     arena.map(candidates.len() * options.episodes, |player, job| {
-        interrupt::check()?;
         let (candidate, episode) = (&candidates[job / options.episodes], job % options.episodes);
         let outcome = player.episode(Policy::Agent(candidate), options.seed + episode as u64, 0)?;
         progress.add(1);
@@ -252,8 +253,6 @@ impl Row {
     fn of(temperature: f64, scores: &[Score], tried: &[Tried]) -> Self {
         let dreamt: Vec<f64> = scores.iter().map(|score| score.value).collect();
         let real: Vec<f64> = tried.iter().map(|tried| tried.real_return).collect();
-        let drawn = |values: &[f64], drawn: &[usize]| drawn.iter().map(|&index| values[index]).collect::<Vec<_>>();
-        let resampled = |indices: &[usize]| spearman(&drawn(&dreamt, indices), &drawn(&real, indices)).unwrap_or(f64::NAN);
         let mean = |values: &[f64]| Estimate::of(values).mean;
         let correlation = spearman(&dreamt, &real);
         // Of equals the first.
@@ -261,13 +260,35 @@ impl Row {
         Self {
             temperature,
             spearman: correlation,
-            interval: correlation.map(|_| percentile_interval(dreamt.len(), resampled)),
+            interval: correlation.map(|_| interval(&dreamt, tried)),
             dream_score: mean(&dreamt),
             dream_length: mean(&scores.iter().map(|score| score.length).collect::<Vec<_>>()),
             real_return: mean(&real),
             first_choice: first.map_or(f64::NAN, |first| real[first]),
         }
     }
+}
+
+/// 95 % bootstrap interval of Spearman's ρ between `dreamt` scores and real returns, within the design: in each cell of the grid (factor and
+/// size of the noise) its draws are resampled, and so are the episodes, which all controllers share. The grid's cells are not: they were
+/// chosen, so that resampling them would count the spread between them as doubt. What dreams leave to chance is not part of it.
+fn interval(dreamt: &[f64], tried: &[Tried]) -> [f64; 2] {
+    let mut cells: BTreeMap<[u64; 2], Vec<usize>> = BTreeMap::new();
+    for (index, tried) in tried.iter().enumerate() {
+        cells.entry([tried.factor, tried.noise].map(f64::to_bits)).or_default().push(index);
+    }
+    let episodes = tried.first().map_or(0, |tried| tried.returns.len());
+    percentile_interval(|resample| {
+        let played: Vec<usize> = resample.indices(episodes).collect();
+        let (mut scores, mut returns) = (Vec::new(), Vec::new());
+        for cell in cells.values() {
+            for index in resample.indices(cell.len()).map(|drawn| cell[drawn]) {
+                scores.push(dreamt[index]);
+                returns.push(played.iter().map(|&episode| tried[index].returns[episode]).sum::<f64>() / episodes as f64);
+            }
+        }
+        spearman(&scores, &returns).unwrap_or(f64::NAN)
+    })
 }
 
 impl Report {
@@ -315,7 +336,7 @@ impl fmt::Display for Report {
             "{} controllers: C times 0 to {}, without and with noise of up to C's own size. Each dreams {} dreams of at most {} steps for each \
              M and temperature ({} M's, {dream_steps} steps in all), and plays {episodes} episodes, reset(seed) for seeds {seed} to {} \
              ({real_steps} steps in all). Rank correlation: Spearman's, with its 95 % interval over {RESAMPLES} bootstrap resamples of \
-             the controllers.\n",
+             the episodes, which all share, and of the draws of each multiple and size of noise.\n",
             controllers.len(),
             f64::from(*TENTHS.end()) / 10.0,
             dream.validation_dreams,
@@ -323,22 +344,24 @@ impl fmt::Display for Report {
             dream.ensemble,
             seed + *episodes as u64 - 1,
         )?;
-        writeln!(
-            f,
-            "| temperature | rank correlation [95 %] | mean dream score | mean dream length | mean real return | real return of the dreams' first |"
-        )?;
-        writeln!(f, "|--:|--:|--:|--:|--:|--:|")?;
-        for row in &self.rows {
+        let header = [
+            "temperature",
+            "rank correlation [95 %]",
+            "mean dream score",
+            "mean dream length",
+            "mean real return",
+            "real return of the dreams' first",
+        ];
+        let cells = |row: &Row| {
             let correlation = match (row.spearman, row.interval) {
                 (Some(value), Some([low, high])) => format!("{value:.3} [{low:.3}, {high:.3}]"),
                 _ => "not defined: all the same".into(),
             };
             let Row { temperature, dream_score, dream_length, real_return, first_choice, .. } = row;
-            writeln!(
-                f,
-                "| {temperature} | {correlation} | {dream_score:.1} | {dream_length:.1} | {real_return:.1} | {first_choice:.1} |"
-            )?;
-        }
+            let numbers = [dream_score, dream_length, real_return, first_choice].map(|value| format!("{value:.1}"));
+            [temperature.to_string(), correlation].into_iter().chain(numbers).collect()
+        };
+        f.write_str(&markdown_table(&header, self.rows.iter().map(cells)))?;
         write!(f, "\nThe best real return is {:.1}.", self.best)?;
         if let Some(value) = self.reality_with_itself {
             write!(f, " Between its odd and its even episodes reality agrees with itself by {value:.3}.")?;
@@ -350,6 +373,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::nearest_rank;
 
     #[test]
     fn controllers_are_of_every_kind_and_more_draws_change_none() {
@@ -372,6 +396,48 @@ mod tests {
         assert_eq!(three[..52], one[..]);
         assert!(three[52..].iter().all(|(tried, _)| tried.noise > 0.0));
         assert_ne!(spread(&evolved, 1, 8)[13].1, one[13].1);
+    }
+
+    /// Ten multiples without noise and with four draws of it, whose true scores are the multiple plus normal noise, seen exactly in dreams
+    /// and through three noisy episodes in reality.
+    fn grid(sample: u64) -> (Vec<f64>, Vec<Tried>) {
+        let mut noise = [0.0_f32; 4 * 50];
+        Philox::new(3).fill_normal(Stream::Report, sample, &mut noise);
+        let mut noise = noise.into_iter().map(f64::from);
+        let mut draw = |size: f64| noise.next().unwrap() * size;
+        let mut all = (Vec::new(), Vec::new());
+        let cells = (0..10).flat_map(|tenths| (0..5).map(move |kind| (f64::from(tenths), kind)));
+        for (factor, kind) in cells {
+            let noise = if kind == 0 { 0.0 } else { 2.0 };
+            let score = factor + draw(noise);
+            let returns = [score + draw(2.0), score + draw(2.0), score + draw(2.0)];
+            all.0.push(score);
+            all.1.push(Tried { factor, noise, draw: kind, ..tried(&returns) });
+        }
+        all
+    }
+
+    #[test]
+    fn the_interval_is_of_what_was_drawn_and_not_of_the_design() {
+        // Nothing is left to chance: one draw a cell, and episodes that all say the same.
+        let exact: Vec<Tried> =
+            (0..20).map(|i| Tried { factor: f64::from(i), ..tried(&[f64::from(i * 7 % 20); 5]) }).collect();
+        let scores: Vec<f64> = (0..20).map(f64::from).collect();
+        let found = spearman(&scores, &exact.iter().map(|tried| tried.real_return).collect::<Vec<_>>()).unwrap();
+        assert!(interval(&scores, &exact).iter().all(|end| (end - found).abs() < 1e-12), "ρ of {found} is in no doubt");
+        // Where draws and episodes are random, it is as wide as what other draws and episodes come to.
+        let of = |(scores, tried): &(Vec<f64>, Vec<Tried>)| {
+            spearman(scores, &tried.iter().map(|tried| tried.real_return).collect::<Vec<_>>()).unwrap()
+        };
+        let mut correlations: Vec<f64> = (0..1000).map(|sample| of(&grid(sample))).collect();
+        let [low, high] = [0.025, 0.975].map(|q| nearest_rank(&mut correlations, q).unwrap());
+        let widths = (0..20).map(|sample| {
+            let (scores, tried) = grid(sample);
+            let [low, high] = interval(&scores, &tried);
+            high - low
+        });
+        let width = widths.sum::<f64>() / 20.0;
+        assert!((0.75..1.25).contains(&(width / (high - low))), "{width}, in truth {}", high - low);
     }
 
     fn tried(returns: &[f64]) -> Tried {

@@ -1,46 +1,12 @@
 //! `evaluate`: how good is an agent? The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
 //! standard error, and their interquartile mean with its bootstrap interval; beside the two policies that any agent has to beat.
 
-use crate::env::pool::{EnvPool, Estimate, Outcome, Policy};
+use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::run::progress::Progress;
-use crate::stats::{RESAMPLES, interquartile_interval, interquartile_mean};
+use crate::stats::{RESAMPLES, Summary};
 use anyhow::Result;
 use dreamstep_runtime::Model;
 use serde::Serialize;
-
-/// What many episodes say of one quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// The mean, with its standard error.
-    #[serde(flatten)]
-    pub estimate: Estimate,
-    /// Interquartile mean.
-    pub iqm: f64,
-    /// Its 95 % bootstrap interval.
-    pub iqm_interval: [f64; 2],
-}
-
-impl Summary {
-    /// Of the episodes' `values`.
-    #[must_use]
-    pub fn of(values: &[f64]) -> Self {
-        let (iqm, iqm_interval) = (interquartile_mean(values), interquartile_interval(values));
-        Self { estimate: Estimate::of(values), iqm, iqm_interval }
-    }
-
-    /// The mean and its standard error, with so many decimals.
-    #[must_use]
-    pub fn mean_text(&self, digits: usize) -> String {
-        format!("{:.digits$} ± {:.digits$}", self.estimate.mean, self.estimate.standard_error)
-    }
-
-    /// The interquartile mean and its interval, with so many decimals.
-    #[must_use]
-    pub fn iqm_text(&self, digits: usize) -> String {
-        let [low, high] = self.iqm_interval;
-        format!("{:.digits$} [{low:.digits$}, {high:.digits$}]", self.iqm)
-    }
-}
 
 /// A policy's record.
 #[derive(Clone, Debug, Serialize)]

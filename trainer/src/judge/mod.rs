@@ -10,3 +10,4 @@ pub mod realtime;
 pub mod render;
 #[cfg(feature = "torch")]
 pub mod report;
+mod table;

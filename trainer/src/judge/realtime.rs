@@ -3,6 +3,7 @@
 
 use crate::env::pool::{Outcome, check_fit};
 use crate::env::{AnyEnv, Env};
+use crate::stats::Quantiles;
 use anyhow::{Context, Result};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::Serialize;
@@ -20,12 +21,9 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn of(mut samples: Vec<Duration>) -> Self {
-        samples.sort_unstable();
-        // The nearest-rank percentile.
-        let rank = |q: f64| ((q * samples.len() as f64).ceil() as usize).clamp(1, samples.len().max(1)) - 1;
-        let at = |q: f64| samples.get(rank(q)).map_or(f64::NAN, |d| d.as_secs_f64() * 1e6);
-        Self { p50_us: at(0.5), p99_us: at(0.99), max_us: at(1.0) }
+    fn of(samples: &[Duration]) -> Self {
+        let Quantiles { p50, p99, max } = Quantiles::of(samples.iter().map(|d| d.as_secs_f64() * 1e6).collect());
+        Self { p50_us: p50, p99_us: p99, max_us: max }
     }
 }
 
@@ -77,6 +75,7 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
 
     for seed in seed..seed + episodes {
         agent.reset();
+        agent.set_seed(seed);
         env.reset(seed, &mut wide);
         let start_x = env.position_x();
         let mut outcome = Outcome::default();
@@ -124,8 +123,8 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
         dt_s: spec.dt_s,
         outcomes,
         ticks,
-        act: Latency::of(act_times),
-        advance: Latency::of(advance_times),
+        act: Latency::of(&act_times),
+        advance: Latency::of(&advance_times),
         missed_by_agent,
         missed_by_loop: realtime.then_some(late),
         wall_over_simulated: wall.as_secs_f64() / (ticks as f64 * spec.dt_s),
@@ -156,18 +155,5 @@ impl std::fmt::Display for Report {
             write!(f, ", {late} late for any reason (simulator and scheduler included)")?;
         }
         writeln!(f, "; wall time / simulated time {:.3}", self.wall_over_simulated)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_samples_by_nearest_rank() {
-        let latency = Latency::of((1..=200).rev().map(Duration::from_micros).collect());
-        assert_eq!((latency.p50_us.round(), latency.p99_us.round(), latency.max_us.round()), (100.0, 198.0, 200.0));
-        let one = Latency::of(vec![Duration::from_micros(7)]);
-        assert_eq!((one.p50_us.round(), one.max_us.round()), (7.0, 7.0));
     }
 }

@@ -17,6 +17,7 @@ mod pca;
 mod rank;
 mod ridge;
 mod scores;
+mod summary;
 
 pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean, percentile_interval};
 pub use initial::uniform_values;
@@ -25,4 +26,5 @@ pub use normalizer::Normalizer;
 pub use pca::Pca;
 pub use rank::{nearest_rank, spearman};
 pub use ridge::Ridge;
-pub use scores::{auroc, normalised_mse};
+pub use scores::auroc;
+pub use summary::{Estimate, Quantiles, Summary};

@@ -102,7 +102,6 @@ impl Ridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::nets::normals;
     use dreamstep_core::rng::{Philox, Stream};
     use ndarray::array;
 
@@ -150,7 +149,8 @@ mod tests {
     #[test]
     fn both_likelihoods_agree_with_the_entropy_of_the_noise() {
         let n = 40_000;
-        let draws = normals(Philox::new(6), Stream::LatentNoise, 0, 3 * n);
+        let mut draws = vec![0.0; 3 * n];
+        Philox::new(6).fill_normal(Stream::LatentNoise, 0, &mut draws);
         let rows = Array2::from_shape_fn((n, 3), |(i, j)| match j {
             0 => draws[3 * i],
             1 => 2.0 * draws[3 * i] + draws[3 * i + 1],

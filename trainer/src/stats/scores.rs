@@ -1,21 +1,4 @@
-//! How good is a prediction? Errors as shares of the variance, and how well a score tells two classes apart.
-
-use ndarray::{ArrayView1, ArrayView2};
-
-/// Σ‖target − prediction‖² / Σ‖target − centre‖² over all rows and dimensions: 0 is perfect, 1 is what the constant `centre`
-/// `[Y]` earns.
-#[must_use]
-pub fn normalised_mse(target: ArrayView2<f32>, prediction: ArrayView2<f64>, centre: ArrayView1<f64>) -> f64 {
-    let mut error = 0.0;
-    let mut total = 0.0;
-    for (target, prediction) in target.rows().into_iter().zip(prediction.rows()) {
-        for ((&t, &p), &c) in target.iter().zip(prediction).zip(centre) {
-            error += (f64::from(t) - p).powi(2);
-            total += (f64::from(t) - c).powi(2);
-        }
-    }
-    error / total
-}
+//! How well a score tells two classes apart.
 
 /// The chance that a random positive scores above a random negative (ties count half): the area under the ROC curve.
 /// `None` where one of the two classes is empty.

@@ -7,7 +7,11 @@
 //! mixture spans the whole latent vector (TorchWM's convention): `p(z') = Σ_k π_k Π_j N(z'_j; µ_kj, σ_kj)`.
 
 use super::nets::{forward, linear, uniform};
+use crate::agent::pack::{mixture, target};
+use crate::run::checkpoint::Checkpoint;
+use anyhow::Result;
 use dreamstep_core::m::{MemoryCell, Mixture};
+use dreamstep_core::names::metadata;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Target;
 use tch::{Device, Kind, Tensor, nn};
@@ -31,6 +35,25 @@ pub struct MdnRnnShape {
     pub mixtures: usize,
     /// log σ = max(raw, this).
     pub log_sigma_min: f64,
+}
+
+impl MdnRnnShape {
+    /// The sizes and modes of the M in `file`.
+    ///
+    /// # Errors
+    /// One line naming the file and what is missing or wrong in its metadata.
+    pub fn of(file: &Checkpoint) -> Result<Self> {
+        Ok(Self {
+            action: file.meta(metadata::DIM_ACTION)?,
+            latent: file.meta(metadata::DIM_LATENT)?,
+            hidden: file.meta(metadata::DIM_HIDDEN)?,
+            cell: file.cell()?,
+            mixture: mixture(file)?,
+            target: target(file)?,
+            mixtures: file.meta(metadata::DIM_MIXTURES)?,
+            log_sigma_min: file.meta(metadata::GMM_LOG_SIGMA_MIN)?,
+        })
+    }
 }
 
 /// Memory and head.

@@ -4,6 +4,8 @@
 pub mod device;
 pub mod ensemble;
 #[cfg(feature = "torch")]
+pub mod epochs;
+#[cfg(feature = "torch")]
 pub mod latents;
 #[cfg(feature = "torch")]
 pub mod mdnrnn;
@@ -20,13 +22,15 @@ pub mod train_mdnrnn;
 #[cfg(feature = "torch")]
 pub mod train_vae;
 #[cfg(feature = "torch")]
+pub mod trained;
+#[cfg(feature = "torch")]
 pub mod vae;
 
 use anyhow::Result;
 use resume::Network;
 use stage::StageInput;
 
-/// Trains `network` and writes its checkpoint: [`train_vae::train_vae`] or [`train_mdnrnn::train_mdnrnn`]. Returns its figures, one line.
+/// Trains `network` and writes its checkpoint: [`train_vae::train_vae`] or [`train_mdnrnn::train_mdnrnn`]. Returns what it came to, one line.
 ///
 /// # Errors
 /// As theirs; or this binary was built without libtorch.

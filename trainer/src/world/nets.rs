@@ -11,22 +11,12 @@ use dreamstep_core::rng::{Philox, Stream};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor, nn};
 
-/// `n` standard normals: draws `(stream, step, 0..)`, by Box & Muller (1958) in f64.
+/// `n` standard normals: draws `(stream, step, 0..)` of [`Philox::fill_normal`].
 #[must_use]
 pub fn normals(rng: Philox, stream: Stream, step: u64, n: usize) -> Vec<f32> {
-    // ½ keeps the logarithm's argument above 0.
-    let unit = |word: u32| (f64::from(word) + 0.5) / 4_294_967_296.0;
-    let mut out = Vec::with_capacity(n + 3);
-    for index in 0..n.div_ceil(4) as u32 {
-        let w = rng.words(stream, step, index);
-        for pair in [[w[0], w[1]], [w[2], w[3]]] {
-            let radius = (-2.0 * unit(pair[0]).ln()).sqrt();
-            let (sin, cos) = (2.0 * std::f64::consts::PI * unit(pair[1])).sin_cos();
-            out.extend([(radius * cos) as f32, (radius * sin) as f32]);
-        }
-    }
-    out.truncate(n);
-    out
+    let mut values = vec![0.0; n];
+    rng.fill_normal(stream, step, &mut values);
+    values
 }
 
 /// A variable drawn as [`uniform_values`] draws it.
@@ -128,17 +118,6 @@ pub fn indices(values: &[i64], device: Device) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn normals_are_normal_and_named() {
-        let x = normals(Philox::new(1), Stream::VaeNoise, 3, 100_001);
-        let n = x.len() as f64;
-        let moment = |p: i32| x.iter().map(|&v| f64::from(v).powi(p)).sum::<f64>() / n;
-        assert_eq!(x.len(), 100_001);
-        assert!(moment(1).abs() < 0.01 && (moment(2) - 1.0).abs() < 0.02 && (moment(4) - 3.0).abs() < 0.15);
-        assert_eq!(normals(Philox::new(1), Stream::VaeNoise, 3, 10), x[..10]);
-        assert_ne!(normals(Philox::new(1), Stream::VaeNoise, 4, 10), x[..10]);
-    }
 
     #[test]
     fn import_names_what_is_wrong() {

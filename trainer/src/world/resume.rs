@@ -21,7 +21,7 @@ use dreamstep_core::digest::Digest;
 mod training;
 
 #[cfg(feature = "torch")]
-pub use training::Training;
+pub use training::{Trained, Training};
 
 /// The state's metadata.
 const EPOCH: &str = "training.epoch";

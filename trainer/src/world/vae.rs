@@ -6,6 +6,7 @@
 //! `x` is a whitened observation. Acting uses the mean. As the identity V has no encoder: the mean is the first Z values of x, the
 //! log-variance the least that there is, and only the decoder learns, what else follows from z.
 
+use super::epochs::Parts;
 use super::nets::linear;
 pub use crate::agent::v::VaeShape;
 use anyhow::{Result, ensure};
@@ -32,6 +33,13 @@ pub struct VaeLoss {
     pub kl: Tensor,
     /// `reconstruction + kl_weight · max(kl, kl_tolerance·Z)`, the maximum taken per observation.
     pub total: Tensor,
+}
+
+impl VaeLoss {
+    /// By name, as they are logged.
+    pub fn parts(self) -> Parts<3> {
+        [("loss", self.total), ("reconstruction", self.reconstruction), ("kl", self.kl)]
+    }
 }
 
 impl Vae {

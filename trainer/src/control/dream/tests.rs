@@ -219,7 +219,7 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
     assert!(recorded.ends && recorded.rewards.counted == Some([1.0, 1.0]));
-    let controllers = controllers(&models[0], 7);
+    let controllers = controllers(&models[0], 12);
     let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
     let pay = |_, _| 1.0; // CartPole's, whatever M says, and at the end too
     let expected: Vec<_> =

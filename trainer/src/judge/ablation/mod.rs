@@ -396,7 +396,7 @@ fn untrained(config: &Config, run: &RunDir) -> Result<Checkpoint> {
     let mut checkpoint = Checkpoint::read(&run.mdnrnn())?;
     let vs = tch::nn::VarStore::new(tch::Device::Cpu);
     let rng = dreamstep_core::rng::Philox::new(config.seed);
-    let shape = crate::judge::report::network::shape(&checkpoint)?;
+    let shape = crate::world::mdnrnn::MdnRnnShape::of(&checkpoint)?;
     let _ = crate::world::mdnrnn::MdnRnn::new(&vs.root(), shape, rng);
     checkpoint.tensors = crate::world::nets::export(&vs)?;
     // What the trained one measured is not this one's.

@@ -1,8 +1,8 @@
 //! How does a person read an ablation? One row an arm: what it earns, how surely, and what it cost.
 
 use super::ArmResult;
-use crate::judge::evaluate::Summary;
-use crate::stats::RESAMPLES;
+use crate::judge::table::markdown_table;
+use crate::stats::{RESAMPLES, Summary};
 use serde::Serialize;
 use std::fmt;
 
@@ -58,13 +58,16 @@ impl fmt::Display for Report {
              episodes, with its 95 % interval over {RESAMPLES} bootstrap resamples; then mean ± standard error.\n",
             self.episodes, self.seed
         )?;
-        writeln!(f, "| arm | what acts | return, IQM [95 %] | return | length | real steps | dream steps | CPU-hours |")?;
-        writeln!(f, "|---|---|--:|--:|--:|--:|--:|--:|")?;
-        for Row { arm, episode_return, length, result } in &self.rows {
+        let header =
+            ["arm", "what acts", "return, IQM [95 %]", "return", "length", "real steps", "dream steps", "CPU-hours"];
+        let cells = |Row { arm, episode_return, length, result }: &Row| {
             let ArmResult { what, real_steps, dream_steps, cpu_hours, .. } = result;
-            let (iqm, mean, length) = (episode_return.iqm_text(1), episode_return.mean_text(1), length.mean_text(1));
-            writeln!(f, "| {arm} | {what} | {iqm} | {mean} | {length} | {real_steps} | {dream_steps} | {cpu_hours:.3} |")?;
-        }
+            let (steps, hours) = ([real_steps, dream_steps].map(ToString::to_string), format!("{cpu_hours:.3}"));
+            let texts =
+                [arm.clone(), what.clone(), episode_return.iqm_text(1), episode_return.mean_text(1), length.mean_text(1)];
+            texts.into_iter().chain(steps).chain([hours]).collect()
+        };
+        f.write_str(&markdown_table(&header, self.rows.iter().map(cells)))?;
         if let Some(recorded) = self.recorded_steps {
             writeln!(
                 f,

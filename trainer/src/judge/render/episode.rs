@@ -32,7 +32,9 @@ impl Episode {
             Policy::Agent(model) => {
                 check_fit(model, env)?;
                 memory.resize(memory_len(model.dims()), 0.0);
-                Some(Agent::new(*model, &mut memory)?)
+                let mut agent = Agent::new(*model, &mut memory)?;
+                agent.set_seed(seed);
+                Some(agent)
             }
             Policy::Random | Policy::Zero => None,
         };

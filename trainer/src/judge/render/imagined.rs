@@ -7,6 +7,7 @@
 
 use super::episode::Episode;
 use crate::agent::v;
+use crate::env::unit_action;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::pack::action_map;
 use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len};
@@ -99,7 +100,7 @@ impl Dream {
                 Dreamer::Controller => dreams.act(),
                 Dreamer::Actions(low, high) => {
                     let (mid, half) = action_map(low, high);
-                    let unit: Vec<f32> = (0..action.len()).map(|i| (action[i] - mid[i]) / half[i]).collect();
+                    let unit: Vec<f32> = unit_action(action, &mid, &half).collect();
                     dreams.set_action(0, &unit).map_err(|error| anyhow!("{error}"))?;
                 }
             }

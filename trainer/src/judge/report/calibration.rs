@@ -3,6 +3,7 @@
 
 use super::errors::doubles;
 use crate::stats::auroc;
+use crate::world::mdnrnn::Prediction;
 use anyhow::Result;
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -44,6 +45,15 @@ impl Coverage {
     pub fn shares(&self) -> [f64; LEVELS] {
         self.inside.map(|inside| inside / self.count)
     }
+}
+
+/// The share of each of the mixture's marginals that lies below `target` `[N, Z]`, `[N, Z]`: uniform on (0, 1) where the mixture is right
+/// (the probability integral transform, Rosenblatt 1952).
+pub(super) fn share_below(prediction: &Prediction, target: &Tensor) -> Tensor {
+    let weights = prediction.logits.to_kind(Kind::Double).softmax(1, Kind::Double); // [N, K, 1 or Z]
+    let distance = (target.unsqueeze(1) - &prediction.means).to_kind(Kind::Double);
+    let scaled = distance * prediction.log_sigmas.to_kind(Kind::Double).neg().exp(); // [N, K, Z]
+    (weights * scaled.special_ndtr()).sum_dim_intlist(1, false, Kind::Double)
 }
 
 /// How good the terminal head is.
@@ -110,6 +120,7 @@ mod tests {
     use super::*;
     use crate::world::nets::normals;
     use dreamstep_core::rng::{Philox, Stream};
+    use tch::Device;
 
     /// Normals whose own distribution is predicted are covered as promised; predicted too narrow by half, the central 95 % interval holds
     /// 2Φ(1.96/2) − 1 = 67.3 % of them.
@@ -142,5 +153,31 @@ mod tests {
         assert!((wrong.calibration_error - 1.0 / 6.0).abs() < 0.01, "half of a mean of 1/3: {}", wrong.calibration_error);
         assert_eq!(wrong.auroc, found.auroc, "the order is the same");
         assert_eq!(Terminal::of(&[0.1, 0.2], &[false, false]).auroc, None);
+    }
+
+    #[test]
+    fn the_share_below_is_the_integral_of_the_density() {
+        let row = |v: &[f32]| Tensor::from_slice(v).reshape([1, 2, 1]);
+        let prediction = Prediction {
+            means: row(&[-1.0, 2.0]),
+            log_sigmas: row(&[0.0, -0.5]),
+            logits: Tensor::from_slice(&[0.3_f32, -0.2]).reshape([1, 2, 1]),
+            reward: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
+            terminal_logit: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
+        };
+        for target in [-2.5_f32, 0.0, 1.7, 4.0] {
+            let target = Tensor::from_slice(&[target]).reshape([1, 1]);
+            let found = share_below(&prediction, &target).double_value(&[0, 0]);
+            // The midpoint rule on exp(−nll), an implementation of its own.
+            let (from, step) = (-12.0, 1e-3);
+            let steps = ((target.double_value(&[0, 0]) - from) / step).round() as i64;
+            let integral: f64 = (0..steps)
+                .map(|i| {
+                    let x = Tensor::from_slice(&[(from + (i as f64 + 0.5) * step) as f32]).reshape([1, 1]);
+                    prediction.nll(&x).neg().exp().double_value(&[0]) * step
+                })
+                .sum();
+            assert!((found - integral).abs() < 2e-4, "expected {integral}, found {found}");
+        }
     }
 }

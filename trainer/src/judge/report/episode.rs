@@ -2,9 +2,9 @@
 //! and latents beside an open loop.
 
 use super::errors::{Block, host};
-use super::network::TrainedMdnRnn;
 use super::recorded::Chunk;
 use crate::world::train_vae::TrainedVae;
+use crate::world::trained::TrainedMdnRnn;
 use anyhow::Result;
 use ndarray::Array2;
 use tch::Tensor;

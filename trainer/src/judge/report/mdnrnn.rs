@@ -4,15 +4,16 @@
 //! latents that M was trained on: samples of V's posterior, or its mean. The linear models are fitted to the same training episodes and
 //! the same kind of latents.
 
-use super::calibration::{Coverage, LEVELS, Terminal, level};
+use super::calibration::{Coverage, LEVELS, Terminal, level, share_below};
 use super::errors::{Block, SquaredErrors, host, single};
-use super::network::{TrainedMdnRnn, share_below};
+
 use super::open_loop::{self, OpenLoop};
 use super::recorded::Chunk;
 use crate::env::EnvSpec;
 use crate::stats::{Moments, Ridge, Spread};
 use crate::world::nets::to_vec;
 use crate::world::train_vae::TrainedVae;
+use crate::world::trained::TrainedMdnRnn;
 use anyhow::Result;
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use serde::Serialize;

@@ -9,12 +9,12 @@
 //! M is fed the mixture's mean, or one sample of it. Everything is in V's mean latents, as acting sees them.
 
 use super::errors::single;
-use super::network::TrainedMdnRnn;
 use super::recorded::{COMPONENT_DRAWS, Chunk, LOOP_DRAWS};
 use crate::run::interrupt;
 use crate::stats::Ridge;
 use crate::world::mdnrnn::{MemoryState, Prediction};
 use crate::world::nets::{indices, matrix, normals};
+use crate::world::trained::TrainedMdnRnn;
 use anyhow::Result;
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use serde::Serialize;

@@ -5,7 +5,7 @@
 use crate::data::dataset::Dataset;
 use crate::data::rollouts::Episode;
 use crate::data::split::Split;
-use crate::env::EnvSpec;
+use crate::env::{EnvSpec, unit_action};
 use crate::world::nets::{indices, matrix, normals};
 use crate::world::train_vae::TrainedVae;
 use anyhow::{Result, ensure};
@@ -107,7 +107,7 @@ impl Chunk {
         let (mut action, mut steps, mut row) = (Vec::new(), Vec::new(), 0);
         for episode in &episodes {
             for values in episode.actions.rows() {
-                action.extend(values.iter().zip(mid.iter().zip(&half)).map(|(a, (mid, half))| (a - mid) / half));
+                action.extend(unit_action(values, &mid, &half));
                 steps.push(row);
                 row += 1;
             }

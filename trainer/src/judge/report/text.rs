@@ -4,6 +4,7 @@ use super::mdnrnn::{BlockErrors, MdnrnnFigures, ObservationErrors};
 use super::open_loop::METHODS;
 use super::vae::VaeFigures;
 use super::{Report, gates::Gate};
+use crate::judge::table::markdown_table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -32,7 +33,7 @@ pub(super) fn markdown(report: &Report, figures: bool) -> String {
         let _ = write!(text, "\nNote: {note}.\n");
     }
     text += "\n## Gates\n\n";
-    text += &table(&["gate", "target", "found", "verdict"], report.gates.iter().map(gate));
+    text += &markdown_table(&["gate", "target", "found", "verdict"], report.gates.iter().map(gate));
     let picture = |text: &mut String, file: &str| {
         if let Some(figure) = report.figures.iter().find(|figure| figures && figure.file == file) {
             let _ = write!(text, "\n![{}](figures/{file})\n\n{}\n", figure.file.trim_end_matches(".svg"), figure.caption);
@@ -73,7 +74,7 @@ fn vision(text: &mut String, vae: &VaeFigures) {
     let sums = vae.blocks.iter().fold((0, 0), |sum, e| (sum.0 + e.block.size, sum.1 + e.block.alive));
     let overall = row("overall", sums.0, sums.1, Some(vae.nmse), Some(vae.pca_nmse));
     let pca = format!("PCA, {}", vae.pca_components);
-    *text += &table(&["part", "numbers", "of these vary", "V", &pca], parts.chain([overall]));
+    *text += &markdown_table(&["part", "numbers", "of these vary", "V", &pca], parts.chain([overall]));
     let kl = &vae.kl_per_latent;
     let mut sorted = kl.clone();
     sorted.sort_by(f64::total_cmp);
@@ -108,14 +109,17 @@ fn memory(text: &mut String, m: &MdnrnnFigures) {
     };
     let parts = m.blocks.iter().map(|BlockErrors { block, errors }| row(block.name, errors));
     let header = ["error", "V alone", "M", "ridge", "persistence", "constant velocity", "ridge without V"];
-    *text += &table(&header, [row("latents", &latents)].into_iter().chain(parts).chain([row("overall", &m.observation)]));
+    *text += &markdown_table(
+        &header,
+        [row("latents", &latents)].into_iter().chain(parts).chain([row("overall", &m.observation)]),
+    );
     *text += "\nBelow the latents: decoded, in whitened observations. \"V alone\" is V's reconstruction of the next observation itself; \
               \"ridge without V\" is fitted to whole observations.\n\n";
 
     let nll =
         |name: &str, value: Option<f64>| vec![name.to_string(), value.map_or("singular".into(), |v| format!("{v:.4}"))];
     let header = format!("NLL of the next latent ({}), nats per dimension", m.latents);
-    *text += &table(
+    *text += &markdown_table(
         &[&header, ""],
         [
             nll("M", Some(m.nll_per_dim)),
@@ -127,7 +131,7 @@ fn memory(text: &mut String, m: &MdnrnnFigures) {
     let near = |level: f64| m.coverage.iter().find(|row| (row.level - level).abs() < 1e-9);
     let rows = LEVELS.iter().filter_map(|&level| near(level));
     let rows = rows.map(|r| vec![percent(r.level), percent(r.mdnrnn), percent(r.gaussian)]);
-    *text += &table(&["central interval", "M covers", "linear-Gaussian covers"], rows);
+    *text += &markdown_table(&["central interval", "M covers", "linear-Gaussian covers"], rows);
 
     let t = &m.terminal;
     let r2 = |value: Option<f64>| value.map_or("undefined, it is constant".into(), |r2| format!("{r2:.3}"));
@@ -145,13 +149,13 @@ fn memory(text: &mut String, m: &MdnrnnFigures) {
     rows.push(vec!["end of the task, AUROC".into(), auroc, "–".into()]);
     rows.push(vec!["end of the task, Brier score (constant)".into(), brier[0].clone(), brier[1].clone()]);
     rows.push(vec!["end of the task, calibration error".into(), format!("{:.4}", t.calibration_error), "–".into()]);
-    *text += &table(&["reward and end", "M", "baseline"], rows);
+    *text += &markdown_table(&["reward and end", "M", "baseline"], rows);
     let _ = write!(text, "\n{} of {} held-out steps end the task. The reward's baseline is ridge.\n", t.ends, t.steps);
 
     *text += "\n## M: open loop\n\n";
     let header: Vec<&str> = ["k", "loops"].into_iter().chain(METHODS).collect();
     let shown = m.open_loop.horizons.iter().filter(|h| HORIZONS.contains(&h.k));
-    *text += &table(
+    *text += &markdown_table(
         &header,
         shown
             .map(|h| [h.k.to_string(), h.loops.to_string()].into_iter().chain(h.errors().map(|e| share(Some(e)))).collect()),
@@ -183,7 +187,7 @@ fn controller(text: &mut String, report: &Report) {
         let [length, distance] = [row.length.mean_text(1), row.distance_m.mean_text(2)];
         vec![row.policy.into(), row.episode_return.mean_text(1), row.episode_return.iqm_text(1), length, distance]
     });
-    *text += &table(&["policy", "return", "IQM of the return", "length (steps)", "distance (m)"], rows);
+    *text += &markdown_table(&["policy", "return", "IQM of the return", "length (steps)", "distance (m)"], rows);
 }
 
 fn training(text: &mut String, report: &Report) {
@@ -207,7 +211,7 @@ fn training(text: &mut String, report: &Report) {
         rows.push(vec!["controller".into(), done, best, "–".into()]);
     }
     if !rows.is_empty() {
-        *text += &table(&["stage", "done", "best", "time of the epochs"], rows);
+        *text += &markdown_table(&["stage", "done", "best", "time of the epochs"], rows);
     }
     if !history.costs.is_empty() {
         *text += "\nWhat the stages cost, all their processes added up:\n\n";
@@ -228,7 +232,7 @@ fn costs(costs: &BTreeMap<String, BTreeMap<String, f64>>) -> String {
     };
     let names = columns.iter().map(|column| column.replace('_', " ")).collect::<Vec<_>>();
     let header: Vec<&str> = std::iter::once("stage").chain(names.iter().map(String::as_str)).collect();
-    table(&header, stages.into_iter().map(row))
+    markdown_table(&header, stages.into_iter().map(row))
 }
 
 fn share(value: Option<f64>) -> String {
@@ -237,30 +241,6 @@ fn share(value: Option<f64>) -> String {
 
 fn percent(value: f64) -> String {
     format!("{:.1} %", 100.0 * value)
-}
-
-/// A Markdown table, its first column to the left, the others to the right.
-fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
-    let rows: Vec<Vec<String>> = rows.into_iter().collect();
-    let width = |column: usize| {
-        let cells = std::iter::once(&header).chain(&rows).map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0).max(3)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cell = |(column, cell): (usize, &String)| match column {
-            0 => format!(" {cell:<width$} |", width = widths[column]),
-            _ => format!(" {cell:>width$} |", width = widths[column]),
-        };
-        format!("|{}\n", row.iter().enumerate().map(cell).collect::<String>())
-    };
-    let rule = |(column, width): (usize, &usize)| match column {
-        0 => format!("{}|", "-".repeat(width + 2)),
-        _ => format!("{}:|", "-".repeat(width + 1)),
-    };
-    let rule = format!("|{}\n", widths.iter().enumerate().map(rule).collect::<String>());
-    line(&header) + &rule + &rows.iter().map(line).collect::<String>()
 }
 
 #[cfg(test)]
@@ -282,12 +262,5 @@ mod tests {
             | vae     |           – |     1.5 |     – |\n\
             | mdnrnn  |           – |       – |     7 |\n";
         assert_eq!(costs(&all.map(|(stage, costs)| (stage.to_string(), costs)).into()), expected);
-    }
-
-    #[test]
-    fn tables_are_aligned_markdown() {
-        let rows = [vec!["qpos".to_string(), "0.1".to_string()], vec!["σ".to_string(), "12.5".to_string()]];
-        let expected = "| part |    V |\n|------|-----:|\n| qpos |  0.1 |\n| σ    | 12.5 |\n";
-        assert_eq!(table(&["part", "V"], rows), expected);
     }
 }

@@ -11,6 +11,7 @@ use crate::world::schedule::Schedule;
 use crate::world::stage::{EpochRecord, StageInput};
 use anyhow::{Context, Result, bail};
 use dreamstep_core::names::metadata;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::nn;
@@ -32,18 +33,37 @@ struct Best {
     weights: BTreeMap<String, Array>,
 }
 
+/// What a training came to: the epoch of the least validation loss, whose weights are the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// Counted from 1.
+    pub best_epoch: usize,
+    /// Epochs that were trained.
+    pub epochs: usize,
+    /// Its validation `loss` and the loss's parts, by name.
+    pub validation: BTreeMap<String, f64>,
+}
+
+impl std::fmt::Display for Trained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let loss = self.validation.get("loss").copied().unwrap_or(f64::NAN);
+        let parts = self.validation.iter().filter(|(name, _)| *name != "loss");
+        let parts: Vec<_> = parts.map(|(name, value)| format!("{name} {value:.3}")).collect();
+        let Self { best_epoch, epochs, .. } = self;
+        write!(f, "validation loss {loss:.3} ({}), epoch {best_epoch} of {epochs}", parts.join(", "))
+    }
+}
+
 /// A training between two epochs.
 pub struct Training<'a> {
-    network: Network,
-    input: &'a StageInput<'a>,
+    pub(in crate::world) network: Network,
+    pub(in crate::world) input: &'a StageInput<'a>,
     vs: &'a nn::VarStore,
-    /// Moves the weights.
-    pub optimizer: Optimizer,
-    /// How far, and whether to go on.
-    pub schedule: Schedule,
+    pub(in crate::world) optimizer: Optimizer,
+    pub(in crate::world) schedule: Schedule,
     /// Epochs that are done, and that are asked for.
     epoch: usize,
-    epochs: usize,
+    pub(in crate::world) epochs: usize,
     best: Option<Best>,
     /// This training's lines of the log, and how long the log was before the first.
     log: String,
@@ -103,7 +123,7 @@ impl<'a> Training<'a> {
 
     /// The epoch to train now, from 1; none where the configured number is done, or the schedule says that it is enough.
     #[must_use]
-    pub const fn begin_epoch(&self) -> Option<usize> {
+    pub(in crate::world) const fn begin_epoch(&self) -> Option<usize> {
         if self.epoch < self.epochs && !self.schedule.is_done() { Some(self.epoch + 1) } else { None }
     }
 
@@ -112,13 +132,16 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// The training loss is not finite, or a file cannot be written.
-    pub fn finish_epoch(&mut self, mut record: EpochRecord) -> Result<()> {
+    pub(in crate::world) fn finish_epoch(&mut self, mut record: EpochRecord) -> Result<()> {
         let (name, epoch) = (self.network.name(), record.epoch);
         let [found, loss] = [&record.train, &record.validation].map(|losses| losses["loss"]);
         if !found.is_finite() {
             // Going on would end here again, and another learning rate is another training.
             self.remove()?;
-            bail!("{name}: epoch {epoch}: expected a finite loss, found {found}; lower {name}.learning_rate");
+            let parts = record.train.iter().filter(|(name, value)| **name != "loss" && !value.is_finite());
+            let parts: Vec<_> = parts.map(|(name, value)| format!("{name} {value}")).collect();
+            let parts = parts.join(", ");
+            bail!("{name}: epoch {epoch}: expected a finite loss, found {found} ({parts}); lower {name}.learning_rate");
         }
         record.best = loss.is_finite() && self.best.as_ref().is_none_or(|best| loss < best.loss);
         if record.best {
@@ -135,37 +158,39 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Writes `frame` with the last epoch's weights beside the result: not the best, but where the training ended.
+    /// Ends the training: writes `frame` with the best epoch's weights as the result and with the last epoch's beside it, removes the
+    /// state, and logs the cost. `ready` makes weights that were trained fit to be used.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write_last(&self, frame: &Checkpoint) -> Result<()> {
-        let mut last = frame.clone();
-        last.tensors.extend(nets::export(self.vs)?);
+    /// No epoch had a finite validation loss, or a file cannot be written.
+    pub fn write(mut self, frame: &Checkpoint, ready: impl Fn()) -> Result<Trained> {
+        let (name, run) = (self.network.name(), self.input.run);
+        let frame_with_weights = || -> Result<Checkpoint> {
+            ready();
+            let mut file = frame.clone();
+            file.tensors.extend(nets::export(self.vs)?);
+            Ok(file)
+        };
+        let mut last = frame_with_weights()?;
         last.set_meta(meta::EPOCH, self.epoch);
-        last.write(&self.input.run.last(self.network.name()))
-    }
+        last.write(&run.last(name))?;
 
-    /// Puts the best epoch's weights into the network. Returns the epoch, its loss and the weights.
-    ///
-    /// # Errors
-    /// No epoch had a finite validation loss.
-    pub fn best(&mut self) -> Result<(usize, f64, BTreeMap<String, Array>)> {
-        let name = self.network.name();
         let best = self.best.take().with_context(|| format!("{name}: expected a finite validation loss, found none"))?;
-        let weights = Checkpoint { origin: name.into(), tensors: best.weights, ..Checkpoint::default() };
-        nets::import(self.vs, &weights)?;
-        Ok((best.epoch, best.loss, weights.tensors))
-    }
-
-    /// The result is written: the state goes, and the log says what the training took.
-    ///
-    /// # Errors
-    /// The state cannot be removed, or the log not be written.
-    pub fn finish(self) -> Result<()> {
+        nets::import(self.vs, &Checkpoint { origin: name.into(), tensors: best.weights, ..Checkpoint::default() })?;
+        let mut result = frame_with_weights()?;
+        let lines: Vec<Value> = self.log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let logged = lines.iter().find(|line| line["epoch"] == best.epoch).and_then(|line| line["validation"].as_object());
+        let values = logged.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+        let trained = Trained { best_epoch: best.epoch, epochs: self.epoch, validation: values.collect() };
+        trained.validation.iter().for_each(|(name, value)| result.set_meta(&format!("{}{name}", meta::VALIDATION), value));
+        result.set_meta(&format!("{}best_epoch", meta::VALIDATION), best.epoch);
+        result.write(&match self.network {
+            Network::Vae => run.vae(),
+            Network::Mdnrnn => run.mdnrnn(),
+        })?;
         self.remove()?;
-        let lines: Vec<_> = self.log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Cost::of(lines.iter()).append(self.input.run, self.network.name())
+        Cost::of(lines.iter()).append(run, name)?;
+        Ok(trained)
     }
 
     fn remove(&self) -> Result<()> {
@@ -243,7 +268,7 @@ fn mend_log(path: &Path, training: Option<(&str, usize, &str)>) -> Result<usize>
         let tail = mended.split_off(start.min(whole));
         mended.extend_from_slice(lines.as_bytes());
         for line in tail.split_inclusive(|&byte| byte == b'\n') {
-            let record = serde_json::from_slice::<serde_json::Value>(line);
+            let record = serde_json::from_slice::<Value>(line);
             if record.is_ok_and(|record| record["stage"] != stage) {
                 mended.extend_from_slice(line);
             }

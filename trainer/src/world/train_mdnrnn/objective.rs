@@ -2,10 +2,10 @@
 
 use super::table::Batch;
 use crate::run::config::MdnrnnConfig;
+use crate::world::epochs::Parts;
 use crate::world::mdnrnn::{MdnRnn, Prediction};
 use crate::world::nets::layer_kind;
 use crate::world::optim::Optimizer;
-use std::collections::BTreeMap;
 use tch::{Kind, Reduction, Tensor};
 
 /// The loss of one batch, each part a mean over steps.
@@ -18,6 +18,13 @@ pub struct Loss {
     pub reward: Tensor,
     /// Cross entropy, nats, steps that end an episode weighted as configured.
     pub terminal: Tensor,
+}
+
+impl Loss {
+    /// By name, as they are logged.
+    pub fn parts(self) -> Parts<4> {
+        [("loss", self.total), ("nll_per_dim", self.nll), ("reward", self.reward), ("terminal", self.terminal)]
+    }
 }
 
 /// What M is trained for, and how hard.
@@ -90,26 +97,5 @@ impl Objective {
         let loss = self.loss(&model.predict_in(kind, &hidden, &z), batch);
         optimizer.backward_step(&loss.total, Some(self.grad_clip));
         loss
-    }
-}
-
-/// Means over steps of the losses of batches of unequal sizes.
-#[derive(Default)]
-pub(super) struct Sums {
-    sums: [f64; 4],
-    steps: usize,
-}
-
-impl Sums {
-    pub(super) fn add(&mut self, batch: &Batch, loss: &Loss) {
-        for (sum, part) in self.sums.iter_mut().zip([&loss.total, &loss.nll, &loss.reward, &loss.terminal]) {
-            *sum += part.double_value(&[]) * batch.rows.len() as f64;
-        }
-        self.steps += batch.rows.len();
-    }
-
-    pub(super) fn means(&self) -> BTreeMap<&'static str, f64> {
-        let names = ["loss", "nll_per_dim", "reward", "terminal"];
-        names.into_iter().zip(self.sums.map(|s| s / self.steps as f64)).collect()
     }
 }

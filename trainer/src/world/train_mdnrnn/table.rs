@@ -1,10 +1,10 @@
 //! The steps of a pool of episodes as M is trained on them: one row below the other, cut into windows, and windows packed into batches.
 
 use crate::data::dataset::Dataset;
+use crate::env::unit_action;
 use crate::world::mdnrnn::{MdnRnn, MemoryState, Prediction};
-use crate::world::nets::{indices, matrix, to_vec};
+use crate::world::nets::{indices, matrix};
 use anyhow::Result;
-use ndarray::Array2;
 use tch::{Device, Tensor};
 
 /// Windows evaluated at a time where no gradient is kept.
@@ -12,7 +12,7 @@ const EVAL_WINDOWS: usize = 256;
 
 /// A run of steps of one episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(in crate::world) struct Window {
     /// Its first step's row in the table.
     pub(super) row: usize,
     /// Steps, at least 1.
@@ -73,8 +73,7 @@ impl Table {
         for &id in ids {
             let episode = data.read(id)?;
             for row in episode.actions.rows() {
-                let range = action_mid.iter().zip(action_half);
-                action.extend(row.iter().zip(range).map(|(a, (mid, half))| (a - mid) / half));
+                action.extend(unit_action(row, action_mid, action_half));
             }
             reward.extend(episode.rewards.iter());
             terminal.extend(episode.terminals.iter().map(|&t| f32::from(u8::from(t))));
@@ -106,11 +105,6 @@ impl Table {
     /// V's latents `[R, Z]`: sampled with standard normal `noise` `[R, Z]`, as Ha & Schmidhuber trained M, or the mean.
     pub(super) fn latents(&self, noise: Option<Tensor>) -> Tensor {
         noise.map_or_else(|| self.mean.shallow_clone(), |noise| &self.mean + &self.std * noise)
-    }
-
-    /// Rows that start a step, ascending.
-    pub(super) fn step_rows(&self) -> Vec<i64> {
-        self.windows.iter().flat_map(|w| w.row..w.row + w.len).map(|r| r as i64).collect()
     }
 
     /// The states `[W, H]` that all windows start with: 0, or what `model` reaches at the end of the window before.
@@ -159,23 +153,10 @@ impl Table {
             each(&model.predict(&hidden, &batch.z), &batch);
         }
     }
-
-    /// `z`, action, next `z`, reward `[N, Z+A+Z+1]` of every step, in the order of the rows, on the host.
-    pub(super) fn steps(&self, z: &Tensor) -> Result<Array2<f32>> {
-        let rows = indices(&self.step_rows(), self.device);
-        let at = |t: &Tensor| t.index_select(0, &rows);
-        host(&Tensor::cat(&[at(z), at(&self.action), z.index_select(0, &(&rows + 1)), at(&self.reward.unsqueeze(1))], 1))
-    }
-
-    /// Whether each step is terminal, in the order of the rows.
-    pub(super) fn terminals(&self) -> Result<Vec<bool>> {
-        let labels = self.terminal.index_select(0, &indices(&self.step_rows(), self.device));
-        Ok(to_vec(&labels)?.iter().map(|&t| t > 0.5).collect())
-    }
 }
 
 /// Cuts episodes of the given lengths, which lie one below the other with one row more than they have steps.
-pub(super) fn windows(lengths: impl Iterator<Item = usize>, sequence_length: usize) -> Vec<Window> {
+pub(in crate::world) fn windows(lengths: impl Iterator<Item = usize>, sequence_length: usize) -> Vec<Window> {
     let mut windows = Vec::new();
     let mut row = 0;
     for length in lengths {
@@ -188,7 +169,7 @@ pub(super) fn windows(lengths: impl Iterator<Item = usize>, sequence_length: usi
 }
 
 /// Lays `chosen` windows side by side: their order (longest first), the row of each step, how many windows reach each step.
-pub(super) fn pack(windows: &[Window], chosen: &[usize]) -> (Vec<usize>, Vec<i64>, Vec<i64>) {
+pub(in crate::world) fn pack(windows: &[Window], chosen: &[usize]) -> (Vec<usize>, Vec<i64>, Vec<i64>) {
     let mut order = chosen.to_vec();
     order.sort_by_key(|&w| std::cmp::Reverse(windows[w].len)); // stable: equal lengths keep their order
     let longest = order.first().map_or(0, |&w| windows[w].len);
@@ -199,10 +180,4 @@ pub(super) fn pack(windows: &[Window], chosen: &[usize]) -> (Vec<usize>, Vec<i64
         sizes.push((rows.len() - before) as i64);
     }
     (order, rows, sizes)
-}
-
-/// A `[N, M]` tensor as an array.
-pub(super) fn host(tensor: &Tensor) -> Result<Array2<f32>> {
-    let (n, m) = tensor.size2()?;
-    Ok(Array2::from_shape_vec((n as usize, m as usize), to_vec(tensor)?)?)
 }

@@ -3,10 +3,16 @@
 use super::table::{pack, windows};
 use super::*;
 use crate::data::rollouts::Episode;
+use crate::env::{EnvSpec, unit_action};
+use crate::judge::report::errors::Block;
+use crate::judge::report::mdnrnn::{Fit, MdnrnnFigures, Measure};
+use crate::judge::report::recorded::Chunk;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::folder::RunDir;
 use crate::world::nets::to_vec;
+use crate::world::stage::EpochRecord;
 use crate::world::train_vae::train_vae;
+use crate::world::trained::TrainedMdnRnn;
 use dreamstep_core::m::MemoryCell;
 use dreamstep_core::m::Mixture;
 use dreamstep_core::schema::Target;
@@ -102,10 +108,55 @@ fn epochs_logged(run: &RunDir) -> Vec<serde_json::Value> {
     epochs
 }
 
-fn train(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
+fn train(config: &Config, data: &Dataset, run: &RunDir) -> Trained {
     let input = input(config, data, run);
     train_vae(&input).unwrap();
     train_mdnrnn(&input).unwrap()
+}
+
+fn spec() -> EnvSpec {
+    EnvSpec {
+        id: "known",
+        obs: 3,
+        action: 2,
+        action_low: vec![-0.3; 2],
+        action_high: vec![0.5; 2],
+        dt_s: 0.01,
+        time_limit: 1000,
+        blocks: &[("state", 3)],
+        healthy_bonus: 0.0,
+    }
+}
+
+/// The episodes `ids` of `data` through the run's V.
+fn chunk(data: &Dataset, ids: &[usize], run: &RunDir) -> Chunk {
+    let vae = TrainedVae::read(&run.vae(), Device::Cpu).unwrap();
+    Chunk::new(ids.iter().map(|&id| data.read(id).unwrap().into_owned()).collect(), &vae, &spec())
+}
+
+/// What the report says of the run's M.
+fn measured(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
+    let (m, vae) = (TrainedMdnRnn::read(run).unwrap(), TrainedVae::read(&run.vae(), Device::Cpu).unwrap());
+    let split = Split::new(config.seed, data.len(), config.vae.validation).unwrap();
+    let mut fit = Fit::new(&m, &spec());
+    fit.add(&chunk(data, &split.train, run), 0, 0).unwrap();
+    let mut measure = Measure::new(&m, &spec(), &fit, 0, data.steps(&split.validation)).unwrap();
+    measure.add(&vae, &m, &chunk(data, &split.validation, run), 1).unwrap();
+    measure.finish(&m, &Block::all(spec().blocks, &vae.normalizer.alive()))
+}
+
+/// Trains in a folder of its own, and measures.
+fn trained(config: &Config, data: &Dataset) -> MdnrnnFigures {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::new(folder.path());
+    train(config, data, &run);
+    measured(config, data, &run)
+}
+
+/// That next latent, reward and end are predicted, but for these shares.
+fn knows_the_world(f: &MdnrnnFigures, error: f64, reward: f64) {
+    let found = (f.latent.mdnrnn, f.reward_r2.unwrap(), f.terminal.auroc.unwrap());
+    assert!(found.0 < error && found.1 > reward && found.2 > 0.95, "error, R², AUROC: {found:?}");
 }
 
 #[test]
@@ -117,12 +168,21 @@ fn learns_a_known_world(cell: MemoryCell) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
     config.mdnrnn.cell = cell;
-    let f = train(&config, &world(200), &RunDir::new(folder.path()));
-    assert!(f.nmse < 0.02, "next z: {f:?}");
-    assert!(f.reward_r2 > 0.98, "reward: {f:?}");
-    assert!(f.terminal_auroc > 0.95, "terminal: {f:?}");
-    assert!(f.ridge_nmse < 0.1 && f.persistence_nmse > 0.5, "baselines: {f:?}");
-    let epochs = epochs_logged(&RunDir::new(folder.path()));
+    let run = RunDir::new(folder.path());
+    let result = train(&config, &world(200), &run);
+    let f = measured(&config, &world(200), &run);
+    knows_the_world(&f, 0.02, 0.98);
+    assert!(f.latent.ridge < 0.1 && f.latent.persistence > 0.5, "baselines: {f:?}");
+    let epochs = epochs_logged(&run);
+    // The result is the epoch of the least validation loss, and says what that epoch's line says.
+    let least = epochs[15..].iter().min_by(|a, b| {
+        let loss = |line: &serde_json::Value| line["validation"]["loss"].as_f64().unwrap();
+        loss(a).total_cmp(&loss(b))
+    });
+    let least = least.unwrap();
+    assert_eq!((least["epoch"].as_u64().unwrap() as usize, 30), (result.best_epoch, result.epochs));
+    assert_eq!(serde_json::to_value(&result.validation).unwrap(), least["validation"]);
+    assert!(result.to_string().starts_with("validation loss ") && result.to_string().contains("nll_per_dim"), "{result}");
     assert_eq!(epochs.len(), 45);
     let last = epochs.last().unwrap();
     assert!(last["stage"] == "mdnrnn" && last["validation"]["nll_per_dim"].is_number(), "{last}");
@@ -138,12 +198,12 @@ fn learns_a_known_world(cell: MemoryCell) {
 fn what_is_trained_on_its_own_latents_is_true_to_the_world() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
-    let told = train(&config, &world(200), &RunDir::new(folder.path()));
+    let (run, data) = (RunDir::new(folder.path()), world(200));
+    let told = train(&config, &data, &run);
     config.mdnrnn.own_steps = 5;
-    let run = RunDir::new(folder.path());
-    let own = train_mdnrnn(&StageInput { force: true, ..input(&config, &world(200), &run) }).unwrap();
-    assert!(own.nmse < 0.02 && own.reward_r2 > 0.98, "{own:?}");
-    assert_ne!(own.nmse, told.nmse);
+    let own = train_mdnrnn(&StageInput { force: true, ..input(&config, &data, &run) }).unwrap();
+    assert_ne!(own.validation, told.validation);
+    knows_the_world(&measured(&config, &data, &run), 0.02, 0.98);
 }
 
 #[test]
@@ -233,24 +293,21 @@ fn a_world_in_pools_is_learned_too() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::new(folder.path());
         let set = ["vae.pool=500", "mdnrnn.pool=700", &format!("mdnrnn.latents={latents}")].map(String::from);
-        let figures = train(&config().overlay("test", "", &set).unwrap(), &data, &run);
+        let config = config().overlay("test", "", &set).unwrap();
+        train(&config, &data, &run);
         assert_eq!(run.latents().exists(), latents == "precomputed");
-        figures
+        measured(&config, &data, &run)
     };
     let (stored, encoded) = (figures("precomputed"), figures("on-the-fly"));
-    for f in [&stored, &encoded] {
-        assert!(f.nmse < 0.02 && f.reward_r2 > 0.98 && f.terminal_auroc > 0.95, "{f:?}");
-    }
-    assert!((stored.nmse - encoded.nmse).abs() < 0.01, "{stored:?} {encoded:?}");
+    [&stored, &encoded].into_iter().for_each(|f| knows_the_world(f, 0.02, 0.98));
+    assert!((stored.latent.mdnrnn - encoded.latent.mdnrnn).abs() < 0.01, "{stored:?} {encoded:?}");
 }
 
 /// Layers in bfloat16 learn as well, nearly.
 #[test]
 fn mixed_precision_learns() {
-    let folder = tempfile::tempdir().unwrap();
     let config = config().overlay("test", "", &["vae.amp=true", "mdnrnn.amp=true"].map(String::from)).unwrap();
-    let f = train(&config, &world(200), &RunDir::new(folder.path()));
-    assert!(f.nmse < 0.04 && f.reward_r2 > 0.95 && f.terminal_auroc > 0.95, "{f:?}");
+    knows_the_world(&trained(&config, &world(200)), 0.04, 0.95);
 }
 
 /// A mixture for each dimension, of the change of the latent, and a weight for the rare class, which must not stay in the logit.
@@ -270,26 +327,12 @@ fn every_option_of_the_head_learns_the_same_world() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::new(folder.path());
         let config = config().overlay("test", "", &set.map(String::from)).unwrap();
-        let f = train(&config, &data, &run);
-        assert!(f.nmse < 0.02 && f.reward_r2 > 0.98 && f.terminal_auroc > 0.95, "{set:?}: {f:?}");
+        train(&config, &data, &run);
+        knows_the_world(&measured(&config, &data, &run), 0.02, 0.98);
         // The head says how often episodes end, whatever weighed how much.
-        let m = crate::judge::report::network::TrainedMdnRnn::read(&run).unwrap();
-        let vae = TrainedVae::read(&run.vae(), Device::Cpu).unwrap();
-        let ids: Vec<usize> = (0..data.len()).collect();
-        let table = Table::new(
-            &data,
-            &ids,
-            vae.encode(&data, &ids, Device::Cpu).unwrap(),
-            [&[0.1, 0.1], &[0.4, 0.4]],
-            config.mdnrnn.sequence_length,
-        )
-        .unwrap();
-        let mut said = 0.0;
-        tch::no_grad(|| {
-            table.evaluate(&m.model, &table.mean, |p, _| {
-                said += p.terminal_logit.sigmoid().sum(Kind::Double).double_value(&[]);
-            });
-        });
+        let all = chunk(&data, &(0..data.len()).collect::<Vec<_>>(), &run);
+        let prediction = TrainedMdnRnn::read(&run).unwrap().predict(&all.mean, &all.action, &all.lengths());
+        let said = prediction.terminal_logit.sigmoid().sum(Kind::Double).double_value(&[]);
         let (said, found) = (said / steps as f64, f64::from(ends) / steps as f64);
         assert!((said - found).abs() < 0.25 * found, "{set:?}: {said} of steps said to end, {found} do");
     }
@@ -399,6 +442,62 @@ fn a_training_that_diverged_is_not_gone_on_with() {
     config.vae.learning_rate = 1e-3;
     config.vae.epochs = 1;
     train_vae(&input(&config, &episodes, &run)).unwrap();
+}
+
+/// What an actuator cannot do was not done: M learns from, and the report feeds M, the ends of the range, as the runtime does.
+#[test]
+fn actions_outside_the_range_count_as_its_ends() {
+    let mut config = config();
+    (config.vae.epochs, config.mdnrnn.epochs) = (1, 2);
+    let weights = |past: [f32; 2]| {
+        let mut all = episodes(12);
+        for episode in &mut all {
+            episode.actions.column_mut(0).iter_mut().step_by(3).for_each(|a| *a = past[0]);
+            episode.actions.column_mut(1).iter_mut().step_by(4).for_each(|a| *a = past[1]);
+        }
+        let (folder, data) = (tempfile::tempdir().unwrap(), Dataset::from_episodes(all).unwrap());
+        let run = RunDir::new(folder.path());
+        train(&config, &data, &run);
+        let seen = to_vec(&chunk(&data, &[0, 1], &run).action).unwrap();
+        (Checkpoint::read(&run.mdnrnn()).unwrap().tensors, seen)
+    };
+    let at_the_ends = weights([0.5, -0.3]);
+    assert!(at_the_ends == weights([7.0, -1e30]));
+    assert!(at_the_ends.1.iter().all(|a| a.abs() <= 1.0));
+    assert!(at_the_ends.0 != weights([0.4, -0.3]).0, "an action within the range matters");
+    assert!(unit_action(&[3.0, 0.0], &[3.0, 1.0], &[0.0, 1.0]).eq([0.0, -1.0]), "one without width has one action");
+}
+
+/// Rewards that binary32 cannot square are refused before anything is trained, whoever has them; what it can is trained on, constant or not.
+#[test]
+fn rewards_too_large_for_the_loss_are_named() {
+    let mut config = config();
+    (config.vae.epochs, config.mdnrnn.epochs) = (1, 1);
+    let train_on = |change: &dyn Fn(usize, &mut f32)| {
+        let mut all = episodes(12);
+        all.iter_mut().enumerate().for_each(|(e, episode)| episode.rewards.iter_mut().for_each(|r| change(e, r)));
+        let (folder, data) = (tempfile::tempdir().unwrap(), Dataset::from_episodes(all).unwrap());
+        let run = RunDir::new(folder.path());
+        train_vae(&input(&config, &data, &run)).unwrap();
+        let result = train_mdnrnn(&input(&config, &data, &run));
+        assert!(!run.training("mdnrnn").exists(), "no state is left");
+        result
+    };
+    let held_out = Split::new(config.seed, 12, config.vae.validation).unwrap().validation[0];
+    for factor in [1e20_f32, -1e30, 1e37] {
+        for error in [
+            train_on(&|_, r| *r *= factor).unwrap_err(),
+            train_on(&|e, r| *r *= if e == held_out { factor } else { 1.0 }).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("recorded rewards") && error.contains("scale") && !error.contains('\n'), "{error}");
+        }
+    }
+    train_on(&|_, r| *r *= 1e15).unwrap();
+    for constant in [0.0, 0.1, -3.0, 1e12, 1e30] {
+        let trained = train_on(&|_, r| *r = constant).unwrap();
+        assert!(trained.validation["reward"] < 10.0, "{constant}: {trained}");
+    }
 }
 
 #[test]

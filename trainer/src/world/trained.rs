@@ -1,14 +1,16 @@
-//! M as the report asks it: every step of some episodes at once, from the zero state that an episode starts with; or step by step.
+//! M read back from its checkpoint, to be asked: all steps of some episodes at once, from the zero state that an episode starts with; or
+//! step by step.
 
-use crate::agent::pack::{made_from, mixture, target};
+use crate::agent::pack::made_from;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::folder::RunDir;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::world::nets::{self, indices};
+use crate::world::train_mdnrnn::table::{pack, windows};
 use anyhow::Result;
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::Philox;
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 /// M, read from a checkpoint.
 pub struct TrainedMdnRnn {
@@ -30,7 +32,7 @@ impl TrainedMdnRnn {
     pub fn read(run: &RunDir) -> Result<Self> {
         let file = Checkpoint::read(&run.mdnrnn())?;
         made_from(&file, "vae", &run.vae())?;
-        let shape = shape(&file)?;
+        let shape = MdnRnnShape::of(&file)?;
         let latent = shape.latent;
         let vs = nn::VarStore::new(Device::Cpu);
         let model = MdnRnn::new(&vs.root(), shape, Philox::new(0));
@@ -47,16 +49,17 @@ impl TrainedMdnRnn {
     /// for each observation.
     #[must_use]
     pub fn predict(&self, z: &Tensor, action: &Tensor, lengths: &[usize]) -> Prediction {
-        let (rows, sizes) = packed(lengths);
+        let windows = windows(lengths.iter().copied(), usize::MAX);
+        let (_, rows, sizes) = pack(&windows, &(0..windows.len()).collect::<Vec<_>>());
         let mut places: Vec<i64> = (0..rows.len() as i64).collect();
         places.sort_by_key(|&place| rows[place as usize]); // where each step, in order, stands in the pack
         let at = indices(&rows, Device::Cpu);
         let places = indices(&places, Device::Cpu);
         tch::no_grad(|| {
             let (z, action) = (z.index_select(0, &at), action.index_select(0, &at));
-            let state = self.model.zero_state(lengths.len());
+            let state = self.model.zero_state(windows.len());
             let (hidden, _) = self.model.sequences(&z, &action, &Tensor::from_slice(&sizes), &state);
-            self.read_head(&hidden.index_select(0, &places), &z.index_select(0, &places))
+            self.model.predict(&hidden.index_select(0, &places), &z.index_select(0, &places))
         })
     }
 
@@ -65,55 +68,8 @@ impl TrainedMdnRnn {
     pub fn step(&self, z: &Tensor, action: &Tensor, state: &MemoryState) -> (Prediction, MemoryState) {
         let batch = Tensor::from_slice(&[z.size()[0]]);
         let (hidden, state) = self.model.sequences(z, action, &batch, state);
-        (self.read_head(&hidden, z), state)
+        (self.model.predict(&hidden, z), state)
     }
-
-    /// The head's reading of hidden vectors `[N, H]` that `z` `[N, Z]` led to, about the next latent in any case.
-    fn read_head(&self, hidden: &Tensor, z: &Tensor) -> Prediction {
-        self.model.predict(hidden, z)
-    }
-}
-
-/// Sizes and modes that M's checkpoint says.
-///
-/// # Errors
-/// One line naming the file and what is missing or wrong in its metadata.
-pub(crate) fn shape(file: &Checkpoint) -> Result<MdnRnnShape> {
-    Ok(MdnRnnShape {
-        action: file.meta(metadata::DIM_ACTION)?,
-        latent: file.meta(metadata::DIM_LATENT)?,
-        hidden: file.meta(metadata::DIM_HIDDEN)?,
-        cell: file.cell()?,
-        mixture: mixture(file)?,
-        target: target(file)?,
-        mixtures: file.meta(metadata::DIM_MIXTURES)?,
-        log_sigma_min: file.meta(metadata::GMM_LOG_SIGMA_MIN)?,
-    })
-}
-
-/// Lays episodes side by side, longest first: the row of each step, all first steps first; and how many episodes reach each step. An
-/// episode of `T` steps has `T + 1` rows.
-fn packed(lengths: &[usize]) -> (Vec<i64>, Vec<i64>) {
-    let starts: Vec<usize> = lengths.iter().scan(0, |row, length| Some(std::mem::replace(row, *row + length + 1))).collect();
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(lengths[i])); // stable: equal lengths keep their order
-    let longest = order.first().map_or(0, |&i| lengths[i]);
-    let (mut rows, mut sizes) = (Vec::new(), Vec::new());
-    for t in 0..longest {
-        let before = rows.len();
-        rows.extend(order.iter().take_while(|&&i| lengths[i] > t).map(|&i| (starts[i] + t) as i64));
-        sizes.push((rows.len() - before) as i64);
-    }
-    (rows, sizes)
-}
-
-/// The share of each of the mixture's marginals that lies below `target` `[N, Z]`, `[N, Z]`: uniform on (0, 1) where the mixture is right
-/// (the probability integral transform, Rosenblatt 1952).
-pub(super) fn share_below(prediction: &Prediction, target: &Tensor) -> Tensor {
-    let weights = prediction.logits.to_kind(Kind::Double).softmax(1, Kind::Double); // [N, K, 1 or Z]
-    let distance = (target.unsqueeze(1) - &prediction.means).to_kind(Kind::Double);
-    let scaled = distance * prediction.log_sigmas.to_kind(Kind::Double).neg().exp(); // [N, K, Z]
-    (weights * scaled.special_ndtr()).sum_dim_intlist(1, false, Kind::Double)
 }
 
 #[cfg(test)]
@@ -161,31 +117,5 @@ mod tests {
         }
         assert_eq!(found.len(), 8 * 3);
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}\n{expected:?}");
-    }
-
-    #[test]
-    fn the_share_below_is_the_integral_of_the_density() {
-        let row = |v: &[f32]| Tensor::from_slice(v).reshape([1, 2, 1]);
-        let prediction = Prediction {
-            means: row(&[-1.0, 2.0]),
-            log_sigmas: row(&[0.0, -0.5]),
-            logits: Tensor::from_slice(&[0.3_f32, -0.2]).reshape([1, 2, 1]),
-            reward: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
-            terminal_logit: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
-        };
-        for target in [-2.5_f32, 0.0, 1.7, 4.0] {
-            let target = Tensor::from_slice(&[target]).reshape([1, 1]);
-            let found = share_below(&prediction, &target).double_value(&[0, 0]);
-            // The midpoint rule on exp(−nll), an implementation of its own.
-            let (from, step) = (-12.0, 1e-3);
-            let steps = ((target.double_value(&[0, 0]) - from) / step).round() as i64;
-            let integral: f64 = (0..steps)
-                .map(|i| {
-                    let x = Tensor::from_slice(&[(from + (i as f64 + 0.5) * step) as f32]).reshape([1, 1]);
-                    prediction.nll(&x).neg().exp().double_value(&[0]) * step
-                })
-                .sum();
-            assert!((found - integral).abs() < 2e-4, "expected {integral}, found {found}");
-        }
     }
 }
