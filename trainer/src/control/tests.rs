@@ -34,7 +34,9 @@ fn a_result_has_always_been_validated() {
         for generations in [0, 1, 3] {
             let dims = *Model::load(&small.agents()[0]).unwrap().dims();
             with_search(&small, &small.config, |mut search, scorer| {
-                (0..generations).for_each(|_| drop(search.generation(&small.config, scorer).unwrap()));
+                for _ in 0..generations {
+                    search.generation(&small.config, scorer).unwrap();
+                }
                 assert!(search.result(&small.config, &small.run, &dims).is_err(), "nothing is validated");
                 search.save(&small.config, &small.run).unwrap();
             });
