@@ -4,13 +4,16 @@
 mod common;
 
 mod collect;
+mod controller_costs;
 mod convert;
 mod defects;
 mod dream;
 mod evolution;
 mod gru;
+mod import;
 mod inputs;
 mod kinds;
+mod output;
 mod ppo;
 mod road;
 mod rounds;
