@@ -1,5 +1,4 @@
-//! How much is known of a score after so many episodes? The interquartile mean (IQM), the mean of the middle half, which neither one lucky
-//! episode nor a median's indifference decides, with a 95 % percentile-bootstrap interval (Agarwal et al., *Deep Reinforcement Learning at
+//! The interquartile mean (IQM), the mean of the middle half, with a 95 % percentile-bootstrap interval (Agarwal et al., *Deep Reinforcement Learning at
 //! the Edge of the Statistical Precipice*, NeurIPS 2021; rliable's definitions). One task is one stratum, so that its stratified bootstrap
 //! is the plain one: episodes are drawn with replacement.
 //!

@@ -1,5 +1,5 @@
-//! What do plain statistics say about the data? The normaliser that every network sees observations through, and the linear
-//! models that V and M have to beat.
+//! Statistics: the normaliser that every network sees observations through, the linear models that V and M have to beat, and summaries of
+//! samples.
 //!
 //! ```text
 //! rows, chunk by chunk ─▶ Spread  (mean, variance)  ─▶ Normalizer

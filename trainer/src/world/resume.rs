@@ -1,5 +1,5 @@
-//! How does a training of V or M that was killed go on, and end in the same bytes? From `<network>.training.safetensors` in the run's
-//! folder: weights, the optimiser's memory, the best weights so far, how many epochs are done, and this training's lines of
+//! The saved state of a training of V or M, from which a killed one resumes and ends in the same bytes: `<network>.training.safetensors`
+//! in the run's folder holds the weights, the optimiser's memory, the best weights so far, how many epochs are done, and this training's lines of
 //! `metrics.jsonl`.
 //!
 //! The file is written when a training begins, and after every epoch. Not more often: at the paper preset's sizes an epoch takes

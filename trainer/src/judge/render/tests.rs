@@ -1,4 +1,4 @@
-//! Is what is drawn what happened? States rebuilt from observations beside the true ones, as numbers and as pictures; V and M's part with
+//! States rebuilt from observations beside the true ones, as numbers and as pictures; V and M's part with
 //! networks whose answers are known; films read back.
 //!
 //! Pictures need EGL. Where there is none, the tests that draw say so on stderr, past the test harness, and check nothing more.

@@ -1,10 +1,9 @@
-//! What does it look like? One held-out episode through V and M: a few numbers of the observation, recorded, reconstructed and predicted,
+//! The episode that is drawn: one held-out episode through V and M: a few numbers of the observation, recorded, reconstructed and predicted,
 //! and latents beside an open loop.
 
 use super::errors::{Block, host};
 use super::recorded::Chunk;
-use crate::world::train_vae::TrainedVae;
-use crate::world::trained::TrainedMdnRnn;
+use crate::world::trained::{TrainedMdnRnn, TrainedVae};
 use anyhow::Result;
 use ndarray::Array2;
 use tch::Tensor;

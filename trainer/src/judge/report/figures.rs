@@ -1,5 +1,4 @@
-//! Which pictures does a report have? One for each question that a table answers badly. Each has a file name, a sentence that says what
-//! it shows, and its SVG text.
+//! The report's figures: file name, caption and SVG text of each.
 
 use super::Report;
 use super::acting::Acting;

@@ -1,5 +1,4 @@
-//! Does the report find the truth where the truth is known? A linear-Gaussian system, whose every figure has a closed form: two latents
-//! that each follow
+//! The report against closed forms, on a linear-Gaussian system of two latents that each follow
 //!
 //! ```text
 //! z' = ρ·z + β·a + σ·e        a, e standard normal, ρ² + β² + σ² = 1: z stays standard normal
