@@ -21,7 +21,7 @@ const WARM_UP: usize = 10;
 pub struct Shown {
     /// `reset(seed)` it began with.
     pub seed: u64,
-    /// Names of the numbers shown: of each part, the one that varies most.
+    /// Names of the numbers shown: of each part, the one that varies most; none where none varies.
     pub names: Vec<String>,
     /// `[T+1, D]` recorded, whitened.
     pub recorded: Array2<f32>,

@@ -38,7 +38,9 @@ pub(super) fn draw(report: &Report, shown: Option<&Shown>) -> Result<Vec<Figure>
         figures.push(blocks(vae)?);
     }
     if let Some(shown) = shown {
-        figures.push(reconstruction(shown)?);
+        if !shown.names.is_empty() {
+            figures.push(reconstruction(shown)?);
+        }
         figures.push(latents(shown)?);
     }
     if let Some(m) = &report.mdnrnn {

@@ -249,3 +249,23 @@ fn v_is_measured_beside_the_axes_of_most_variance() {
     assert!((found.kl_per_latent[0] - kl).abs() < 1e-5, "expected {kl}, found {:?}", found.kl_per_latent);
     assert_eq!(found.active_latents, 1);
 }
+
+#[test]
+fn observations_that_never_vary_are_reported_without_a_picture_of_them() {
+    let chunk = chunk(4);
+    let dead = Chunk { x: chunk.x.zeros_like(), ..chunk };
+    let shown = Shown::of(&dead, &vae(), None, &Block::all(spec().blocks, &[false; 2])).unwrap();
+    let report = Report {
+        env: "linear".into(),
+        data: None,
+        gates: Vec::new(),
+        missing: Vec::new(),
+        vae: None,
+        mdnrnn: None,
+        acting: None,
+        history: History::default(),
+        figures: Vec::new(),
+    };
+    let files: Vec<_> = figures::draw(&report, Some(&shown)).unwrap().iter().map(|figure| figure.file).collect();
+    assert_eq!(files, ["latents.svg"]);
+}
