@@ -26,7 +26,7 @@ use crate::run::config::{Config, DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
-use crate::stats::{Estimate, RESAMPLES, percentile_interval, spearman};
+use crate::stats::{Estimate, jackknife_variance, spearman};
 use crate::world::device::Device;
 use crate::world::ensemble;
 use anyhow::{Result, anyhow, ensure};
@@ -83,7 +83,7 @@ pub struct Row {
     pub temperature: f64,
     /// Spearman's ρ of dream score and real return; none where one of them is the same for all controllers.
     pub spearman: Option<f64>,
-    /// Its 95 % bootstrap interval, over the draws of each cell of the grid and over episodes.
+    /// Its 95 % interval, by the jackknife over episodes and over the draws of each cell of the grid; none of one episode and one draw.
     pub interval: Option<[f64; 2]>,
     /// Mean over controllers.
     pub dream_score: f64,
@@ -260,7 +260,7 @@ impl Row {
         Self {
             temperature,
             spearman: correlation,
-            interval: correlation.map(|_| interval(&dreamed, tried)),
+            interval: interval(&dreamed, tried),
             dream_score: mean(&dreamed),
             dream_length: mean(&scores.iter().map(|score| score.length).collect::<Vec<_>>()),
             real_return: mean(&real),
@@ -269,26 +269,36 @@ impl Row {
     }
 }
 
-/// 95 % bootstrap interval of Spearman's ρ between `dreamed` scores and real returns, within the design: in each cell of the grid (factor and
-/// size of the noise) its draws are resampled, and so are the episodes, which all controllers share. The grid's cells are not: they were
-/// chosen, so that resampling them would count the spread between them as doubt. What dreams leave to chance is not part of it.
-fn interval(dreamed: &[f64], tried: &[Tried]) -> [f64; 2] {
+/// 95 % interval of Spearman's ρ between `dreamed` scores and real returns, by the jackknife within the design: ρ without each of the
+/// episodes, which all controllers share, and ρ without each draw of a cell of the grid (factor and size of noise) that has several. The
+/// two sources are independent, so that their variances add. The grid's cells themselves were chosen: to leave them out, or to resample
+/// them, would count the spread between them as doubt. What dreams leave to chance is not part of it. None where there is nothing to
+/// leave out, or ρ is not defined without it.
+fn interval(dreamed: &[f64], tried: &[Tried]) -> Option<[f64; 2]> {
+    let real: Vec<f64> = tried.iter().map(|tried| tried.real_return).collect();
+    let episodes = tried.first().map_or(0, |tried| tried.returns.len());
+    let without_episode = |episode: usize| {
+        let mean = |tried: &Tried| (tried.returns.iter().sum::<f64>() - tried.returns[episode]) / (episodes - 1) as f64;
+        spearman(dreamed, &tried.iter().map(mean).collect::<Vec<_>>())
+    };
+    let without_controller = |&index: &usize| {
+        let others = |values: &[f64]| [&values[..index], &values[index + 1..]].concat();
+        spearman(&others(dreamed), &others(&real))
+    };
     let mut cells: BTreeMap<[u64; 2], Vec<usize>> = BTreeMap::new();
     for (index, tried) in tried.iter().enumerate() {
         cells.entry([tried.factor, tried.noise].map(f64::to_bits)).or_default().push(index);
     }
-    let episodes = tried.first().map_or(0, |tried| tried.returns.len());
-    percentile_interval(|resample| {
-        let played: Vec<usize> = resample.indices(episodes).collect();
-        let (mut scores, mut returns) = (Vec::new(), Vec::new());
-        for cell in cells.values() {
-            for index in resample.indices(cell.len()).map(|drawn| cell[drawn]) {
-                scores.push(dreamed[index]);
-                returns.push(played.iter().map(|&episode| tried[index].returns[episode]).sum::<f64>() / episodes as f64);
-            }
-        }
-        spearman(&scores, &returns).unwrap_or(f64::NAN)
-    })
+    let mut samples: Vec<Vec<Option<f64>>> = Vec::new();
+    if episodes > 1 {
+        samples.push((0..episodes).map(without_episode).collect());
+    }
+    samples.extend(cells.values().filter(|cell| cell.len() > 1).map(|cell| cell.iter().map(without_controller).collect()));
+    let variances =
+        samples.into_iter().map(|sample| Some(jackknife_variance(&sample.into_iter().collect::<Option<Vec<_>>>()?)));
+    let variances: Vec<f64> = variances.collect::<Option<_>>()?;
+    let (value, reach) = (spearman(dreamed, &real)?, 1.96 * variances.iter().sum::<f64>().sqrt());
+    (!variances.is_empty()).then_some([(value - reach).max(-1.0), (value + reach).min(1.0)])
 }
 
 impl Report {
@@ -335,8 +345,8 @@ impl fmt::Display for Report {
             f,
             "{} controllers: C times 0 to {}, without and with noise of up to C's own size. Each dreams {} dreams of at most {} steps for each \
              M and temperature ({} M's, {dream_steps} steps in all), and plays {episodes} episodes, reset(seed) for seeds {seed} to {} \
-             ({real_steps} steps in all). Rank correlation: Spearman's, with its 95 % interval over {RESAMPLES} bootstrap resamples of \
-             the episodes, which all share, and of the draws of each multiple and size of noise.\n",
+             ({real_steps} steps in all). Rank correlation: Spearman's, with its 95 % interval by the jackknife over the \
+             episodes, which all share, and over the draws of each multiple and size of noise.\n",
             controllers.len(),
             f64::from(*TENTHS.end()) / 10.0,
             dream.validation_dreams,
@@ -355,6 +365,7 @@ impl fmt::Display for Report {
         let cells = |row: &Row| {
             let correlation = match (row.spearman, row.interval) {
                 (Some(value), Some([low, high])) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+                (Some(value), None) => format!("{value:.3}"),
                 _ => "not defined: all the same".into(),
             };
             let Row { temperature, dream_score, dream_length, real_return, first_choice, .. } = row;
@@ -420,7 +431,9 @@ mod tests {
             (0..20).map(|i| Tried { factor: f64::from(i), ..tried(&[f64::from(i * 7 % 20); 5]) }).collect();
         let scores: Vec<f64> = (0..20).map(f64::from).collect();
         let found = spearman(&scores, &exact.iter().map(|tried| tried.real_return).collect::<Vec<_>>()).unwrap();
-        assert!(interval(&scores, &exact).iter().all(|end| (end - found).abs() < 1e-12), "ρ of {found} is in no doubt");
+        assert_eq!(interval(&scores, &exact), Some([found; 2]), "it is in no doubt");
+        let once: Vec<Tried> = exact.iter().map(|t| Tried { factor: t.factor, ..tried(&t.returns[..1]) }).collect();
+        assert_eq!(interval(&scores, &once), None, "one episode and one draw say nothing of others");
         // Where draws and episodes are random, it is as wide as what other draws and episodes come to.
         let of = |(scores, tried): &(Vec<f64>, Vec<Tried>)| {
             spearman(scores, &tried.iter().map(|tried| tried.real_return).collect::<Vec<_>>()).unwrap()
@@ -429,11 +442,11 @@ mod tests {
         let [low, high] = [0.025, 0.975].map(|q| nearest_rank(&mut correlations, q).unwrap());
         let widths = (0..20).map(|sample| {
             let (scores, tried) = grid(sample);
-            let [low, high] = interval(&scores, &tried);
+            let [low, high] = interval(&scores, &tried).unwrap();
             high - low
         });
         let width = widths.sum::<f64>() / 20.0;
-        assert!((0.85..1.25).contains(&(width / (high - low))), "{width}, in truth {}", high - low);
+        assert!((0.75..1.25).contains(&(width / (high - low))), "{width}, in truth {}", high - low);
     }
 
     fn tried(returns: &[f64]) -> Tried {
@@ -449,8 +462,9 @@ mod tests {
         let row = Row::of(0.5, &scores, &real);
         // (i² − i) / 2 is 0 for both 0 and 1, and grows from there.
         assert!(row.spearman.unwrap() > 0.999 && row.spearman.unwrap() < 1.0, "{row:?}");
-        // Of two episodes that say the contrary either may be drawn twice.
-        assert_eq!(row.interval, Some([-1.0, 1.0]));
+        // Of two episodes that say the contrary nothing is sure.
+        let [low, high] = row.interval.unwrap();
+        assert!(low < -0.9 && high == 1.0, "{row:?}");
         assert_eq!((row.dream_score, row.dream_length, row.first_choice), (14.5, 29.0, 406.0));
         assert_eq!(halves(&real), Some(-1.0), "the odd episodes say the contrary");
         assert_eq!(halves(&[tried(&[1.0]), tried(&[2.0])]), None);

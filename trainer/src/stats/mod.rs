@@ -19,7 +19,7 @@ mod ridge;
 mod scores;
 mod summary;
 
-pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean, percentile_interval};
+pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean};
 pub use initial::uniform_values;
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
@@ -27,4 +27,4 @@ pub use pca::Pca;
 pub use rank::{nearest_rank, spearman};
 pub use ridge::Ridge;
 pub use scores::auroc;
-pub use summary::{Estimate, Quantiles, Summary};
+pub use summary::{Estimate, Quantiles, Summary, jackknife_variance};
