@@ -4,6 +4,7 @@
 mod common;
 
 mod collect;
+mod controller_costs;
 mod convert;
 mod defects;
 mod dream;

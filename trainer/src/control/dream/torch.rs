@@ -11,7 +11,7 @@
 //! processor); on another device, or in the runtime, the same dream is as near as rounding leaves it.
 
 use super::recorded::Recorded;
-use super::runtime::{Tally, Score, scores};
+use super::runtime::{Score, Tally, scores};
 use crate::agent::controller;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
