@@ -166,7 +166,7 @@ impl Teacher {
         Ok(moments)
     }
 
-    /// Of every step of an episode that somebody played: what the student's controller would read, whitened, what the teacher would have
+    /// Of every step of a trajectory: what the student's controller would read, whitened, what the teacher would have
     /// answered, as far as it makes a difference, and what its answer was before that cut. `[T, I+A+A]`
     fn answers(
         &self,
@@ -189,7 +189,7 @@ impl Teacher {
             rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
             rows.extend(answers.iter().map(|&answer| answer as f32));
             count += 1;
-            // Both remember what was done, whoever did it.
+            // Both remember the action that was taken.
             for agent in [&mut teacher, &mut student] {
                 agent.override_action(&action)?;
                 agent.advance()?;

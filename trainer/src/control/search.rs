@@ -51,8 +51,8 @@ impl Validation {
 impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = [("score of dreams", self.dream), ("return", self.real)];
-        let told: Vec<_> = figures.iter().filter_map(|(name, value)| Some(format!("{name} {:.1}", (*value)?))).collect();
-        write!(f, "generation {}: {}", self.generation, told.join(", "))
+        let known: Vec<_> = figures.iter().filter_map(|(name, value)| Some(format!("{name} {:.1}", (*value)?))).collect();
+        write!(f, "generation {}: {}", self.generation, known.join(", "))
     }
 }
 

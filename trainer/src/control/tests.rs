@@ -22,8 +22,7 @@ fn with_search<T>(small: &Small, config: &Config, act: impl FnOnce(Search, &Scor
         ScoredOn::Episodes => Scorer::Real(RealEpisodes::new(config, &models[0]).unwrap()),
         ScoredOn::Dreams => Scorer::Dream(Imagined::new(config, &agents, &models, &recorded, Device::Cpu).unwrap()),
     };
-    let whitening = Whitening::measure(&models[0], &small.data).unwrap();
-    act(Search::new(config, models[0].dims(), whitening, None).unwrap(), &scorer)
+    act(Search::new(config, models[0].dims(), Whitening::none(models[0].dims()), None).unwrap(), &scorer)
 }
 
 /// As after Ctrl-C before the first validation, and then with a budget that is spent already.
@@ -66,7 +65,7 @@ fn candidates_that_fail_rank_last_and_only_all_of_them_end_an_evolution() {
                     Ok::<_, String>((spent, mean.iter().all(|value| value.is_finite())))
                 })
             };
-            let (spent, finite) = with_sigma(1.5e36).unwrap();
+            let (spent, finite) = with_sigma(1.5e38).unwrap();
             assert!(spent.failed > 0 && spent.mean_return.is_finite() && finite, "{on} {strategy}: {spent:?}");
             assert_eq!(with_sigma(0.1).unwrap().0.failed, 0);
             let error = with_sigma(1e300).unwrap_err();

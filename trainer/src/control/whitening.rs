@@ -1,9 +1,9 @@
-//! On which scale does evolution move C's weights? On *whitened* features, where one step size suits all: every feature of [z, h]
-//! minus its mean, over its standard deviation. A candidate is folded back into plain weights before it plays: the scale goes into the
+//! The scale on which evolution moves C's weights: *whitened* features, where one step size suits all: every feature of [z, h] minus its
+//! mean, over its standard deviation. A candidate is folded back into plain weights before it acts: the scale goes into the
 //! layer that reads the features, and the deployed controller has no more layers than were asked for.
 //!
 //! Mean and deviation come from the recorded episodes, and then from every episode that evolution plays (*online*, as ARS V2 has it:
-//! Mania, Guy & Recht 2018, algorithm 2): an agent that begins to walk feels what no random policy felt. There the same numbers become
+//! Mania, Guy & Recht 2018, algorithm 2): an agent that begins to walk observes what no random policy does. There the same numbers become
 //! another controller when the scale moves; here the search's mean is put in the new units ([`Whitening::carry`]), unless
 //! `controller.carry_controller` is off.
 

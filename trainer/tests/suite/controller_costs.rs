@@ -1,23 +1,12 @@
 //! The log holds all that evolution spent, however it ended; and a budget that is spent already ends with a validated result. Whole
 //! processes, on CartPole.
 
+use crate::common::{command, succeed};
 use dreamstep::run::checkpoint::Checkpoint;
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-fn dreamstep(at: &Path, args: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    command.current_dir(at).args(args.split_whitespace()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn succeed(at: &Path, args: &str) -> String {
-    let Output { status, stdout, stderr } = dreamstep(at, args).output().unwrap();
-    assert!(status.success(), "dreamstep {args}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).unwrap()
-}
 
 /// Evolution's records since the newest run of the stage began.
 fn records(at: &Path, since: usize) -> Vec<Value> {
@@ -69,7 +58,7 @@ fn all_that_was_spent_is_in_the_log_over_interrupts_and_a_lower_budget_ends_vali
         let since = records(at, 0).len();
         let args = format!("train --run r --stage controller --set {on}");
         let begin = |more: &str| {
-            dreamstep(at, &format!("{args} --set {budget} --set dream.bound=2 --set dream.validate_every=1000 {more}"))
+            command(at, &format!("{args} --set {budget} --set dream.bound=2 --set dream.validate_every=1000 {more}"))
                 .stderr(Stdio::piped())
                 .stdout(Stdio::null())
                 .spawn()

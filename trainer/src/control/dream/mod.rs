@@ -19,6 +19,7 @@ use super::candidate::Candidates;
 use super::generation::Scored;
 use super::real::{Returns, returns};
 use super::search::Search;
+use crate::agent::controller;
 use crate::env::pool::EnvPool;
 use crate::run::config::Config;
 use crate::world::device::Device;
@@ -72,12 +73,21 @@ impl<'a> Imagined<'a> {
         let most = if self.config.controller.noise_handling { 2 * dream.max_dreams } else { dream.dreams };
         let first = number.wrapping_mul(most as u64) as u32;
         let first = if again { first.wrapping_add(dream.max_dreams as u32) } else { first };
-        let values: Vec<Vec<f32>> = which.iter().map(|&index| candidates.values(index)).collect();
-        let scores = self.engine.score(&values, first, count)?;
-        let episodes = count * dream.ensemble;
-        let scored =
-            |Score { value, steps, .. }| Scored { score: value, mean_return: value, episodes, steps, ..Scored::default() };
-        Ok(scores.into_iter().map(scored).collect())
+        let (dims, episodes) = (self.model.dims(), count * dream.ensemble);
+        let mut scored = vec![Scored::default(); which.len()];
+        let mut sound = Vec::new();
+        for (scored, &index) in scored.iter_mut().zip(which) {
+            let values = candidates.values(index);
+            match controller::check(dims, &values) {
+                Ok(()) => sound.push((scored, values)),
+                Err(error) => *scored = Scored::failed(&error.context(format!("candidate {index}"))),
+            }
+        }
+        let (places, values): (Vec<_>, Vec<_>) = sound.into_iter().unzip();
+        for (place, Score { value, steps, .. }) in places.into_iter().zip(self.engine.score(&values, first, count)?) {
+            *place = Scored { score: value, mean_return: value, episodes, steps, ..Scored::default() };
+        }
+        Ok(scored)
     }
 
     /// Score and steps of the controller with plain weights `values` in the dreams of validations, the same each time.

@@ -45,12 +45,12 @@ pub struct RuntimeDreams<'a> {
 struct Job {
     number: usize,
     candidate: usize,
-    dream: Dreamt,
+    dream: Tally,
 }
 
-/// What a dream came to so far.
+/// Score and steps of a dream so far.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Dreamt {
+pub(super) struct Tally {
     pub(super) score: f64,
     pub(super) steps: u32,
 }
@@ -77,11 +77,11 @@ impl<'a> RuntimeDreams<'a> {
             let next = AtomicUsize::new(0);
             let worker =
                 |_: rayon::BroadcastContext<'_>| self.worker(member, candidates, [first as usize, dreams, slots], &next);
-            let mut dreamt = vec![Dreamt::default(); jobs];
+            let mut tallies = vec![Tally::default(); jobs];
             for part in self.pool.broadcast(worker) {
-                part?.into_iter().for_each(|(job, dream)| dreamt[job] = dream);
+                part?.into_iter().for_each(|(job, dream)| tallies[job] = dream);
             }
-            members.push(dreamt);
+            members.push(tallies);
         }
         Ok(scores(&members, dreams, self.config.dream.pessimism))
     }
@@ -99,14 +99,14 @@ impl<'a> RuntimeDreams<'a> {
         candidates: &[Model<'_>],
         [first, dreams, slots]: [usize; 3],
         next: &AtomicUsize,
-    ) -> Result<Vec<(usize, Dreamt)>> {
+    ) -> Result<Vec<(usize, Tally)>> {
         let (config, rng) = (&self.config.dream, Philox::new(self.config.seed));
         let ending = if self.recorded.ends { Termination::Sampled } else { Termination::Never };
         let options =
             |termination| DreamOptions { seed: self.config.seed, temperature: config.temperature as f32, termination };
         let room = |model: &Model<'_>| vec![0.0; dreams_memory_len(model.dims(), slots)];
-        let (own_model, told_model) = (&self.models[0], &self.models[member]);
-        let (mut own_memory, mut told_memory) = (room(own_model), room(told_model));
+        let (own_model, teller_model) = (&self.models[0], &self.models[member]);
+        let (mut own_memory, mut teller_memory) = (room(own_model), room(teller_model));
         let mut own = DreamBatch::new(
             *own_model,
             &mut own_memory,
@@ -115,7 +115,7 @@ impl<'a> RuntimeDreams<'a> {
         )?;
         let mut other = match member {
             0 => None,
-            _ => Some(DreamBatch::new(*told_model, &mut told_memory, slots, options(ending))?),
+            _ => Some(DreamBatch::new(*teller_model, &mut teller_memory, slots, options(ending))?),
         };
         let mut latent = vec![0.0; own_model.dims().latent_len()];
         let still = vec![0.0; own_model.dims().unit_len()];
@@ -133,7 +133,7 @@ impl<'a> RuntimeDreams<'a> {
                     let start = self.recorded.start(rng, dream, config.recorded_starts, member, &mut latent);
                     other.start(slot, dream, start)?;
                 }
-                *place = Some(Job { number, candidate: number / dreams, dream: Dreamt::default() });
+                *place = Some(Job { number, candidate: number / dreams, dream: Tally::default() });
             }
             if running.iter().all(Option::is_none) {
                 return Ok(results);
@@ -171,7 +171,7 @@ impl<'a> RuntimeDreams<'a> {
     }
 
     /// Adds the step just imagined to `dream`; whether there is another.
-    fn is_active(&self, teller: &DreamBatch<'_, '_>, slot: usize, dream: &mut Dreamt) -> bool {
+    fn is_active(&self, teller: &DreamBatch<'_, '_>, slot: usize, dream: &mut Tally) -> bool {
         let (config, rewards) = (&self.config.dream, &self.recorded.rewards);
         let offset = self.config.controller.reward_offset;
         dream.steps += 1;
@@ -208,12 +208,12 @@ fn act(own: &mut DreamBatch<'_, '_>, candidates: &[Model<'_>], running: &[Option
 }
 
 /// Every candidate's score, where `members[m]` is what the dreams of the `m`th M came to: `dreams` of the first candidate, then the next's.
-pub(super) fn scores(members: &[Vec<Dreamt>], dreams: usize, pessimism: f64) -> Vec<Score> {
+pub(super) fn scores(members: &[Vec<Tally>], dreams: usize, pessimism: f64) -> Vec<Score> {
     let candidates = members[0].len() / dreams;
     let score = |candidate: usize| {
         let own = || members.iter().map(|member| &member[candidate * dreams..][..dreams]);
         let means: Vec<f64> =
-            own().map(|dreamt| dreamt.iter().map(|dream| dream.score).sum::<f64>() / dreams as f64).collect();
+            own().map(|tallies| tallies.iter().map(|dream| dream.score).sum::<f64>() / dreams as f64).collect();
         let steps: u64 = own().flatten().map(|dream| u64::from(dream.steps)).sum();
         Score { value: pessimistic(&means, pessimism), length: steps as f64 / (dreams * members.len()) as f64, steps }
     };

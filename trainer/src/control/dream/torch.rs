@@ -1,5 +1,4 @@
-//! How does a candidate do in dreams that libtorch computes? [`TorchDreams`]: all dreams of all candidates as one batch, on a processor or
-//! a GPU.
+//! Dreams of libtorch: [`TorchDreams`] computes all dreams of all candidates as one batch, on a processor or a GPU.
 //!
 //! ```text
 //! z, h [R] ─each candidate's own layers, one bmm each→ a ─M→ h' ─head→ mixture, reward, end ─named draws→ z' [R]
@@ -12,7 +11,7 @@
 //! processor); on another device, or in the runtime, the same dream is as near as rounding leaves it.
 
 use super::recorded::Recorded;
-use super::runtime::{Dreamt, Score, scores};
+use super::runtime::{Score, Tally, scores};
 use crate::agent::controller;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
@@ -72,8 +71,8 @@ struct Batch {
     z: Tensor,
     /// The memory that the controllers read, `[R, H]`.
     own: MemoryState,
-    /// That of the M which tells the dream, where it is another.
-    told: Option<MemoryState>,
+    /// That of the M which imagines, where it is another.
+    other: Option<MemoryState>,
     /// `[R]`
     active: Tensor,
     score: Tensor,
@@ -115,19 +114,19 @@ impl<'a> TorchDreams<'a> {
             controller::check(&self.settings.dims, values).with_context(|| format!("candidate {index}"))?;
         }
         let mut members = vec![Vec::with_capacity(candidates.len() * dreams); self.members.len()];
-        for (member, dreamt) in members.iter_mut().enumerate() {
+        for (member, tallies) in members.iter_mut().enumerate() {
             for some in candidates.chunks((ROWS / dreams).max(1)) {
-                dreamt.extend(tch::no_grad(|| self.dream(member, some, first, dreams))?);
+                tallies.extend(tch::no_grad(|| self.dream(member, some, first, dreams))?);
             }
         }
         Ok(scores(&members, dreams, self.config.dream.pessimism))
     }
 
     /// What the dreams that the `member`th M tells came to, one candidate's after the other's.
-    fn dream(&self, member: usize, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Dreamt>> {
+    fn dream(&self, member: usize, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Tally>> {
         let (horizon, block) = (self.config.dream.horizon, block(self.device));
         let mut batch = self.begin(member, candidates, first, dreams);
-        let mut dreamt = vec![Dreamt::default(); candidates.len() * dreams];
+        let mut tallies = vec![Tally::default(); candidates.len() * dreams];
         for from in (0..horizon).step_by(block as usize) {
             let ticks = from..horizon.min(from + block);
             let draws = self.draws(first, dreams, ticks.clone());
@@ -135,12 +134,12 @@ impl<'a> TorchDreams<'a> {
                 let of_rows = draws.each_ref().map(|draws| draws.get(at as i64).index_select(0, &batch.dream));
                 self.tick(&mut batch, member, of_rows, tick);
             }
-            if !batch.leave_out(&mut dreamt)? {
+            if !batch.compact(&mut tallies)? {
                 break;
             }
         }
-        batch.hand_over(&mut dreamt)?;
-        Ok(dreamt)
+        batch.write_back(&mut tallies)?;
+        Ok(tallies)
     }
 
     /// All dreams of `candidates`, before their first tick.
@@ -164,7 +163,7 @@ impl<'a> TorchDreams<'a> {
             }
             MemoryState { h: rows(&h, hidden), c: (dims.cell() == Some(MemoryCell::Lstm)).then(|| rows(&c, hidden)) }
         };
-        let (own, told) = (memory(0), (member > 0).then(|| memory(member)));
+        let (own, other) = (memory(0), (member > 0).then(|| memory(member)));
         let parts: Vec<_> = candidates.iter().map(|values| controller::tensors(dims, values)).collect();
         let stacked = |at: usize, outputs: i64| {
             let values: Vec<f32> = parts.iter().flat_map(|parts| parts[at].2).copied().collect();
@@ -180,7 +179,7 @@ impl<'a> TorchDreams<'a> {
             dream: indices(&jobs.iter().map(|job| (job % dreams) as i64).collect::<Vec<_>>(), self.device),
             z: rows(&latents, latent),
             own,
-            told,
+            other,
             active: each(Kind::Bool).logical_not(),
             score: each(Kind::Double),
             steps: each(Kind::Int64),
@@ -212,8 +211,8 @@ impl<'a> TorchDreams<'a> {
         let action = self.act(batch);
         let own = self.members[0].model.step(&batch.z, &action, &batch.own);
         let teller = &self.members[member];
-        batch.told = batch.told.as_ref().map(|told| teller.model.step(&batch.z, &action, told));
-        let head = teller.model.predict(&batch.told.as_ref().unwrap_or(&own).h, &batch.z);
+        batch.other = batch.other.as_ref().map(|other| teller.model.step(&batch.z, &action, other));
+        let head = teller.model.predict(&batch.other.as_ref().unwrap_or(&own).h, &batch.z);
         batch.own = own;
         batch.z = self.sample(&head, &component, &noise);
 
@@ -314,7 +313,7 @@ impl Member {
 impl Batch {
     /// Leaves out rows whose dreams are over, where that is a quarter of all or more; W is then the most that any candidate has under way,
     /// and who has fewer keeps some that are over. Returns whether any dream is active.
-    fn leave_out(&mut self, dreamt: &mut [Dreamt]) -> Result<bool> {
+    fn compact(&mut self, tallies: &mut [Tally]) -> Result<bool> {
         let active: Vec<bool> = Vec::try_from(&self.active.to_device(Device::Cpu))?;
         let counts: Vec<usize> = active.chunks(self.width).map(|own| own.iter().filter(|&&on| on).count()).collect();
         let width = counts.iter().copied().max().unwrap_or(0);
@@ -322,7 +321,7 @@ impl Batch {
         if kept.is_empty() || 4 * kept.len() * width > 3 * active.len() {
             return Ok(!kept.is_empty());
         }
-        self.hand_over(dreamt)?;
+        self.write_back(tallies)?;
         let of_candidate = |&candidate: &usize| {
             let mut rows: Vec<usize> = (candidate * self.width..(candidate + 1) * self.width).collect();
             rows.sort_by_key(|&row| !active[row]);
@@ -340,16 +339,16 @@ impl Batch {
             *of_rows = of_rows.index_select(0, &rows);
         }
         self.own = self.own.rows(&rows);
-        self.told = self.told.as_ref().map(|told| told.rows(&rows));
+        self.other = self.other.as_ref().map(|other| other.rows(&rows));
         Ok(true)
     }
 
     /// Writes down what each row's dream came to so far.
-    fn hand_over(&self, dreamt: &mut [Dreamt]) -> Result<()> {
+    fn write_back(&self, tallies: &mut [Tally]) -> Result<()> {
         let score: Vec<f64> = Vec::try_from(&self.score.to_device(Device::Cpu))?;
         let steps: Vec<i64> = Vec::try_from(&self.steps.to_device(Device::Cpu))?;
         for ((&job, score), steps) in self.jobs.iter().zip(score).zip(steps) {
-            dreamt[job] = Dreamt { score, steps: steps as u32 };
+            tallies[job] = Tally { score, steps: steps as u32 };
         }
         Ok(())
     }

@@ -133,13 +133,13 @@ impl Strategy {
         }
     }
 
-    /// Adds the whole state: tensors and metadata from which [`Self::resume`] goes on as if it had never stopped.
+    /// Adds the whole state: tensors and metadata from which [`Self::resume`] continues as if it had never stopped.
     pub fn save(&self, to: &mut Checkpoint) {
         to.set_meta(GENERATION, self.generation());
         each!(self, one => one.save(to));
     }
 
-    /// Goes on with `n` parameters from what [`Self::save`] of the same settings added.
+    /// Resumes with `n` parameters from what [`Self::save`] of the same settings added.
     ///
     /// # Errors
     /// One line that names the file: a tensor or metadata is missing, has another shape or is no such value.

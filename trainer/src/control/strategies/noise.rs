@@ -1,10 +1,10 @@
-//! How noisy are the scores, and how many episodes should a candidate play? The uncertainty measurement of UH-CMA-ES (Hansen,
+//! The noise of scores, and the number of episodes that it calls for: the uncertainty measurement of UH-CMA-ES (Hansen,
 //! Niederberger, Guzzella, Koumoutsakos, *A method for handling uncertainty in evolutionary optimization with an application to feedback
 //! control of combustion*, IEEE Transactions on Evolutionary Computation 13(1), 2009): a few candidates of a generation are scored a
 //! second time, and what that changes in the ranks is held against what chance would be allowed to change.
 //!
 //! ```text
-//! let again = noise.choose(&scores);          // whom to score again
+//! let again = noise.choose(&scores);          // which to score again
 //! noise.tell(&scores, &again, &second);       // their second scores
 //! noise.episodes()                            // of each candidate from now on
 //! ```
@@ -73,7 +73,7 @@ impl Noise {
         to.set_meta("noise.episodes", self.episodes);
     }
 
-    /// Goes on from a saved state.
+    /// Resumes from a saved state.
     ///
     /// # Errors
     /// One line: it is missing, or its episodes are none that `settings` allow.
@@ -100,7 +100,7 @@ impl Noise {
         self.level
     }
 
-    /// Whom to score again: of λ candidates 2 + λ/20, half of them the first and half the best of the others.
+    /// Which candidates to score again: of λ candidates 2 + λ/20, half of them the first and half the best of the others.
     #[must_use]
     pub fn choose(&self, scores: &[f64]) -> Vec<usize> {
         let scores = finite_or_worst(scores);

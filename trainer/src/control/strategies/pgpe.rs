@@ -29,7 +29,7 @@ pub struct Settings {
     pub momentum: f32,
 }
 
-/// The state between generations: save it and nothing else to go on later.
+/// The state between generations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pgpe {
     settings: Settings,
@@ -159,7 +159,7 @@ mod tests {
         assert!(end.sigma.iter().sum::<f32>() / 20.0 < 0.15, "sigma: {:?}", end.sigma);
     }
 
-    /// Bits of a state saved before the other strategies were written: it goes on the same.
+    /// Bits of a state saved before the other strategies were written: it resumes the same.
     #[test]
     fn its_bits_are_those_of_old() {
         let Pgpe { base: Mirrored { mean, .. }, sigma, velocity, .. } = run(Pgpe::new(SETTINGS, vec![1.0; 10], 0.1), 20);

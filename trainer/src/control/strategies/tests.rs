@@ -1,4 +1,4 @@
-//! What holds of every strategy: it climbs, goes on from a saved state, and neither flat nor broken scores harm it.
+//! What holds of every strategy: it climbs, resumes from a saved state, and neither flat nor broken scores harm it.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which weights and learning rates suit n parameters and λ candidates? Table 1 of Hansen's tutorial (arXiv:1604.00772), of which
+//! Weights and learning rates for n parameters and λ candidates: table 1 of Hansen's tutorial (arXiv:1604.00772), of which
 //! only the rates of C differ for a diagonal.
 
 /// Weights and learning rates. Derived from n and λ, so never saved.

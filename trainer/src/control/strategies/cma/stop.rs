@@ -1,4 +1,4 @@
-//! When has a run nothing more to find? pycma's stop conditions with its default tolerances (Hansen's tutorial, appendix B.3), for
+//! The stop conditions of a run that has nothing more to find: pycma's, with its default tolerances (Hansen's tutorial, appendix B.3), for
 //! scores that are to be high. A restart with more candidates may find more.
 
 use crate::run::checkpoint::Checkpoint;
