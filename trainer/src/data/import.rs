@@ -28,7 +28,7 @@ use super::collect::close;
 use super::manifest::{self, Origin, Part};
 use super::rollouts::{Episode, file_name};
 use super::table::{self, Finals, Notes, Numbers, Table, note};
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
@@ -89,7 +89,7 @@ struct Found {
 /// # Errors
 /// One line: a file that cannot be read or does not fit the environment, what was expected and found. [`interrupt::Interrupted`].
 pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Options) -> Result<Report> {
-    let (folder, spec) = (run.rollouts(), AnyEnv::make(&config.env)?.spec().clone());
+    let (folder, spec) = (run.rollouts(), env::spec(&config.env)?);
     let mut new = NewFiles::below(&[&folder, run.root()]);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
@@ -140,7 +140,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         None => run.lock()?,
     };
     if known.is_none() {
-        parts.push(Part { env: spec.id.into(), origin, first, end: Some(first + count) });
+        parts.push(Part { env: spec.id.clone(), origin, first, end: Some(first + count) });
         manifest::write(&folder, &parts)?;
     }
     let steps = found.iter().map(|found| found.episode.steps() as u64).sum();

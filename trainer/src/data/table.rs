@@ -275,7 +275,7 @@ impl Reader<'_> {
     /// `array` as a table of `columns`.
     fn matrix(&mut self, key: &str, array: Array, columns: usize) -> Result<Array2<f32>> {
         let (rows, found) = array.table().with_context(|| key.to_owned())?;
-        let id = self.spec.id;
+        let id = &self.spec.id;
         ensure!(
             found == columns,
             "{key}: expected {columns} numbers a step for {id}, found {found} (shape {:?})",

@@ -15,7 +15,7 @@ pub use policy::{record, reset_seed};
 use crate::agent::file;
 use crate::data::manifest::{self, Origin, Part, Policy, agent_path};
 use crate::data::rollouts::{Episode, file_name};
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, AnyEnv, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest, sweep, write_atomic};
 use crate::run::interrupt;
@@ -77,7 +77,7 @@ struct Entry {
 pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result<Plan<'a>> {
     let run = RunDir::new(run);
     let folder = run.rollouts();
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     let mut agents = BTreeMap::new();
     let named = request.agent.map(|path| -> Result<String> {
         let digest = digest(path)?;
@@ -120,7 +120,7 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
             }
             if let Some(bytes) = agents.get(digest) {
                 let path = request.agent.filter(|_| named.as_ref() == Some(digest)).unwrap_or(&path);
-                file::check(path, &file::load(path, bytes, None)?, &AnyEnv::make(&config.env)?)?;
+                file::check(path, &file::load(path, bytes, None)?, &spec)?;
             }
         }
     }

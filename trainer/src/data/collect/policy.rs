@@ -20,12 +20,12 @@ pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut
     let EnvSpec { obs: o, action: a, .. } = *env.spec();
     let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
     let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
-    env.reset(seed, &mut obs);
+    env.reset(seed, &mut obs)?;
     observations.extend(obs.iter().map(|&x| x as f32));
     let mut t = 0;
     let end = loop {
         act(t, &obs, &mut action)?;
-        let step = env.step(&action, &mut obs);
+        let step = env.step(&action, &mut obs)?;
         observations.extend(obs.iter().map(|&x| x as f32));
         actions.extend_from_slice(&action);
         rewards.push(step.reward as f32);

@@ -31,7 +31,7 @@ impl Episode {
         let mut memory = Vec::new();
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_fit(model, env)?;
+                check_fit(model, env.spec())?;
                 memory.resize(memory_len(model.dims()), 0.0);
                 let mut agent = Agent::new(*model, &mut memory)?;
                 agent.set_seed(seed);
@@ -41,7 +41,7 @@ impl Episode {
         };
         let mut observation = vec![0.0; env.spec().obs];
         let mut action = vec![0.0; env.spec().action];
-        env.reset(seed, &mut observation);
+        env.reset(seed, &mut observation)?;
         let mut episode = Self {
             poses: vec![env.pose()],
             observations: vec![observation.clone()],
@@ -61,7 +61,7 @@ impl Episode {
                 (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), step, &mut action),
                 (None, _) => {}
             }
-            let outcome = env.step(&action, &mut observation);
+            let outcome = env.step(&action, &mut observation)?;
             earned += outcome.reward;
             episode.poses.push(env.pose());
             episode.observations.push(observation.clone());
