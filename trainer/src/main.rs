@@ -52,7 +52,8 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let episode_length = episode_length.map(|length| length as usize);
             let options = import::Options { append, episode_length, rows: observations, repeat_final };
             let (config, run) = run.open()?;
-            let report = import::import(&config, &run, &files, &options)?;
+            let import = || import::import(&config, &run, &files, &options);
+            let report = interruptible("nothing was written", import)?;
             report.notes.iter().for_each(|note| output::line(format!("import: {note}")));
             let into = run.rollouts();
             output::line(format!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, into.display()));
@@ -60,7 +61,9 @@ fn execute(command: Command, resume: &str) -> Result<()> {
         }
         Command::Export { run, out, format } => {
             let run = RunDir::new(&run);
-            let (episodes, steps) = export::export(&Config::of(&run)?.env, &run.rollouts(), &out, format)?;
+            let env = Config::of(&run)?.env;
+            let export = || export::export(&env, &run.rollouts(), &out, format);
+            let (episodes, steps) = interruptible("nothing was written", export)?;
             output::line(format!("export: {episodes} episodes, {steps} steps -> {}", out.display()));
             Ok(())
         }

@@ -9,6 +9,7 @@ mod defects;
 mod dream;
 mod evolution;
 mod gru;
+mod import;
 mod inputs;
 mod kinds;
 mod ppo;
