@@ -1,4 +1,4 @@
-//! Which state does an observation tell of? The inverse of a task's observation function, step after step.
+//! The state that an observation was made from: the inverse of a task's observation function, step by step.
 //!
 //! ```text
 //! observation [O] ─read_pose→ positions, velocities        where the agent is in the world: x ← x + v·dt from step to step
@@ -58,7 +58,7 @@ impl<'a> Rebuilder<'a> {
             return None;
         }
         let dt_s = self.env.spec().dt_s;
-        // What moves where nothing is told are slides, and the three of a free joint: position i has velocity i.
+        // What moves and is not observed are slides, and the three of a free joint: position i has velocity i.
         self.travelled.iter_mut().zip(&pose.velocities).for_each(|(x, v)| *x += v * dt_s);
         Some(pose)
     }
