@@ -53,9 +53,11 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let episode_length = episode_length.map(|length| length as usize);
             let options = import::Options { append, episode_length, rows: observations, repeat_final };
             let (config, run) = run.open()?;
-            pipeline::import(&config, &run, &files, &options)
+            interruptible("nothing was written", || pipeline::import(&config, &run, &files, &options))
         }
-        Command::Export { run, out, format } => pipeline::export(&RunDir::new(&run), &out, format),
+        Command::Export { run, out, format } => {
+            interruptible("nothing was written", || pipeline::export(&RunDir::new(&run), &out, format))
+        }
         Command::ImportWeights { run, file, actions, input, sigma, log_sigma_min, obs_clip, force } => {
             let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
             let options = weights::Options { actions, input, sigma, log_sigma_min, obs_clip, force };

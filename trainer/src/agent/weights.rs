@@ -110,12 +110,9 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
     let file = Checkpoint::from_bytes(&path.display().to_string(), &bytes).map_err(|error| match other_format(&bytes) {
-        Some(found) => anyhow!(
-            "{}: expected a state dict as safetensors, found {found}; in Python: sd = torch.load(\"{}\", map_location=\"cpu\", \
-             weights_only=True), then safetensors.torch.save_file(sd.get(\"state_dict\", sd), \"weights.safetensors\")",
-            path.display(),
-            path.file_name().unwrap_or_default().display()
-        ),
+        Some((found, cure)) => {
+            anyhow!("{}: expected a state dict as safetensors, found {found}; in Python: {cure}", path.display())
+        }
         None => error,
     })?;
     if let Some(format) = file.metadata.get(metadata::FORMAT) {
@@ -174,16 +171,20 @@ const WRAPPERS: [&str; 6] =
 /// What tensors' names begin with.
 const PARTS: [&str; 6] = ["encoder", "decoder", "normalizer", "rnn", "gmm_linear", "fc"];
 
-/// What a file is that is no safetensors file.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
+/// What a file is that is no safetensors file, and how it becomes one.
+fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const TORCH: &str = "sd = torch.load(FILE, map_location=\"cpu\", weights_only=True); \
+                         safetensors.torch.save_file(sd.get(\"state_dict\", sd), \"weights.safetensors\")";
+    const NUMPY: &str = "safetensors.numpy.save_file({name: array, …}, \"weights.safetensors\")";
     let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
-    let at = |at: usize, text: &[u8]| bytes.get(at..at + text.len()) == Some(text);
     match bytes {
-        [b'P', b'K', 3, 4, ..] if holds(b".npy") && !holds(b"data.pkl") => Some("an .npz of numpy"),
-        [b'P', b'K', 3, 4, ..] => Some("a zip of PyTorch's torch.save"),
-        [0x80, 2..=5, ..] => Some("a Python pickle, as torch.save wrote before version 1.6"),
-        [0x89, b'H', b'D', b'F', ..] => Some("an HDF5 file, as Keras writes"),
-        _ if at(257, b"ustar") => Some("a tar archive, as torch.save wrote before version 0.1.12"),
+        [b'P', b'K', 3, 4, ..] if holds(b".npy") && !holds(b"data.pkl") => Some(("an .npz of numpy", NUMPY)),
+        [b'P', b'K', 3, 4, ..] => Some(("a zip of PyTorch's torch.save", TORCH)),
+        [0x80, 2..=5, ..] => Some(("a Python pickle, as torch.save wrote before version 1.6", TORCH)),
+        [0x89, b'H', b'D', b'F', ..] => Some(("an HDF5 file, as Keras writes", NUMPY)),
+        _ if bytes.get(257..262) == Some(b"ustar") => {
+            Some(("a tar archive, as the first versions of torch.save wrote", TORCH))
+        }
         _ => None,
     }
 }
@@ -330,10 +331,8 @@ impl Import<'_> {
         let [weight, bias] = head;
         part.put(names::RNN_WEIGHT_IH, &[rows, inputs], weight_ih);
         part.put(names::RNN_BIAS_IH, &[rows], bias_ih);
-        for (tensor, shape) in [(names::RNN_WEIGHT_HH, &[rows, hidden][..]), (names::RNN_BIAS_HH, &[rows])] {
-            let data = part.take(tensor, shape)?;
-            part.put(tensor, shape, data);
-        }
+        part.keep(names::RNN_WEIGHT_HH, &[rows, hidden])?;
+        part.keep(names::RNN_BIAS_HH, &[rows])?;
         part.put(names::GMM_WEIGHT, &[outputs, hidden], weight);
         part.put(names::GMM_BIAS, &[outputs], bias);
 
@@ -406,15 +405,11 @@ impl Import<'_> {
         } else {
             self.notes.push("V: no decoder: it acts, and M cannot be trained on it here".into());
         }
-        for tensor in [names::NORMALIZER_MEAN, names::NORMALIZER_INV_STD] {
-            let data = part.take(tensor, &[o])?;
-            part.put(tensor, &[o], data);
-        }
+        part.keep(names::NORMALIZER_MEAN, &[o])?;
+        part.keep(names::NORMALIZER_INV_STD, &[o])?;
         for (weight, bias, shape) in all {
-            let data = [part.take(weight, &shape)?, part.take(bias, &shape[..1])?];
-            let [w, b] = data;
-            part.put(weight, &shape, w);
-            part.put(bias, &shape[..1], b);
+            part.keep(weight, &shape)?;
+            part.keep(bias, &shape[..1])?;
         }
         let [low, high] = self.config.vae.log_var_range;
         for (key, value) in [
@@ -559,6 +554,13 @@ impl Part {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.given.tensor(name, shape)?;
         Ok(self.given.tensors.remove(name).map(|array| array.data).unwrap_or_default())
+    }
+
+    /// Takes a tensor over as it is.
+    fn keep(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        let data = self.take(name, shape)?;
+        self.put(name, shape, data);
+        Ok(())
     }
 
     fn put(&mut self, name: &str, shape: &[usize], data: Vec<f32>) {

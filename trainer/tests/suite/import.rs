@@ -1,12 +1,12 @@
 //! Recorded data as public programs write it, read or refused by name. numpy writes the files of each table in one go.
 
-use crate::common::python;
+use crate::common::{command, python, signal, snapshot, succeed};
 use dreamstep::data::import::{Options, Report, Rows, import};
 use dreamstep::data::rollouts::{self, Episode};
 use dreamstep::run::config::Config;
 use dreamstep::run::folder::RunDir;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const PRELUDE: &str = "
 import sys, os, numpy as np
@@ -371,35 +371,25 @@ for i in range(3): save('few/%d.npz' % i, **long, terminals=flag(5))
 ",
     );
     let path = |name: &str| folder.path().join(name);
-    let command = |args: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-        command.current_dir(folder.path()).args(args.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    };
     let interrupted = |args: &str, begun: &Path| {
-        let child = command(args).spawn().unwrap();
+        let child = command(folder.path(), args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !begun.exists() {
             assert!(std::time::Instant::now() < deadline, "{args}: never began");
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        signal(&child, "-INT");
         let output = child.wait_with_output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), error.as_str()), (Some(130), "interrupted; nothing was written\n"), "{args}");
     };
     interrupted("import --run new --set env=CartPole-v1 many", &path("new/rollouts/episode_0000001.npz"));
     assert!(!path("new").exists());
-    assert!(command("import --run old --set env=CartPole-v1 few").status().unwrap().success());
-    let contents = || -> Vec<_> {
-        let files = ["config.toml", "rollouts/collect.txt"].map(|name| std::fs::read(path("old").join(name)).unwrap());
-        let names = std::fs::read_dir(path("old/rollouts")).unwrap().map(|entry| entry.unwrap().file_name());
-        files.into_iter().map(|bytes| String::from_utf8(bytes).unwrap().into()).chain(names).collect()
-    };
-    let before = contents();
+    succeed(folder.path(), "import --run old --set env=CartPole-v1 few");
+    let before = snapshot(&path("old"));
     interrupted("import --run old --append many", &path("old/rollouts/episode_0000004.npz"));
-    assert_eq!(contents(), before);
-    assert!(command("import --run old --append many").status().unwrap().success());
+    assert!(snapshot(&path("old")) == before);
+    succeed(folder.path(), "import --run old --append many");
     interrupted("export --run old --out out", &path("out/rollout_0000001.npz"));
     assert!(!path("out").exists());
 }
