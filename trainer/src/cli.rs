@@ -1,20 +1,22 @@
-//! What may be said on the command line: subcommands, their arguments and defaults. What they do is in `main.rs`.
+//! The command line: subcommands, their arguments and defaults. What they do is in `main.rs`.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 use dreamstep::agent::weights;
 use dreamstep::data::export::Form;
 use dreamstep::data::import::Rows;
 use dreamstep::judge::ablation::Arm;
 use dreamstep::judge::render;
-use dreamstep::run::config::Preset;
+use dreamstep::pipeline::Stage;
+use dreamstep::run::config::{MAX_THREADS, Preset};
 use dreamstep::world::device::Device;
 use dreamstep_runtime::{Backend, Precision};
 use std::path::PathBuf;
 
 /// Trains a world model (VAE, MDN-RNN, linear controller) on a workstation and exports one file for the no_std runtime.
 ///
-/// The road: collect → train → pack → evaluate / run. Every stage reads and writes one run folder.
+/// Stages: collect → train → pack → evaluate / run. Every stage reads and writes one run folder.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -24,7 +26,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Record episodes of a policy into RUN/rollouts (an interrupted collection goes on where it was)
+    /// Record episodes of a policy into RUN/rollouts (an interrupted collection is resumed)
     ///
     /// `collect.policy` is random, zero, noise (correlated in time) or agent. `collect.steps` counts what the folder holds in the end.
     Collect {
@@ -33,14 +35,14 @@ pub(crate) enum Command {
         /// Where the folder's last episodes are another policy's or seed's, add to them: `collect.steps` counts all
         #[arg(long)]
         append: bool,
-        /// The packed agent that acts (implies collect.policy = agent); a collection that goes on knows its own
+        /// The packed agent that acts (implies collect.policy = agent); a collection that is resumed has its own
         #[arg(long, value_name = "FILE")]
         agent: Option<PathBuf>,
     },
     /// Take rollouts that another program recorded as RUN/rollouts
     ///
-    /// FILES are TorchWM's or ctallec's .npz, the *observations.npy of a triplet (its actions, rewards and dones or terminals lie beside
-    /// it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
+    /// FILES are .npz (TorchWM, ctallec, or dumps of D4RL, Minari or Gymnasium: observations, actions, rewards and flags of ends), the
+    /// *observations.npy of a triplet (its actions, rewards and flags lie beside it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
     Import {
         #[command(flatten)]
         run: RunArgs,
@@ -50,7 +52,7 @@ pub(crate) enum Command {
         /// Add to the episodes that RUN has
         #[arg(long)]
         append: bool,
-        /// Where no file says where episodes end: they are all this long
+        /// The recording's time limit, where it is not the environment's: episodes that no flag ends sooner are cut after N steps
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
         episode_length: Option<u32>,
         /// Whether row t of the observations is what action t was taken in, or where it led
@@ -97,7 +99,7 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
+    /// Train the networks and the controller on what was recorded (an interrupted training is resumed)
     Train {
         #[command(flatten)]
         run: RunArgs,
@@ -107,24 +109,24 @@ pub(crate) enum Command {
         /// Train anew where a result exists, or a training was interrupted
         #[arg(long)]
         force: bool,
-        /// Let C begin as what this packed agent does, of whatever V and M; it is copied into RUN
+        /// The teacher policy that C begins as: a packed agent, of whatever V and M; it is copied into RUN
         #[arg(long, value_name = "FILE")]
         teacher: Option<PathBuf>,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
         #[arg(long, default_value = "cpu", value_parser = str::parse::<Device>)]
         device: Device,
     },
-    /// Record, train, record again with the agent that came of it, train again …: each round a run of its own, RUN/round-1, RUN/round-2, …
+    /// Record, train, record again with the trained agent, train again …: each round a run of its own, RUN/round-1, RUN/round-2, …
     ///
     /// Round 1 records `collect.steps` as `collect.policy` says. Each later round has the episodes of the round before and adds
-    /// `rounds.steps` of its agent's, fits V and M again, and evolves C from what that agent does. An interrupted one goes on where it was.
+    /// `rounds.steps` of its agent's, fits V and M again, and evolves C from what that agent does. An interrupted one is resumed.
     Rounds {
         #[command(flatten)]
         run: RunArgs,
         /// Rounds in all; more than last time add to what is there
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: u32,
-        /// Episodes that judge each round's agent, reset(1000) and on
+        /// Episodes that evaluate each round's agent, reset(1000) and on
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         episodes: u32,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
@@ -156,7 +158,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1000)]
         seed: u64,
         /// Worker threads; 0 means one per core
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = threads())]
         threads: usize,
         /// Print the comparison as JSON
         #[arg(long)]
@@ -177,7 +179,7 @@ pub(crate) enum Command {
         #[arg(long)]
         baselines: bool,
         /// Worker threads; 0 takes every core. The result does not depend on it
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = threads())]
         threads: usize,
         /// Print JSON, every episode included
         #[arg(long)]
@@ -213,7 +215,7 @@ pub(crate) enum Command {
         /// Environment id [default: that of --agent, else RUN's]
         #[arg(long)]
         env: Option<String>,
-        /// Who acts, awake and in the dream
+        /// Who acts, on the real environment and in the dream
         #[arg(long, value_enum, default_value_t = render::Actor::Agent)]
         policy: render::Actor,
         /// The episode is reset(SEED); names the dream's draws, too
@@ -228,7 +230,7 @@ pub(crate) enum Command {
         /// Frames for a second of simulated time
         #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=50))]
         fps: u32,
-        /// Of the dream: above 1 it is wilder than M learnt, below 1 tamer
+        /// Of the dream: above 1 its variance is higher than M learnt, below 1 lower
         #[arg(long, default_value_t = 1.0, value_parser = |text: &str| render::parse_temperature(text))]
         temperature: f32,
         /// What to show, from left to right
@@ -249,7 +251,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1000)]
         seed: u64,
         /// Worker threads; 0 takes every core. The result does not depend on it
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = threads())]
         threads: usize,
         /// Fail where a gate is missed, or could not be measured
         #[arg(long)]
@@ -260,7 +262,7 @@ pub(crate) enum Command {
     },
     /// Measure what each part is worth: controllers on other inputs, evolved from RUN's V and M with equal budgets; write RUN/ablation.md
     ///
-    /// Arms are kept where they are finished and gone on with where they are not, each in RUN/ablation/<arm>. Another method's
+    /// Finished arms are kept, others resumed, each in RUN/ablation/<arm>. Another method's
     /// RUN/ablation/<name>/result.json is a row of the table, too (python/ppo_baseline.py writes one).
     Ablation {
         #[command(flatten)]
@@ -281,14 +283,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and awake; write
+    /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and on real episodes; write
     /// RUN/correlation.md
     ///
     /// A controller dreams `dream.validation_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
     Correlate {
         #[command(flatten)]
         run: RunArgs,
-        /// Of the dreams: above 1 they are wilder than M learnt, below 1 tamer
+        /// Of the dreams: above 1 their variance is higher than M learnt, below 1 lower
         #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.5, 1.0, 1.15, 1.3], value_parser = temperature)]
         temperatures: Vec<f64>,
         /// Real episodes of each controller
@@ -343,14 +345,6 @@ pub(crate) struct AgentArgs {
     pub(crate) backend: Option<Backend>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stage {
-    Vae,
-    Mdnrnn,
-    Controller,
-    All,
-}
-
 /// A positive number.
 fn temperature(text: &str) -> Result<f64, String> {
     let found = text.parse().ok().filter(|t: &f64| *t > 0.0 && t.is_finite());
@@ -366,14 +360,115 @@ fn one_of<T: Copy + Send + Sync + 'static>(
         .try_map(move |found| all.iter().copied().find(|&value| name(value) == found).ok_or("not one of them"))
 }
 
-impl Stage {
-    /// As the command line spells it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Vae => "vae",
-            Self::Mdnrnn => "mdnrnn",
-            Self::Controller => "controller",
-            Self::All => "all",
+/// A number of threads, 0 for one per core.
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=MAX_THREADS as u64)
+}
+
+/// Options that a command which resumes does not need: their values are on record in the run, and so is what `--force` was for.
+const ON_RECORD: [&str; 4] = ["preset", "config", "overrides", "force"];
+
+/// What resumes the command that `matches` are of, where it is interrupted: every option that was given and is not on record.
+pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
+    let Some((name, given)) = matches.subcommand() else { return String::new() };
+    let command = Cli::command();
+    let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let (run, others): (Vec<_>, Vec<_>) = known.partition(|argument| argument.get_id() == "run");
+    let mut text = format!("to go on: dreamstep {name}");
+    for argument in others.into_iter().chain(run) {
+        let id = argument.get_id().as_str();
+        let was_given = given.value_source(id) == Some(ValueSource::CommandLine) && !ON_RECORD.contains(&id);
+        if !was_given && id != "run" {
+            continue;
+        }
+        if let Some(long) = argument.get_long() {
+            text += &format!(" --{long}");
+        }
+        if argument.get_action().takes_values() {
+            let values: Vec<_> = given.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy()).collect();
+            let delimiter = argument.get_value_delimiter().unwrap_or(' ').to_string();
+            text += &format!(" {}", shell_word(&values.join(&delimiter)));
+        }
+    }
+    text
+}
+
+/// `text` as a shell reads it back.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hint for `line`, which begins with the command's name.
+    fn hint(line: &[&str]) -> String {
+        resume_hint(&Cli::command().get_matches_from(line))
+    }
+
+    #[test]
+    fn what_resumes_a_command_repeats_every_option_that_is_not_on_record() {
+        let line = [
+            "dreamstep",
+            "rounds",
+            "--run",
+            "my run",
+            "--rounds",
+            "2",
+            "--episodes",
+            "3",
+            "--set",
+            "seed=1",
+            "--preset",
+            "quick",
+        ];
+        assert_eq!(hint(&line), "to go on: dreamstep rounds --rounds 2 --episodes 3 --run 'my run'");
+        let line = [
+            "dreamstep",
+            "train",
+            "--force",
+            "--stage",
+            "vae",
+            "--teacher",
+            "it's",
+            "--device",
+            "cuda:1",
+            "--config",
+            "x.toml",
+        ];
+        assert_eq!(
+            hint(&line),
+            "to go on: dreamstep train --stage vae --teacher 'it'\\''s' --device cuda:1 --run runs/default"
+        );
+        let line = ["dreamstep", "collect", "--append", "--agent", "a", "--run", "r"];
+        assert_eq!(hint(&line), "to go on: dreamstep collect --append --agent a --run r");
+        let line = ["dreamstep", "ablation", "--arms", "z,h", "--force", "--json", "--seed", "7"];
+        assert_eq!(hint(&line), "to go on: dreamstep ablation --arms z,h --seed 7 --json --run runs/default");
+    }
+
+    /// What the hint says is read as the command was, but for what is on record.
+    #[test]
+    fn every_option_of_a_command_that_resumes_is_in_its_hint_or_on_record() {
+        let command = Cli::command();
+        for name in ["collect", "train", "rounds", "ablation"] {
+            for argument in command.find_subcommand(name).unwrap().get_arguments() {
+                let (id, Some(long)) = (argument.get_id().as_str(), argument.get_long()) else { continue };
+                let value = match id {
+                    "help" | "version" => continue,
+                    "preset" => "quick",
+                    "device" => "cpu",
+                    "stage" => "vae",
+                    "arms" => "z",
+                    _ => "3",
+                };
+                let option = format!("--{long}");
+                let mut line = vec!["dreamstep", name, &option];
+                line.extend(argument.get_action().takes_values().then_some(value));
+                line.extend((name == "rounds" && id != "rounds").then_some("--rounds=2"));
+                assert_eq!(hint(&line).contains(&option), !ON_RECORD.contains(&id), "{line:?}: {}", hint(&line));
+            }
         }
     }
 }

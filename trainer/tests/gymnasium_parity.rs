@@ -4,8 +4,9 @@
 //! Contract: same MuJoCo version, same machine, numpy's dot products unfused (`gymnasium_reference.py` says why that needs saying).
 //! It holds for finite actions, inside and outside the action range, before and after the end of an episode.
 
-mod python;
+mod common;
 
+use common::python;
 use dreamstep::env::numpy_random::NumpyRandom;
 use dreamstep::env::{AnyEnv, Env, ids};
 use std::collections::BTreeMap;

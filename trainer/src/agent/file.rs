@@ -2,6 +2,7 @@
 
 use crate::env::EnvSpec;
 use crate::env::pool::check_fit;
+use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{AlignedBytes, packed2};
@@ -60,7 +61,7 @@ pub fn check(path: &Path, model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     let unsaid: Vec<_> = unsaid.iter().filter(|(_, unsaid)| *unsaid).map(|(what, _)| *what).collect();
     if !unsaid.is_empty() {
         let (path, what, id) = (path.display(), unsaid.join(" and "), &spec.id);
-        eprintln!("warning: {path}: does not say for which {what} the agent was made; used in {id}");
+        output::warning(format!("{path}: does not say for which {what} the agent was made; used in {id}"));
     }
     Ok(())
 }

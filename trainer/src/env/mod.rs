@@ -26,6 +26,8 @@ pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::{Mujoco, View};
 
+use dreamstep_core::rng::{Philox, Stream};
+
 /// What an environment is, before anything moves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvSpec {
@@ -50,6 +52,14 @@ pub struct EnvSpec {
 }
 
 impl EnvSpec {
+    /// The uniform policy: an `action [A]` within its range, a draw of its own for each of `step` and actuator.
+    pub(crate) fn uniform_action(&self, rng: Philox, step: u64, action: &mut [f32]) {
+        let range = self.action_low.iter().zip(&self.action_high);
+        for ((a, (low, high)), i) in action.iter_mut().zip(range).zip(0..) {
+            *a = low + (high - low) * rng.uniform(Stream::CollectAction, step, i);
+        }
+    }
+
     /// That an observation buffer `[O]` has the right length.
     fn check_obs(&self, obs: &[f64]) -> Result<()> {
         let Self { id, obs: expected, .. } = self;

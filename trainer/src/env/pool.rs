@@ -5,7 +5,7 @@ use crate::env::{AnyEnv, Env, EnvSpec, Physics, spec};
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
@@ -182,7 +182,7 @@ impl Player {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     agent.act(single, action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env.spec(), seed, outcome.length, action),
+                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
             on_step(&Tick { observation, action, agent: agent.as_ref() });
@@ -219,14 +219,6 @@ impl Tick<'_> {
     /// The observation as an agent sees it.
     fn single(&self) -> Vec<f32> {
         self.observation.iter().map(|&o| o as f32).collect()
-    }
-}
-
-/// The random policy's action in step `step` of the episode `seed`.
-pub(crate) fn uniform_action(spec: &EnvSpec, seed: u64, step: u64, action: &mut [f32]) {
-    let (low, high) = (&spec.action_low, &spec.action_high);
-    for (i, a) in action.iter_mut().enumerate() {
-        *a = low[i] + (high[i] - low[i]) * Philox::new(seed).uniform(Stream::CollectAction, step, i as u32);
     }
 }
 
@@ -297,13 +289,12 @@ impl EnvPool {
     /// not depend on the number of workers if `work` depends on its index alone.
     ///
     /// # Errors
-    /// What `work` gives for the first index that fails. [`interrupt::Interrupted`].
+    /// What `work` gives for the first index that fails.
     pub fn map<T: Send>(&self, count: usize, work: impl Fn(&mut Player, usize) -> Result<T> + Sync) -> Result<Vec<T>> {
         let one = |index| {
             // A worker's number names its player, so the lock is never waited for. A poisoned one means that a worker died,
             // and rayon passes its panic on.
             let worker = rayon::current_thread_index().unwrap_or(0);
-            interrupt::check()?;
             let mut player = self.players[worker].lock().map_err(|_| anyhow::anyhow!("a worker thread died"))?;
             work(&mut player, index)
         };
@@ -314,9 +305,10 @@ impl EnvPool {
     /// Plays `reset(seed)`, `reset(seed + 1)`, …, one episode each. `done` is called after each.
     ///
     /// # Errors
-    /// The first episode that fails.
+    /// The first episode that fails. [`interrupt::Interrupted`].
     pub fn episodes(&self, policy: Policy<'_>, seed: u64, count: usize, done: impl Fn() + Sync) -> Result<Vec<Outcome>> {
         self.map(count, |player, i| {
+            interrupt::check()?;
             let outcome = player.episode(policy, seed + i as u64, 0)?;
             done();
             Ok(outcome)

@@ -1,14 +1,19 @@
 //! What wrong starts, a wrong score or an unfair share of threads would break. On a tiny CartPole run with V and M of its own.
 
-use super::arena::RuntimeDreams;
-use super::ensemble::agents;
 use super::recorded::Recorded;
-use super::search::{Look, Standing};
+use super::runtime::RuntimeDreams;
 use super::*;
+use crate::agent::v::Codec;
+use crate::control::search::fingerprint;
+use crate::control::{State, Summary, Validation, check, is_finished};
 use crate::data::collect::{Request, collect};
-use crate::env::EnvSpec;
-use crate::run::config::DreamConfig;
-use crate::run::folder::digest;
+use crate::data::dataset::Dataset;
+use crate::env::{self, EnvSpec};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::config::{DreamConfig, ScoredOn};
+use crate::run::folder::{RunDir, digest};
+use crate::run::progress::Progress;
+use crate::world::ensemble::agents;
 use crate::world::stage::StageInput;
 use crate::world::train_mdnrnn::train_mdnrnn;
 use crate::world::train_vae::train_vae;
@@ -51,16 +56,16 @@ const SETTINGS: &str = r#"
     bound = 0.5
 "#;
 
-pub(super) struct Small {
+pub(in crate::control) struct Small {
     _folder: tempfile::TempDir,
-    pub(super) run: RunDir,
-    pub(super) config: Config,
-    pub(super) data: Dataset,
+    pub(in crate::control) run: RunDir,
+    pub(in crate::control) config: Config,
+    pub(in crate::control) data: Dataset,
     spec: EnvSpec,
 }
 
 /// A run with V and M, and `set` over the settings.
-pub(super) fn small(set: &[&str]) -> Small {
+pub(in crate::control) fn small(set: &[&str]) -> Small {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
@@ -87,16 +92,25 @@ pub(super) fn small(set: &[&str]) -> Small {
 }
 
 impl Small {
-    pub(super) fn agents(&self) -> Vec<AlignedBytes> {
+    pub(in crate::control) fn agents(&self) -> Vec<AlignedBytes> {
         agents(&self.config, &self.run, &self.data, &self.spec, false).unwrap()
     }
 
-    pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
-        let vae = Codec::read(&self.run.vae()).unwrap();
-        Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
+    pub(in crate::control) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
+        self.recorded_in(&self.data, models)
     }
 
-    pub(super) fn with(&self, set: &[&str]) -> Config {
+    fn recorded_in(&self, data: &Dataset, models: &[Model<'_>]) -> Recorded {
+        let vae = Codec::read(&self.run.vae()).unwrap();
+        Recorded::gather(models, &vae, data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
+    }
+
+    /// Evolves C as `config` has it.
+    pub(in crate::control) fn train(&self, config: &Config, force: bool) -> Result<Summary> {
+        crate::control::train(config, &self.run, &self.data, force, Device::Cpu, &Progress::hidden())
+    }
+
+    pub(in crate::control) fn with(&self, set: &[&str]) -> Config {
         let set: Vec<String> = set.iter().map(ToString::to_string).collect();
         self.config.overlay("test", "", &set).unwrap()
     }
@@ -114,8 +128,16 @@ fn controllers(model: &Model<'_>, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|k| [draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs())].concat()).collect()
 }
 
-/// One candidate's mean score and all its steps, one dream after the other, each alone in its batch.
-fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, count: u32) -> (f64, u64) {
+/// One candidate's mean score and all its steps, one dream after the other, each alone in its batch. `pay` says what a step earns whose
+/// reward M predicts, and which ends the task or does not.
+fn by_hand(
+    model: &Model<'_>,
+    recorded: &Recorded,
+    config: &Config,
+    first: u32,
+    count: u32,
+    pay: impl Fn(f64, bool) -> f64,
+) -> (f64, u64) {
     let (rng, dream) = (Philox::new(config.seed), &config.dream);
     let options =
         DreamOptions { seed: config.seed, temperature: dream.temperature as f32, termination: Termination::Sampled };
@@ -127,13 +149,67 @@ fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, 
         dreams.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
         for _ in 0..dream.horizon {
             steps += 1;
-            if dreams.step() == 0 || recorded.is_left(dreams.latent(0), dream.bound as f32) {
+            let ended = dreams.step() == 0;
+            if !ended && recorded.is_left(dreams.latent(0), dream.bound as f32) {
                 break;
             }
-            score += 1.0; // CartPole's, whatever M says
+            score += pay(f64::from(dreams.reward(0)), ended);
+            if ended {
+                break;
+            }
         }
     }
     (score / f64::from(count), steps)
+}
+
+/// Episodes of another world: their rewards are what `reward` makes of an episode's step, and of whether that ends the task.
+fn rewarded(data: &Dataset, reward: impl Fn(usize, bool) -> f32) -> Dataset {
+    let episode = |id| {
+        let mut episode = data.read(id).unwrap().into_owned();
+        let ends = episode.terminals.clone();
+        episode.rewards.iter_mut().zip(ends).enumerate().for_each(|(t, (r, ends))| *r = reward(t, ends));
+        episode
+    };
+    Dataset::from_episodes((0..data.len()).map(episode).collect()).unwrap()
+}
+
+/// Where all ends pay or cost the same, they are counted; where rewards differ, M predicts that of the last step too.
+#[test]
+fn the_step_that_ends_the_task_earns_what_it_earns() {
+    let small = small(&["dream.bound=0", "dream.horizon=30", "mdnrnn.reward_weight=1"]);
+    let agents = small.agents();
+    let models = [Model::load(&agents[0]).unwrap()];
+    let values = (0..5).map(|k| {
+        let mut values = vec![0.0; crate::agent::controller::len(models[0].dims())];
+        Philox::new(3).fill_normal(Stream::Evolution, k, &mut values);
+        values
+    });
+    let values: Vec<Vec<f32>> = values.collect();
+    for (on, end) in [(1.0, 1.0), (1.0, -50.0), (0.0, 100.0), (-1.0, 0.0)] {
+        let varied = [false, true].map(|varied| {
+            let data = rewarded(&small.data, |t, ends| if ends { end } else { on + f32::from(u8::from(varied && t == 1)) });
+            let recorded = small.recorded_in(&data, &models);
+            assert_eq!(recorded.rewards.counted, (!varied).then_some([on, end].map(f64::from)));
+            for engine in ["dream.engine=runtime", "dream.engine=torch"] {
+                let config = small.with(&[engine]);
+                let engine = Engine::new(&config, &agents, &models, &recorded, Device::Cpu).unwrap();
+                for (values, score) in values.iter().zip(engine.score(&values, 50, 23).unwrap()) {
+                    let made = crate::control::Controller::new(models[0].dims(), values).unwrap();
+                    let model = made.model(&models[0]).unwrap();
+                    let pay = |predicted, ended| match (varied, ended) {
+                        (true, _) => predicted,
+                        (_, false) => f64::from(on),
+                        (_, true) => f64::from(end),
+                    };
+                    let (expected, steps) = by_hand(&model, &recorded, &config, 50, 23, pay);
+                    let size = expected.abs().max(1.0);
+                    assert!((score.value - expected).abs() < 1e-3 * size && score.steps == steps, "{score:?}: {expected}");
+                }
+            }
+            recorded.ends
+        });
+        assert_eq!(varied, [true, true]);
+    }
 }
 
 #[test]
@@ -142,10 +218,12 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     let agents = small.agents();
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
-    assert!(recorded.ends && !recorded.rewards.varies && recorded.rewards.constant == 1.0);
+    assert!(recorded.ends && recorded.rewards.counted == Some([1.0, 1.0]));
     let controllers = controllers(&models[0], 12);
     let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
-    let expected: Vec<_> = candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23)).collect();
+    let pay = |_, _| 1.0; // CartPole's, whatever M says, and at the end too
+    let expected: Vec<_> =
+        candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23, pay)).collect();
     let distinct: std::collections::BTreeSet<_> = expected.iter().map(|(score, _)| score.to_bits()).collect();
     assert!(distinct.len() > 4, "candidates differ: {expected:?}");
     for threads in ["threads=1", "threads=2", "threads=5"] {
@@ -268,10 +346,13 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
                 telling.set_action(0, acting.unit_action(0)).unwrap();
                 acting.imagine().unwrap();
                 telling.imagine().unwrap();
-                if telling.is_done(0) || recorded.is_left(telling.latent(0), dream.bound as f32) {
+                if !telling.is_done(0) && recorded.is_left(telling.latent(0), dream.bound as f32) {
                     break;
                 }
                 score += 1.0 / 30.0;
+                if telling.is_done(0) {
+                    break;
+                }
                 acting.set_latent(0, telling.latent(0)).unwrap();
             }
         }
@@ -285,27 +366,30 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
 }
 
 #[test]
-fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
-    let config = DreamConfig { patience: 2, generations: 100, ..DreamConfig::default() };
-    let looks = |looks: &[(f64, f64)]| {
-        let mut standing = Standing::default();
-        for (i, &(dream, real)) in looks.iter().enumerate() {
-            standing.look(Look { generation: i as u64, dream, real: Some(real) }, 2);
+fn evolution_stops_where_dreams_promise_more_and_real_episodes_give_less() {
+    let mut config = Config::default();
+    config.controller.scored_on = ScoredOn::Dreams;
+    config.dream = DreamConfig { patience: 2, generations: 100, ..DreamConfig::default() };
+    let validations = |figures: &[(f64, f64)]| {
+        let mut state = State::default();
+        for (i, &(dream, real)) in figures.iter().enumerate() {
+            state.record(Validation { generation: i as u64, dream: Some(dream), real: Some(real) }, 2);
         }
-        standing
+        state
     };
-    let standing = looks(&[(1.0, 10.0), (2.0, 30.0), (3.0, 20.0), (4.0, 15.0)]);
-    assert!(standing.has_drifted(&config) && standing.is_done(&config));
-    assert_eq!(standing.best.iter().map(|look| look.generation).collect::<Vec<_>>(), [1, 2], "reality decides");
+    let state = validations(&[(1.0, 10.0), (2.0, 30.0), (3.0, 20.0), (4.0, 15.0)]);
+    assert!(state.has_drifted(&config.dream) && state.is_done(&config));
+    assert_eq!(state.best.iter().map(|best| best.generation).collect::<Vec<_>>(), [1, 2], "real episodes decide");
     // Both worse, or both better, in between: no drift.
-    assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (1.5, 8.0), (3.0, 7.0)]).has_drifted(&config));
-    assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (3.0, 11.0), (4.0, 10.0)]).has_drifted(&config));
-    assert!(!standing.has_drifted(&DreamConfig { patience: 0, ..config.clone() }), "never");
-    // Without reality, dreams decide.
-    let mut standing = Standing::default();
-    let kept = [3.0, 5.0, 4.0, 5.0].map(|dream| standing.look(Look { generation: 0, dream, real: None }, 2));
+    assert!(!validations(&[(1.0, 10.0), (2.0, 9.0), (1.5, 8.0), (3.0, 7.0)]).has_drifted(&config.dream));
+    assert!(!validations(&[(1.0, 10.0), (2.0, 9.0), (3.0, 11.0), (4.0, 10.0)]).has_drifted(&config.dream));
+    assert!(!state.has_drifted(&DreamConfig { patience: 0, ..config.dream.clone() }), "never");
+    // Without real episodes, dreams decide.
+    let mut state = State::default();
+    let kept =
+        [3.0, 5.0, 4.0, 5.0].map(|dream| state.record(Validation { generation: 0, dream: Some(dream), real: None }, 2));
     assert_eq!(kept, [Some(0), Some(0), Some(1), Some(1)]);
-    assert_eq!(standing.drifting, 0);
+    assert_eq!(state.drifting, 0);
 }
 
 /// Without a generation's worth of change C is what it began as.
@@ -314,7 +398,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
     let small = small(&["controller.input=z", "dream.generations=2", "dream.validate_every=2"]);
     let controller = |set: &[&str]| {
         let config = small.with(set);
-        train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        small.train(&config, true).unwrap();
         let result = Checkpoint::read(&small.run.controller()).unwrap();
         let bytes = crate::agent::pack::pack(&config, &small.run).unwrap();
         assert_eq!(Model::load(&bytes).unwrap().dims().input(), dreamstep_core::c::ControllerInput::Latent);
@@ -325,7 +409,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
     let (learnt, agent) = controller(&["controller.sigma=0.2"]);
     assert!(far(&learnt, &[0.0; 3]) > 0.02, "something was learnt: {learnt:?}");
     std::fs::write(small.run.teacher(), &agent[..]).unwrap();
-    let state = |config: &Config| search::fingerprint(config, &small.run).unwrap();
+    let state = |config: &Config| fingerprint(config, &small.run).unwrap();
     let with = state(&small.config);
     assert!(far(&controller(&still).0, &learnt) < 1e-3, "handed over");
     assert!(far(&controller(&[&still[..], &["dream.teacher=false"]].concat()).0, &[0.0; 3]) < 1e-3, "asked not to");
@@ -359,25 +443,26 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
     let small = small(&["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
-    let whole = train(&small.config, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
+    let whole = small.train(&small.config, false).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());
     assert!(is_finished(&small.config, &small.run).unwrap());
-    assert!(whole.generations == 6 && whole.real_steps > 0 && whole.dream_steps > 0 && whole.best.real.is_some());
+    assert!(
+        whole.state.generation == 6 && whole.state.steps > 0 && whole.state.dream_steps > 0 && whole.best.real.is_some()
+    );
     for threads in ["threads=1", "threads=3"] {
         let half = small.with(&["dream.generations=3", threads]);
-        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        small.train(&half, true).unwrap();
         assert_ne!(bytes(), expected);
         assert!(!is_finished(&small.config, &small.run).unwrap(), "a budget raised is gone on with");
         // To where the state of the whole run was, by way of a look that it did not take: so from the look before.
         let half = small.with(&["dream.generations=2", threads]);
-        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
-        train(&small.with(&[threads]), &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
+        small.train(&half, true).unwrap();
+        small.train(&small.with(&[threads]), false).unwrap();
         assert!(bytes() == expected && std::fs::read(small.run.evolution()).unwrap() == state, "{threads}");
     }
     let other = small.with(&["dream.temperature=1.15"]);
-    let error =
-        format!("{:#}", train(&other, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap_err());
+    let error = format!("{:#}", small.train(&other, false).unwrap_err());
     assert!(error.contains("evolution.safetensors") && error.contains("--force") && !error.contains('\n'), "{error}");
     assert!(check(&other, &small.run, false).is_err() && check(&other, &small.run, true).is_ok());
 }

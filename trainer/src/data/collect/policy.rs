@@ -1,7 +1,7 @@
-//! Who acts while an episode is recorded? Every policy is a function of the episode's number and of named draws, so that an episode can
-//! be recorded again, alone, to the same bytes.
+//! The policies that act while an episode is recorded. Each is a function of the episode's number and of named draws, so that an episode
+//! can be recorded again, alone, to the same bytes.
 
-use super::claim::{Noise, Policy};
+use crate::data::manifest::{Noise, Policy};
 use crate::data::rollouts::Episode;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use anyhow::{Context, Result};
@@ -72,10 +72,7 @@ pub(super) fn episode(
     let name = |t: u32| index << 32 | u64::from(t);
     match policy {
         Policy::Uniform => record(env, reset_seed(seed, index), |t, _, action| {
-            for (i, a) in action.iter_mut().enumerate() {
-                let u = rng.uniform(Stream::CollectAction, name(t), i as u32);
-                *a = spec.action_low[i] + (spec.action_high[i] - spec.action_low[i]) * u;
-            }
+            spec.uniform_action(rng, name(t), action);
             Ok(())
         }),
         Policy::Zero => record(env, reset_seed(seed, index), |_, _, action| {
@@ -103,7 +100,7 @@ pub(super) fn episode(
                 agent.act(&single, action).with_context(|| format!("{}: episode {index}, step {t}", spec.id))?;
                 if let Some(walk) = &mut walk {
                     walk.add(rng, name(t), action);
-                    // It remembers what was done, not what it asked for.
+                    // M's memory takes what was done.
                     agent.override_action(action)?;
                 }
                 agent.advance()?;
@@ -113,7 +110,7 @@ pub(super) fn episode(
     }
 }
 
-/// Noise that remembers: `n₀ = ε₀`, `n_t = ρ n_{t−1} + √(1−ρ²) ε_t`, `ρ = e^(−1/correlation)`, a first-order autoregression: an
+/// Correlated noise: `n₀ = ε₀`, `n_t = ρ n_{t−1} + √(1−ρ²) ε_t`, `ρ = e^(−1/correlation)`, a first-order autoregression: an
 /// Ornstein–Uhlenbeck process seen at whole steps, stationary from its first one.
 struct Walk<'a> {
     spec: &'a EnvSpec,

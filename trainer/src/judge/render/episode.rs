@@ -1,9 +1,10 @@
-//! What happened? One episode in the environment, every state and observation of it kept.
+//! One episode in the environment, every state and observation of it kept.
 
-use crate::env::pool::{Policy, check_fit, uniform_action};
+use crate::env::pool::{Policy, check_fit};
 use crate::env::{AnyEnv, Env, Pose};
 use crate::run::interrupt;
 use anyhow::{Context, Result};
+use dreamstep_core::rng::Philox;
 use dreamstep_runtime::{Agent, memory_len};
 
 /// `T` steps, and what was before, between and after them.
@@ -57,7 +58,7 @@ impl Episode {
                     let refused = || format!("{}: seed {seed}, step {step}", env.spec().id);
                     agent.step(&single, &mut action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env.spec(), seed, step, &mut action),
+                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), step, &mut action),
                 (None, _) => {}
             }
             let outcome = env.step(&action, &mut observation)?;

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind, MAX_HIDDEN};
 use dreamstep_core::dims::{MAX_DIM, Widths};
+use dreamstep_core::schema::Squash;
 use serde::{Deserialize, Serialize};
 
 /// `train --stage controller`: an evolution strategy, on episodes of the environment or in dreams.
@@ -21,6 +22,7 @@ pub struct ControllerConfig {
     #[serde(with = "ActivationName")]
     pub activation: Activation,
     /// How the last layer's output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    #[serde(with = "SquashName")]
     pub squash: Squash,
     /// Environment steps that evolution may take (the last generation is finished).
     pub steps: u64,
@@ -175,13 +177,11 @@ pub enum StrategyName {
     OpenAiEs,
 }
 
-/// How the controller's linear output becomes an action in [-1, 1].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Squash {
-    /// `min(max(u, -1), 1)`.
+/// How TOML spells a [`Squash`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Squash", rename_all = "lowercase")]
+enum SquashName {
     Clamp,
-    /// Hyperbolic tangent.
     Tanh,
 }
 
