@@ -13,6 +13,7 @@ mod gru;
 mod import;
 mod inputs;
 mod kinds;
+mod mujoco_log;
 mod output;
 mod ppo;
 mod road;
