@@ -1,10 +1,11 @@
 # The two commands: `make demo` runs the main job, `make test` passes the tests. Both set up what they need first.
 
-.PHONY: demo test cross setup bench peers regress fuzz fixtures clean help
+.PHONY: demo test test-runtime cross setup bench peers regress fuzz fixtures clean help
 
 help:
 	@echo "make demo      train a Humanoid-v5 agent, export it, run it in the simulator on the no_std runtime"
 	@echo "make test      every test and house rule"
+	@echo "make test-runtime   formatting, clippy and tests of core, runtime, capi, conformance and fixtures: no set-up, minutes"
 	@echo "make cross     the conformance suite on emulated Arm, RISC-V and WebAssembly: the same digests everywhere"
 	@echo "make bench     latency against the memory limit and against peers, tails, throughput; writes bench/record"
 	@echo "make peers     only the same step in other libraries, checked and briefly timed"
@@ -21,6 +22,9 @@ demo: setup
 
 test: setup
 	@bash scripts/test.sh
+
+test-runtime:
+	@bash scripts/test.sh runtime
 
 cross:
 	@bash scripts/cross.sh

@@ -30,10 +30,10 @@ import json, sys
 run, begin, end, seed = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 lines = [json.loads(line) for line in open(f"{run}/metrics.jsonl")]
 recorded = next(line["cost"]["steps"] for line in lines if line["stage"] == "collect" and "cost" in line)
-looks = [line for line in lines if line.get("arena") == "dream"]
+looks = [line for line in lines if line.get("scored_on") == "dreams"]
 processor = sum(line["cost"]["cpu_seconds"] for line in lines if "cost" in line)
 agent = json.load(open(f"{run}/evaluation.json"))["rows"][-1]["return"]
-print(f"| {recorded + looks[-1]['real_steps']} | {seed} | {agent['mean']:.1f} ± {agent['standard_error']:.1f} | "
+print(f"| {recorded + looks[-1]['steps']} | {seed} | {agent['mean']:.1f} ± {agent['standard_error']:.1f} | "
       f"{looks[-1]['best_dream_score']:.1f} | {end - begin:.1f} | {processor:.1f} |", flush=True)
 PYTHON
     done

@@ -24,6 +24,20 @@ pub enum Squash {
     Tanh,
 }
 
+impl Squash {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Clamp, Self::Tanh];
+
+    /// Its name in metadata and configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clamp => "clamp",
+            Self::Tanh => "tanh",
+        }
+    }
+}
+
 /// What the mixture predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -140,7 +154,7 @@ const PRECISIONS: [(&str, Precision); 4] = [
     (Precision::I8.name(), Precision::I8),
 ];
 const NORMALIZERS: [(&str, Normalizer); 2] = [("mean-std", Normalizer::MeanStd), ("none", Normalizer::None)];
-const SQUASHES: [(&str, Squash); 2] = [("clamp", Squash::Clamp), ("tanh", Squash::Tanh)];
+const SQUASHES: [(&str, Squash); 2] = [(Squash::Clamp.name(), Squash::Clamp), (Squash::Tanh.name(), Squash::Tanh)];
 const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
 const TARGETS: [(&str, Target); 2] = [(Target::Next.name(), Target::Next), (Target::Delta.name(), Target::Delta)];
 

@@ -1,13 +1,15 @@
 //! What may be said on the command line: subcommands, their arguments and defaults. What they do is in `main.rs`.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 use dreamstep::agent::weights;
 use dreamstep::data::export::Form;
 use dreamstep::data::import::Rows;
 use dreamstep::judge::ablation::Arm;
 use dreamstep::judge::render;
-use dreamstep::run::config::Preset;
+use dreamstep::pipeline::Stage;
+use dreamstep::run::config::{MAX_THREADS, Preset};
 use dreamstep::world::device::Device;
 use dreamstep_runtime::{Backend, Precision};
 use std::path::PathBuf;
@@ -156,7 +158,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1000)]
         seed: u64,
         /// Worker threads; 0 means one per core
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = threads())]
         threads: usize,
         /// Print the comparison as JSON
         #[arg(long)]
@@ -177,7 +179,7 @@ pub(crate) enum Command {
         #[arg(long)]
         baselines: bool,
         /// Worker threads; 0 takes every core. The result does not depend on it
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = threads())]
         threads: usize,
         /// Print JSON, every episode included
         #[arg(long)]
@@ -249,7 +251,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1000)]
         seed: u64,
         /// Worker threads; 0 takes every core. The result does not depend on it
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = threads())]
         threads: usize,
         /// Fail where a gate is missed, or could not be measured
         #[arg(long)]
@@ -343,14 +345,6 @@ pub(crate) struct AgentArgs {
     pub(crate) backend: Option<Backend>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stage {
-    Vae,
-    Mdnrnn,
-    Controller,
-    All,
-}
-
 /// A positive number.
 fn temperature(text: &str) -> Result<f64, String> {
     let found = text.parse().ok().filter(|t: &f64| *t > 0.0 && t.is_finite());
@@ -366,14 +360,115 @@ fn one_of<T: Copy + Send + Sync + 'static>(
         .try_map(move |found| all.iter().copied().find(|&value| name(value) == found).ok_or("not one of them"))
 }
 
-impl Stage {
-    /// As the command line spells it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Vae => "vae",
-            Self::Mdnrnn => "mdnrnn",
-            Self::Controller => "controller",
-            Self::All => "all",
+/// A number of threads, 0 for one per core.
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=MAX_THREADS as u64)
+}
+
+/// Options that a command which resumes does not need: their values are on record in the run, and so is what `--force` was for.
+const ON_RECORD: [&str; 4] = ["preset", "config", "overrides", "force"];
+
+/// What resumes the command that `matches` are of, where it is interrupted: every option that was given and is not on record.
+pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
+    let Some((name, given)) = matches.subcommand() else { return String::new() };
+    let command = Cli::command();
+    let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let (run, others): (Vec<_>, Vec<_>) = known.partition(|argument| argument.get_id() == "run");
+    let mut text = format!("to go on: dreamstep {name}");
+    for argument in others.into_iter().chain(run) {
+        let id = argument.get_id().as_str();
+        let was_given = given.value_source(id) == Some(ValueSource::CommandLine) && !ON_RECORD.contains(&id);
+        if !was_given && id != "run" {
+            continue;
+        }
+        if let Some(long) = argument.get_long() {
+            text += &format!(" --{long}");
+        }
+        if argument.get_action().takes_values() {
+            for value in given.get_raw(id).into_iter().flatten() {
+                text += &format!(" {}", shell_word(&value.to_string_lossy()));
+            }
+        }
+    }
+    text
+}
+
+/// `text` as a shell reads it back.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hint for `line`, which begins with the command's name.
+    fn hint(line: &[&str]) -> String {
+        resume_hint(&Cli::command().get_matches_from(line))
+    }
+
+    #[test]
+    fn what_resumes_a_command_repeats_every_option_that_is_not_on_record() {
+        let line = [
+            "dreamstep",
+            "rounds",
+            "--run",
+            "my run",
+            "--rounds",
+            "2",
+            "--episodes",
+            "3",
+            "--set",
+            "seed=1",
+            "--preset",
+            "quick",
+        ];
+        assert_eq!(hint(&line), "to go on: dreamstep rounds --rounds 2 --episodes 3 --run 'my run'");
+        let line = [
+            "dreamstep",
+            "train",
+            "--force",
+            "--stage",
+            "vae",
+            "--teacher",
+            "it's",
+            "--device",
+            "cuda:1",
+            "--config",
+            "x.toml",
+        ];
+        assert_eq!(
+            hint(&line),
+            "to go on: dreamstep train --stage vae --teacher 'it'\\''s' --device cuda:1 --run runs/default"
+        );
+        let line = ["dreamstep", "collect", "--append", "--agent", "a", "--run", "r"];
+        assert_eq!(hint(&line), "to go on: dreamstep collect --append --agent a --run r");
+        let line = ["dreamstep", "ablation", "--arms", "z,h", "--force", "--json", "--seed", "7"];
+        assert_eq!(hint(&line), "to go on: dreamstep ablation --arms z,h --seed 7 --json --run runs/default");
+    }
+
+    /// What the hint says is read as the command was, but for what is on record.
+    #[test]
+    fn every_option_of_a_command_that_resumes_is_in_its_hint_or_on_record() {
+        let command = Cli::command();
+        for name in ["collect", "train", "rounds", "ablation"] {
+            for argument in command.find_subcommand(name).unwrap().get_arguments() {
+                let (id, Some(long)) = (argument.get_id().as_str(), argument.get_long()) else { continue };
+                let value = match id {
+                    "help" | "version" => continue,
+                    "preset" => "quick",
+                    "device" => "cpu",
+                    "stage" => "vae",
+                    "arms" => "z",
+                    _ => "3",
+                };
+                let option = format!("--{long}");
+                let mut line = vec!["dreamstep", name, &option];
+                line.extend(argument.get_action().takes_values().then_some(value));
+                line.extend((name == "rounds" && id != "rounds").then_some("--rounds=2"));
+                assert_eq!(hint(&line).contains(&option), !ON_RECORD.contains(&id), "{line:?}: {}", hint(&line));
+            }
         }
     }
 }

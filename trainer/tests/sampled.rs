@@ -48,7 +48,7 @@ fn by_hand(model: &Model<'_>, seed: u64, draws: u64) -> f64 {
     loop {
         let single: Vec<f32> = observation.iter().map(|&o| o as f32).collect();
         agent.step(&single, &mut action).unwrap();
-        let step = env.step(&action, &mut observation);
+        let step = env.step(&action, &mut observation).unwrap();
         sum += step.reward;
         if step.terminated || step.truncated {
             return sum;

@@ -1,6 +1,6 @@
 //! What does a generation of evolution spend on the optimiser, and what on episodes? And what would pycma's optimiser spend?
 //!
-//! The generation is the trainer's own ([`dreamstep::control::generation`]), with the shipped agent's V and M, from two
+//! The generation is the trainer's own ([`dreamstep::control::Search::generation`]), with the shipped agent's V and M, from two
 //! starts: the zero weights that training starts with, whose short episodes make the optimiser's share largest, and the shipped
 //! controller.
 
@@ -9,9 +9,9 @@ use super::{Options, Turn, take_turns, thread_s};
 use crate::report::{Cell, Table};
 use crate::timing::{Samples, quantile};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep::control::strategies::Strategy;
-use dreamstep::control::{Spent, Terms, Whitening, generation, settings};
-use dreamstep::env::pool::EnvPool;
+use dreamstep::control::real::RealEpisodes;
+use dreamstep::control::strategies::{Settings, Strategy};
+use dreamstep::control::{Scorer, Search, Spent, Whitening};
 use dreamstep::run::config::{Config, Preset, StrategyName};
 use dreamstep_core::names::checkpoint::{FC_BIAS, FC_WEIGHT};
 use dreamstep_core::pack::unpack;
@@ -24,7 +24,7 @@ use std::time::Instant;
 
 /// The strategy that `config` asks for, around `mean`.
 fn search(config: &Config, mean: Vec<f32>) -> Strategy {
-    Strategy::new(settings(config), mean)
+    Strategy::new(Settings::of(config), mean)
 }
 
 /// Generations of one start on one number of threads.
@@ -89,20 +89,20 @@ fn generations(config: &Config, starts: &[(&str, Vec<f32>)], threads: &[usize], 
     let model = Model::load(HUMANOID).map_err(|error| anyhow!("the shipped agent: {error}"))?;
     // Plain weights: what a fold computes does not change with the numbers it is given.
     let features = Whitening::none(model.dims());
-    let controller = &config.controller;
-    let terms = Terms { reward_offset: controller.reward_offset, support: 0.0, cut: controller.max_episode_steps };
-    let arenas = threads.iter().map(|&threads| EnvPool::new(&config.env, threads)).collect::<Result<Vec<_>>>()?;
+    let with = |&threads: &usize| Config { threads, ..config.clone() };
+    let configs: Vec<Config> = threads.iter().map(with).collect();
+    let real = configs.iter().map(|config| RealEpisodes::new(config, &model).map(Scorer::Real));
+    let scorers = real.collect::<Result<Vec<_>>>()?;
     let mut all: Vec<Generations> = (0..starts.len() * threads.len()).map(|_| Generations::default()).collect();
     for round in 0..=rounds {
         for ((name, mean), rows) in starts.iter().zip(all.chunks_mut(threads.len())) {
-            let mut first: Option<(Strategy, u64)> = None;
-            for ((arena, threads), row) in arenas.iter().zip(threads).zip(rows) {
-                let mut strategy = search(config, mean.clone());
+            let mut first: Option<Search> = None;
+            for ((scorer, threads), row) in scorers.iter().zip(threads).zip(rows) {
+                let mut search = Search::new(config, model.dims(), features.clone(), Some(mean))?;
                 let start = Instant::now();
-                let spent = generation(&mut strategy, None, config, terms, &model, &mut features.clone(), arena)?;
+                let spent = search.generation(config, scorer)?;
                 let wall_s = start.elapsed().as_secs_f64();
-                let (expected, steps) = first.get_or_insert_with(|| (strategy.clone(), spent.steps));
-                let same = *steps == spent.steps && *expected == strategy;
+                let same = *first.get_or_insert_with(|| search.clone()) == search;
                 ensure!(same, "{name}: {threads} threads came to another search distribution or number of steps than one");
                 if round > 0 {
                     row.wall_s.push(wall_s);

@@ -8,8 +8,8 @@
 //! What C is (which layers, of what sizes) says [`Dims::c`] alone; nothing here knows how many layers there are.
 
 use crate::agent::mlp::Mlp;
-use crate::run::checkpoint::Checkpoint;
-use crate::run::config::controller_of;
+use crate::run::checkpoint::{Checkpoint, meta};
+use crate::run::config::{Config, controller_of};
 use crate::stats::uniform_values;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::{Activation, Controller, ControllerKind};
@@ -17,7 +17,7 @@ use dreamstep_core::dims::Dims;
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::controller_panels;
 use dreamstep_core::rng::Philox;
-use dreamstep_core::schema::{LayerSpec, Source};
+use dreamstep_core::schema::{LayerSpec, Source, Squash};
 
 /// The C that a checkpoint says it holds; one that does not say is linear and reads z and h.
 ///
@@ -43,6 +43,47 @@ pub fn said(checkpoint: &Checkpoint) -> Result<Controller> {
         }
         Some(_) => anyhow::bail!(bad(metadata::C_KIND, "linear or mlp")),
     }
+}
+
+/// How the C in `checkpoint` squashes; none where it does not say (one that was imported).
+///
+/// # Errors
+/// One line naming the file, the key, and what was found.
+pub fn said_squash(checkpoint: &Checkpoint) -> Result<Option<Squash>> {
+    let Some(found) = checkpoint.metadata.get(metadata::ACTION_SQUASH) else { return Ok(None) };
+    let known = Squash::ALL.into_iter().find(|squash| squash.name() == found);
+    let bad = || format!("{}: {}: expected clamp or tanh, found {found}", checkpoint.origin, metadata::ACTION_SQUASH);
+    known.with_context(bad).map(Some)
+}
+
+/// The keys of the configuration that make C another controller. What it was trained with belongs to it.
+const TRAINED_WITH: [&str; 4] = ["controller.squash", "controller.input", "controller.hidden", "controller.activation"];
+
+/// That `config` asks for what the C in `checkpoint` was trained with. One that does not say (it was imported) is believed.
+///
+/// # Errors
+/// One line: the first key that differs, then and now.
+pub fn check_trained(checkpoint: &Checkpoint, config: &Config) -> Result<()> {
+    let Some(recorded) = checkpoint.metadata.get(meta::CONFIG) else { return Ok(()) };
+    let table = |text: &str| text.parse::<toml::Table>().with_context(|| format!("{}: {}", checkpoint.origin, meta::CONFIG));
+    let (then, now) = (table(recorded)?, table(&config.provenance())?);
+    fn at<'t>(table: &'t toml::Table, key: &str) -> Option<&'t toml::Value> {
+        match key.split_once('.') {
+            Some((section, key)) => at(table.get(section)?.as_table()?, key),
+            None => table.get(key),
+        }
+    }
+    let is_linear = config.controller.hidden.is_empty();
+    for key in TRAINED_WITH.into_iter().filter(|key| !(is_linear && key.ends_with("activation"))) {
+        if let (Some(then), Some(now)) = (at(&then, key), at(&now, key)) {
+            ensure!(
+                then == now,
+                "{}: trained with {key} = {then}, expected {now} as asked for; train --stage controller --force evolves it anew",
+                checkpoint.origin
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Values of C.
@@ -80,6 +121,29 @@ pub fn insert(checkpoint: &mut Checkpoint, dims: &Dims, values: &[f32]) {
         checkpoint.insert(name, &shape, part.to_vec());
     }
     say(checkpoint, &dims.c);
+}
+
+/// Says in `checkpoint` how C squashes, and to which action range of middle `mid` and half `half` `[A]`.
+pub fn say_acting(checkpoint: &mut Checkpoint, squash: Squash, [mid, half]: [&[f32]; 2]) {
+    checkpoint.set_meta(metadata::ACTION_SQUASH, squash.name());
+    checkpoint.set_meta(meta::ACTION_MID, list(mid));
+    checkpoint.set_meta(meta::ACTION_HALF, list(half));
+}
+
+/// That the C in `checkpoint`, if it says, was trained for the action range of middle `mid` and half `half` `[A]`.
+///
+/// # Errors
+/// One line: the key, then and now.
+pub fn check_range(checkpoint: &Checkpoint, [mid, half]: [&[f32]; 2]) -> Result<()> {
+    for (key, now) in [(meta::ACTION_MID, list(mid)), (meta::ACTION_HALF, list(half))] {
+        let then = checkpoint.metadata.get(key).unwrap_or(&now);
+        ensure!(*then == now, "{}: trained with {key} = {then}, expected the environment's {now}", checkpoint.origin);
+    }
+    Ok(())
+}
+
+fn list(values: &[f32]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Says in `checkpoint` what C is; the usual goes without saying.

@@ -6,9 +6,9 @@ use crate::agent::controller;
 use crate::agent::v::VaeShape;
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
-use crate::env::{self, AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
-use crate::run::config::{Config, Squash};
+use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest};
 use crate::stats::nearest_rank;
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -22,7 +22,7 @@ use dreamstep_core::pack::{
 };
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
-use dreamstep_core::schema::{self, Acting, Settings, Target};
+use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_core::v::Encoder;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use std::collections::BTreeMap;
@@ -110,19 +110,29 @@ impl Ingredients {
         let mut settings = Settings::new(self.dims(config)?);
         settings.obs_clip = self.vae.meta(key::OBS_CLIP)?;
         settings.log_var_range = [self.vae.meta(meta::LOG_VAR_MIN)?, self.vae.meta(meta::LOG_VAR_MAX)?];
-        settings.squash = match config.controller.squash {
-            Squash::Clamp => schema::Squash::Clamp,
-            Squash::Tanh => schema::Squash::Tanh,
-        };
+        let said = self.controller.as_ref().map(controller::said_squash).transpose()?.flatten();
+        settings.squash = said.unwrap_or(config.controller.squash);
         settings.target = target(&self.mdnrnn)?;
         settings.log_sigma_min = self.mdnrnn.meta(key::GMM_LOG_SIGMA_MIN)?;
         settings.reward_offset = self.mdnrnn.meta(key::REWARD_OFFSET)?;
         Ok(settings)
     }
 
+    fn all(&self) -> impl Iterator<Item = &Checkpoint> {
+        [&self.vae, &self.mdnrnn].into_iter().chain(&self.controller)
+    }
+
+    /// That `config` asks for what the parts were trained with; those that do not say are believed.
+    fn check_trained(&self, config: &Config) -> Result<()> {
+        for part in self.all() {
+            let (then, now) = (part.metadata.get(key::ENV).unwrap_or(&config.env), &config.env);
+            ensure!(then == now, "{}: trained with env = {then:?}, expected {now:?} as asked for", part.origin);
+        }
+        self.controller.iter().try_for_each(|controller| controller::check_trained(controller, config))
+    }
+
     fn tensors(&self) -> Tensors {
-        let stages = [Some(&self.vae), Some(&self.mdnrnn), self.controller.as_ref()];
-        let all = stages.into_iter().flatten().flat_map(|checkpoint| &checkpoint.tensors);
+        let all = self.all().flat_map(|checkpoint| &checkpoint.tensors);
         all.map(|(name, array)| (name.clone(), (array.shape.clone(), array.data.clone()))).collect()
     }
 }
@@ -210,10 +220,14 @@ pub fn pack(config: &Config, run: &RunDir) -> Result<AlignedBytes> {
 /// One line: a part is missing or does not fit.
 pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<AlignedBytes> {
     let ingredients = Ingredients::read_all(run)?;
+    ingredients.check_trained(config)?;
     let mut settings = ingredients.settings(config)?;
     let spec = spec(config, &settings.dims)?;
     settings.period_s = Some(spec.dt_s);
     let (tensors, (mid, half)) = (ingredients.tensors(), action_map(&spec.action_low, &spec.action_high));
+    if let Some(controller) = &ingredients.controller {
+        controller::check_range(controller, [&mid, &half])?;
+    }
     let provenance = provenance(config, &ingredients);
     let files = list(rollouts)?;
     let first = files.first().context("rollouts: expected an episode for the self-test, found none")?;
@@ -275,7 +289,7 @@ fn surprise_limit(parts: &Parts<'_>, episodes: &[PathBuf]) -> Result<Option<f32>
 /// One line: not a packed-2 agent, one without self-test observations, or one that would act otherwise.
 pub fn convert(bytes: &[u8]) -> Result<AlignedBytes> {
     let period_s = match env_of(bytes) {
-        Some(id) if env::ids().any(|known| known == id) => Some(AnyEnv::make(&id)?.spec().dt_s),
+        Some(id) if env::ids().any(|known| known == id) => Some(env::spec(&id)?.dt_s),
         _ => None,
     };
     let bare = AlignedBytes::new(&packed2::convert(bytes, period_s).map_err(|error| anyhow!("{error}"))?);
@@ -422,7 +436,7 @@ fn action_range(config: &Config, dims: &Dims) -> Result<(Vec<f32>, Vec<f32>)> {
 }
 
 fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     ensure!(
         (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
         "{}: expected networks for observations of {} and actions of {}, found {} and {}",

@@ -1,18 +1,19 @@
-//! How does C survive new eyes and a new memory? V and M that were fitted again speak of other [z, h], so the weights of the controller
-//! before mean nothing to them. What carries over is what it did: C begins as the linear map from the new [z, h] that answers as that
-//! *teacher* answered, by ridge regression on the recorded episodes, and then on episodes that the pupil itself plays while the teacher
-//! says what it would have done (DAgger: Ross, Gordon & Bagnell 2011, algorithm 3.1).
+//! Distillation of a teacher policy into C. The weights of an earlier controller mean nothing to a retrained V and M, whose [z, h] are
+//! others; its actions do. C starts as the linear map from the new [z, h] that acts as the teacher does: behaviour cloning by ridge
+//! regression on the recorded episodes, then DAgger (Ross, Gordon & Bagnell 2011, algorithm 3.1) on episodes that the student plays.
 
+use super::candidate::Controller;
 use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
 use crate::data::dataset::Dataset;
-use crate::env::pool::{EnvPool, Policy, Trajectory};
+use crate::env::pool::{EnvPool, Player, Policy, Trajectory};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
+use crate::run::interrupt;
 use crate::stats::{Moments, Ridge};
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::c::ControllerKind;
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
@@ -21,38 +22,38 @@ use ndarray::Array2;
 
 /// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
 const RECORDED_STEPS: usize = 200_000;
-/// Times that the pupil plays and learns from what the teacher would have done.
-const LESSONS: u32 = 4;
-/// Episodes of a lesson.
+/// DAgger iterations.
+const ITERATIONS: u32 = 4;
+/// Episodes of an iteration.
 const EPISODES: usize = 64;
 /// Ridge, per row, on whitened features.
 const RIDGE: f64 = 1e-4;
-/// The same, where the teacher's answers are a linear map of what the pupil reads, and are to be met to the last digit.
+/// The same, where the teacher's answers are a linear map of what the student reads, and are to be met to the last digit.
 const EXACT_RIDGE: f64 = 1e-9;
 /// They are, where this share of each answer's variance is all that such a map leaves.
 const EXACT: f64 = 1e-3;
 /// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
 const MOST: f64 = 3.0;
 
-/// The agent whose controller is carried over.
-pub(crate) struct Teacher {
+/// The teacher policy: a packed agent.
+pub(super) struct Teacher {
     bytes: AlignedBytes,
     parts: Unpacked,
     /// Plain weights and biases of its C.
     values: Vec<f32>,
 }
 
-/// What a lesson cost and came to.
+/// A DAgger iteration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lesson {
+pub(super) struct Iteration {
     pub(super) steps: u64,
-    /// Mean return of the pupil.
+    /// Mean return of the student.
     pub(super) mean_return: f64,
 }
 
 impl Teacher {
     /// The run's, where it has one.
-    pub(crate) fn of(run: &RunDir) -> Result<Option<Self>> {
+    pub(super) fn of(run: &RunDir) -> Result<Option<Self>> {
         let path = run.teacher();
         if !path.exists() {
             return Ok(None);
@@ -64,17 +65,17 @@ impl Teacher {
         Ok(Some(Self { values, parts, bytes }))
     }
 
-    /// Its weights and biases, where the pupil (`base`, packed) has its very V and M, and a C of its kind and input: then there is nothing
+    /// Its weights and biases, where the student (`base`, packed) has its very V and M, and a C of its kind and input: then there is nothing
     /// to learn.
-    pub(crate) fn hand_over(&self, base: &[u8]) -> Result<Option<Vec<f32>>> {
-        let pupil = unpack(base).map_err(|error| anyhow!("base agent: {error}"))?;
+    pub(super) fn hand_over(&self, base: &[u8]) -> Result<Option<Vec<f32>>> {
+        let student = unpack(base).map_err(|error| anyhow!("base agent: {error}"))?;
         let others = |parts: &Unpacked| {
             let mut tensors = parts.tensors.clone();
             let own = controller::tensors(&parts.settings.dims, &self.values);
             own.into_iter().for_each(|(name, ..)| drop(tensors.remove(name)));
             tensors
         };
-        let same = self.parts.settings.dims == pupil.settings.dims && others(&self.parts) == others(&pupil);
+        let same = self.parts.settings.dims == student.settings.dims && others(&self.parts) == others(&student);
         Ok(same.then(|| self.values.clone()))
     }
 
@@ -82,54 +83,60 @@ impl Teacher {
         Model::load(&self.bytes).map_err(|error| anyhow!("teacher: {error}"))
     }
 
-    /// The weights and biases on `pupil`'s input (`[z, h]`, `I = Z+H` of them, or another) that answer as this teacher does. `told` hears of every lesson.
+    /// Plain weights and biases of a C of `student` that acts as this teacher does: on the recorded episodes, and then on episodes that the
+    /// student plays in `pool`, where there is one. `done` hears of every iteration.
     ///
     /// # Errors
-    /// The two are of different environments, an episode cannot be read or failed, or the data leave the regression open.
+    /// The two are of different environments, an episode cannot be read, all of an iteration failed, or the data leave the regression
+    /// open. [`interrupt::Interrupted`], where a signal came.
     pub(super) fn teach(
         &self,
-        pupil: &Model<'_>,
+        student: &Model<'_>,
         whitening: &Whitening,
         data: &Dataset,
-        arena: &EnvPool,
+        pool: Option<&EnvPool>,
         config: &Config,
-        mut told: impl FnMut(Lesson),
+        mut done: impl FnMut(Iteration),
     ) -> Result<Vec<f32>> {
-        let mut moments = self.recorded(pupil, whitening, data)?;
-        let (theirs, features) = (pupil.dims(), pupil.dims().controller_inputs());
-        let mut controller = fit(&moments, features, whitening)?;
-        for lesson in 0..LESSONS {
-            let panels = controller::panels(theirs, &controller)?;
-            let acting = pupil.with_controller(&panels).map_err(|error| anyhow!("pupil: {error}"))?;
-            let played = arena.map(EPISODES, |player, i| {
-                let seed = Philox::new(config.seed).bits(Stream::Lesson, u64::from(lesson), i as u32);
-                let mut story = Trajectory::new();
+        let mut moments = self.recorded(student, whitening, data)?;
+        let features = student.dims().controller_inputs();
+        let mut learnt = fit(&moments, features, whitening)?;
+        let Some(pool) = pool else { return Ok(learnt) };
+        for iteration in 0..ITERATIONS {
+            let made = Controller::new(student.dims(), &learnt)?;
+            let acting = made.model(student).context("student")?;
+            let played = pool.map(EPISODES, |player, i| {
+                interrupt::check()?;
+                let seed = Philox::new(config.seed).bits(Stream::Lesson, u64::from(iteration), i as u32);
+                let mut trajectory = Trajectory::new();
                 let outcome =
-                    player.trajectory(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut story)?;
-                let answers = self.answers(&self.model()?, pupil, whitening, story.into_iter())?;
-                Ok((outcome, answers))
+                    player.trajectory(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut trajectory);
+                if outcome.is_err() {
+                    // Whatever the episode left half-done is not used again.
+                    *player = Player::under(&config.env, config.controller.physics)?;
+                    return Ok(outcome.map(|outcome| (outcome, Array2::default((0, 0)))));
+                }
+                let answers = self.answers(&self.model()?, student, whitening, trajectory.into_iter())?;
+                Ok(outcome.map(|outcome| (outcome, answers)))
             })?;
-            played.iter().for_each(|(_, answers)| moments.add(answers.view()));
-            let sum: f64 = played.iter().map(|(outcome, _)| outcome.episode_return).sum();
-            let steps = played.iter().map(|(outcome, _)| outcome.length).sum();
-            told(Lesson { steps, mean_return: sum / EPISODES as f64 });
-            controller = fit(&moments, features, whitening)?;
+            let (sound, failed): (Vec<_>, Vec<_>) = played.into_iter().partition(Result::is_ok);
+            let sound: Vec<_> = sound.into_iter().flatten().collect();
+            if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
+                return Err(error.context("student"));
+            }
+            sound.iter().for_each(|(_, answers)| moments.add(answers.view()));
+            let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
+            let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
+            done(Iteration { steps, mean_return: sum / sound.len() as f64 });
+            learnt = fit(&moments, features, whitening)?;
         }
-        Ok(controller)
-    }
-
-    /// As [`Self::teach`], from the recorded episodes alone: in dreams nobody plays for lessons.
-    ///
-    /// # Errors
-    /// As [`Self::teach`]'s.
-    pub(crate) fn recall(&self, pupil: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Vec<f32>> {
-        fit(&self.recorded(pupil, whitening, data)?, pupil.dims().controller_inputs(), whitening)
+        Ok(learnt)
     }
 
     /// Moments of [`Self::answers`] on the newest recorded episodes.
-    fn recorded(&self, pupil: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Moments> {
+    fn recorded(&self, student: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Moments> {
         let model = self.model()?;
-        let (mine, theirs) = (model.dims(), pupil.dims());
+        let (mine, theirs) = (model.dims(), student.dims());
         ensure!(
             (mine.obs_len(), mine.action_len()) == (theirs.obs_len(), theirs.action_len()),
             "teacher: expected observations of {} and actions of {}, found {} and {}",
@@ -145,10 +152,11 @@ impl Teacher {
         let mut moments = Moments::new(theirs.controller_inputs() + 2 * theirs.action_len());
         let mut rows = 0;
         for id in (0..data.len()).rev() {
+            interrupt::check()?;
             let episode = data.read(id)?;
             let observed = episode.observations.rows().into_iter().map(|row| row.to_vec());
             let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
-            let answers = self.answers(&model, pupil, whitening, observed.zip(acted))?;
+            let answers = self.answers(&model, student, whitening, observed.zip(acted))?;
             moments.add(answers.view());
             rows += answers.nrows();
             if rows >= RECORDED_STEPS {
@@ -158,31 +166,31 @@ impl Teacher {
         Ok(moments)
     }
 
-    /// Of every step of an episode that somebody played: what the pupil's controller would read, whitened, what the teacher would have
+    /// Of every step of an episode that somebody played: what the student's controller would read, whitened, what the teacher would have
     /// answered, as far as it makes a difference, and what its answer was before that cut. `[T, I+A+A]`
     fn answers(
         &self,
         model: &Model<'_>,
-        pupil: &Model<'_>,
+        student: &Model<'_>,
         whitening: &Whitening,
-        story: impl Iterator<Item = (Vec<f32>, Vec<f32>)>,
+        trajectory: impl Iterator<Item = (Vec<f32>, Vec<f32>)>,
     ) -> Result<Array2<f32>> {
-        let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(pupil.dims())]);
+        let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(student.dims())]);
         let answer = controller::mlp(model.dims(), &self.values);
-        let (mut teacher, mut pupil) = (Agent::new(*model, &mut mine)?, Agent::new(*pupil, &mut theirs)?);
+        let (mut teacher, mut student) = (Agent::new(*model, &mut mine)?, Agent::new(*student, &mut theirs)?);
         let mut rows = Vec::new();
         let mut count = 0;
-        for (observation, action) in story {
-            for agent in [&mut teacher, &mut pupil] {
+        for (observation, action) in trajectory {
+            for agent in [&mut teacher, &mut student] {
                 agent.act_in_place(&observation)?;
             }
-            rows.extend(whitening.whiten(pupil.controller_input().iter().copied()));
+            rows.extend(whitening.whiten(student.controller_input().iter().copied()));
             let answers = answer.forward(teacher.controller_input().iter().map(|&feature| f64::from(feature)))?;
             rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
             rows.extend(answers.iter().map(|&answer| answer as f32));
             count += 1;
             // Both remember what was done, whoever did it.
-            for agent in [&mut teacher, &mut pupil] {
+            for agent in [&mut teacher, &mut student] {
                 agent.override_action(&action)?;
                 agent.advance()?;
             }

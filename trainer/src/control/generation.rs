@@ -1,41 +1,68 @@
-//! What is one generation? Every candidate of the search, folded into the agent that will run, plays the same episodes; their scores
-//! move the search, and what they felt moves the whitening. Where noise is handled, a few of them play other episodes as well, which says how
-//! many the next generation plays.
+//! One generation of evolution: candidates are drawn, scored in the same episodes or dreams, and move the search; what they observed moves
+//! the whitening. Where noise is handled, some of them are scored a second time, which says how many episodes the next generation has.
+//!
+//! A candidate that cannot be scored (its weights overflow, the simulator fails, an observation or reward is not finite) ranks last.
 
-use super::whitening::{Whitening, add_rows};
-use crate::control::strategies::Strategy;
-use crate::control::strategies::noise::Noise;
-use crate::env::pool::{EnvPool, Player, Policy};
-use crate::run::config::{Config, ControllerConfig};
+use super::candidate::Candidates;
+use super::real::{RealEpisodes, Returns, Terms};
+use super::search::Search;
+use super::strategies::noise::Noise;
+use crate::control::dream::Imagined;
+use crate::run::config::Config;
 use crate::stats::Spread;
-use anyhow::{Context, Result, anyhow};
-use dreamstep_core::rng::{Philox, Stream};
-use dreamstep_runtime::Model;
-use std::ops::Range;
+use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
-/// On what terms candidates play.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Terms {
-    /// Taken off every step's reward.
-    pub reward_offset: f64,
-    /// How firmly they are held upright ([`Player::assist`]).
-    pub support: f64,
-    /// Steps after which an episode is cut; 0: where the environment cuts it.
-    pub cut: u32,
+/// Validation episodes of evolution on real episodes.
+const VALIDATION_EPISODES: usize = 16;
+
+/// What scores candidates.
+pub enum Scorer<'a> {
+    /// Real episodes.
+    Real(RealEpisodes<'a>),
+    /// Dreams of M.
+    Dream(Imagined<'a>),
 }
 
-/// What a generation took.
+/// How a candidate did.
+#[derive(Clone, Debug, Default)]
+pub struct Scored {
+    /// What evolution climbs; not finite where the candidate failed.
+    pub score: f64,
+    /// Mean return of its episodes; the score of its dreams.
+    pub mean_return: f64,
+    /// Its episodes, or dreams.
+    pub episodes: usize,
+    /// Steps of all of them.
+    pub steps: u64,
+    /// Making its weights.
+    pub making: Duration,
+    /// Moments of the features that it observed, where whitening follows them.
+    pub observed: Option<Spread>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+impl Scored {
+    /// A candidate that could not be scored.
+    pub(super) fn failed(error: &anyhow::Error) -> Self {
+        Self { score: f64::NAN, error: Some(format!("{error:#}")), ..Self::default() }
+    }
+}
+
+/// What a generation took and came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// Environment steps, those of second scores included.
+    /// Steps, those of second scores included.
     pub steps: u64,
     /// Episodes of a candidate.
     pub episodes: usize,
-    /// Mean return of the candidates' episodes.
+    /// Mean over the candidates that did not fail.
     pub mean_return: f64,
     /// Mean length of the candidates' episodes, in steps.
     pub mean_length: f64,
+    /// Candidates that failed.
+    pub failed: usize,
     /// Drawing the perturbations.
     pub ask: Duration,
     /// Making the candidates' weights, all workers added up.
@@ -44,104 +71,129 @@ pub struct Spent {
     pub tell: Duration,
 }
 
-/// What a candidate's episodes came to.
-struct Played {
-    score: f64,
-    episode_return: f64,
-    steps: u64,
-    making: Duration,
-    felt: Option<Spread>,
+impl Scorer<'_> {
+    /// How many episodes, or dreams, a candidate has where their number does not follow the noise, and the most where it does.
+    fn episodes(&self, config: &Config) -> [usize; 2] {
+        match self {
+            Self::Real(_) => [config.controller.episodes, config.controller.max_episodes],
+            Self::Dream(_) => [config.dream.dreams, config.dream.max_dreams],
+        }
+    }
+
+    /// Scores of the candidates `which` in generation `number`: in its first `count` episodes, or in others where `again` is set.
+    fn score(
+        &self,
+        candidates: &Candidates<'_>,
+        which: &[usize],
+        number: u64,
+        count: usize,
+        again: bool,
+        terms: Terms,
+    ) -> Result<Vec<Scored>> {
+        match self {
+            Self::Real(real) => {
+                let first = if again { count } else { 0 };
+                real.score(candidates, which, number, first..first + count, terms)
+            }
+            Self::Dream(imagined) => imagined.score(candidates, which, number, count, again),
+        }
+    }
 }
 
-/// One generation of `strategy`: every candidate, folded into `model`'s controller, plays
-/// the same episodes in `arena`: as many as the configuration says, or as `noise` says, which then measures this generation's.
-///
-/// # Errors
-/// An episode failed.
-pub fn generation(
-    strategy: &mut Strategy,
-    noise: Option<&mut Noise>,
-    config: &Config,
-    terms: Terms,
-    model: &Model<'_>,
-    whitening: &mut Whitening,
-    arena: &EnvPool,
-) -> Result<Spent> {
-    let ControllerConfig { online_whitening, carry_controller, .. } = config.controller;
-    let episodes = noise.as_ref().map_or(config.controller.episodes, |noise| noise.episodes());
-    let offset = terms.reward_offset;
-    let (search, number) = (&*strategy, strategy.generation());
-    let scale = &*whitening;
-    let start = Instant::now();
-    let generation = search.ask();
-    let ask = start.elapsed();
-    let play = |player: &mut Player, index: usize, episodes: Range<usize>| -> Result<Played> {
+impl Search {
+    /// One generation.
+    ///
+    /// # Errors
+    /// One line: no candidate could be scored, with the first one's reason; or a worker is lost.
+    pub fn generation(&mut self, config: &Config, scorer: &Scorer<'_>) -> Result<Spent> {
+        let controller = &config.controller;
+        let assistance = self.state.assistance;
+        let terms = Terms {
+            reward_offset: controller.reward_offset_at(self.state.steps),
+            assistance,
+            max_steps: controller.cut(assistance),
+        };
+        let count = self.noise.as_ref().map_or(scorer.episodes(config)[0], Noise::episodes);
+        let number = self.strategy.generation();
         let start = Instant::now();
-        let mut parameters = Vec::new();
-        search.candidate(&generation, index, &mut parameters);
-        let panels = scale.panels(model.dims(), &parameters).with_context(|| format!("candidate {index}"))?;
-        let candidate = model.with_controller(&panels).map_err(|error| anyhow!("candidate {index}: {error}"))?;
-        let mut played = Played { score: 0.0, episode_return: 0.0, steps: 0, making: start.elapsed(), felt: None };
-        let mut rows = Vec::new();
-        player.assist(terms.support)?;
-        let count = episodes.len() as f64;
-        for episode in episodes {
-            let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, number, episode as u32);
-            let outcome = match online_whitening {
-                true => player.features(&candidate, seed, terms.cut, &mut rows)?,
-                false => player.episode(Policy::Agent(&candidate), seed, terms.cut)?,
-            };
-            played.score += (outcome.episode_return - offset * outcome.length as f64) / count;
-            played.episode_return += outcome.episode_return;
-            played.steps += outcome.length;
+        let drawn = self.strategy.ask();
+        let ask = start.elapsed();
+        let candidates = Candidates { strategy: &self.strategy, drawn: &drawn, whitening: &self.whitening };
+        let all: Vec<usize> = (0..self.strategy.candidates()).collect();
+        let first = scorer.score(&candidates, &all, number, count, false, terms)?;
+        let scores: Vec<f64> = first.iter().map(|scored| scored.score).collect();
+        if !scores.iter().any(|score| score.is_finite()) {
+            let reason = first.iter().find_map(|scored| scored.error.clone());
+            let reason = reason.unwrap_or_else(|| format!("candidate 0: its score is {}", scores[0]));
+            bail!("generation {}: expected a candidate that can be scored, found none: {reason}", number + 1);
         }
-        // Who plays next is on his own.
-        player.assist(0.0)?;
-        if online_whitening {
-            let mut felt = Spread::new(scale.mean.len());
-            add_rows(&mut felt, &rows)?;
-            played.felt = Some(felt);
+        let mut second = Vec::new();
+        if let Some(noise) = &mut self.noise {
+            let again = noise.choose(&scores);
+            second = scorer.score(&candidates, &again, number, count, true, terms)?;
+            noise.tell(&scores, &again, &second.iter().map(|scored| scored.score).collect::<Vec<_>>());
         }
-        Ok(played)
-    };
-    let results = arena.map(search.candidates(), |player, index| play(player, index, 0..episodes))?;
-    let scores: Vec<f64> = results.iter().map(|played| played.score).collect();
-    let mut second = Vec::new();
-    if let Some(noise) = noise {
-        let again = noise.choose(&scores);
-        second = arena.map(again.len(), |player, i| play(player, again[i], episodes..2 * episodes))?;
-        noise.tell(&scores, &again, &second.iter().map(|played| played.score).collect::<Vec<_>>());
-    }
-    // In the candidates' order, whoever played them.
-    let all =
-        results.iter().chain(&second).filter_map(|played| played.felt.as_ref()).fold(None, |all: Option<Spread>, felt| {
-            match all {
-                Some(mut all) => {
-                    all.merge(felt);
-                    Some(all)
-                }
-                None => Some(felt.clone()),
+        let start = Instant::now();
+        self.strategy.tell(&drawn, &scores);
+        let tell = start.elapsed();
+        self.observe(first.iter().chain(&second), controller.carry_controller);
+
+        let sound: Vec<&Scored> = first.iter().filter(|scored| scored.score.is_finite()).collect();
+        let sum = |of: fn(&Scored) -> f64| sound.iter().map(|scored| of(scored)).sum::<f64>();
+        let spent = Spent {
+            steps: first.iter().chain(&second).map(|scored| scored.steps).sum(),
+            episodes: count,
+            mean_return: sum(|scored| scored.mean_return) / sound.len() as f64,
+            mean_length: sum(|scored| scored.steps as f64) / sum(|scored| scored.episodes as f64),
+            failed: first.len() - sound.len(),
+            ask,
+            candidates: first.iter().chain(&second).map(|scored| scored.making).sum(),
+            tell,
+        };
+        self.state.generation = self.strategy.generation();
+        self.state.stopped = self.strategy.stopped().map(|stop| stop.name().to_string());
+        self.state.failed += spent.failed as u64;
+        match scorer {
+            Scorer::Real(real) => {
+                self.state.steps += spent.steps;
+                self.state.assistance = controller.annealed(assistance, spent.mean_length, real.time_limit());
             }
+            Scorer::Dream(_) => self.state.dream_steps += spent.steps,
+        }
+        Ok(spent)
+    }
+
+    /// Moves the whitening by what candidates observed, in their order, whoever played them.
+    fn observe<'s>(&mut self, scored: impl Iterator<Item = &'s Scored>, carry: bool) {
+        let sound = scored.filter(|scored| scored.score.is_finite());
+        let all = sound.filter_map(|scored| scored.observed.as_ref()).cloned().reduce(|mut all, observed| {
+            all.merge(&observed);
+            all
         });
-    let start = Instant::now();
-    strategy.tell(&generation, &scores);
-    let tell = start.elapsed();
-    if let Some(felt) = all {
-        let before = whitening.clone();
-        whitening.add(&felt);
-        if carry_controller {
-            strategy.convert(|parameters| whitening.carry(&before, parameters));
+        let Some(observed) = all else { return };
+        let before = self.whitening.clone();
+        self.whitening.add(&observed);
+        if carry {
+            self.strategy.convert(|parameters| self.whitening.carry(&before, parameters));
         }
     }
-    let steps = |results: &[Played]| results.iter().map(|played| played.steps).sum::<u64>();
-    let played = (results.len() * episodes) as f64;
-    Ok(Spent {
-        steps: steps(&results) + steps(&second),
-        episodes,
-        mean_return: results.iter().map(|played| played.episode_return).sum::<f64>() / played,
-        mean_length: steps(&results) as f64 / played,
-        ask,
-        candidates: results.iter().chain(&second).map(|played| played.making).sum(),
-        tell,
-    })
+
+    /// Validates the mean of the search distribution, and keeps it where it is among the best.
+    ///
+    /// # Errors
+    /// A worker is lost, or M cannot dream.
+    pub fn validate(&mut self, config: &Config, scorer: &Scorer<'_>) -> Result<()> {
+        let values = self.whitening.fold(&self.strategy.mean());
+        let (dream, real, kept) = match scorer {
+            Scorer::Real(real) => (None, Some(real.validate(&values, VALIDATION_EPISODES)?), 1),
+            Scorer::Dream(imagined) => {
+                let (score, steps) = imagined.validate(&values)?;
+                self.state.dream_steps += steps;
+                (Some(score), imagined.play(&values, config.dream.validation_episodes)?, config.dream.rerank)
+            }
+        };
+        self.state.steps += real.map_or(0, |real| real.steps);
+        self.record(dream, real.map(|real: Returns| real.mean), values, kept);
+        Ok(())
+    }
 }

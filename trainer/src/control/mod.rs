@@ -1,14 +1,26 @@
-//! C: what it is evolved by ([`strategies`]), on which scale ([`Whitening`]), and where: on real episodes ([`real`]) or in dreams
-//! ([`dream`]).
+//! C: the evolution of the controller. [`strategies`] search, on a scale ([`Whitening`]); a [`Scorer`] says how candidates do, on real
+//! episodes ([`real`]) or in dreams ([`dream`]); [`train()`] is the loop.
+//!
+//! ```text
+//! Search ─draws→ Candidates ─fold→ weights ─Scorer→ scores ─▶ Search        every generation
+//!        ─mean→  validation ─▶ the best so far, evolution.safetensors      now and then, and at the end
+//! ```
 
+mod candidate;
 mod distillation;
 pub mod dream;
 mod generation;
 pub mod real;
 mod search;
 pub mod strategies;
+mod train;
 mod whitening;
 
-pub use generation::{Spent, Terms, generation};
-pub use search::{noise, settings};
+pub use candidate::{Candidates, Controller};
+pub use generation::{Scored, Scorer, Spent};
+pub use search::{Search, State, Validation};
+pub use train::{Summary, budget, check, is_finished, train};
 pub use whitening::Whitening;
+
+#[cfg(test)]
+mod tests;

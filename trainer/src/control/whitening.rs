@@ -9,6 +9,7 @@
 
 use crate::agent::controller;
 use crate::data::dataset::Dataset;
+use crate::run::interrupt;
 use crate::stats::Spread;
 use anyhow::{Result, ensure};
 use dreamstep_core::dims::Dims;
@@ -50,6 +51,7 @@ impl Whitening {
         let mut spread = Spread::new(model.dims().controller_inputs());
         let mut rows = Vec::new();
         for id in 0..data.len() {
+            interrupt::check()?;
             let episode = data.read(id)?;
             agent.reset();
             rows.clear();
@@ -139,14 +141,6 @@ impl Whitening {
                 *weight = plain * new[i];
             }
         }
-    }
-
-    /// `parameters` as the controller that plays, in panels.
-    ///
-    /// # Errors
-    /// As [`controller::panels`]'s.
-    pub fn panels(&self, dims: &Dims, parameters: &[f32]) -> Result<Vec<f32>> {
-        controller::panels(dims, &self.fold(parameters))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where does everything of a run lie? One folder, and no half-written file in it: a file is written beside its place, flushed
 //! to the disk, and renamed.
 
+use super::fault;
 use anyhow::{Context, Result, bail};
 use dreamstep_core::digest::Digest;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -111,6 +112,12 @@ impl RunDir {
     #[must_use]
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
+    }
+
+    /// What [`mod@crate::pipeline::rounds`] found of the agent.
+    #[must_use]
+    pub fn evaluation(&self) -> PathBuf {
+        self.root.join("evaluation.json")
     }
 
     /// What [`crate::judge::report`] found.
@@ -255,9 +262,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = builder.tempfile_in(folder)?;
         // The mark of the living, for `sweep`; where there are no locks, sweeping trusts to one command at a time.
         let _ = file.as_file().try_lock();
-        file.write_all(bytes)?;
+        fault::point("write")?;
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        fault::point("write.half")?;
+        file.write_all(rest)?;
         file.as_file().sync_all()?;
+        fault::point("write.rename")?;
         file.persist(path).map_err(|e| e.error)?;
+        fault::point("write.done")?;
         // The rename itself lasts once the folder is on the disk; not every system lets a folder be opened.
         if cfg!(unix) {
             std::fs::File::open(folder)?.sync_all()?;

@@ -1,5 +1,6 @@
 //! The run's log, `metrics.jsonl`: one JSON object a line, also written as TensorBoard events; what a stage took (its cost); the clock.
 
+use super::fault;
 use super::folder::RunDir;
 use super::tensorboard;
 use anyhow::{Context, Result};
@@ -74,7 +75,11 @@ pub fn metrics_line(record: &impl Serialize) -> Result<String> {
 pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     let path = run.metrics();
     // One write, so that two lines never mix; a kill can still cut the last one short.
-    let write = || std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes());
+    let write = || {
+        fault::point("log")?;
+        std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes())?;
+        fault::point("log.done")
+    };
     write().with_context(|| format!("{}: cannot append", path.display()))?;
     tensorboard::append(run, line)
 }

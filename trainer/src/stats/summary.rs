@@ -1,10 +1,10 @@
 //! Summaries of a sample: mean with standard error, interquartile mean with its interval, nearest-rank quantiles.
 
 use super::{interquartile_interval, interquartile_mean, nearest_rank};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A mean and its standard error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Mean.
     pub mean: f64,
@@ -32,7 +32,7 @@ pub fn jackknife_variance(without_each: &[f64]) -> f64 {
 }
 
 /// What many episodes say of one quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The mean, with its standard error.
     #[serde(flatten)]

@@ -1,13 +1,13 @@
-//! Who computes a candidate's dreams? [`Engine`], as `dream.engine` says: the runtime ([`super::arena`]) or libtorch ([`super::torch`]).
+//! The engine of dreams, as `dream.engine` says: the runtime ([`super::runtime`]) or libtorch ([`super::torch`]).
 
-use super::arena::{RuntimeDreams, Score};
 use super::recorded::Recorded;
+use super::runtime::{RuntimeDreams, Score};
 #[cfg(feature = "torch")]
 use super::torch::TorchDreams;
-use crate::agent::controller;
+use crate::control::candidate::Controller;
 use crate::run::config::{Config, DreamEngine};
 use crate::world::device::Device;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_runtime::Model;
 
@@ -43,26 +43,22 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Every candidate (plain weights and biases, see [`controller`]) in the dreams `first`, `first + 1`, …, `dreams` of each M.
+    /// Every candidate (plain weights and biases, see [`crate::agent::controller`]) in the dreams `first`, `first + 1`, …, `dreams` of each M.
     ///
     /// # Errors
     /// A candidate does not fit the agent or is not finite, or a model cannot dream.
     pub fn score(&self, candidates: &[Vec<f32>], first: u32, dreams: usize) -> Result<Vec<Score>> {
-        let arena = match self {
+        let dreams_of = match self {
             #[cfg(feature = "torch")]
             Self::Torch(torch) => return torch.score(candidates, first, dreams),
-            Self::Runtime(arena) => arena,
+            Self::Runtime(runtime) => runtime,
         };
-        let own = arena.own();
-        let made = candidates
-            .iter()
-            .enumerate()
-            .map(|(index, values)| controller::panels(own.dims(), values).with_context(|| format!("candidate {index}")));
-        let made: Vec<_> = made.collect::<Result<_>>()?;
-        let mut models: Vec<Model<'_>> = Vec::with_capacity(made.len());
-        for (index, panels) in made.iter().enumerate() {
-            models.push(own.with_controller(panels).map_err(|error| anyhow!("candidate {index}: {error}"))?);
-        }
-        arena.score(&models, first, dreams)
+        let own = dreams_of.own();
+        let named = |index| move || format!("candidate {index}");
+        let made =
+            candidates.iter().enumerate().map(|(i, values)| Controller::new(own.dims(), values).with_context(named(i)));
+        let made: Vec<Controller> = made.collect::<Result<_>>()?;
+        let models = made.iter().enumerate().map(|(i, made)| made.model(own).with_context(named(i)));
+        dreams_of.score(&models.collect::<Result<Vec<_>>>()?, first, dreams)
     }
 }

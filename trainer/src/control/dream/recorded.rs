@@ -5,6 +5,9 @@
 
 use crate::agent::v::Codec;
 use crate::data::dataset::Dataset;
+use crate::env;
+use crate::run::config::Config;
+use crate::run::folder::RunDir;
 use crate::run::interrupt;
 use anyhow::{Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
@@ -48,6 +51,21 @@ pub struct Recorded {
     pub rewards: Rewards,
     /// Whether any of them ends the task.
     pub ends: bool,
+}
+
+/// What the dreams of `models` take from the recorded episodes of `run`.
+///
+/// # Errors
+/// As [`Recorded::gather`]'s, V cannot be read, or rewards differ that M was not trained to predict.
+pub fn read(config: &Config, run: &RunDir, data: &Dataset, models: &[Model<'_>]) -> Result<Recorded> {
+    let vae = Codec::read(&run.vae())?;
+    let healthy_bonus = env::spec(&config.env)?.healthy_bonus;
+    let recorded = Recorded::gather(models, &vae, data, healthy_bonus, Philox::new(config.seed))?;
+    ensure!(
+        !recorded.rewards.varies || config.mdnrnn.reward_weight > 0.0,
+        "mdnrnn.reward_weight = 0: must be a positive number where rewards differ: M has to predict them in dreams"
+    );
+    Ok(recorded)
 }
 
 impl Recorded {

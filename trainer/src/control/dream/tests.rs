@@ -1,14 +1,19 @@
 //! What wrong starts, a wrong score or an unfair share of threads would break. On a tiny CartPole run with V and M of its own.
 
-use super::arena::RuntimeDreams;
-use super::ensemble::agents;
 use super::recorded::Recorded;
-use super::search::{Look, Standing};
+use super::runtime::RuntimeDreams;
 use super::*;
+use crate::agent::v::Codec;
+use crate::control::search::fingerprint;
+use crate::control::{State, Summary, Validation, check, is_finished};
 use crate::data::collect::{Request, collect};
-use crate::env::EnvSpec;
-use crate::run::config::DreamConfig;
-use crate::run::folder::digest;
+use crate::data::dataset::Dataset;
+use crate::env::{self, EnvSpec};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::config::{DreamConfig, ScoredOn};
+use crate::run::folder::{RunDir, digest};
+use crate::run::progress::Progress;
+use crate::world::ensemble::agents;
 use crate::world::stage::StageInput;
 use crate::world::train_mdnrnn::train_mdnrnn;
 use crate::world::train_vae::train_vae;
@@ -68,7 +73,7 @@ pub(super) fn small(set: &[&str]) -> Small {
     let run = RunDir::new(folder.path());
     collect(&config, run.root(), &Request::default(), &Progress::hidden()).unwrap();
     let data = Dataset::open(&run.rollouts(), 1).unwrap();
-    let spec = AnyEnv::make(&config.env).unwrap().spec().clone();
+    let spec = env::spec(&config.env).unwrap();
     let (mid, half) = action_map(&spec.action_low, &spec.action_high);
     let input = StageInput {
         config: &config,
@@ -94,6 +99,11 @@ impl Small {
     pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
         let vae = Codec::read(&self.run.vae()).unwrap();
         Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
+    }
+
+    /// Evolves C as `config` has it.
+    pub(super) fn train(&self, config: &Config, force: bool) -> Result<Summary> {
+        crate::control::train(config, &self.run, &self.data, force, Device::Cpu, &Progress::hidden())
     }
 
     pub(super) fn with(&self, set: &[&str]) -> Config {
@@ -285,27 +295,30 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
 }
 
 #[test]
-fn evolution_stops_where_dreams_promise_more_and_reality_gives_less() {
-    let config = DreamConfig { patience: 2, generations: 100, ..DreamConfig::default() };
-    let looks = |looks: &[(f64, f64)]| {
-        let mut standing = Standing::default();
-        for (i, &(dream, real)) in looks.iter().enumerate() {
-            standing.look(Look { generation: i as u64, dream, real: Some(real) }, 2);
+fn evolution_stops_where_dreams_promise_more_and_real_episodes_give_less() {
+    let mut config = Config::default();
+    config.controller.scored_on = ScoredOn::Dreams;
+    config.dream = DreamConfig { patience: 2, generations: 100, ..DreamConfig::default() };
+    let validations = |figures: &[(f64, f64)]| {
+        let mut state = State::default();
+        for (i, &(dream, real)) in figures.iter().enumerate() {
+            state.record(Validation { generation: i as u64, dream: Some(dream), real: Some(real) }, 2);
         }
-        standing
+        state
     };
-    let standing = looks(&[(1.0, 10.0), (2.0, 30.0), (3.0, 20.0), (4.0, 15.0)]);
-    assert!(standing.has_drifted(&config) && standing.is_done(&config));
-    assert_eq!(standing.best.iter().map(|look| look.generation).collect::<Vec<_>>(), [1, 2], "reality decides");
+    let state = validations(&[(1.0, 10.0), (2.0, 30.0), (3.0, 20.0), (4.0, 15.0)]);
+    assert!(state.has_drifted(&config.dream) && state.is_done(&config));
+    assert_eq!(state.best.iter().map(|best| best.generation).collect::<Vec<_>>(), [1, 2], "real episodes decide");
     // Both worse, or both better, in between: no drift.
-    assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (1.5, 8.0), (3.0, 7.0)]).has_drifted(&config));
-    assert!(!looks(&[(1.0, 10.0), (2.0, 9.0), (3.0, 11.0), (4.0, 10.0)]).has_drifted(&config));
-    assert!(!standing.has_drifted(&DreamConfig { patience: 0, ..config.clone() }), "never");
-    // Without reality, dreams decide.
-    let mut standing = Standing::default();
-    let kept = [3.0, 5.0, 4.0, 5.0].map(|dream| standing.look(Look { generation: 0, dream, real: None }, 2));
+    assert!(!validations(&[(1.0, 10.0), (2.0, 9.0), (1.5, 8.0), (3.0, 7.0)]).has_drifted(&config.dream));
+    assert!(!validations(&[(1.0, 10.0), (2.0, 9.0), (3.0, 11.0), (4.0, 10.0)]).has_drifted(&config.dream));
+    assert!(!state.has_drifted(&DreamConfig { patience: 0, ..config.dream.clone() }), "never");
+    // Without real episodes, dreams decide.
+    let mut state = State::default();
+    let kept =
+        [3.0, 5.0, 4.0, 5.0].map(|dream| state.record(Validation { generation: 0, dream: Some(dream), real: None }, 2));
     assert_eq!(kept, [Some(0), Some(0), Some(1), Some(1)]);
-    assert_eq!(standing.drifting, 0);
+    assert_eq!(state.drifting, 0);
 }
 
 /// Without a generation's worth of change C is what it began as.
@@ -314,7 +327,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
     let small = small(&["controller.input=z", "dream.generations=2", "dream.validate_every=2"]);
     let controller = |set: &[&str]| {
         let config = small.with(set);
-        train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        small.train(&config, true).unwrap();
         let result = Checkpoint::read(&small.run.controller()).unwrap();
         let bytes = crate::agent::pack::pack(&config, &small.run).unwrap();
         assert_eq!(Model::load(&bytes).unwrap().dims().input(), dreamstep_core::c::ControllerInput::Latent);
@@ -325,7 +338,7 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
     let (learnt, agent) = controller(&["controller.sigma=0.2"]);
     assert!(far(&learnt, &[0.0; 3]) > 0.02, "something was learnt: {learnt:?}");
     std::fs::write(small.run.teacher(), &agent[..]).unwrap();
-    let state = |config: &Config| search::fingerprint(config, &small.run).unwrap();
+    let state = |config: &Config| fingerprint(config, &small.run).unwrap();
     let with = state(&small.config);
     assert!(far(&controller(&still).0, &learnt) < 1e-3, "handed over");
     assert!(far(&controller(&[&still[..], &["dream.teacher=false"]].concat()).0, &[0.0; 3]) < 1e-3, "asked not to");
@@ -359,25 +372,26 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
     let small = small(&["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
-    let whole = train(&small.config, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
+    let whole = small.train(&small.config, false).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());
     assert!(is_finished(&small.config, &small.run).unwrap());
-    assert!(whole.generations == 6 && whole.real_steps > 0 && whole.dream_steps > 0 && whole.best.real.is_some());
+    assert!(
+        whole.state.generation == 6 && whole.state.steps > 0 && whole.state.dream_steps > 0 && whole.best.real.is_some()
+    );
     for threads in ["threads=1", "threads=3"] {
         let half = small.with(&["dream.generations=3", threads]);
-        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
+        small.train(&half, true).unwrap();
         assert_ne!(bytes(), expected);
         assert!(!is_finished(&small.config, &small.run).unwrap(), "a budget raised is gone on with");
         // To where the state of the whole run was, by way of a look that it did not take: so from the look before.
         let half = small.with(&["dream.generations=2", threads]);
-        train(&half, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
-        train(&small.with(&[threads]), &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap();
+        small.train(&half, true).unwrap();
+        small.train(&small.with(&[threads]), false).unwrap();
         assert!(bytes() == expected && std::fs::read(small.run.evolution()).unwrap() == state, "{threads}");
     }
     let other = small.with(&["dream.temperature=1.15"]);
-    let error =
-        format!("{:#}", train(&other, &small.run, &small.data, false, Device::Cpu, &Progress::hidden()).unwrap_err());
+    let error = format!("{:#}", small.train(&other, false).unwrap_err());
     assert!(error.contains("evolution.safetensors") && error.contains("--force") && !error.contains('\n'), "{error}");
     assert!(check(&other, &small.run, false).is_err() && check(&other, &small.run, true).is_ok());
 }

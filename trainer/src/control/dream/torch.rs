@@ -6,13 +6,13 @@
 //! ```
 //! `R = C·W` rows: of each of C candidates W dreams, which begin together. Every few ticks rows whose dreams are over are left out.
 //!
-//! The dreams are the runtime's ([`super::arena`], [`dreamstep_runtime::DreamBatch`]): the same beginnings, the same ends, and the same draws
+//! The dreams are the runtime's ([`super::runtime`], [`dreamstep_runtime::DreamBatch`]): the same beginnings, the same ends, and the same draws
 //! (Philox, made on the host: all candidates share them, so they are few). What differs is rounding: libtorch sums in another order, which
 //! may depend on the number of rows. So the same batch on the same device gives the same bytes again (with `torch_threads = 1` on a
 //! processor); on another device, or in the runtime, the same dream is as near as rounding leaves it.
 
-use super::arena::{Dreamt, Score, scores};
 use super::recorded::Recorded;
+use super::runtime::{Dreamt, Score, scores};
 use crate::agent::controller;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;

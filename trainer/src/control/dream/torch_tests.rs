@@ -1,13 +1,12 @@
-//! Does libtorch dream the runtime's dreams? The same draws, so the same dreams but for rounding, whatever M, C and the settings are; then
-//! the same distribution, and as good a teacher.
+//! libtorch's dreams are the runtime's: the same draws, so the same dreams but for rounding, whatever M, C and the settings are; then the
+//! same distribution, and C learns as much in them.
 
-use super::arena::Score;
 use super::tests::{Small, small};
 use super::*;
+use crate::agent::controller;
 use crate::env::pool::Estimate;
 use crate::run::config::DreamEngine;
-use dreamstep_core::pack::AlignedBytes;
-use dreamstep_core::rng::Stream;
+use dreamstep_core::rng::{Philox, Stream};
 
 /// Plain weights and biases of candidates of very different skill.
 fn controllers(model: &Model<'_>, count: u64) -> Vec<Vec<f32>> {
@@ -114,11 +113,10 @@ fn what_is_learnt_in_libtorchs_dreams_is_worth_what_is_learnt_in_the_runtimes() 
         small(&["collect.steps=900", "vae.epochs=30", "mdnrnn.epochs=40", "dream.horizon=60", "dream.generations=16"]);
     let learnt = |engine: &str| {
         let config = small.with(&[engine, "dream.validation_episodes=4"]);
-        let summary = train(&config, &small.run, &small.data, true, Device::Cpu, &Progress::hidden()).unwrap();
-        (summary.best.dream, summary.best.real.unwrap())
+        let summary = small.train(&config, true).unwrap();
+        (summary.best.dream.unwrap(), summary.best.real.unwrap())
     };
     let [runtime, torch] = ["dream.engine=runtime", "dream.engine=torch"].map(learnt);
-    println!("dreams and reality: runtime {runtime:?}, torch {torch:?}");
     let [first, _] = both(&small, &small.agents(), &[], |engine, candidates| {
         let still = vec![0.0; candidates[0].len()];
         engine.score(&[still], u32::MAX - 9, 9).unwrap()[0].value
@@ -131,7 +129,8 @@ fn what_is_learnt_in_libtorchs_dreams_is_worth_what_is_learnt_in_the_runtimes() 
 fn an_evolution_that_is_gone_on_with_ends_in_the_same_bytes_and_stays_with_its_engine() {
     let small = small(&["dream.engine=torch", "dream.ensemble=2"]);
     let evolve = |set: &[&str], force| {
-        train(&small.with(set), &small.run, &small.data, force, Device::Cpu, &Progress::hidden())
+        small
+            .train(&small.with(set), force)
             .map(|_| [small.run.controller(), small.run.evolution()].map(|file| std::fs::read(file).unwrap()))
     };
     let whole = evolve(&[], true).unwrap();

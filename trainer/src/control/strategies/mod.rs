@@ -11,6 +11,7 @@ pub mod openai;
 pub mod pgpe;
 
 use crate::run::checkpoint::Checkpoint;
+use crate::run::config::{Config, StrategyName};
 use anyhow::{Result, ensure};
 use ars::Ars;
 use cma::Cma;
@@ -34,6 +35,44 @@ pub enum Settings {
     Ars(ars::Settings),
     /// OpenAI-ES.
     OpenAiEs(openai::Settings),
+}
+
+impl Settings {
+    /// Of the strategy that `config` asks for.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let (seed, c) = (config.seed, &config.controller);
+        let cma = cma::Settings { seed, population: c.cma.population, sigma: c.sigma, restarts: c.cma.restarts };
+        match c.strategy {
+            StrategyName::Pgpe => {
+                let settings = pgpe::Settings {
+                    seed,
+                    directions: c.pgpe.directions,
+                    sigma_learning_rate: c.pgpe.sigma_learning_rate as f32,
+                    sigma_max_change: c.pgpe.sigma_max_change as f32,
+                    max_speed: c.pgpe.max_speed as f32,
+                    momentum: c.pgpe.momentum as f32,
+                };
+                Self::Pgpe(settings, c.sigma as f32)
+            }
+            StrategyName::CmaEs => Self::CmaEs(cma),
+            StrategyName::SepCmaEs => Self::SepCmaEs(cma),
+            StrategyName::Ars => Self::Ars(ars::Settings {
+                seed,
+                directions: c.ars.directions,
+                top_directions: c.ars.top_directions,
+                learning_rate: c.ars.learning_rate,
+                sigma: c.sigma,
+            }),
+            StrategyName::OpenAiEs => Self::OpenAiEs(openai::Settings {
+                seed,
+                directions: c.openai_es.directions,
+                learning_rate: c.openai_es.learning_rate,
+                sigma: c.sigma,
+                weight_decay: c.openai_es.weight_decay,
+            }),
+        }
+    }
 }
 
 /// A strategy between two generations.

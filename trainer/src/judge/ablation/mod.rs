@@ -18,8 +18,7 @@ pub use table::{Report, Row};
 
 use crate::agent::file;
 use crate::agent::pack::{self, Ingredients};
-use crate::control::dream;
-use crate::control::real;
+use crate::control;
 use crate::data::dataset::Dataset;
 use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::run::checkpoint::Checkpoint;
@@ -372,22 +371,16 @@ impl Job {
             put(&self.own.mdnrnn(), &bytes_of(run.mdnrnn())?)?;
         }
         write_atomic(&self.own.config(), self.config.to_toml().as_bytes())?;
-        if self.arm == Arm::Dream {
-            if !dream::is_finished(&self.config, &self.own)? {
-                let bar = Progress::new(self.arm.name(), self.config.dream.generations, "generations");
-                dream::train(&self.config, &self.own, data, false, Device::Cpu, &bar)?;
-            }
-            let standing = dream::search::standing(&Checkpoint::read(&self.own.controller())?)?;
-            return Ok((standing.real_steps, standing.dream_steps));
-        }
         if self.arm == Arm::DreamThenReal {
             put(&self.own.teacher(), &bytes_of(RunDir::new(&self.beside(Arm::Dream)).agent())?)?;
         }
-        if !real::is_finished(&self.config, &self.own)? {
-            let bar = Progress::new(self.arm.name(), self.config.controller.steps, "steps");
-            real::train(&self.config, &self.own, data, false, &bar)?;
+        if !control::is_finished(&self.config, &self.own)? {
+            let (budget, unit) = control::budget(&self.config);
+            let bar = Progress::new(self.arm.name(), budget, unit);
+            control::train(&self.config, &self.own, data, false, Device::Cpu, &bar)?;
         }
-        Ok((Checkpoint::read(&self.own.controller())?.meta("validation.steps")?, 0))
+        let state = control::State::read(&Checkpoint::read(&self.own.controller())?)?;
+        Ok((state.steps, state.dream_steps))
     }
 }
 

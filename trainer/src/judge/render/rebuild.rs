@@ -42,7 +42,7 @@ impl<'a> Rebuilder<'a> {
                 begin.collect()
             }
         };
-        Self { env, blank, travelled: vec![0.0; env.untold()], quaternions }
+        Self { env, blank, travelled: vec![0.0; env.unobserved()], quaternions }
     }
 
     /// The state of the next step, from its observation `[O]` alone. None where that holds a number that no simulator takes.

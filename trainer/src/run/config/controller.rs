@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind, MAX_HIDDEN};
 use dreamstep_core::dims::{MAX_DIM, Widths};
+use dreamstep_core::schema::Squash;
 use serde::{Deserialize, Serialize};
 
 /// `train --stage controller`: an evolution strategy, on episodes of the environment or in dreams.
@@ -21,6 +22,7 @@ pub struct ControllerConfig {
     #[serde(with = "ActivationName")]
     pub activation: Activation,
     /// How the last layer's output becomes an action in [-1, 1]: `clamp` or `tanh`.
+    #[serde(with = "SquashName")]
     pub squash: Squash,
     /// Environment steps that evolution may take (the last generation is finished).
     pub steps: u64,
@@ -44,9 +46,8 @@ pub struct ControllerConfig {
     pub reward_offset_final: f64,
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
-    /// Whose physics candidates play in: the `task`'s, or surrogate physics: `euler` (the same model under Euler's integrator),
-    /// `coarse` (and in longer substeps) or `heun` (as coarse, but of the second order). The validation episodes, and every figure, are the
-    /// task's.
+    /// What candidates play in: the `task`'s physics, or surrogate physics (`heun`: longer substeps of the second order). The validation
+    /// episodes, and every figure, are the task's.
     pub physics: Physics,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
@@ -141,14 +142,8 @@ pub struct AssistConfig {
 pub enum Physics {
     /// The task's own: every reported figure.
     Task,
-    /// Surrogate physics: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report
-    /// from. (CartPole's own integrator is Euler's.)
-    Euler,
-    /// Coarser surrogate physics: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
-    /// (CartPole's stays as it is.)
-    Coarse,
-    /// As coarse, but of the second order: Heun's method, twice the work for a substep. An agent that has long outlived the first fall
-    /// lives on Euler's errors, which lean one way; on these it cannot. (CartPole's stays as it is.)
+    /// Surrogate physics: the same model by Heun's method, in longer substeps (two for the task's five), and with at most 20 sweeps of the
+    /// contact solver. To evolve in, never to report from. CartPole's stays as it is.
     Heun,
 }
 
@@ -182,13 +177,11 @@ pub enum StrategyName {
     OpenAiEs,
 }
 
-/// How the controller's linear output becomes an action in [-1, 1].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Squash {
-    /// `min(max(u, -1), 1)`.
+/// How TOML spells a [`Squash`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Squash", rename_all = "lowercase")]
+enum SquashName {
     Clamp,
-    /// Hyperbolic tangent.
     Tanh,
 }
 

@@ -13,12 +13,13 @@ mod presets;
 pub use bounds::MAX_THREADS;
 pub use controller::{
     ArsConfig, AssistConfig, CmaConfig, ControllerConfig, MAX_VECTORS, OpenAiEsConfig, PgpeConfig, Physics, ScoredOn,
-    Squash, StrategyName, controller_of,
+    StrategyName, controller_of,
 };
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
 pub use presets::Preset;
 
+use crate::run::folder::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::dims::MAX_DIM;
 use dreamstep_core::v::MAX_HIDDEN;
@@ -134,6 +135,14 @@ impl Config {
         Ok(config)
     }
 
+    /// What `run` has on record, or the defaults.
+    ///
+    /// # Errors
+    /// As [`Self::overlay_file`].
+    pub fn of(run: &RunDir) -> Result<Self> {
+        if run.config().exists() { Self::default().overlay_file(&run.config(), &[]) } else { Ok(Self::default()) }
+    }
+
     /// Reads a file over `self`.
     ///
     /// # Errors
@@ -178,10 +187,10 @@ impl Config {
     /// Threads to use: `threads`, or every core where it is 0.
     #[must_use]
     pub fn worker_threads(&self) -> usize {
-        if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+        worker_threads(self.threads)
     }
 
-    /// Checks every range ([`bounds`]), and what relates keys to one another.
+    /// Checks every range (`bounds`), and what relates keys to one another.
     ///
     /// # Errors
     /// One line naming the key, the rule and the value found.
@@ -223,6 +232,12 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// `threads`, or every core where it is 0.
+#[must_use]
+pub fn worker_threads(threads: usize) -> usize {
+    if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 /// `text` as a table.

@@ -3,6 +3,7 @@
 use super::OptimizerRule;
 use super::*;
 use dreamstep_core::m::MemoryCell;
+use dreamstep_core::schema::Squash;
 
 fn error(text: &str, overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();

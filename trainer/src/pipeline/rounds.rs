@@ -1,49 +1,42 @@
-//! `rounds`: what does an agent learn from what it did itself? A world model that saw random episodes knows nothing of walking. Ha &
-//! Schmidhuber (2018), "Iterative training procedure": record with the agent there is, fit V and M to all that was recorded, evolve C,
-//! and again.
+//! `rounds`: record with the agent there is, fit V and M to all that was recorded, evolve C, and again: a world model of random episodes
+//! knows nothing of walking (Ha & Schmidhuber 2018, "Iterative training procedure").
 //!
 //! ```text
 //! RUN/config.toml                     what every round begins with
 //! RUN/round-1/                        a run: recorded as `collect.policy` says, trained, packed, evaluated
 //! RUN/round-k/rollouts/               those of round k-1 (hard links), and `rounds.steps` of its agent's
 //! RUN/round-k/teacher.safetensors     that agent: C begins as what it does
-//! RUN/round-k/evaluation.json         the protocol's episodes, every one
+//! RUN/round-k/evaluation.json         every episode of the evaluation
 //! RUN/rounds.json, rounds.md          return against steps, round by round
 //! ```
 //!
-//! Each stage of a round is gone on with or kept as in any run, so a kill costs at most what a kill of that stage costs.
+//! Each stage of a round is resumed or kept as in any run, and an evaluation is read where it is of the round's very agent: a kill costs at
+//! most what a kill of that stage costs.
 
+use super::{Options, Stage, collect, train};
+use crate::agent::{file, pack};
+use crate::data::collect::Request;
+use crate::data::dataset::Dataset;
+use crate::data::manifest;
+use crate::data::rollouts;
+use crate::env::pool::EnvPool;
+use crate::judge::evaluate::{Report, evaluate};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::config::{CollectPolicy, Config};
+use crate::run::folder::{RunDir, digest, write_atomic};
+use crate::run::output;
+use crate::run::progress::Progress;
+use crate::stats::Summary;
+use crate::world::device::Device;
 use anyhow::{Context, Result, ensure};
-use dreamstep::agent::{file, pack};
-use dreamstep::data::dataset::Dataset;
-use dreamstep::data::rollouts;
-use dreamstep::env::pool::EnvPool;
-use dreamstep::judge::evaluate::{Report, evaluate};
-use dreamstep::run::checkpoint::Checkpoint;
-use dreamstep::run::config::{CollectPolicy, Config};
-use dreamstep::run::folder::{RunDir, digest, write_atomic};
-use dreamstep::run::progress::Progress;
-use dreamstep::stats::Summary;
-use serde::Serialize;
-use std::path::Path;
+use serde::{Deserialize, Serialize};
 
-/// First seed of the episodes that judge.
+/// First seed of the evaluation's episodes.
 const SEED: u64 = 1000;
-
-/// What every round does, in the caller's hands: the commands of the same names.
-pub(crate) struct Stages<'a> {
-    /// Records `config.collect.steps` in all, the last part by the agent, where one is given.
-    pub(crate) collect: &'a Stage<'a>,
-    /// Trains V, M and C, from the teacher where one is given.
-    pub(crate) train: &'a Stage<'a>,
-}
-
-/// A command, on a run, with the agent of the round before.
-type Stage<'a> = dyn Fn(&Config, &RunDir, Option<&Path>) -> Result<()> + 'a;
 
 /// A round, when it is over.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Round {
+struct Round {
     round: u32,
     /// Steps of the environment in its recorded episodes, those of the rounds before included.
     recorded_steps: u64,
@@ -55,48 +48,54 @@ pub(crate) struct Round {
     distance_m: Summary,
 }
 
-/// All of them.
+/// What `rounds.json` says.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Rounds {
+struct Rounds {
     env: String,
     episodes: usize,
     rounds: Vec<Round>,
 }
 
 /// Plays rounds 1 to `count` of the run in `root`, which is locked; what is done is kept.
-pub(crate) fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize, stages: &Stages<'_>) -> Result<Rounds> {
+pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
     let mut all = Rounds { env: config.env.clone(), episodes, rounds: Vec::new() };
     let mut before: Option<RunDir> = None;
     for round in 1..=count {
-        println!("round {round} of {count}");
+        output::line(format!("round {round} of {count}"));
         let run = RunDir::new(&root.root().join(format!("round-{round}")));
-        let mut own = config.clone();
-        let agent = before.as_ref().map(RunDir::agent);
+        let own = if round == 1 { config.clone() } else { later(config, round)? };
         if let Some(before) = &before {
-            own.collect.steps += u64::from(round - 1) * config.rounds.steps;
-            own = own.overlay("rounds.then", "", &config.rounds.then)?;
-            own.collect.policy = CollectPolicy::Agent;
             inherit(before, &run)?;
         }
-        (stages.collect)(&own, &run, agent.as_deref())?;
-        (stages.train)(&own, &run, agent.as_deref())?;
+        let agent = before.as_ref().map(RunDir::agent);
+        collect(&own, &run, &Request { append: agent.is_some(), agent: agent.as_deref() })?;
+        train(&own, &run, &Options { stage: Stage::All, force: false, teacher: agent.as_deref(), device })?;
         let bytes = pack::pack(&own, &run)?;
-        if !run.agent().exists() || std::fs::read(run.agent()).ok().as_deref() != Some(&bytes[..]) {
+        if std::fs::read(run.agent()).ok().as_deref() != Some(&bytes[..]) {
             write_atomic(&run.agent(), &bytes)?;
         }
         all.rounds.push(judge(&own, &run, round, episodes)?);
-        // Rounds that are gone through again say nothing new until they are all there.
-        if all.rounds.len() >= told(root) {
+        // What is on record of later rounds stays until they are there again.
+        if all.rounds.len() >= recorded(root) {
             write_atomic(&root.root().join("rounds.json"), format!("{}\n", serde_json::to_string_pretty(&all)?).as_bytes())?;
             write_atomic(&root.root().join("rounds.md"), all.markdown().as_bytes())?;
         }
         before = Some(run);
     }
-    Ok(all)
+    Ok(())
 }
 
-/// How many rounds `rounds.json` tells of.
-fn told(root: &RunDir) -> usize {
+/// The configuration of round `round`, not the first.
+fn later(config: &Config, round: u32) -> Result<Config> {
+    let mut own = config.clone();
+    own.collect.steps += u64::from(round - 1) * config.rounds.steps;
+    own = own.overlay("rounds.then", "", &config.rounds.then)?;
+    own.collect.policy = CollectPolicy::Agent;
+    Ok(own)
+}
+
+/// How many rounds `rounds.json` has.
+fn recorded(root: &RunDir) -> usize {
     let text = std::fs::read_to_string(root.root().join("rounds.json")).unwrap_or_default();
     let value = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
     value["rounds"].as_array().map_or(0, Vec::len)
@@ -117,8 +116,8 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
         );
     }
     let (from, to) = (before.rollouts(), run.rollouts());
-    let claim = to.join(dreamstep::data::collect::claim::CLAIM);
-    if claim.exists() {
+    let manifest = to.join(manifest::FILE);
+    if manifest.exists() {
         return Ok(());
     }
     let cannot = || format!("{}: cannot take over the episodes of {}", to.display(), from.display());
@@ -133,32 +132,73 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
             write_atomic(&target, &std::fs::read(&path).with_context(cannot)?)?;
         }
     }
-    write_atomic(&claim, &std::fs::read(from.join(dreamstep::data::collect::claim::CLAIM)).with_context(cannot)?)
+    write_atomic(&manifest, &std::fs::read(from.join(manifest::FILE)).with_context(cannot)?)
 }
 
-/// The protocol's episodes, with the packed agent; read where they were played before.
+/// The round's agent on the evaluation's episodes; read where they were played before.
 fn judge(config: &Config, run: &RunDir, round: u32, episodes: usize) -> Result<Round> {
-    let bytes = file::read(&run.agent())?;
-    let model = file::load(&run.agent(), &bytes, None)?;
-    let arena = EnvPool::new(&config.env, config.worker_threads())?;
-    let progress = Progress::new("evaluate", episodes as u64, "episodes");
-    let report: Report = evaluate(&arena, &config.env, Some(&model), false, SEED, episodes, &progress)?;
-    drop(progress);
-    let text = format!("{}\n", serde_json::to_string_pretty(&report)?);
-    write_atomic(&run.root().join("evaluation.json"), text.as_bytes())?;
-    let row = report.rows.into_iter().next().context("evaluate: expected the agent's row, found none")?;
+    let evaluation = match Evaluation::read(run, episodes)? {
+        Some(evaluation) => evaluation,
+        None => Evaluation::play(config, run, episodes)?,
+    };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
-    let controller = Checkpoint::read(&run.controller())?;
     let round = Round {
         round,
         recorded_steps: data.entries().iter().map(|episode| episode.steps as u64).sum(),
-        evolution_steps: controller.meta("validation.steps")?,
-        episode_return: row.episode_return,
-        length: row.length,
-        distance_m: row.distance_m,
+        evolution_steps: Checkpoint::read(&run.controller())?.meta("validation.steps")?,
+        episode_return: evaluation.episode_return,
+        length: evaluation.length,
+        distance_m: evaluation.distance_m,
     };
-    println!("round {}: {}", round.round, round.line());
+    output::line(format!("round {}: {}", round.round, round.line()));
     Ok(round)
+}
+
+/// What the evaluation found of the agent.
+#[derive(Deserialize)]
+struct Evaluation {
+    #[serde(rename = "return")]
+    episode_return: Summary,
+    length: Summary,
+    distance_m: Summary,
+}
+
+impl Evaluation {
+    /// What `evaluation.json` says, where it is of the agent that is there, these seeds and so many episodes.
+    fn read(run: &RunDir, episodes: usize) -> Result<Option<Self>> {
+        /// What counts of the file; one of an earlier version does not say the agent.
+        #[derive(Deserialize)]
+        struct File {
+            agent: String,
+            seed: u64,
+            episodes: usize,
+            rows: [Evaluation; 1],
+        }
+        let Ok(text) = std::fs::read_to_string(run.evaluation()) else { return Ok(None) };
+        let Ok(file) = serde_json::from_str::<File>(&text) else { return Ok(None) };
+        let is_ours = (file.agent, file.seed, file.episodes) == (digest(&run.agent())?, SEED, episodes);
+        Ok(is_ours.then(|| file.rows.into_iter().next()).flatten())
+    }
+
+    /// Plays the episodes and writes `evaluation.json`.
+    fn play(config: &Config, run: &RunDir, episodes: usize) -> Result<Self> {
+        #[derive(Serialize)]
+        struct File<'a> {
+            agent: String,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        let bytes = file::read(&run.agent())?;
+        let model = file::load(&run.agent(), &bytes, None)?;
+        let pool = EnvPool::new(&config.env, config.worker_threads())?;
+        let progress = Progress::new("evaluate", episodes as u64, "episodes");
+        let report = evaluate(&pool, &config.env, Some(&model), false, SEED, episodes, &progress)?;
+        drop(progress);
+        let file = File { agent: digest(&run.agent())?, report: &report };
+        write_atomic(&run.evaluation(), format!("{}\n", serde_json::to_string_pretty(&file)?).as_bytes())?;
+        let row = report.rows.into_iter().next().context("evaluate: expected the agent's row, found none")?;
+        Ok(Self { episode_return: row.episode_return, length: row.length, distance_m: row.distance_m })
+    }
 }
 
 impl Round {

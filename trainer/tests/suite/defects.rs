@@ -1,6 +1,7 @@
 //! What went wrong in the systems before this one cannot here: each test fails on a defect that one of them had. `trainer/README.md` lists
 //! the defects, these tests, and those that stand with the code they guard.
 
+use crate::common::succeed;
 use dreamstep::agent::pack::{Ingredients, base_agent};
 use dreamstep::data::collect::{Request, collect, reset_seed};
 use dreamstep::data::rollouts::{self, Episode, file_name};
@@ -17,15 +18,6 @@ use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
-
-/// Runs the binary in `folder`, with `args` split at spaces; it must succeed.
-fn succeed(folder: &Path, args: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let output = command.current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "dreamstep {args}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 fn recorded(env: &str, policy: CollectPolicy, steps: u64) -> (Config, Vec<Episode>) {
     let folder = tempfile::tempdir().unwrap();
@@ -51,10 +43,10 @@ fn an_episode_played_again_is_the_same_step_by_step() {
         let single = |obs: &[f64]| obs.iter().map(|&x| x as f32).collect::<Vec<_>>();
         for (index, episode) in (0..).zip(&episodes) {
             assert_eq!(episode.seed, reset_seed(config.seed, index), "every episode has a seed of its own, and says it");
-            env.reset(episode.seed, &mut obs);
+            env.reset(episode.seed, &mut obs).unwrap();
             assert_eq!(episode.observations.row(0).to_vec(), single(&obs), "{id}: it begins where reset put it");
             for t in 0..episode.steps() {
-                let step = env.step(&episode.actions.row(t).to_vec(), &mut obs);
+                let step = env.step(&episode.actions.row(t).to_vec(), &mut obs).unwrap();
                 assert_eq!(episode.observations.row(t + 1).to_vec(), single(&obs), "{id}: where step {t} led");
                 assert_eq!(
                     episode.rewards[t], step.reward as f32,

@@ -1,0 +1,104 @@
+//! `pack`: one file for the runtime, of a run or of a packed agent, in the precision asked for.
+
+use crate::agent::{file, pack as agent};
+use crate::env::pool::EnvPool;
+use crate::judge::compare::{Change, compare};
+use crate::run::config::Config;
+use crate::run::folder::{RunDir, write_atomic};
+use crate::run::progress::Progress;
+use anyhow::{Context, Result};
+use dreamstep_core::names::metadata;
+use dreamstep_core::pack::{AlignedBytes, packed2};
+use dreamstep_runtime::Precision;
+use std::path::{Path, PathBuf};
+
+/// What is packed.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// V, M and C of a run, by its configuration.
+    Run(&'a Config, &'a RunDir),
+    /// A packed agent; of an older format, it is converted.
+    Agent {
+        /// The file.
+        path: &'a Path,
+        /// Replace a V that copies its input by the identity.
+        identity: bool,
+    },
+}
+
+/// An agent that was packed.
+#[derive(Debug)]
+pub struct Packed {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What was converted on the way, one line each.
+    pub notes: Vec<String>,
+    original: AlignedBytes,
+    /// In another precision than f32.
+    narrow: Option<AlignedBytes>,
+    source: PathBuf,
+}
+
+/// Packs `source` in `precision` into `out`, or beside the source under a name that says the precision.
+///
+/// # Errors
+/// One line: an ingredient is missing or does not fit, the self-test fails, or the file cannot be written.
+pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> Result<Packed> {
+    let mut notes = Vec::new();
+    let (original, source) = match source {
+        Source::Run(config, run) => (agent::pack(config, run)?, run.agent()),
+        Source::Agent { path, identity } => (read(path, identity, &mut notes)?, path.to_path_buf()),
+    };
+    let (path, narrow) = match precision {
+        Precision::F32 => (source.clone(), None),
+        _ => {
+            let narrow = agent::in_precision(&original, precision).with_context(|| source.display().to_string())?;
+            (source.with_extension(format!("{}.safetensors", precision.name())), Some(narrow))
+        }
+    };
+    let packed = Packed { path: out.unwrap_or(path), notes, original, narrow, source };
+    write_atomic(&packed.path, packed.bytes())?;
+    Ok(packed)
+}
+
+/// The agent at `path`, in the format of this version.
+fn read(path: &Path, identity: bool, notes: &mut Vec<String>) -> Result<AlignedBytes> {
+    let mut bytes = file::read(path)?;
+    let name = || path.display().to_string();
+    if packed2::is_one(&bytes) {
+        bytes = agent::convert(&bytes).with_context(name)?;
+        notes.push(format!("{}: {} converted to {}", name(), packed2::FORMAT, metadata::FORMAT_PACKED));
+    }
+    if identity {
+        let (without, agent::Replaced { weights, action_error }) = agent::with_identity(&bytes).with_context(name)?;
+        notes.push(format!(
+            "{}: V, a copy of its input, replaced by the identity: {weights} weights fewer a step, actions of the self-test changed by \
+             {action_error:.1e} of the range at most",
+            name()
+        ));
+        bytes = without;
+    }
+    file::load(path, &bytes, None)?;
+    Ok(bytes)
+}
+
+impl Packed {
+    /// The file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.narrow.as_ref().unwrap_or(&self.original)
+    }
+
+    /// What a precision other than f32 changed, on `episodes` episodes from `reset(seed)` on; none where nothing can have changed.
+    ///
+    /// # Errors
+    /// One line: an agent does not say its environment or does not fit it, or an episode failed.
+    pub fn compare(&self, seed: u64, episodes: usize, threads: usize) -> Result<Option<Change>> {
+        let Some(narrow) = self.narrow.as_ref().filter(|_| episodes > 0) else { return Ok(None) };
+        let models = [file::load(&self.source, &self.original, None)?, file::load(&self.path, narrow, None)?];
+        let pool = EnvPool::new(&file::env(&self.path, narrow)?, threads)?;
+        let progress = Progress::new("compare", 2 * episodes as u64, "episodes");
+        let sizes = [self.original.len(), narrow.len()];
+        compare(&pool, [&models[0], &models[1]], sizes, seed, episodes, || progress.add(1)).map(Some)
+    }
+}

@@ -1,0 +1,180 @@
+//! What a training will make and what it keeps: decided, without changing anything, before it begins.
+
+use super::{Options, Stage};
+use crate::agent::{file, pack};
+use crate::control;
+use crate::data::dataset::Dataset;
+use crate::data::split::Split;
+use crate::env::EnvSpec;
+use crate::run::checkpoint::{Checkpoint, meta};
+use crate::run::config::Config;
+use crate::run::folder::RunDir;
+use crate::run::output;
+use crate::world::device;
+use crate::world::resume::{self, Network};
+use anyhow::{Result, bail, ensure};
+use dreamstep_core::pack::AlignedBytes;
+use std::path::Path;
+
+/// What becomes of a stage's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It was not asked for.
+    Skip,
+    /// It is there, and of the configuration in force.
+    Keep,
+    /// It is made: resumed after so many epochs (of C: where its state is), or begun.
+    Make {
+        /// Epochs that are done.
+        after: usize,
+        /// Begin anew, whatever is there.
+        force: bool,
+    },
+}
+
+/// The decisions of one training.
+pub(super) struct Plan {
+    pub(super) vae: Decision,
+    pub(super) mdnrnn: Decision,
+    pub(super) controller: Decision,
+    /// The agent that C begins as, where the run does not have it yet.
+    pub(super) teacher: Option<AlignedBytes>,
+}
+
+impl Decision {
+    const fn makes(self) -> bool {
+        matches!(self, Self::Make { .. })
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// One line: everything that refuses the training.
+    pub(super) fn new(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec, options: &Options<'_>) -> Result<Self> {
+        check_data(config, run, data, spec)?;
+        let teacher = options.teacher.map(|path| read_teacher(path, run, spec, options.force)).transpose()?.flatten();
+        let wants = |stage| options.stage == stage || options.stage == Stage::All;
+        let place = Place { config, run, data };
+
+        let (vae, force) = place.network(Network::Vae, wants(Stage::Vae), options.force, false)?;
+        let (mdnrnn, force) = place.network(Network::Mdnrnn, wants(Stage::Mdnrnn), force, vae.makes())?;
+        if mdnrnn.makes() && !vae.makes() {
+            pack::expect(&run.vae(), "vae")?;
+        }
+        let networks_stay = !vae.makes() && !mdnrnn.makes();
+        if !networks_stay {
+            Split::new(config.seed, data.len(), config.vae.validation)?;
+        }
+        let controller = if !wants(Stage::Controller) {
+            Decision::Skip
+        } else if networks_stay && !force && control::is_finished(config, run)? {
+            Decision::Keep
+        } else {
+            if networks_stay {
+                control::check(config, run, force)?;
+            }
+            Decision::Make { after: 0, force }
+        };
+        Ok(Self { vae, mdnrnn, controller, teacher })
+    }
+
+    /// Says what is kept and what is resumed.
+    pub(super) fn announce(&self, run: &RunDir) {
+        for (network, decision) in [(Network::Vae, self.vae), (Network::Mdnrnn, self.mdnrnn)] {
+            match decision {
+                Decision::Keep => {
+                    output::line(format!("{}: kept (--force trains it again)", result(network, run).display()))
+                }
+                Decision::Make { after, .. } if after > 0 => {
+                    output::line(format!("{}: resumed after epoch {after}", run.training(network.name()).display()));
+                }
+                _ => {}
+            }
+        }
+        if self.controller == Decision::Keep {
+            output::line(format!("{}: kept (--force evolves it anew)", run.controller().display()));
+        }
+    }
+}
+
+/// What decisions depend on.
+struct Place<'a> {
+    config: &'a Config,
+    run: &'a RunDir,
+    data: &'a Dataset,
+}
+
+impl Place<'_> {
+    /// What becomes of V or M, and whether the stages after it are forced, too: a training that is resumed remembers what its `--force` was
+    /// for. A result that is kept must have been made with the values in force, so that `config.toml` never stands beside one that it does
+    /// not describe.
+    fn network(&self, network: Network, wanted: bool, force: bool, upstream_is_made: bool) -> Result<(Decision, bool)> {
+        let Self { config, run, data } = *self;
+        let path = result(network, run);
+        let may_resume = wanted && !force && !upstream_is_made && (network == Network::Vae || run.vae().exists());
+        let under_way = if may_resume { resume::under_way(network, config, run, data)? } else { None };
+        let force_later = force || under_way.is_some_and(|training| training.forces_later);
+        if wanted && (force || under_way.is_some() || !path.exists()) {
+            device::needs_torch(&format!("train --stage {}", network.name()))?;
+            return Ok((Decision::Make { after: under_way.map_or(0, |training| training.epoch), force }, force_later));
+        }
+        if !path.exists() {
+            return Ok((Decision::Skip, force_later));
+        }
+        let made = Checkpoint::read(&path)?;
+        let recorded = made.metadata.get(meta::CONFIG).map(String::as_str).unwrap_or_default();
+        if let Some((key, then, now)) = config.first_difference(recorded, network.unread())? {
+            bail!("{}: made with {key} = {then}, expected {now} as asked for; --force trains it again", path.display());
+        }
+        Ok((if wanted { Decision::Keep } else { Decision::Skip }, force_later))
+    }
+}
+
+/// Where `network` is written to.
+fn result(network: Network, run: &RunDir) -> std::path::PathBuf {
+    match network {
+        Network::Vae => run.vae(),
+        Network::Mdnrnn => run.mdnrnn(),
+    }
+}
+
+/// That the episodes are the environment's, and as many as are asked for.
+fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> Result<()> {
+    let (rollouts, dims) = (run.rollouts(), data.dims());
+    ensure!(
+        dims == (spec.obs, spec.action),
+        "{}: expected observations of {} and actions of {} for {}, found {} and {}",
+        rollouts.display(),
+        spec.obs,
+        spec.action,
+        spec.id,
+        dims.0,
+        dims.1
+    );
+    let steps = data.entries().iter().map(|episode| episode.steps as u64).sum::<u64>();
+    ensure!(
+        steps >= config.collect.steps,
+        "{}: expected collect.steps = {} steps, found {steps}; run `dreamstep collect` to complete them",
+        rollouts.display(),
+        config.collect.steps
+    );
+    Ok(())
+}
+
+/// The bytes of the agent at `path`, where they are not the run's teacher yet.
+fn read_teacher(path: &Path, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
+    let bytes = file::read(path)?;
+    file::check(path, &file::load(path, &bytes, None)?, spec)?;
+    let there = if run.teacher().exists() { Some(file::read(&run.teacher())?) } else { None };
+    if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
+        return Ok(None);
+    }
+    let began = run.evolution().exists() || run.controller().exists();
+    ensure!(
+        force || !began,
+        "{}: expected a controller that begins as {}, found one that began otherwise; --force starts anew",
+        run.root().display(),
+        path.display()
+    );
+    Ok(Some(bytes))
+}
