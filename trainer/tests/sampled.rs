@@ -43,7 +43,7 @@ fn by_hand(model: &Model<'_>, seed: u64, draws: u64) -> f64 {
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut agent = Agent::new(*model, &mut memory).unwrap();
     agent.set_seed(draws);
-    env.reset(seed, &mut observation);
+    env.reset(seed, &mut observation).unwrap();
     let mut sum = 0.0;
     loop {
         let single: Vec<f32> = observation.iter().map(|&o| o as f32).collect();
