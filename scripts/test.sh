@@ -33,15 +33,21 @@ cargo fmt --all --check
 cargo fmt --check --manifest-path fuzz/Cargo.toml
 step "dependency direction"
 python3 scripts/dependencies.py
+step "no link or path in the documents leads nowhere"
+python3 scripts/links.py
 step "clippy, no warnings"
 cargo clippy --release --locked "${packages[@]}" --all-targets --features "$features" -- -D warnings
 if all; then
   cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
   step "documentation, no warnings"
   RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+  step "set-up harms nothing that it is told to use"
+  bash scripts/test_setup.sh
+  step "a build without libtorch"
+  bash scripts/test_light.sh 2>&1 | tee "$log" || failed=1
 fi
 step "tests (release, the flags that ship)"
-cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee "$log" || failed=1
+cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee -a "$log" || failed=1
 if all; then
   step "what fuzzing found worth keeping"
   cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1

@@ -79,7 +79,7 @@ impl EnvSpec {
 }
 
 /// An action `[A]` of the environment's units as M takes it: in [-1, 1] over the range of middle `mid` and half width `half`, 0 where that
-/// has no width. What lies outside is clamped, as the runtime clamps an action that it is told: an actuator does no more.
+/// has no width. What lies outside is clamped, as the runtime clamps an action: an actuator does no more.
 pub fn unit_action<'a>(
     action: impl IntoIterator<Item = &'a f32>,
     mid: &'a [f32],

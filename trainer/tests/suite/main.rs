@@ -4,17 +4,21 @@
 mod common;
 
 mod collect;
+mod controller_costs;
 mod convert;
 mod defects;
 mod dream;
 mod evolution;
 mod gru;
+mod import;
 mod inputs;
 mod kinds;
+mod output;
 mod ppo;
 mod road;
 mod rounds;
 mod run_folder;
+mod sampled;
 mod shipped;
 mod tensorboard;
 mod weights;
