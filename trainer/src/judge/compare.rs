@@ -42,7 +42,7 @@ pub struct Change {
 /// # Errors
 /// An agent does not fit the environment, or an episode failed.
 pub fn compare(
-    arena: &EnvPool,
+    pool: &EnvPool,
     [original, packed]: [&Model<'_>; 2],
     [bytes_f32, bytes]: [usize; 2],
     seed: u64,
@@ -50,13 +50,13 @@ pub fn compare(
     done: impl Fn() + Sync,
 ) -> Result<Change> {
     let recorded_episodes = RECORDED_EPISODES.min(episodes);
-    let errors = arena.map(recorded_episodes, |player, i| {
+    let errors = pool.map(recorded_episodes, |player, i| {
         interrupt::check()?;
         let observations = player.record(Policy::Agent(original), seed + i as u64)?;
         errors(original, packed, seed + i as u64, &observations)
     })?;
     let returns = |model| -> Result<Estimate> {
-        let outcomes = arena.episodes(Policy::Agent(model), seed, episodes, &done)?;
+        let outcomes = pool.episodes(Policy::Agent(model), seed, episodes, &done)?;
         Ok(Estimate::of(&outcomes.iter().map(|outcome| outcome.episode_return).collect::<Vec<_>>()))
     };
     let (return_f32, return_packed) = (returns(original)?, returns(packed)?);

@@ -219,8 +219,8 @@ fn spread(evolved: &[f32], draws: u32, seed: u64) -> Vec<(Tried, Vec<f32>)> {
 
 /// Every candidate's real episodes, one candidate after the other.
 fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: &Progress) -> Result<Vec<Outcome>> {
-    let arena = EnvPool::new(&config.env, config.worker_threads())?;
-    arena.map(candidates.len() * options.episodes, |player, job| {
+    let pool = EnvPool::new(&config.env, config.worker_threads())?;
+    pool.map(candidates.len() * options.episodes, |player, job| {
         interrupt::check()?;
         let (candidate, episode) = (&candidates[job / options.episodes], job % options.episodes);
         let outcome = player.episode(Policy::Agent(candidate), options.seed + episode as u64, 0)?;

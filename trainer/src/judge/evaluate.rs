@@ -54,7 +54,7 @@ pub struct Report {
 /// # Errors
 /// The agent does not fit the environment, or an episode failed.
 pub fn evaluate(
-    arena: &EnvPool,
+    pool: &EnvPool,
     env: &str,
     model: Option<&Model<'_>>,
     baselines: bool,
@@ -68,7 +68,7 @@ pub fn evaluate(
     progress.set_total((policies.len() * count) as u64);
     let mut rows = Vec::new();
     for (policy, who) in policies {
-        rows.push(Row::of(policy, arena.episodes(who, seed, count, || progress.add(1))?));
+        rows.push(Row::of(policy, pool.episodes(who, seed, count, || progress.add(1))?));
     }
     Ok(Report { env: env.to_string(), seed, episodes: count, backend: model.map(|m| m.backend().name()), rows })
 }

@@ -166,13 +166,14 @@ impl MdnRnn {
     ) -> (Tensor, Tensor) {
         let sizes = Vec::<i64>::try_from(batch_sizes).expect("sizes are integers on the host");
         let from = from.clamp(1, sizes.len());
-        let told: i64 = sizes[..from].iter().sum();
-        let first = |t: &Tensor| t.narrow(0, 0, told);
+        let observed: i64 = sizes[..from].iter().sum();
+        let first = |t: &Tensor| t.narrow(0, 0, observed);
         let (hidden, mut state) = self.sequences_in(kind, &first(z), &first(a), &Tensor::from_slice(&sizes[..from]), state);
         let last = sizes[from - 1];
-        let mut expected = self.predict_in(kind, &hidden.narrow(0, told - last, last), &z.narrow(0, told - last, last));
+        let mut expected =
+            self.predict_in(kind, &hidden.narrow(0, observed - last, last), &z.narrow(0, observed - last, last));
         let (mut hiddens, mut latents) = (vec![hidden], vec![first(z)]);
-        let mut row = told;
+        let mut row = observed;
         for &n in &sizes[from..] {
             let some = |t: &Tensor| t.narrow(0, 0, n);
             let fed = some(&expected.expected_next());
@@ -535,8 +536,8 @@ mod tests {
                 let mut first = 0;
                 for (t, &n) in sizes.iter().enumerate().take_while(|&(_, &n)| n > window) {
                     let row = first + window;
-                    let told = z.narrow(0, row, 1);
-                    let latent = expected.filter(|_| t >= from).unwrap_or(told);
+                    let observed = z.narrow(0, row, 1);
+                    let latent = expected.filter(|_| t >= from).unwrap_or(observed);
                     state = m.step(&latent, &a.narrow(0, row, 1), &state);
                     expected = Some(m.predict(&state.h, &latent).expected_next());
                     let near = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-5;

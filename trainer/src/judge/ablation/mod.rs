@@ -213,13 +213,13 @@ pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report
         true => Some(Dataset::open(&run.rollouts(), config.worker_threads())?),
         false => None,
     };
-    let arena = EnvPool::new(&config.env, config.worker_threads())?;
+    let pool = EnvPool::new(&config.env, config.worker_threads())?;
     let mut rows = Vec::new();
     for job in &arms {
         interrupt::check()?;
         let result = match job.finished(options)? {
             Some(result) => result,
-            None => job.make(run, data.as_ref(), &arena, options)?,
+            None => job.make(run, data.as_ref(), &pool, options)?,
         };
         rows.push(Row::of(job.arm.name().to_string(), result));
     }
@@ -307,7 +307,7 @@ impl Job {
         Ok(Some(found).filter(|_| protocol && budget))
     }
 
-    fn make(&self, run: &RunDir, data: Option<&Dataset>, arena: &EnvPool, options: &Options) -> Result<ArmResult> {
+    fn make(&self, run: &RunDir, data: Option<&Dataset>, pool: &EnvPool, options: &Options) -> Result<ArmResult> {
         let mut result = ArmResult {
             env: self.config.env.clone(),
             seed: options.seed,
@@ -341,7 +341,7 @@ impl Job {
             (None, _) => Policy::Zero,
         };
         let bar = Progress::new(self.arm.name(), options.episodes as u64, "episodes");
-        let outcomes = arena.episodes(policy, options.seed, options.episodes, || bar.add(1))?;
+        let outcomes = pool.episodes(policy, options.seed, options.episodes, || bar.add(1))?;
         drop(bar);
         result.outcomes = outcomes.iter().map(Played::of).collect();
         let text = format!("{}\n", serde_json::to_string_pretty(&result)?);

@@ -38,12 +38,12 @@ pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) 
     let bytes = file::read(&path)?;
     let model = file::load(&path, &bytes, None)?;
     file::check(&path, &model, &crate::env::spec(env)?)?;
-    let arena = EnvPool::new(env, threads)?;
+    let pool = EnvPool::new(env, threads)?;
     let progress = Progress::new("report: episodes", 0, "episodes");
     let named = || path.display().to_string();
-    let returns = evaluate(&arena, env, Some(&model), true, seed, episodes, &progress).with_context(named)?;
+    let returns = evaluate(&pool, env, Some(&model), true, seed, episodes, &progress).with_context(named)?;
     let policies = [("agent", Policy::Agent(&model)), ("random", Policy::Random), ("zero", Policy::Zero)];
-    let rewards = arena.map(policies.len(), |player, i| {
+    let rewards = pool.map(policies.len(), |player, i| {
         interrupt::check()?;
         let (policy, who) = policies[i];
         Ok(Rewards { policy, rewards: player.rewards(who, seed)? })

@@ -39,7 +39,7 @@ pub struct Objective {
     grad_clip: f64,
     amp: bool,
     /// Steps of a window after which M is fed its own expectation, where it ever is.
-    told_steps: Option<usize>,
+    observed_steps: Option<usize>,
 }
 
 impl Objective {
@@ -55,7 +55,7 @@ impl Objective {
             terminal_positive_weight,
             grad_clip,
             amp,
-            told_steps: (config.own_steps > 0).then(|| config.sequence_length - config.own_steps),
+            observed_steps: (config.own_steps > 0).then(|| config.sequence_length - config.own_steps),
         }
     }
 
@@ -87,8 +87,8 @@ impl Objective {
     /// the loss before the step.
     pub fn update(&self, model: &MdnRnn, optimizer: &mut Optimizer, batch: &Batch) -> Loss {
         let kind = layer_kind(self.amp);
-        let (hidden, z) = match self.told_steps {
-            Some(told) => model.fed_back(kind, [&batch.z, &batch.action], &batch.sizes, &batch.state, told),
+        let (hidden, z) = match self.observed_steps {
+            Some(observed) => model.fed_back(kind, [&batch.z, &batch.action], &batch.sizes, &batch.state, observed),
             None => {
                 let (hidden, _) = model.sequences_in(kind, &batch.z, &batch.action, &batch.sizes, &batch.state);
                 (hidden, batch.z.shallow_clone())
