@@ -35,7 +35,7 @@ pub(super) fn compiled(task: &Task, physics: Physics) -> Result<Arc<MjModel>> {
             set_log_handler(|message| {
                 if message.level() == MjtLogLevel::mjLOG_ERROR {
                     // MuJoCo cannot continue; the process ends after this.
-                    eprintln!("error: MuJoCo: {}", message.subject());
+                    crate::run::output::error_line(format!("error: MuJoCo: {}", message.subject()));
                 }
             });
         }
