@@ -1,7 +1,6 @@
 //! Recorded data as public programs write it, read or refused by name. numpy writes the files of each table in one go.
 
-mod python;
-
+use crate::common::python;
 use dreamstep::data::import::{Options, Report, Rows, import};
 use dreamstep::data::rollouts::{self, Episode};
 use dreamstep::run::config::Config;
