@@ -1,4 +1,4 @@
-//! What may be said on the command line: subcommands, their arguments and defaults. What they do is in `main.rs`.
+//! The command line: subcommands, their arguments and defaults. What they do is in `main.rs`.
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::parser::ValueSource;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 /// Trains a world model (VAE, MDN-RNN, linear controller) on a workstation and exports one file for the no_std runtime.
 ///
-/// The road: collect → train → pack → evaluate / run. Every stage reads and writes one run folder.
+/// Stages: collect → train → pack → evaluate / run. Every stage reads and writes one run folder.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Record episodes of a policy into RUN/rollouts (an interrupted collection goes on where it was)
+    /// Record episodes of a policy into RUN/rollouts (an interrupted collection is resumed)
     ///
     /// `collect.policy` is random, zero, noise (correlated in time) or agent. `collect.steps` counts what the folder holds in the end.
     Collect {
@@ -35,7 +35,7 @@ pub(crate) enum Command {
         /// Where the folder's last episodes are another policy's or seed's, add to them: `collect.steps` counts all
         #[arg(long)]
         append: bool,
-        /// The packed agent that acts (implies collect.policy = agent); a collection that goes on knows its own
+        /// The packed agent that acts (implies collect.policy = agent); a collection that is resumed has its own
         #[arg(long, value_name = "FILE")]
         agent: Option<PathBuf>,
     },
@@ -99,7 +99,7 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Train the networks and the controller on what was recorded (an interrupted training goes on where it was)
+    /// Train the networks and the controller on what was recorded (an interrupted training is resumed)
     Train {
         #[command(flatten)]
         run: RunArgs,
@@ -109,24 +109,24 @@ pub(crate) enum Command {
         /// Train anew where a result exists, or a training was interrupted
         #[arg(long)]
         force: bool,
-        /// Let C begin as what this packed agent does, of whatever V and M; it is copied into RUN
+        /// The teacher policy that C begins as: a packed agent, of whatever V and M; it is copied into RUN
         #[arg(long, value_name = "FILE")]
         teacher: Option<PathBuf>,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
         #[arg(long, default_value = "cpu", value_parser = str::parse::<Device>)]
         device: Device,
     },
-    /// Record, train, record again with the agent that came of it, train again …: each round a run of its own, RUN/round-1, RUN/round-2, …
+    /// Record, train, record again with the trained agent, train again …: each round a run of its own, RUN/round-1, RUN/round-2, …
     ///
     /// Round 1 records `collect.steps` as `collect.policy` says. Each later round has the episodes of the round before and adds
-    /// `rounds.steps` of its agent's, fits V and M again, and evolves C from what that agent does. An interrupted one goes on where it was.
+    /// `rounds.steps` of its agent's, fits V and M again, and evolves C from what that agent does. An interrupted one is resumed.
     Rounds {
         #[command(flatten)]
         run: RunArgs,
         /// Rounds in all; more than last time add to what is there
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: u32,
-        /// Episodes that judge each round's agent, reset(1000) and on
+        /// Episodes that evaluate each round's agent, reset(1000) and on
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         episodes: u32,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
@@ -215,7 +215,7 @@ pub(crate) enum Command {
         /// Environment id [default: that of --agent, else RUN's]
         #[arg(long)]
         env: Option<String>,
-        /// Who acts, awake and in the dream
+        /// Who acts, on the real environment and in the dream
         #[arg(long, value_enum, default_value_t = render::Actor::Agent)]
         policy: render::Actor,
         /// The episode is reset(SEED); names the dream's draws, too
@@ -230,7 +230,7 @@ pub(crate) enum Command {
         /// Frames for a second of simulated time
         #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=50))]
         fps: u32,
-        /// Of the dream: above 1 it is wilder than M learnt, below 1 tamer
+        /// Of the dream: above 1 its variance is higher than M learnt, below 1 lower
         #[arg(long, default_value_t = 1.0, value_parser = |text: &str| render::parse_temperature(text))]
         temperature: f32,
         /// What to show, from left to right
@@ -262,7 +262,7 @@ pub(crate) enum Command {
     },
     /// Measure what each part is worth: controllers on other inputs, evolved from RUN's V and M with equal budgets; write RUN/ablation.md
     ///
-    /// Arms are kept where they are finished and gone on with where they are not, each in RUN/ablation/<arm>. Another method's
+    /// Finished arms are kept, others resumed, each in RUN/ablation/<arm>. Another method's
     /// RUN/ablation/<name>/result.json is a row of the table, too (python/ppo_baseline.py writes one).
     Ablation {
         #[command(flatten)]
@@ -283,14 +283,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and awake; write
+    /// Measure how well dreams rank controllers: multiples and perturbations of RUN's C, in dreams at several temperatures and on real episodes; write
     /// RUN/correlation.md
     ///
     /// A controller dreams `dream.validation_dreams` dreams a temperature. `[dream]` says how; where C was evolved makes no difference.
     Correlate {
         #[command(flatten)]
         run: RunArgs,
-        /// Of the dreams: above 1 they are wilder than M learnt, below 1 tamer
+        /// Of the dreams: above 1 their variance is higher than M learnt, below 1 lower
         #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.5, 1.0, 1.15, 1.3], value_parser = temperature)]
         temperatures: Vec<f64>,
         /// Real episodes of each controller
@@ -385,9 +385,9 @@ pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
             text += &format!(" --{long}");
         }
         if argument.get_action().takes_values() {
-            for value in given.get_raw(id).into_iter().flatten() {
-                text += &format!(" {}", shell_word(&value.to_string_lossy()));
-            }
+            let values: Vec<_> = given.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy()).collect();
+            let delimiter = argument.get_value_delimiter().unwrap_or(' ').to_string();
+            text += &format!(" {}", shell_word(&values.join(&delimiter)));
         }
     }
     text

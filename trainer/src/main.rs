@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, FromArgMatches};
 use cli::{AgentArgs, Cli, Command, RunArgs};
 use dreamstep::agent::{file, inspect, weights};
-use dreamstep::data::{collect, export, import};
+use dreamstep::data::{collect, import};
 use dreamstep::env;
 use dreamstep::env::pool::EnvPool;
 use dreamstep::judge::evaluate::evaluate;
@@ -20,6 +20,7 @@ use dreamstep::run::interrupt::{self, Interrupted};
 use dreamstep::run::progress::Progress;
 use dreamstep::run::{memory, output};
 use dreamstep::world::device;
+use dreamstep_runtime::Model;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -52,26 +53,14 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let episode_length = episode_length.map(|length| length as usize);
             let options = import::Options { append, episode_length, rows: observations, repeat_final };
             let (config, run) = run.open()?;
-            let report = import::import(&config, &run, &files, &options)?;
-            report.notes.iter().for_each(|note| output::line(format!("import: {note}")));
-            let into = run.rollouts();
-            output::line(format!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, into.display()));
-            Ok(())
+            pipeline::import(&config, &run, &files, &options)
         }
-        Command::Export { run, out, format } => {
-            let run = RunDir::new(&run);
-            let (episodes, steps) = export::export(&Config::of(&run)?.env, &run.rollouts(), &out, format)?;
-            output::line(format!("export: {episodes} episodes, {steps} steps -> {}", out.display()));
-            Ok(())
-        }
+        Command::Export { run, out, format } => pipeline::export(&RunDir::new(&run), &out, format),
         Command::ImportWeights { run, file, actions, input, sigma, log_sigma_min, obs_clip, force } => {
             let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
             let options = weights::Options { actions, input, sigma, log_sigma_min, obs_clip, force };
             let (config, run) = run.open()?;
-            let report = weights::import(&config, &run, &file, &options)?;
-            report.notes.iter().for_each(|note| output::line(format!("import-weights: {note}")));
-            report.written.iter().for_each(|path| output::line(format!("import-weights: -> {}", path.display())));
-            Ok(())
+            pipeline::import_weights(&config, &run, &file, &options)
         }
         Command::Train { run, stage, force, teacher, device } => interruptible(resume, || {
             device::prepare(device)?;
@@ -103,22 +92,16 @@ fn execute(command: Command, resume: &str) -> Result<()> {
         }
         Command::Evaluate { agent, episodes, seed, baselines, threads, json } => {
             check_seeds(seed, episodes)?;
-            let (bytes, env) = agent.read()?;
-            let model = file::load(&agent.agent, &bytes, agent.backend)?;
-            file::check(&agent.agent, &model, &env::spec(&env)?)?;
-            let pool = EnvPool::new(&env, worker_threads(threads))?;
-            let progress = Progress::new("evaluate", 0, "episodes");
-            let report = evaluate(&pool, &env, Some(&model), baselines, seed, episodes as usize, &progress);
-            drop(progress);
-            print(&report.with_context(|| agent.agent.display().to_string())?, json)
+            let report = agent.play(|model, env| {
+                let (pool, progress) =
+                    (EnvPool::new(env, worker_threads(threads))?, Progress::new("evaluate", 0, "episodes"));
+                evaluate(&pool, env, Some(model), baselines, seed, episodes as usize, &progress)
+            })?;
+            print(&report, json)
         }
         Command::Run { agent, episodes, seed, realtime, json } => {
             check_seeds(seed, episodes)?;
-            let (bytes, env) = agent.read()?;
-            let model = file::load(&agent.agent, &bytes, agent.backend)?;
-            file::check(&agent.agent, &model, &env::spec(&env)?)?;
-            let report = realtime::run(&model, &env, seed, episodes, realtime);
-            print(&report.with_context(|| agent.agent.display().to_string())?, json)
+            print(&agent.play(|model, env| realtime::run(model, env, seed, episodes, realtime))?, json)
         }
         Command::Report { run, episodes, seed, threads, check, json } => {
             report(&run, episodes, seed, worker_threads(threads), check, json)
@@ -203,11 +186,13 @@ impl RunArgs {
 }
 
 impl AgentArgs {
-    /// The agent's bytes, and the environment asked for, or else the one that it says it was made for.
-    fn read(&self) -> Result<(dreamstep_core::pack::AlignedBytes, String)> {
+    /// Loads the agent for the environment asked for, or else the one that it says it was made for.
+    fn play<T>(&self, play: impl FnOnce(&Model<'_>, &str) -> Result<T>) -> Result<T> {
         let bytes = file::read(&self.agent)?;
         let env = self.env.clone().map_or_else(|| file::env(&self.agent, &bytes), Ok)?;
-        Ok((bytes, env))
+        let model = file::load(&self.agent, &bytes, self.backend)?;
+        file::check(&self.agent, &model, &env::spec(&env)?)?;
+        play(&model, &env).with_context(|| self.agent.display().to_string())
     }
 }
 

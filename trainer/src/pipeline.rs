@@ -15,9 +15,11 @@ pub mod rounds;
 
 pub use pack::{Packed, Source, pack};
 
+use crate::agent::weights;
 use crate::control;
 use crate::data::collect::{self, Request};
 use crate::data::dataset::Dataset;
+use crate::data::{export, import};
 use crate::env::{self, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
@@ -31,7 +33,7 @@ use crate::world::stage::{EpochRecord, StageInput};
 use anyhow::Result;
 use dreamstep_core::pack::action_map;
 use plan::{Decision, Plan};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What `train` trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -90,6 +92,39 @@ pub fn collect(config: &Config, run: &RunDir, request: &Request<'_>) -> Result<(
         summary.mean_length,
         run.rollouts().display()
     ));
+    Ok(())
+}
+
+/// Takes `files`, which another program recorded, as episodes of `run`.
+///
+/// # Errors
+/// As [`import::import`]'s.
+pub fn import(config: &Config, run: &RunDir, files: &[PathBuf], options: &import::Options) -> Result<()> {
+    let report = import::import(config, run, files, options)?;
+    report.notes.iter().for_each(|note| output::line(format!("import: {note}")));
+    let into = run.rollouts();
+    output::line(format!("import: {} episodes, {} steps -> {}", report.episodes, report.steps, into.display()));
+    Ok(())
+}
+
+/// Writes the episodes of `run` into the folder `out`, as other programs read them.
+///
+/// # Errors
+/// As [`export::export`]'s; or the run's configuration cannot be read.
+pub fn export(run: &RunDir, out: &Path, form: export::Form) -> Result<()> {
+    let (episodes, steps) = export::export(&Config::of(run)?.env, &run.rollouts(), out, form)?;
+    output::line(format!("export: {episodes} episodes, {steps} steps -> {}", out.display()));
+    Ok(())
+}
+
+/// Takes the network in `file`, which PyTorch trained, as the run's own.
+///
+/// # Errors
+/// As [`weights::import`]'s.
+pub fn import_weights(config: &Config, run: &RunDir, file: &Path, options: &weights::Options) -> Result<()> {
+    let report = weights::import(config, run, file, options)?;
+    report.notes.iter().for_each(|note| output::line(format!("import-weights: {note}")));
+    report.written.iter().for_each(|path| output::line(format!("import-weights: -> {}", path.display())));
     Ok(())
 }
 

@@ -250,7 +250,7 @@ fn survives_being_killed(s: usize, whole: &Whole) {
             if s == 1 || s == 2 {
                 // Lines tell how long an epoch took: what is unchanged was not done again.
                 assert_eq!(log(stage, &run)[..lines.len()], lines, "{what}");
-                let resumed = said.contains(&format!("goes on after epoch {from}\n"));
+                let resumed = said.contains(&format!("resumed after epoch {from}\n"));
                 assert!(resumed || from == 0, "{what}: expected it to resume after epoch {from}, found {said}");
                 check_log(stage, &run, &whole.run, &what);
             }
@@ -294,7 +294,7 @@ fn a_stage_that_is_interrupted_says_how_to_go_on() {
             shell.args(["-c", &format!("\"$0\" {rest}"), BINARY]);
             let said = complete(shell, rest);
             if s == 1 || s == 2 {
-                assert!(at == 0 || said.contains(&format!("goes on after epoch {at}\n")), "{said}");
+                assert!(at == 0 || said.contains(&format!("resumed after epoch {at}\n")), "{said}");
                 check_log(stage, &run, &whole.run, &format!("{:?}, interrupted", stage.args));
             }
             same_results(&run, whole.after(s), &format!("{:?}, interrupted at {n}", stage.args));

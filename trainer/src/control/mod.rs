@@ -22,5 +22,5 @@ pub use search::{Search, State, Validation};
 pub use train::{Summary, budget, check, is_finished, train};
 pub use whitening::Whitening;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests;

@@ -176,3 +176,24 @@ impl Scored {
         scored
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    /// What the simulator gives that is not finite, or a panic in it, is one candidate's bad luck.
+    #[test]
+    fn an_episode_that_fails_is_the_candidates_last_and_its_score_is_no_number() {
+        let played = |episode_return, length| Ok(Outcome { episode_return, length, ..Outcome::default() });
+        let sound = Scored::of([played(3.0, 10), played(5.0, 20)].into_iter(), 2, 0.1);
+        assert!((sound.score - 2.5).abs() < 1e-12 && sound.mean_return == 4.0, "{sound:?}");
+        assert_eq!((sound.steps, sound.episodes, &sound.error), (30, 2, &None));
+        let unplayed = std::iter::once_with(|| unreachable!("none is played after one that failed"));
+        let broken = [played(3.0, 10), Err(anyhow!("observation[2]: expected a finite value, found NaN"))];
+        let failed = Scored::of(broken.into_iter().chain(unplayed), 3, 0.0);
+        assert!(failed.score.is_nan() && failed.steps == 10 && failed.error.unwrap().contains("observation[2]"));
+        // A reward that is not finite is no error, and no score either.
+        assert!(!Scored::of([played(f64::INFINITY, 10)].into_iter(), 1, 0.0).score.is_finite());
+    }
+}

@@ -149,7 +149,7 @@ fn evolve(
     loop {
         let spent = |state: &State| if in_dreams { state.dream_steps } else { state.steps };
         let before = spent(&search.state);
-        if search.is_due(config, teacher.is_some() && !in_dreams) {
+        if search.is_due(config, teacher.is_some()) {
             search.validate(config, &scorer)?;
             ledger.steps += spent(&search.state) - before;
             ledger.log(search.line(config, &newest))?;

@@ -7,12 +7,13 @@ use crate::data::dataset::Dataset;
 use crate::data::split::Split;
 use crate::env::EnvSpec;
 use crate::run::checkpoint::{Checkpoint, meta};
-use crate::run::config::Config;
+use crate::run::config::{Config, VaeStart};
 use crate::run::folder::RunDir;
-use crate::run::output;
+use crate::run::{memory, output};
 use crate::world::device;
 use crate::world::resume::{self, Network};
 use anyhow::{Result, bail, ensure};
+use dreamstep_core::m::MemoryCell;
 use dreamstep_core::pack::AlignedBytes;
 use std::path::Path;
 
@@ -116,6 +117,7 @@ impl Place<'_> {
         let force_later = force || under_way.is_some_and(|training| training.forces_later);
         if wanted && (force || under_way.is_some() || !path.exists()) {
             device::needs_torch(&format!("train --stage {}", network.name()))?;
+            self.check_memory(network)?;
             return Ok((Decision::Make { after: under_way.map_or(0, |training| training.epoch), force }, force_later));
         }
         if !path.exists() {
@@ -127,6 +129,33 @@ impl Place<'_> {
             bail!("{}: made with {key} = {then}, expected {now} as asked for; --force trains it again", path.display());
         }
         Ok((if wanted { Decision::Keep } else { Decision::Skip }, force_later))
+    }
+}
+
+impl Place<'_> {
+    /// That there is memory for `network`'s parameters, their gradients, the optimiser's two moments, the best weights so far, and all but
+    /// the gradients once more while they are saved.
+    fn check_memory(&self, network: Network) -> Result<()> {
+        let Config { vae, mdnrnn, .. } = self.config;
+        let (obs, action) = self.data.dims();
+        let (parameters, what) = match network {
+            Network::Vae => {
+                let widths: Vec<usize> = [&[obs], &vae.hidden[..], &[vae.latent]].concat();
+                // The decoder mirrors the encoder, which an identity has not.
+                let halves = if vae.start == VaeStart::Identity { 1 } else { 2 };
+                let half: usize =
+                    widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
+                (half.saturating_mul(halves), format!("a V of vae.hidden = {:?}, vae.latent = {}", vae.hidden, vae.latent))
+            }
+            Network::Mdnrnn => {
+                let (hidden, mixtures) = (mdnrnn.hidden, mdnrnn.mixtures);
+                let gates = if mdnrnn.cell == MemoryCell::Lstm { 4 } else { 3 };
+                let memory = (gates * hidden).saturating_mul(vae.latent + action + hidden);
+                let head = (2 * mixtures * vae.latent).saturating_mul(hidden);
+                (memory.saturating_add(head), format!("an M of mdnrnn.hidden = {hidden}, mdnrnn.mixtures = {mixtures}"))
+            }
+        };
+        memory::expect(&what, parameters.saturating_mul(9 * size_of::<f32>()))
     }
 }
 

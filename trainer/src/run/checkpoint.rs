@@ -1,5 +1,4 @@
-//! How is a network stored on the host? As a safetensors checkpoint: row-major tensors under PyTorch's names, and a
-//! `__metadata__` map of strings.
+//! Checkpoints: a network as a safetensors file, row-major tensors under PyTorch's names and a `__metadata__` map of strings.
 //!
 //! No libtorch here: `pack` and `inspect` read checkpoints without it. The bytes depend on the content alone (every key is
 //! sorted), so that equal training runs write equal files.

@@ -1,5 +1,4 @@
-//! Where does everything of a run lie? One folder, and no half-written file in it: a file is written beside its place, flushed
-//! to the disk, and renamed.
+//! A run's folder, its lock, and files that are written whole or not at all: beside their place, flushed to the disk, and renamed.
 
 use super::fault;
 use anyhow::{Context, Result, bail};
@@ -175,11 +174,11 @@ impl RunDir {
                         holder.trim()
                     );
                 }
-                // A file system without locks: nobody can be kept out there.
+                // A file system without locks: no other process can be kept out there.
                 Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
                 Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
             }
-            // The one before may have removed the file between our open and our lock: then ours keeps nobody out.
+            // The holder before may have removed the file between our open and our lock: then ours keeps no one out.
             if is_still_at(&file, &path) {
                 file.set_len(0).with_context(cannot)?;
                 writeln!(file, "{}", std::process::id()).with_context(cannot)?;
@@ -260,7 +259,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.tempfile_in(folder)?;
-        // The mark of the living, for `sweep`; where there are no locks, sweeping trusts to one command at a time.
+        // Marks the file as in use, for `sweep`; where there are no locks, sweeping relies on one command at a time.
         let _ = file.as_file().try_lock();
         fault::point("write")?;
         let (first, rest) = bytes.split_at(bytes.len() / 2);
@@ -294,7 +293,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
-    /// Who opened the lock's file before its holder removed it must not take the lock of a file that nobody else will find.
+    /// Who opened the lock's file before its holder removed it must not take the lock of a file that no other process will find.
     #[test]
     #[cfg(unix)]
     fn a_lock_on_a_file_that_is_gone_is_no_lock() {

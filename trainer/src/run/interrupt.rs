@@ -1,5 +1,5 @@
-//! Has somebody asked to stop? Ctrl-C (SIGINT) or SIGTERM sets a flag; loops look at it where everything that they have done is on the
-//! disk, or can be put there. A second one ends the process at once, as SIGKILL would: no harm either.
+//! Interruption: Ctrl-C (SIGINT) or SIGTERM sets a flag; loops check it where everything that they have done is on the disk, or can be put
+//! there. A second signal ends the process at once, as SIGKILL would, and does no harm either.
 
 use super::fault;
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ pub const EXIT_CODE: u8 = 130;
 /// Signals are the process's, so the flag is too.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// The error of a stage that stopped because it was asked to. Everything that it leaves behind can be gone on from.
+/// The error of a stage that a signal stopped. The same command resumes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
 

@@ -1,4 +1,4 @@
-//! The run's log, `metrics.jsonl`: one JSON object a line, also written as TensorBoard events; what a stage took (its cost); the clock.
+//! The log of a run: what every epoch came to, also written as TensorBoard events; what a stage took (its cost); the clock.
 
 use super::fault;
 use super::folder::RunDir;
@@ -74,10 +74,12 @@ pub fn metrics_line(record: &impl Serialize) -> Result<String> {
 /// One line naming the file.
 pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     let path = run.metrics();
-    // One write, so that two lines never mix; a kill can still cut the last one short.
-    let write = || {
+    let write = || -> std::io::Result<()> {
         fault::point("log")?;
-        std::fs::OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes())?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        let before = file.metadata()?.len();
+        // One write, so that two lines never mix; a kill can still cut the last one short. A full disk cuts none: what fits is taken back.
+        file.write_all(line.as_bytes()).inspect_err(|_| drop(file.set_len(before)))?;
         fault::point("log.done")
     };
     write().with_context(|| format!("{}: cannot append", path.display()))?;

@@ -1,4 +1,4 @@
-//! How far is it, how fast, and how long will it still take? One line on a terminal; nothing where stderr is not one.
+//! The progress line: how far, how fast, how long still. On a terminal; nothing where stderr is not one.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

@@ -1,6 +1,6 @@
-//! How does one watch a run? TensorBoard reads `RUN/tensorboard`: every number in `metrics.jsonl` as a scalar, `vae/validation/loss` over
-//! epochs, `controller/best_return` over generations. The log is the truth; the events are made from it. When a stage begins they are
-//! written anew, so that what a kill cut off, or what was done twice, is not in them; then each line of the log adds its events.
+//! TensorBoard events: `RUN/tensorboard` has every number in `metrics.jsonl` as a scalar, `vae/validation/loss` over epochs,
+//! `controller/best_return` over generations. The log is the truth; the events are made from it. A process that logs a stage writes them
+//! anew first, so that what a kill cut off, or what was done twice, is not in them; then each line of the log adds its events.
 //!
 //! Format: TFRecord (length, its masked CRC-32C, data, its masked CRC-32C) of `tensorflow.Event` protocol buffers, fields as in
 //! TensorFlow's `event.proto` and `summary.proto`.
@@ -9,8 +9,10 @@ use crate::run::folder::{RunDir, write_atomic};
 use anyhow::{Context, Result};
 use prost::Message;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// What the names of event files begin with, so that TensorBoard finds them.
 const PREFIX: &str = "events.out.tfevents.";
@@ -48,7 +50,11 @@ struct Scalar {
     simple_value: Option<f32>,
 }
 
-/// Makes the run's events anew from its log. Under a new name: TensorBoard goes on reading a file that was replaced.
+/// The newest step of each stage that this process wrote events of.
+static WRITTEN: Mutex<BTreeMap<(PathBuf, String), i64>> = Mutex::new(BTreeMap::new());
+
+/// Makes the run's events anew from its log, each step of a stage once: the newest training's. Under a new name: TensorBoard keeps reading
+/// a file that was replaced.
 ///
 /// # Errors
 /// One line naming the file that cannot be read or written.
@@ -58,11 +64,17 @@ pub fn rebuild(run: &RunDir) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("{}: cannot read", run.metrics().display())),
     };
+    let mut events: Vec<(String, Event)> = Vec::new();
+    for (stage, event) in log.lines().filter_map(event) {
+        // A training that was forced anew, or resumed from before it was killed, replaces what it does again.
+        if events.iter().rev().find(|(of, _)| *of == stage).is_some_and(|(_, newest)| newest.step >= event.step) {
+            events.retain(|(of, before)| *of != stage || before.step < event.step);
+        }
+        events.push((stage, event));
+    }
     let old = files(run);
     let mut bytes = record(&Event { wall_time: now(), file_version: Some(VERSION.into()), ..Event::default() });
-    for line in log.lines() {
-        bytes.extend(event(line).map_or_else(Vec::new, |event| record(&event)));
-    }
+    events.iter().for_each(|(_, event)| bytes.extend(record(event)));
     // Ten digits for three centuries: names sort as times do. Two in one second must not be one file.
     let mut second = now() as u64;
     let path = |second: u64| run.tensorboard().join(format!("{PREFIX}{second:010}.dreamstep"));
@@ -81,11 +93,17 @@ pub fn rebuild(run: &RunDir) -> Result<()> {
 /// # Errors
 /// One line naming the file that cannot be written.
 pub fn append(run: &RunDir, line: &str) -> Result<()> {
-    // The line is in the log already: what is made from the log has it.
-    let Some(path) = files(run).pop() else { return rebuild(run) };
-    let Some(event) = event(line) else { return Ok(()) };
-    let write = || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&record(&event));
-    write().with_context(|| format!("{}: cannot append", path.display()))
+    let Some((stage, event)) = event(line) else { return Ok(()) };
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = written.insert((run.root().to_path_buf(), stage), event.step);
+    match files(run).pop() {
+        Some(path) if before.is_some_and(|before| before < event.step) => {
+            let write = || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&record(&event));
+            write().with_context(|| format!("{}: cannot append", path.display()))
+        }
+        // The line is in the log already: what is made from the log has it.
+        _ => rebuild(run),
+    }
 }
 
 /// The run's event files, oldest first.
@@ -97,8 +115,8 @@ fn files(run: &RunDir) -> Vec<PathBuf> {
     files
 }
 
-/// What a line of the log says in scalars, if anything: the step is its epoch or its generation.
-fn event(line: &str) -> Option<Event> {
+/// What a line of the log says in scalars, if anything, and of which stage: the step is its epoch or its generation.
+fn event(line: &str) -> Option<(String, Event)> {
     let record: Value = serde_json::from_str(line).ok()?;
     let object = record.as_object()?;
     let stage = object.get("stage")?.as_str()?;
@@ -110,7 +128,7 @@ fn event(line: &str) -> Option<Event> {
         scalars(&format!("{stage}/{key}"), entry, &mut value);
     }
     let wall_time = object.get("unix_time").and_then(Value::as_f64).unwrap_or(0.0);
-    Some(Event { wall_time, step, summary: Some(Summary { value }), ..Event::default() })
+    Some((stage.to_string(), Event { wall_time, step, summary: Some(Summary { value }), ..Event::default() }))
 }
 
 fn scalars(tag: &str, value: &Value, out: &mut Vec<Scalar>) {
@@ -181,7 +199,7 @@ mod tests {
         };
         let log = |lines: &str| std::fs::write(run.metrics(), lines).unwrap();
         log(&line(1));
-        rebuild(&run).unwrap();
+        append(&run, &line(1)).unwrap();
         log(&(line(1) + &line(2)));
         append(&run, &line(2)).unwrap();
         append(&run, "{\"stage\":\"vae\",\"cost\":{\"seconds\":1}}\n").unwrap();
@@ -198,5 +216,33 @@ mod tests {
         let [anew] = files(&run).try_into().unwrap();
         assert!(anew > file);
         assert_eq!(read(&anew).len(), 2);
+    }
+
+    /// A training that is made anew, shorter than the one before; another stage's events stay.
+    #[test]
+    fn a_step_that_is_done_again_is_in_the_events_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::new(folder.path());
+        let line = |stage: &str, key: &str, step: i64| format!("{{\"stage\":\"{stage}\",\"{key}\":{step},\"loss\":1.0}}\n");
+        let mut log = String::new();
+        let mut add = |stage: &str, key: &str, step: i64| {
+            log += &line(stage, key, step);
+            std::fs::write(run.metrics(), &log).unwrap();
+            append(&run, &line(stage, key, step)).unwrap();
+        };
+        (1..=3).for_each(|epoch| add("vae", "epoch", epoch));
+        [10, 20, 30].into_iter().for_each(|generation| add("controller", "generation", generation));
+        (1..=2).for_each(|epoch| add("vae", "epoch", epoch));
+        // Resumed from generation 10.
+        [20, 30, 40].into_iter().for_each(|generation| add("controller", "generation", generation));
+        let steps = |stage: &str| -> Vec<i64> {
+            let [file] = files(&run).try_into().unwrap();
+            let tag = format!("{stage}/loss");
+            let of = |event: &Event| event.summary.as_ref().is_some_and(|summary| summary.value[0].tag == tag);
+            read(&file).into_iter().filter(of).map(|event| event.step).collect()
+        };
+        assert_eq!((steps("vae"), steps("controller")), (vec![1, 2], vec![10, 20, 30, 40]));
+        rebuild(&run).unwrap();
+        assert_eq!((steps("vae"), steps("controller")), (vec![1, 2], vec![10, 20, 30, 40]));
     }
 }

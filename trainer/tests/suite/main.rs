@@ -4,6 +4,7 @@
 mod common;
 
 mod collect;
+mod controller_costs;
 mod convert;
 mod defects;
 mod dream;
@@ -13,6 +14,7 @@ mod import;
 mod inputs;
 mod kinds;
 mod mujoco_log;
+mod output;
 mod ppo;
 mod road;
 mod rounds;

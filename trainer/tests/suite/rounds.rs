@@ -47,6 +47,23 @@ fn rounds_that_were_killed_end_as_rounds_that_were_not() {
     let parts = results(&at.join("parts"));
     assert_eq!(changes(&whole, &parts), Vec::<String>::new());
 
+    // An evaluation is read where it is of the very agent, and of as many episodes; else the episodes are played.
+    let evaluations = || -> Vec<_> {
+        let file = |round| at.join(format!("whole/round-{round}/evaluation.json"));
+        [1, 2].map(|round| std::fs::metadata(file(round)).unwrap().modified().unwrap()).into()
+    };
+    let played = evaluations();
+    succeed(at, "rounds --rounds 2 --episodes 5 --run whole");
+    assert_eq!(evaluations(), played);
+    assert!(results(&at.join("whole")) == whole);
+    let first = at.join("whole/round-1/evaluation.json");
+    let other = std::fs::read_to_string(&first).unwrap().replacen("\"agent\": \"", "\"agent\": \"0", 1);
+    std::fs::write(&first, other).unwrap();
+    succeed(at, "rounds --rounds 2 --episodes 5 --run whole");
+    assert!(results(&at.join("whole")) == whole, "another agent's evaluation was taken");
+    succeed(at, "rounds --rounds 2 --episodes 4 --run whole");
+    assert!(evaluations().iter().zip(&played).all(|(now, before)| now > before), "of other episodes");
+
     // A round that follows another agent than the one before it is left alone.
     std::fs::copy(at.join("whole/round-2/agent.safetensors"), at.join("parts/round-1/other")).unwrap();
     succeed(at, &format!("rounds --rounds 1 --episodes 5 --run other {SETTINGS} --set seed=7"));

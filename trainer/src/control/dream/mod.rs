@@ -118,6 +118,6 @@ impl Search {
 }
 
 #[cfg(all(test, feature = "torch"))]
-mod tests;
+pub(super) mod tests;
 #[cfg(all(test, feature = "torch"))]
 mod torch_tests;

@@ -1,4 +1,4 @@
-//! What do dreams take from the recorded episodes? Where they begin, how far they may go, and what a step is worth.
+//! What dreams take from the recorded episodes: where they begin, how far they may go, and what a step is worth.
 //!
 //! A dream begins at the latent of a recorded observation, sampled from V's posterior: where an episode began, with an empty memory, or in
 //! the middle of one, with the memory that the recorded observations and actions leave there, exactly as acting would have left it.
@@ -30,15 +30,18 @@ struct Place {
     memories: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
-/// What a step earns that does not end the task.
+/// What a step earns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rewards {
-    /// What every one of them earns in any case: the healthy bonus, or all there is where they all earn the same.
-    pub constant: f64,
-    /// Whether there is more to it: then M's prediction, less the constant, counts.
-    pub varies: bool,
-    /// What a bad step earns.
+    /// Of a step that does not end the task and of one that does, where all recorded ones of a kind earn the same: then steps are counted,
+    /// and no error of M's is worth anything. Else M predicts every step's reward, that of the last one included.
+    pub counted: Option<[f64; 2]>,
+    /// What living pays: the healthy bonus, or all there is where steps are counted.
+    pub living: f64,
+    /// What a bad step earns that does not end the task.
     pub bad: f64,
+    /// What a step earns on average that ends the task, where any does.
+    pub end: Option<f64>,
 }
 
 /// The recorded episodes, as dreams need them.
@@ -62,7 +65,7 @@ pub fn read(config: &Config, run: &RunDir, data: &Dataset, models: &[Model<'_>])
     let healthy_bonus = env::spec(&config.env)?.healthy_bonus;
     let recorded = Recorded::gather(models, &vae, data, healthy_bonus, Philox::new(config.seed))?;
     ensure!(
-        !recorded.rewards.varies || config.mdnrnn.reward_weight > 0.0,
+        recorded.rewards.counted.is_some() || config.mdnrnn.reward_weight > 0.0,
         "mdnrnn.reward_weight = 0: must be a positive number where rewards differ: M has to predict them in dreams"
     );
     Ok(recorded)
@@ -72,7 +75,7 @@ impl Recorded {
     /// Reads every episode once. `models` are the M's that dream, the first of which acts.
     ///
     /// # Errors
-    /// An episode cannot be read, or holds what no model takes in. [`interrupt::Interrupted`], where somebody asked to stop.
+    /// An episode cannot be read, or holds what no model takes in. [`interrupt::Interrupted`], where a signal came.
     pub fn gather(models: &[Model<'_>], vae: &Codec, data: &Dataset, healthy_bonus: f64, rng: Philox) -> Result<Self> {
         let latent = vae.shape.latent;
         let steps: Vec<usize> = data.entries().iter().map(|entry| entry.steps).collect();
@@ -81,16 +84,18 @@ impl Recorded {
             resets: Vec::new(),
             middles: Vec::new(),
             range: vec![[f32::INFINITY, f32::NEG_INFINITY]; latent],
-            rewards: Rewards { constant: 0.0, varies: false, bad: 0.0 },
+            rewards: Rewards { counted: None, living: 0.0, bad: 0.0, end: None },
             ends: false,
         };
-        let mut earned = Vec::new();
+        let (mut on, mut end) = (Vec::new(), Vec::new());
         for id in 0..data.len() {
             interrupt::check()?;
             let episode = data.read(id)?;
             let ends = episode.terminals.iter().any(|&end| end);
             recorded.ends |= ends;
-            earned.extend(episode.rewards.iter().take(episode.steps() - usize::from(ends)).map(|&r| f64::from(r)));
+            for (&reward, &ends) in episode.rewards.iter().zip(&episode.terminals) {
+                if ends { &mut end } else { &mut on }.push(f64::from(reward));
+            }
             let observations = episode.observations.rows().into_iter();
             let rows = observations.map(|row| vae.encode(&row.to_vec())).collect::<Result<Vec<_>>>()?;
             for [mean, log_var] in &rows {
@@ -128,8 +133,8 @@ impl Recorded {
             }
             recorded.middles.extend(wanted.into_iter().zip(memories).map(|(t, memories)| place(t, memories)));
         }
-        ensure!(!earned.is_empty(), "recorded episodes: expected a step that does not end its episode, found none");
-        recorded.rewards = Rewards::of(&mut earned, healthy_bonus);
+        ensure!(!on.is_empty(), "recorded episodes: expected a step that does not end its episode, found none");
+        recorded.rewards = Rewards::of(&mut on, &mut end, healthy_bonus);
         Ok(recorded)
     }
 
@@ -172,30 +177,34 @@ impl Recorded {
 }
 
 impl Rewards {
-    /// Of what steps `earned` that did not end the task.
-    fn of(earned: &mut [f64], healthy_bonus: f64) -> Self {
-        earned.sort_by(f64::total_cmp);
-        let (least, most) = (earned[0], earned[earned.len() - 1]);
-        let bad = earned[(BAD * earned.len() as f64) as usize];
-        if most - least <= SAME {
-            return Self { constant: least, varies: false, bad };
-        }
-        Self { constant: healthy_bonus, varies: true, bad }
+    /// Of steps that earned `on` and did not end the task, and of those that earned `end` and did.
+    fn of(on: &mut [f64], end: &mut [f64], healthy_bonus: f64) -> Self {
+        let mean_end = (!end.is_empty()).then(|| end.iter().sum::<f64>() / end.len() as f64);
+        let [on_range, end_range] = [&mut *on, end].map(|earned| {
+            earned.sort_by(f64::total_cmp);
+            Some([*earned.first()?, *earned.last()?])
+        });
+        let bad = on[(BAD * on.len() as f64) as usize];
+        let same = |[least, most]: [f64; 2]| (most - least <= SAME).then_some(least);
+        let constant = on_range.and_then(same);
+        // Where nothing ended, no dream does.
+        let at_end = end_range.map_or(Some(0.0), same);
+        let counted = constant.zip(at_end).map(<[f64; 2]>::from);
+        Self { counted, living: counted.map_or(healthy_bonus, |[on, _]| on), bad, end: mean_end }
     }
 
-    /// What a step of a dream earns that goes on, where M expects `predicted`: the constant by survival, so that no error of M's in it is
-    /// worth anything, and the rest by M. `offset` is taken off.
+    /// What an imagined step earns that `ends` the task or does not, where M expects `predicted`. `offset` is taken off.
     #[must_use]
-    pub fn of_step(&self, predicted: f64, offset: f64) -> f64 {
-        let rest = if self.varies { predicted - self.constant } else { 0.0 };
-        self.constant - offset + rest
+    pub fn of_step(&self, predicted: f64, ends: bool, offset: f64) -> f64 {
+        self.counted.map_or(predicted, |counted| counted[usize::from(ends)]) - offset
     }
 
-    /// What each of the steps is worth that a dream lacks because it left what was recorded. Where living pays, that they are missing is
-    /// punishment enough; else they count as bad ones, because otherwise leaving would be a way not to pay.
+    /// What it is worth to leave what was recorded, `missing` steps before the horizon. Leaving must not be a way not to pay: where ends
+    /// cost it costs as much, and where living does not pay, the missing steps count as bad ones.
     #[must_use]
-    pub fn of_missing(&self, offset: f64) -> f64 {
-        if self.constant - offset > 0.0 { 0.0 } else { (self.bad - offset).min(0.0) }
+    pub fn of_leaving(&self, missing: u32, offset: f64) -> f64 {
+        let step = if self.living - offset > 0.0 { 0.0 } else { (self.bad - offset).min(0.0) };
+        f64::from(missing) * step + self.end.map_or(0.0, |end| (end - offset).min(0.0))
     }
 }
 
@@ -241,21 +250,30 @@ mod tests {
     }
 
     #[test]
-    fn survival_counts_and_a_predicted_constant_does_not() {
-        // CartPole: every step earns 1. M may be wrong about it as much as it likes.
-        let same = Rewards::of(&mut [1.0; 10], 0.0);
-        assert_eq!(same, Rewards { constant: 1.0, varies: false, bad: 1.0 });
-        assert_eq!((same.of_step(7.0, 0.0), same.of_missing(0.0)), (1.0, 0.0));
-        // Humanoid: 5 for living, and the rest.
+    fn equal_rewards_are_counted_and_others_predicted() {
+        // CartPole: every step earns 1, the last one too. M may be wrong about it as much as it likes.
+        let same = Rewards::of(&mut [1.0; 10], &mut [1.0; 3], 0.0);
+        assert_eq!(same, Rewards { counted: Some([1.0, 1.0]), living: 1.0, bad: 1.0, end: Some(1.0) });
+        assert_eq!([same.of_step(7.0, false, 0.0), same.of_step(7.0, true, 0.5), same.of_leaving(9, 0.0)], [1.0, 0.5, 0.0]);
+        // InvertedPendulum: the step that ends the task does not earn the bonus. Elsewhere it pays, or costs.
+        for end in [0.0, 100.0, -100.0] {
+            let rewards = Rewards::of(&mut [1.0; 10], &mut [end; 3], 1.0);
+            assert_eq!([rewards.of_step(7.0, false, 0.25), rewards.of_step(7.0, true, 0.25)], [0.75, end - 0.25]);
+        }
+        // Only ends differ: M predicts.
+        assert_eq!(Rewards::of(&mut [0.0; 9], &mut [5.0, 9.0], 0.0).of_step(7.0, true, 0.0), 7.0);
+        assert_eq!(Rewards::of(&mut [2.0; 9], &mut [], 0.0).counted, Some([2.0, 0.0]), "nothing ends");
+        // Humanoid: 5 for living, and the rest; a fall forfeits the 5, as M has learnt.
         let mut earned: Vec<f64> = (0..100).map(|i| 5.0 + f64::from(i) / 100.0).collect();
-        let living = Rewards::of(&mut earned, 5.0);
-        assert_eq!((living.constant, living.varies), (5.0, true));
-        assert_eq!((living.of_step(5.5, 0.0), living.of_step(5.5, 4.0)), (5.5, 1.5));
-        assert_eq!(living.of_missing(4.0), 0.0);
-        // HalfCheetah: nothing for living; who leaves must not be spared what staying costs.
+        let living = Rewards::of(&mut earned, &mut [0.25, 0.5], 5.0);
+        assert_eq!((living.living, living.counted), (5.0, None));
+        assert_eq!(
+            [living.of_step(5.5, false, 4.0), living.of_step(0.5, true, 4.0), living.of_leaving(9, 4.0)],
+            [1.5, -3.5, 0.375 - 4.0]
+        );
+        // HalfCheetah: nothing for living; a dream that leaves must not be spared what staying costs.
         let mut earned: Vec<f64> = (0..100).map(|i| -1.0 + f64::from(i) / 100.0).collect();
-        let free = Rewards::of(&mut earned, 0.0);
-        assert_eq!((free.of_step(0.25, 0.0), free.bad), (0.25, -0.95));
-        assert_eq!(free.of_missing(0.0), -0.95);
+        let free = Rewards::of(&mut earned, &mut [], 0.0);
+        assert_eq!((free.of_step(0.25, false, 0.0), free.bad, free.of_leaving(2, 0.0)), (0.25, -0.95, -1.9));
     }
 }

@@ -1,4 +1,4 @@
-//! How does a candidate do in the runtime's dreams? [`RuntimeDreams`] scores controllers that share V and M, on threads, in batches of dreams.
+//! Dreams of the runtime: [`RuntimeDreams`] scores controllers that share V and M, on threads, in batches of dreams.
 //!
 //! ```text
 //! candidates [C] × dreams [D] ─▶ a queue of jobs ─▶ each worker: some dreams side by side, one step at a time
@@ -8,7 +8,7 @@
 //! which others, is a matter of time and changes no bit ([`dreamstep_runtime::DreamBatch`]); so neither does the number of threads.
 //!
 //! Several M's may dream (an ensemble). What another M expects is told to the first, the agent's own, whose memory is the one that the
-//! controller reads, awake too: hidden vectors of two networks have nothing in common.
+//! controller reads, in real episodes too: hidden vectors of two networks have nothing in common.
 
 use super::recorded::Recorded;
 use crate::run::config::Config;
@@ -118,6 +118,7 @@ impl<'a> RuntimeDreams<'a> {
             _ => Some(DreamBatch::new(*told_model, &mut told_memory, slots, options(ending))?),
         };
         let mut latent = vec![0.0; own_model.dims().latent_len()];
+        let still = vec![0.0; own_model.dims().unit_len()];
         let mut running: Vec<Option<Job>> = vec![None; slots];
         let mut results = Vec::new();
         loop {
@@ -139,16 +140,23 @@ impl<'a> RuntimeDreams<'a> {
             }
             act(&mut own, candidates, &running)?;
             if let Some(other) = &mut other {
-                for slot in (0..slots).filter(|&slot| running[slot].is_some()) {
-                    other.set_action(slot, own.unit_action(slot))?;
+                for (slot, job) in running.iter_mut().enumerate().filter_map(|(slot, job)| Some((slot, job.as_mut()?))) {
+                    let action = own.unit_action(slot);
+                    if action.iter().all(|a| a.is_finite()) {
+                        other.set_action(slot, action)?;
+                    } else {
+                        // Its sums overflow: it ranks last, whatever its dream comes to.
+                        job.dream.score = f64::NAN;
+                        other.set_action(slot, &still)?;
+                    }
                 }
                 other.imagine()?;
             }
             own.imagine()?;
             for (slot, place) in running.iter_mut().enumerate() {
                 let Some(job) = place else { continue };
-                let told = other.as_ref().unwrap_or(&own);
-                if self.goes_on(told, slot, &mut job.dream) {
+                let teller = other.as_ref().unwrap_or(&own);
+                if self.is_active(teller, slot, &mut job.dream) {
                     if let Some(other) = &other {
                         own.set_latent(slot, other.latent(slot))?;
                     }
@@ -162,19 +170,27 @@ impl<'a> RuntimeDreams<'a> {
         }
     }
 
-    /// Adds the step just dreamt to `dream`; whether there is another.
-    fn goes_on(&self, told: &DreamBatch<'_, '_>, slot: usize, dream: &mut Dreamt) -> bool {
+    /// Adds the step just imagined to `dream`; whether there is another.
+    fn is_active(&self, teller: &DreamBatch<'_, '_>, slot: usize, dream: &mut Dreamt) -> bool {
         let (config, rewards) = (&self.config.dream, &self.recorded.rewards);
         let offset = self.config.controller.reward_offset;
         dream.steps += 1;
-        if told.is_done(slot) {
+        let earned = |ends| rewards.of_step(f64::from(teller.reward(slot)), ends, offset);
+        if teller.is_done(slot) {
+            dream.score += earned(true);
             return false;
         }
-        if self.recorded.is_left(told.latent(slot), config.bound as f32) {
-            dream.score += f64::from(config.horizon - dream.steps + 1) * rewards.of_missing(offset);
+        let latent = teller.latent(slot);
+        if !latent.iter().all(|z| z.is_finite()) {
+            // No dream any more: its candidate ranks last.
+            dream.score = f64::NAN;
             return false;
         }
-        dream.score += rewards.of_step(f64::from(told.reward(slot)), offset);
+        if self.recorded.is_left(latent, config.bound as f32) {
+            dream.score += rewards.of_leaving(config.horizon - dream.steps + 1, offset);
+            return false;
+        }
+        dream.score += earned(false);
         dream.steps < config.horizon
     }
 }

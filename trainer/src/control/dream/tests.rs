@@ -56,16 +56,16 @@ const SETTINGS: &str = r#"
     bound = 0.5
 "#;
 
-pub(super) struct Small {
+pub(in crate::control) struct Small {
     _folder: tempfile::TempDir,
-    pub(super) run: RunDir,
-    pub(super) config: Config,
-    pub(super) data: Dataset,
+    pub(in crate::control) run: RunDir,
+    pub(in crate::control) config: Config,
+    pub(in crate::control) data: Dataset,
     spec: EnvSpec,
 }
 
 /// A run with V and M, and `set` over the settings.
-pub(super) fn small(set: &[&str]) -> Small {
+pub(in crate::control) fn small(set: &[&str]) -> Small {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
@@ -92,21 +92,25 @@ pub(super) fn small(set: &[&str]) -> Small {
 }
 
 impl Small {
-    pub(super) fn agents(&self) -> Vec<AlignedBytes> {
+    pub(in crate::control) fn agents(&self) -> Vec<AlignedBytes> {
         agents(&self.config, &self.run, &self.data, &self.spec, false).unwrap()
     }
 
-    pub(super) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
+    pub(in crate::control) fn recorded(&self, models: &[Model<'_>]) -> Recorded {
+        self.recorded_in(&self.data, models)
+    }
+
+    fn recorded_in(&self, data: &Dataset, models: &[Model<'_>]) -> Recorded {
         let vae = Codec::read(&self.run.vae()).unwrap();
-        Recorded::gather(models, &vae, &self.data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
+        Recorded::gather(models, &vae, data, self.spec.healthy_bonus, Philox::new(self.config.seed)).unwrap()
     }
 
     /// Evolves C as `config` has it.
-    pub(super) fn train(&self, config: &Config, force: bool) -> Result<Summary> {
+    pub(in crate::control) fn train(&self, config: &Config, force: bool) -> Result<Summary> {
         crate::control::train(config, &self.run, &self.data, force, Device::Cpu, &Progress::hidden())
     }
 
-    pub(super) fn with(&self, set: &[&str]) -> Config {
+    pub(in crate::control) fn with(&self, set: &[&str]) -> Config {
         let set: Vec<String> = set.iter().map(ToString::to_string).collect();
         self.config.overlay("test", "", &set).unwrap()
     }
@@ -124,8 +128,16 @@ fn controllers(model: &Model<'_>, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|k| [draw(2 * k, shape.len(Precision::F32)), draw(2 * k + 1, shape.outputs())].concat()).collect()
 }
 
-/// One candidate's mean score and all its steps, one dream after the other, each alone in its batch.
-fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, count: u32) -> (f64, u64) {
+/// One candidate's mean score and all its steps, one dream after the other, each alone in its batch. `pay` says what a step earns whose
+/// reward M predicts, and which ends the task or does not.
+fn by_hand(
+    model: &Model<'_>,
+    recorded: &Recorded,
+    config: &Config,
+    first: u32,
+    count: u32,
+    pay: impl Fn(f64, bool) -> f64,
+) -> (f64, u64) {
     let (rng, dream) = (Philox::new(config.seed), &config.dream);
     let options =
         DreamOptions { seed: config.seed, temperature: dream.temperature as f32, termination: Termination::Sampled };
@@ -137,13 +149,67 @@ fn by_hand(model: &Model<'_>, recorded: &Recorded, config: &Config, first: u32, 
         dreams.start(0, number, recorded.start(rng, number, dream.recorded_starts, 0, &mut latent)).unwrap();
         for _ in 0..dream.horizon {
             steps += 1;
-            if dreams.step() == 0 || recorded.is_left(dreams.latent(0), dream.bound as f32) {
+            let ended = dreams.step() == 0;
+            if !ended && recorded.is_left(dreams.latent(0), dream.bound as f32) {
                 break;
             }
-            score += 1.0; // CartPole's, whatever M says
+            score += pay(f64::from(dreams.reward(0)), ended);
+            if ended {
+                break;
+            }
         }
     }
     (score / f64::from(count), steps)
+}
+
+/// Episodes of another world: their rewards are what `reward` makes of an episode's step, and of whether that ends the task.
+fn rewarded(data: &Dataset, reward: impl Fn(usize, bool) -> f32) -> Dataset {
+    let episode = |id| {
+        let mut episode = data.read(id).unwrap().into_owned();
+        let ends = episode.terminals.clone();
+        episode.rewards.iter_mut().zip(ends).enumerate().for_each(|(t, (r, ends))| *r = reward(t, ends));
+        episode
+    };
+    Dataset::from_episodes((0..data.len()).map(episode).collect()).unwrap()
+}
+
+/// Where all ends pay or cost the same, they are counted; where rewards differ, M predicts that of the last step too.
+#[test]
+fn the_step_that_ends_the_task_earns_what_it_earns() {
+    let small = small(&["dream.bound=0", "dream.horizon=30", "mdnrnn.reward_weight=1"]);
+    let agents = small.agents();
+    let models = [Model::load(&agents[0]).unwrap()];
+    let values = (0..5).map(|k| {
+        let mut values = vec![0.0; crate::agent::controller::len(models[0].dims())];
+        Philox::new(3).fill_normal(Stream::Evolution, k, &mut values);
+        values
+    });
+    let values: Vec<Vec<f32>> = values.collect();
+    for (on, end) in [(1.0, 1.0), (1.0, -50.0), (0.0, 100.0), (-1.0, 0.0)] {
+        let varied = [false, true].map(|varied| {
+            let data = rewarded(&small.data, |t, ends| if ends { end } else { on + f32::from(u8::from(varied && t == 1)) });
+            let recorded = small.recorded_in(&data, &models);
+            assert_eq!(recorded.rewards.counted, (!varied).then_some([on, end].map(f64::from)));
+            for engine in ["dream.engine=runtime", "dream.engine=torch"] {
+                let config = small.with(&[engine]);
+                let engine = Engine::new(&config, &agents, &models, &recorded, Device::Cpu).unwrap();
+                for (values, score) in values.iter().zip(engine.score(&values, 50, 23).unwrap()) {
+                    let made = crate::control::Controller::new(models[0].dims(), values).unwrap();
+                    let model = made.model(&models[0]).unwrap();
+                    let pay = |predicted, ended| match (varied, ended) {
+                        (true, _) => predicted,
+                        (_, false) => f64::from(on),
+                        (_, true) => f64::from(end),
+                    };
+                    let (expected, steps) = by_hand(&model, &recorded, &config, 50, 23, pay);
+                    let size = expected.abs().max(1.0);
+                    assert!((score.value - expected).abs() < 1e-3 * size && score.steps == steps, "{score:?}: {expected}");
+                }
+            }
+            recorded.ends
+        });
+        assert_eq!(varied, [true, true]);
+    }
 }
 
 #[test]
@@ -152,10 +218,12 @@ fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
     let agents = small.agents();
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
-    assert!(recorded.ends && !recorded.rewards.varies && recorded.rewards.constant == 1.0);
+    assert!(recorded.ends && recorded.rewards.counted == Some([1.0, 1.0]));
     let controllers = controllers(&models[0], 12);
     let candidates: Vec<_> = controllers.iter().map(|values| models[0].with_controller(values).unwrap()).collect();
-    let expected: Vec<_> = candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23)).collect();
+    let pay = |_, _| 1.0; // CartPole's, whatever M says, and at the end too
+    let expected: Vec<_> =
+        candidates.iter().map(|candidate| by_hand(candidate, &recorded, &small.config, 50, 23, pay)).collect();
     let distinct: std::collections::BTreeSet<_> = expected.iter().map(|(score, _)| score.to_bits()).collect();
     assert!(distinct.len() > 4, "candidates differ: {expected:?}");
     for threads in ["threads=1", "threads=2", "threads=5"] {
@@ -278,10 +346,13 @@ fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
                 telling.set_action(0, acting.unit_action(0)).unwrap();
                 acting.imagine().unwrap();
                 telling.imagine().unwrap();
-                if telling.is_done(0) || recorded.is_left(telling.latent(0), dream.bound as f32) {
+                if !telling.is_done(0) && recorded.is_left(telling.latent(0), dream.bound as f32) {
                     break;
                 }
                 score += 1.0 / 30.0;
+                if telling.is_done(0) {
+                    break;
+                }
                 acting.set_latent(0, telling.latent(0)).unwrap();
             }
         }

@@ -27,7 +27,7 @@ use dreamstep_core::schema::{LayerSpec, Settings, Squash};
 use std::ops::Range;
 use tch::{Device, Kind, Tensor, nn};
 
-/// Ticks whose draws are made at once, and after which the host asks which dreams go on: on a GPU it waits for the device then.
+/// Ticks whose draws are made at once, and after which the host asks which dreams are active: on a GPU it waits for the device then.
 const fn block(device: Device) -> u32 {
     match device {
         Device::Cpu => 4,
@@ -75,7 +75,7 @@ struct Batch {
     /// That of the M which tells the dream, where it is another.
     told: Option<MemoryState>,
     /// `[R]`
-    goes_on: Tensor,
+    active: Tensor,
     score: Tensor,
     steps: Tensor,
 }
@@ -181,7 +181,7 @@ impl<'a> TorchDreams<'a> {
             z: rows(&latents, latent),
             own,
             told,
-            goes_on: each(Kind::Bool).logical_not(),
+            active: each(Kind::Bool).logical_not(),
             score: each(Kind::Double),
             steps: each(Kind::Int64),
             jobs,
@@ -217,32 +217,33 @@ impl<'a> TorchDreams<'a> {
         batch.own = own;
         batch.z = self.sample(&head, &component, &noise);
 
-        batch.steps += &batch.goes_on;
+        batch.steps += &batch.active;
         let here = match self.recorded.ends {
-            true => batch.goes_on.logical_and(&end.lt_tensor(&head.terminal_logit.sigmoid()).logical_not()),
-            false => batch.goes_on.shallow_clone(),
+            true => batch.active.logical_and(&end.lt_tensor(&head.terminal_logit.sigmoid()).logical_not()),
+            false => batch.active.shallow_clone(),
         };
-        let stays = match &self.limits {
-            // What is not a number is not inside.
-            Some([low, high]) => {
-                here.logical_and(&batch.z.ge_tensor(low).logical_and(&batch.z.le_tensor(high)).all_dim(1, false))
-            }
-            None => here.shallow_clone(),
+        let ended = batch.active.logical_and(&here.logical_not());
+        let finite = batch.z.isfinite().all_dim(1, false);
+        let inside = match &self.limits {
+            Some([low, high]) => batch.z.ge_tensor(low).logical_and(&batch.z.le_tensor(high)).all_dim(1, false),
+            None => finite.shallow_clone(),
         };
+        let stays = here.logical_and(&inside);
         let (rewards, offset) = (&self.recorded.rewards, self.config.controller.reward_offset);
-        let missing = f64::from(self.config.dream.horizon - tick) * rewards.of_missing(offset);
-        if missing != 0.0 {
-            batch.score += here.logical_and(&stays.logical_not()).to_kind(Kind::Double) * missing;
+        // As in the runtime's dreams, a latent that is not finite makes the score NaN.
+        batch.score = batch.score.masked_fill(&here.logical_and(&finite.logical_not()), f64::NAN);
+        let leaving = rewards.of_leaving(self.config.dream.horizon - tick, offset);
+        if leaving != 0.0 {
+            batch.score += here.logical_and(&stays.logical_not()).to_kind(Kind::Double) * leaving;
         }
-        batch.score += if rewards.varies {
-            let predicted = (head.reward + teller.reward_offset).to_kind(Kind::Double);
-            // As `Rewards::of_step` has it.
-            let earned = (predicted - rewards.constant) + (rewards.constant - offset);
-            earned.masked_fill(&stays.logical_not(), 0.0)
+        batch.score += if rewards.counted.is_some() {
+            let earned = |rows: &Tensor, ends| rows.to_kind(Kind::Double) * rewards.of_step(0.0, ends, offset);
+            earned(&stays, false) + earned(&ended, true)
         } else {
-            stays.to_kind(Kind::Double) * rewards.of_step(0.0, offset)
+            let predicted = (head.reward + teller.reward_offset).to_kind(Kind::Double);
+            (predicted - offset).masked_fill(&stays.logical_or(&ended).logical_not(), 0.0)
         };
-        batch.goes_on = stays;
+        batch.active = stays;
     }
 
     /// Actions in [-1, 1] `[R, A]`: each candidate's in its own rows.
@@ -312,19 +313,19 @@ impl Member {
 
 impl Batch {
     /// Leaves out rows whose dreams are over, where that is a quarter of all or more; W is then the most that any candidate has under way,
-    /// and who has fewer keeps some that are over. Returns whether any dream goes on.
+    /// and who has fewer keeps some that are over. Returns whether any dream is active.
     fn leave_out(&mut self, dreamt: &mut [Dreamt]) -> Result<bool> {
-        let goes_on: Vec<bool> = Vec::try_from(&self.goes_on.to_device(Device::Cpu))?;
-        let counts: Vec<usize> = goes_on.chunks(self.width).map(|own| own.iter().filter(|&&on| on).count()).collect();
+        let active: Vec<bool> = Vec::try_from(&self.active.to_device(Device::Cpu))?;
+        let counts: Vec<usize> = active.chunks(self.width).map(|own| own.iter().filter(|&&on| on).count()).collect();
         let width = counts.iter().copied().max().unwrap_or(0);
         let kept: Vec<usize> = (0..counts.len()).filter(|&candidate| counts[candidate] > 0).collect();
-        if kept.is_empty() || 4 * kept.len() * width > 3 * goes_on.len() {
+        if kept.is_empty() || 4 * kept.len() * width > 3 * active.len() {
             return Ok(!kept.is_empty());
         }
         self.hand_over(dreamt)?;
         let of_candidate = |&candidate: &usize| {
             let mut rows: Vec<usize> = (candidate * self.width..(candidate + 1) * self.width).collect();
-            rows.sort_by_key(|&row| !goes_on[row]);
+            rows.sort_by_key(|&row| !active[row]);
             rows.into_iter().take(width)
         };
         let rows: Vec<usize> = kept.iter().flat_map(of_candidate).collect();
@@ -335,7 +336,7 @@ impl Batch {
         for of_candidates in self.layers.iter_mut().flatten() {
             *of_candidates = of_candidates.index_select(0, &kept);
         }
-        for of_rows in [&mut self.dream, &mut self.z, &mut self.goes_on, &mut self.score, &mut self.steps] {
+        for of_rows in [&mut self.dream, &mut self.z, &mut self.active, &mut self.score, &mut self.steps] {
             *of_rows = of_rows.index_select(0, &rows);
         }
         self.own = self.own.rows(&rows);

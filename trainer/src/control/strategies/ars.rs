@@ -5,7 +5,8 @@
 //! A score that is not finite takes its whole direction out of the update. A generation that says nothing (every return it would
 //! use is the same, or none is left) moves nothing.
 
-use super::generation::{Generation, Mirrored, finite_or_worst};
+use super::generation::{Generation, finite_or_worst};
+use super::mirrored::{Mirrored, widen};
 use crate::run::checkpoint::Checkpoint;
 use anyhow::Result;
 
@@ -28,17 +29,15 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ars {
     settings: Settings,
-    /// Generations told.
-    pub generation: u64,
-    /// `M` `[n]`
-    pub mean: Vec<f32>,
+    /// Around `M`.
+    pub base: Mirrored,
 }
 
 impl Ars {
     /// A search around `mean` `[n]`.
     #[must_use]
     pub fn new(settings: Settings, mean: Vec<f32>) -> Self {
-        Self { settings, generation: 0, mean }
+        Self { settings, base: Mirrored::new(settings.seed, settings.directions, mean) }
     }
 
     pub(super) fn mean_sigma(&self) -> f64 {
@@ -46,11 +45,15 @@ impl Ars {
     }
 
     pub(super) fn save(&self, to: &mut Checkpoint) {
-        to.insert("mean", &[self.mean.len()], self.mean.clone());
+        self.base.save(to);
     }
 
     pub(super) fn resume(settings: Settings, n: usize, generation: u64, saved: &Checkpoint) -> Result<Self> {
-        Ok(Self { settings, generation, mean: saved.tensor("mean", &[n])?.to_vec() })
+        Ok(Self { settings, base: Mirrored::resume(settings.seed, settings.directions, n, generation, saved)? })
+    }
+
+    pub(super) fn ask(&self) -> Generation {
+        self.base.ask(|delta| widen(delta, self.settings.sigma))
     }
 
     /// M ← M + α / (b σ_R) · Σ (r⁺ − r⁻) δ over the b directions with the greatest max(r⁺, r⁻): algorithm 2, lines 6 and 7. σ_R is the
@@ -59,8 +62,7 @@ impl Ars {
     /// # Panics
     /// If the number of scores is not that of the candidates, or they are of another generation.
     pub fn tell(&mut self, generation: &Generation, scores: &[f64]) {
-        generation.check(self.generation, self.candidates(), scores);
-        self.generation += 1;
+        self.base.told(generation, scores);
         let scores = finite_or_worst(scores);
         let pairs = scores.as_chunks::<2>().0;
         let mut order: Vec<usize> = (0..pairs.len()).filter(|&i| pairs[i].iter().all(|score| score.is_finite())).collect();
@@ -80,26 +82,12 @@ impl Ars {
         let Settings { learning_rate, sigma, .. } = self.settings;
         // The draws are νδ.
         let rate = learning_rate / (order.len() as f64 * sigma_r * sigma);
-        let mut step = vec![0.0; self.mean.len()];
+        let mut step = vec![0.0; self.base.mean.len()];
         for i in order {
             let difference = rate * (pairs[i][0] - pairs[i][1]);
             step.iter_mut().zip(&generation.draws[i]).for_each(|(step, &draw)| *step += difference * f64::from(draw));
         }
-        self.mean.iter_mut().zip(step).for_each(|(mean, step)| *mean += step as f32);
-    }
-}
-
-impl Mirrored for Ars {
-    fn pairs(&self) -> (u64, u64, usize) {
-        (self.settings.seed, self.generation, self.settings.directions)
-    }
-
-    fn centre(&self) -> &[f32] {
-        &self.mean
-    }
-
-    fn widen(&self, delta: &mut [f32]) {
-        delta.iter_mut().for_each(|v| *v *= self.settings.sigma as f32);
+        self.base.mean.iter_mut().zip(step).for_each(|(mean, step)| *mean += step as f32);
     }
 }
 
@@ -115,17 +103,17 @@ mod tests {
         let mut ars = Ars::new(SETTINGS, vec![1.0, -2.0, 0.5]);
         let generation = ars.ask();
         let mut plus = Vec::new();
-        ars.candidate(&generation, 2, &mut plus);
+        ars.base.candidate(&generation, 2, &mut plus);
         let delta = |i: usize| generation.draws[i].iter().map(|&v| f64::from(v) / 0.5).collect::<Vec<_>>();
         for (j, value) in plus.iter().enumerate() {
-            assert!((f64::from(*value) - (f64::from(ars.mean[j]) + 0.5 * delta(1)[j])).abs() < 1e-6);
+            assert!((f64::from(*value) - (f64::from(ars.base.mean[j]) + 0.5 * delta(1)[j])).abs() < 1e-6);
         }
         // Directions 1 (max 9) and 3 (max 8) are used; their returns 3, 9, 8, 4 have mean 6 and variance 6.5.
-        let before = ars.mean.clone();
+        let before = ars.base.mean.clone();
         ars.tell(&generation, &[1.0, 2.0, 3.0, 9.0, 7.0, 7.5, 8.0, 4.0]);
         for (j, &before) in before.iter().enumerate() {
             let step = 0.3 / (2.0 * 6.5_f64.sqrt()) * ((3.0 - 9.0) * delta(1)[j] + (8.0 - 4.0) * delta(3)[j]);
-            assert!((f64::from(ars.mean[j]) - f64::from(before) - step).abs() < 1e-6, "{j}: {step}");
+            assert!((f64::from(ars.base.mean[j]) - f64::from(before) - step).abs() < 1e-6, "{j}: {step}");
         }
     }
 
@@ -134,7 +122,7 @@ mod tests {
         let tell = |scores: [f64; 8]| {
             let mut ars = Ars::new(SETTINGS, vec![1.0, -2.0, 0.5]);
             ars.tell(&ars.ask(), &scores);
-            ars.mean
+            ars.base.mean
         };
         let without = tell([1.0, 2.0, 3.0, 9.0, f64::NAN, 70.0, 8.0, 4.0]);
         assert_eq!(without, tell([1.0, 2.0, 3.0, 9.0, 0.5, 0.5, 8.0, 4.0]));

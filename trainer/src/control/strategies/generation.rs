@@ -1,4 +1,4 @@
-//! Which random vectors make up a generation, and what do its scores say? What every strategy shares.
+//! The random vectors of a generation, and the order of its scores: what every strategy shares.
 //!
 //! Vector `index` of a generation is Philox draw (seed, `Evolution`, `number · 2²⁰ + index`): it depends on neither state nor
 //! threads.
@@ -36,40 +36,7 @@ impl Generation {
     }
 }
 
-/// Mirrored (antithetic) sampling: what strategies share that try either side of their mean.
-pub trait Mirrored {
-    /// The seed that names the draws, the generations told, and the antithetic pairs in a generation.
-    fn pairs(&self) -> (u64, u64, usize);
-
-    /// The mean `[n]`.
-    fn centre(&self) -> &[f32];
-
-    /// Gives a standard normal vector `[n]` the width of the search distribution.
-    fn widen(&self, draw: &mut [f32]);
-
-    /// Draws this generation's perturbations. Asking twice draws the same.
-    fn ask(&self) -> Generation {
-        let (seed, number, directions) = self.pairs();
-        Generation::draw(seed, number, directions, self.centre().len(), |draw| self.widen(draw))
-    }
-
-    /// Candidates in a generation.
-    fn candidates(&self) -> usize {
-        2 * self.pairs().2
-    }
-
-    /// Candidate `2i` is the mean + draw\[i\], candidate `2i + 1` is the mean − draw\[i\].
-    ///
-    /// # Panics
-    /// If there is no such candidate.
-    fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
-        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
-        out.clear();
-        out.extend(self.centre().iter().zip(&generation.draws[index / 2]).map(|(mean, draw)| mean + sign * draw));
-    }
-}
-
-/// What is not finite counts as the worst score there is: a candidate whose episode broke is no example to follow.
+/// What is not finite counts as the worst score there is: a candidate that failed is no example to follow.
 pub(super) fn finite_or_worst(scores: &[f64]) -> Vec<f64> {
     scores.iter().map(|&score| if score.is_finite() { score } else { f64::NEG_INFINITY }).collect()
 }

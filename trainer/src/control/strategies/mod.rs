@@ -1,11 +1,12 @@
 //! Black-box optimisers: ask for candidates, tell their scores. No I/O, no threads, no torch; every random number is named by
 //! (seed, generation, vector), so a generation is a function of the state before it and its scores.
 //!
-//! A score that is not finite (an episode that broke) counts as the worst there is, or is left out; none ever enters a state.
+//! A score that is not finite (of a candidate that failed) counts as the worst there is; ARS leaves out its pair. None ever enters a state.
 
 pub mod ars;
 pub mod cma;
 pub mod generation;
+pub mod mirrored;
 pub mod noise;
 pub mod openai;
 pub mod pgpe;
@@ -18,7 +19,8 @@ use cma::Cma;
 use cma::diagonal::Diagonal;
 use cma::full::Full;
 use cma::stop::Stop;
-pub use generation::{Generation, Mirrored};
+pub use generation::Generation;
+use mirrored::Mirrored;
 use openai::OpenAiEs;
 use pgpe::Pgpe;
 
@@ -93,8 +95,17 @@ pub enum Strategy {
 /// Metadata: generations told.
 pub const GENERATION: &str = "validation.generation";
 
-/// The same expression for whichever strategy it is.
+/// The same expression for whichever strategy it is; where `mirrored` is named, of the base of those that have it.
 macro_rules! each {
+    ($strategy:expr, mirrored $base:ident => $of_base:expr, $one:ident => $do:expr) => {
+        match $strategy {
+            Strategy::Pgpe(Pgpe { base: $base, .. })
+            | Strategy::Ars(Ars { base: $base, .. })
+            | Strategy::OpenAiEs(OpenAiEs { base: $base, .. }) => $of_base,
+            Strategy::CmaEs($one) => $do,
+            Strategy::SepCmaEs($one) => $do,
+        }
+    };
     ($strategy:expr, $one:ident => $do:expr) => {
         match $strategy {
             Strategy::Pgpe($one) => $do,
@@ -153,7 +164,7 @@ impl Strategy {
     /// Candidates in this generation.
     #[must_use]
     pub fn candidates(&self) -> usize {
-        each!(self, one => one.candidates())
+        each!(self, mirrored base => base.candidates(), one => one.candidates())
     }
 
     /// Candidate `index` of what was asked, into `out` `[n]`; any number of threads may.
@@ -161,7 +172,7 @@ impl Strategy {
     /// # Panics
     /// If there is no such candidate.
     pub fn candidate(&self, generation: &Generation, index: usize, out: &mut Vec<f32>) {
-        each!(self, one => one.candidate(generation, index, out));
+        each!(self, mirrored base => base.candidate(generation, index, out), one => one.candidate(generation, index, out));
     }
 
     /// Moves towards what scored well. `scores` in the candidates' order, higher is better.
@@ -175,36 +186,25 @@ impl Strategy {
     /// Generations told.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        each!(self, one => one.generation)
+        each!(self, mirrored base => base.generation, one => one.generation)
     }
 
     /// The favourite `[n]`: what the search is around.
     #[must_use]
     pub fn mean(&self) -> Vec<f32> {
-        match self {
-            Self::Pgpe(one) => one.mean.clone(),
-            Self::CmaEs(one) => one.mean(),
-            Self::SepCmaEs(one) => one.mean(),
-            Self::Ars(one) => one.mean.clone(),
-            Self::OpenAiEs(one) => one.mean.clone(),
-        }
+        each!(self, mirrored base => base.mean.clone(), one => one.mean())
     }
 
     /// Puts the search where `convert` does: its mean, and with it every point that it goes back to or compares the mean with (each
     /// `[n]`). Its spread and its paths stay as they are.
     pub fn convert(&mut self, convert: impl Fn(&mut [f64])) {
-        let single = |mean: &mut [f32]| {
+        let single = |base: &mut Mirrored| {
+            let mean = &mut base.mean;
             let mut point: Vec<f64> = mean.iter().map(|&value| f64::from(value)).collect();
             convert(&mut point);
             mean.iter_mut().zip(point).for_each(|(value, converted)| *value = converted as f32);
         };
-        match self {
-            Self::Pgpe(one) => single(&mut one.mean),
-            Self::CmaEs(one) => one.convert(convert),
-            Self::SepCmaEs(one) => one.convert(convert),
-            Self::Ars(one) => single(&mut one.mean),
-            Self::OpenAiEs(one) => single(&mut one.mean),
-        }
+        each!(self, mirrored base => single(base), one => one.convert(convert));
     }
 
     /// Standard deviation of the candidates, averaged over the parameters.
@@ -216,21 +216,13 @@ impl Strategy {
     /// Restarts taken; only the CMA family has any.
     #[must_use]
     pub fn restarts(&self) -> u32 {
-        match self {
-            Self::CmaEs(one) => one.restarts(),
-            Self::SepCmaEs(one) => one.restarts(),
-            Self::Pgpe(_) | Self::Ars(_) | Self::OpenAiEs(_) => 0,
-        }
+        each!(self, mirrored _base => 0, one => one.restarts())
     }
 
     /// Why the search is over, where it is.
     #[must_use]
     pub fn stopped(&self) -> Option<Stop> {
-        match self {
-            Self::CmaEs(one) => one.stopped(),
-            Self::SepCmaEs(one) => one.stopped(),
-            Self::Pgpe(_) | Self::Ars(_) | Self::OpenAiEs(_) => None,
-        }
+        each!(self, mirrored _base => None, one => one.stopped())
     }
 }
 

@@ -5,7 +5,8 @@
 //! A score that is not finite ranks last. A generation whose scores are all the same says nothing and moves nothing, not even by
 //! momentum.
 
-use super::generation::{Generation, Mirrored, all_equal, centred_ranks, finite_or_worst};
+use super::generation::{Generation, all_equal, centred_ranks, finite_or_worst};
+use super::mirrored::{Mirrored, widen};
 use crate::run::checkpoint::Checkpoint;
 use anyhow::Result;
 
@@ -33,10 +34,8 @@ const EPSILON: f64 = 1e-8;
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenAiEs {
     settings: Settings,
-    /// Generations told.
-    pub generation: u64,
-    /// θ `[n]`
-    pub mean: Vec<f32>,
+    /// Around θ.
+    pub base: Mirrored,
     /// Adam's first moment `[n]`
     first: Vec<f32>,
     /// Adam's second moment `[n]`
@@ -50,7 +49,8 @@ impl OpenAiEs {
     #[must_use]
     pub fn new(settings: Settings, mean: Vec<f32>) -> Self {
         let n = mean.len();
-        Self { settings, generation: 0, mean, first: vec![0.0; n], second: vec![0.0; n], steps: 0 }
+        let base = Mirrored::new(settings.seed, settings.directions, mean);
+        Self { settings, base, first: vec![0.0; n], second: vec![0.0; n], steps: 0 }
     }
 
     pub(super) fn mean_sigma(&self) -> f64 {
@@ -58,7 +58,8 @@ impl OpenAiEs {
     }
 
     pub(super) fn save(&self, to: &mut Checkpoint) {
-        for (name, values) in [("mean", &self.mean), ("adam.first", &self.first), ("adam.second", &self.second)] {
+        self.base.save(to);
+        for (name, values) in [("adam.first", &self.first), ("adam.second", &self.second)] {
             to.insert(name, &[values.len()], values.clone());
         }
         to.set_meta("adam.steps", self.steps);
@@ -66,8 +67,13 @@ impl OpenAiEs {
 
     pub(super) fn resume(settings: Settings, n: usize, generation: u64, saved: &Checkpoint) -> Result<Self> {
         let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
-        let (mean, first, second) = (vector("mean")?, vector("adam.first")?, vector("adam.second")?);
-        Ok(Self { settings, generation, mean, first, second, steps: saved.meta("adam.steps")? })
+        let base = Mirrored::resume(settings.seed, settings.directions, n, generation, saved)?;
+        let (first, second, steps) = (vector("adam.first")?, vector("adam.second")?, saved.meta("adam.steps")?);
+        Ok(Self { settings, base, first, second, steps })
+    }
+
+    pub(super) fn ask(&self) -> Generation {
+        self.base.ask(|epsilon| widen(epsilon, self.settings.sigma))
     }
 
     /// θ climbs g = 1/(2N) Σ (u⁺ − u⁻) ε − λθ, u the centred ranks (§2 and 2.1; the authors' code leaves the 1/σ to Adam, which does not
@@ -76,15 +82,14 @@ impl OpenAiEs {
     /// # Panics
     /// If the number of scores is not that of the candidates, or they are of another generation.
     pub fn tell(&mut self, generation: &Generation, scores: &[f64]) {
-        generation.check(self.generation, self.candidates(), scores);
-        self.generation += 1;
+        self.base.told(generation, scores);
         let scores = finite_or_worst(scores);
         if all_equal(&scores) {
             return;
         }
         let utilities = centred_ranks(&scores);
         let Settings { sigma, weight_decay, .. } = self.settings;
-        let mut gradient: Vec<f64> = self.mean.iter().map(|&theta| -weight_decay * f64::from(theta)).collect();
+        let mut gradient: Vec<f64> = self.base.mean.iter().map(|&theta| -weight_decay * f64::from(theta)).collect();
         for (draw, utility) in generation.draws.iter().zip(utilities.as_chunks::<2>().0) {
             // The draws are σε.
             let difference = f64::from(utility[0] - utility[1]) / (scores.len() as f64 * sigma);
@@ -99,26 +104,12 @@ impl OpenAiEs {
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         let rate = self.settings.learning_rate * correction(BETA[1]).sqrt() / correction(BETA[0]);
         for (((theta, first), second), gradient) in
-            self.mean.iter_mut().zip(&mut self.first).zip(&mut self.second).zip(gradient)
+            self.base.mean.iter_mut().zip(&mut self.first).zip(&mut self.second).zip(gradient)
         {
             *first = (BETA[0] * f64::from(*first) + (1.0 - BETA[0]) * gradient) as f32;
             *second = (BETA[1] * f64::from(*second) + (1.0 - BETA[1]) * gradient * gradient) as f32;
             *theta += (rate * f64::from(*first) / (f64::from(*second).sqrt() + EPSILON)) as f32;
         }
-    }
-}
-
-impl Mirrored for OpenAiEs {
-    fn pairs(&self) -> (u64, u64, usize) {
-        (self.settings.seed, self.generation, self.settings.directions)
-    }
-
-    fn centre(&self) -> &[f32] {
-        &self.mean
-    }
-
-    fn widen(&self, epsilon: &mut [f32]) {
-        epsilon.iter_mut().for_each(|v| *v *= self.settings.sigma as f32);
     }
 }
 
@@ -132,13 +123,13 @@ mod tests {
     #[test]
     fn a_step_is_the_papers() {
         let mut es = OpenAiEs::new(SETTINGS, vec![1.0, -2.0, 0.5]);
-        let (generation, before) = (es.ask(), es.mean.clone());
+        let (generation, before) = (es.ask(), es.base.mean.clone());
         let epsilon = |i: usize, j: usize| f64::from(generation.draws[i][j]) / 0.5;
         // Ranks of 7, 1, 3, 4: ½, -½, -1/6, 1/6.
         es.tell(&generation, &[7.0, 1.0, 3.0, 4.0]);
         for (j, &before) in before.iter().enumerate() {
             let gradient = (1.0 * epsilon(0, j) - 1.0 / 3.0 * epsilon(1, j)) / 4.0 - 0.25 * f64::from(before);
-            let step = f64::from(es.mean[j] - before);
+            let step = f64::from(es.base.mean[j] - before);
             assert!((step - 0.1 * gradient.signum()).abs() < 1e-5, "{j}: {step}, {gradient}");
             assert!((f64::from(es.second[j]) - 0.001 * gradient * gradient).abs() < 1e-8, "{j}");
         }
@@ -149,7 +140,7 @@ mod tests {
         let tell = |bad: f64| {
             let mut es = OpenAiEs::new(SETTINGS, vec![1.0, -2.0, 0.5]);
             es.tell(&es.ask(), &[7.0, bad, 3.0, 4.0]);
-            es.mean
+            es.base.mean
         };
         let last = tell(-1e9);
         assert!([f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY].into_iter().all(|bad| tell(bad) == last));

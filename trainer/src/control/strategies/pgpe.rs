@@ -7,7 +7,8 @@
 //!
 //! A score that is not finite ranks last. Scores that are all the same move nothing.
 
-use super::generation::{Generation, Mirrored, centred_ranks, finite_or_worst, norm};
+use super::generation::{Generation, centred_ranks, finite_or_worst, norm};
+use super::mirrored::Mirrored;
 use crate::run::checkpoint::Checkpoint;
 use anyhow::Result;
 
@@ -32,10 +33,8 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pgpe {
     settings: Settings,
-    /// Generations told.
-    pub generation: u64,
-    /// μ `[n]`
-    pub mean: Vec<f32>,
+    /// Around μ.
+    pub base: Mirrored,
     /// σ `[n]`
     pub sigma: Vec<f32>,
     /// ClipUp's velocity `[n]`
@@ -50,7 +49,8 @@ impl Pgpe {
     #[must_use]
     pub fn new(settings: Settings, mean: Vec<f32>, sigma: f32) -> Self {
         let n = mean.len();
-        Self { settings, generation: 0, mean, sigma: vec![sigma; n], velocity: vec![0.0; n] }
+        let base = Mirrored::new(settings.seed, settings.directions, mean);
+        Self { settings, base, sigma: vec![sigma; n], velocity: vec![0.0; n] }
     }
 
     pub(super) fn mean_sigma(&self) -> f64 {
@@ -58,7 +58,8 @@ impl Pgpe {
     }
 
     pub(super) fn save(&self, to: &mut Checkpoint) {
-        for (name, values) in [("mean", &self.mean), ("sigma", &self.sigma), ("velocity", &self.velocity)] {
+        self.base.save(to);
+        for (name, values) in [("sigma", &self.sigma), ("velocity", &self.velocity)] {
             to.insert(name, &[values.len()], values.clone());
         }
     }
@@ -69,7 +70,12 @@ impl Pgpe {
     /// One line: a tensor is missing or has another shape.
     pub fn resume(settings: Settings, n: usize, generation: u64, saved: &Checkpoint) -> Result<Self> {
         let vector = |name| saved.tensor(name, &[n]).map(<[f32]>::to_vec);
-        Ok(Self { settings, generation, mean: vector("mean")?, sigma: vector("sigma")?, velocity: vector("velocity")? })
+        let base = Mirrored::resume(settings.seed, settings.directions, n, generation, saved)?;
+        Ok(Self { settings, base, sigma: vector("sigma")?, velocity: vector("velocity")? })
+    }
+
+    pub(super) fn ask(&self) -> Generation {
+        self.base.ask(|epsilon| epsilon.iter_mut().zip(&self.sigma).for_each(|(e, sigma)| *e *= sigma))
     }
 
     /// Moves the distribution towards what scored well. `scores` `[2·directions]`, higher is better, in the candidates' order.
@@ -77,10 +83,10 @@ impl Pgpe {
     /// # Panics
     /// If the number of scores is not that of the candidates, or they are of another generation.
     pub fn tell(&mut self, generation: &Generation, scores: &[f64]) {
-        generation.check(self.generation, self.candidates(), scores);
+        self.base.told(generation, scores);
         let utilities = centred_ranks(&finite_or_worst(scores));
         let pairs = generation.draws.len() as f32;
-        let n = self.mean.len();
+        let n = self.base.mean.len();
         let (mut mean_gradient, mut sigma_gradient) = (vec![0.0_f32; n], vec![0.0_f32; n]);
         for (epsilon, utility) in generation.draws.iter().zip(utilities.chunks_exact(2)) {
             // Sehnke et al. 2010, symmetric sampling, with a baseline of 0: the mean of centred ranks.
@@ -98,7 +104,6 @@ impl Pgpe {
             let limit = self.settings.sigma_max_change * *sigma;
             *sigma += (self.settings.sigma_learning_rate * gradient / pairs).clamp(-limit, limit);
         }
-        self.generation += 1;
     }
 
     /// ClipUp (Toklu et al. 2020, algorithm 1): a step of fixed length along the gradient, momentum, and a bound on the speed.
@@ -113,24 +118,10 @@ impl Pgpe {
         }
         let speed = norm(&self.velocity);
         let scale = if speed > self.settings.max_speed { self.settings.max_speed / speed } else { 1.0 };
-        for (mean, velocity) in self.mean.iter_mut().zip(&mut self.velocity) {
+        for (mean, velocity) in self.base.mean.iter_mut().zip(&mut self.velocity) {
             *velocity *= scale;
             *mean += *velocity;
         }
-    }
-}
-
-impl Mirrored for Pgpe {
-    fn pairs(&self) -> (u64, u64, usize) {
-        (self.settings.seed, self.generation, self.settings.directions)
-    }
-
-    fn centre(&self) -> &[f32] {
-        &self.mean
-    }
-
-    fn widen(&self, epsilon: &mut [f32]) {
-        epsilon.iter_mut().zip(&self.sigma).for_each(|(e, sigma)| *e *= sigma);
     }
 }
 
@@ -151,7 +142,7 @@ mod tests {
         for _ in 0..generations {
             let generation = pgpe.ask();
             let score = |i| {
-                pgpe.candidate(&generation, i, &mut x);
+                pgpe.base.candidate(&generation, i, &mut x);
                 sphere(&x)
             };
             let scores: Vec<f64> = (0..2 * SETTINGS.directions).map(score).collect();
@@ -163,15 +154,15 @@ mod tests {
     #[test]
     fn climbs_a_sphere_and_narrows() {
         let start = Pgpe::new(SETTINGS, vec![3.0; 20], 0.3);
-        let (before, end) = (sphere(&start.mean), run(start, 300));
-        assert!(sphere(&end.mean) > before / 200.0, "from {before} to {}", sphere(&end.mean));
+        let (before, end) = (sphere(&start.base.mean), run(start, 300));
+        assert!(sphere(&end.base.mean) > before / 200.0, "from {before} to {}", sphere(&end.base.mean));
         assert!(end.sigma.iter().sum::<f32>() / 20.0 < 0.15, "sigma: {:?}", end.sigma);
     }
 
     /// Bits of a state saved before the other strategies were written: it goes on the same.
     #[test]
     fn its_bits_are_those_of_old() {
-        let Pgpe { mean, sigma, velocity, .. } = run(Pgpe::new(SETTINGS, vec![1.0; 10], 0.1), 20);
+        let Pgpe { base: Mirrored { mean, .. }, sigma, velocity, .. } = run(Pgpe::new(SETTINGS, vec![1.0; 10], 0.1), 20);
         let digest = Digest::default().update(&mean).update(&sigma).update(&velocity);
         assert_eq!(digest.value(), 0xeabd_7e06_8a9b_b090);
     }
@@ -182,6 +173,6 @@ mod tests {
         let before = pgpe.clone();
         let generation = pgpe.ask();
         pgpe.tell(&generation, &[7.0; 40]);
-        assert_eq!((pgpe.mean, pgpe.sigma), (before.mean, before.sigma));
+        assert_eq!((pgpe.base.mean, pgpe.sigma), (before.base.mean, before.sigma));
     }
 }

@@ -1,4 +1,4 @@
-//! `[vae]` and `[mdnrnn]`: what V and M are, and how they are trained.
+//! `[vae]` and `[mdnrnn]`: V and M, and their training.
 
 use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::schema::Target;
@@ -82,8 +82,8 @@ pub struct MdnrnnConfig {
     pub batch_size: usize,
     /// Steps in a window. A window never crosses an episode's end.
     pub sequence_length: usize,
-    /// In the last so many steps of a whole window M is fed its own expectation of the latent in training, as in a dream, not the recorded
-    /// one: what it learns then is to stay true for so long. Fewer than `sequence_length`; 0 always feeds it the recorded one.
+    /// In the last so many steps of a whole window M is fed its own expectation of the latent in training (closed loop, as in a dream), not
+    /// the recorded one. Fewer than `sequence_length`; 0 always feeds it the recorded one (teacher forcing).
     pub own_steps: usize,
     /// `adam` or `rmsprop`, as for V.
     pub optimizer: OptimizerRule,
