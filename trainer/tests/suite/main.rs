@@ -19,6 +19,7 @@ mod ppo;
 mod road;
 mod rounds;
 mod run_folder;
+mod sampled;
 mod shipped;
 mod tensorboard;
 mod weights;
