@@ -265,7 +265,7 @@ fn survives_being_killed(s: usize, whole: &Whole) {
         }
     }
     println!("{:?}: kills {kills:?}; {left_behind} unfinished files were left behind", stage.args);
-    assert!(kills.len() == 7 && kills["write.done"] > 2 && left_behind > 0, "{:?}: {kills:?}", stage.args);
+    assert!(kills.len() >= 6 && kills["write.done"] > 2 && left_behind > 0, "{:?}: {kills:?}", stage.args);
 }
 
 /// Ctrl-C: the process says by which command to go on, exits with 130, and that command ends in the bytes of the run that was not
