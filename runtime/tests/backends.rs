@@ -13,6 +13,7 @@ use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Settings, Squash, Target};
+use dreamstep_fixtures::skip;
 use dreamstep_fixtures::synthetic::{self, ODD};
 use dreamstep_runtime::{
     Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, LoadError, MemoryCell, Mixture, Model,
@@ -235,6 +236,17 @@ fn the_back_ends_that_are_required_are_here() {
         error.starts_with(&format!("back end `{foreign}`: required, not on this processor, which has portable")),
         "{error}"
     );
+}
+
+/// Those that this processor lacks are tested elsewhere, and counted here.
+#[test]
+fn every_back_end_of_this_target_is_tested() {
+    assert!(available().all(|backend| OF_THIS_TARGET.contains(&backend)));
+    let lacking: Vec<_> =
+        OF_THIS_TARGET.iter().filter(|backend| !backend.is_available()).map(|backend| backend.name()).collect();
+    if !lacking.is_empty() {
+        skip::not_on_this_machine(&format!("back ends that this processor lacks: {}", lacking.join(", ")));
+    }
 }
 
 #[test]

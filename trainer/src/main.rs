@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 use cli::{AgentArgs, Cli, Command, RunArgs};
 use dreamstep::agent::{file, inspect, weights};
 use dreamstep::data::{collect, import};
-use dreamstep::env::AnyEnv;
+use dreamstep::env;
 use dreamstep::env::pool::EnvPool;
 use dreamstep::judge::evaluate::evaluate;
 use dreamstep::judge::{ablation, correlation, realtime, render};
@@ -191,7 +191,7 @@ impl AgentArgs {
         let bytes = file::read(&self.agent)?;
         let env = self.env.clone().map_or_else(|| file::env(&self.agent, &bytes), Ok)?;
         let model = file::load(&self.agent, &bytes, self.backend)?;
-        file::check(&self.agent, &model, &AnyEnv::make(&env)?)?;
+        file::check(&self.agent, &model, &env::spec(&env)?)?;
         play(&model, &env).with_context(|| self.agent.display().to_string())
     }
 }

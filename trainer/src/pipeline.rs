@@ -20,7 +20,7 @@ use crate::control;
 use crate::data::collect::{self, Request};
 use crate::data::dataset::Dataset;
 use crate::data::{export, import};
-use crate::env::{AnyEnv, Env};
+use crate::env::{self, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::metrics::{Clock, Cost};
@@ -79,7 +79,7 @@ pub fn collect(config: &Config, run: &RunDir, request: &Request<'_>) -> Result<(
     let _lock = run.lock()?;
     let plan = collect::plan(config, run.root(), request)?;
     // The manifest first: the configuration on record says whether the part that it adds to is complete.
-    plan.claim()?;
+    plan.write_manifest()?;
     put_on_record(config, run)?;
     let clock = Clock::start();
     let summary = plan.record(&Progress::new("collect", config.collect.steps, "steps"))?;
@@ -137,8 +137,8 @@ pub fn import_weights(config: &Config, run: &RunDir, file: &Path, options: &weig
 pub fn train(config: &Config, run: &RunDir, options: &Options<'_>) -> Result<()> {
     let _lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
-    let env = AnyEnv::make(&config.env)?;
-    let plan = Plan::new(config, run, &data, &env, options)?;
+    let spec = env::spec(&config.env)?;
+    let plan = Plan::new(config, run, &data, &spec, options)?;
 
     plan.announce(run);
     put_on_record(config, run)?;
@@ -147,7 +147,7 @@ pub fn train(config: &Config, run: &RunDir, options: &Options<'_>) -> Result<()>
     }
     for (network, decision) in [(Network::Vae, plan.vae), (Network::Mdnrnn, plan.mdnrnn)] {
         if let Decision::Make { after, force } = decision {
-            train_network(network, after, force, config, run, &data, &env, options)?;
+            train_network(network, after, force, config, run, &data, &spec, options)?;
         }
     }
     if let Decision::Make { force, .. } = plan.controller {
@@ -169,10 +169,10 @@ fn train_network(
     config: &Config,
     run: &RunDir,
     data: &Dataset,
-    env: &AnyEnv,
+    spec: &EnvSpec,
     options: &Options<'_>,
 ) -> Result<()> {
-    let (name, spec) = (network.name(), env.spec());
+    let name = network.name();
     let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
     let epochs = match network {
         Network::Vae => config.vae.epochs,
@@ -207,7 +207,7 @@ fn train_network(
 /// One line: what refuses or ends a stage of a round. [`crate::run::interrupt::Interrupted`], where a signal came.
 pub fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
     device::needs_torch("rounds")?;
-    AnyEnv::make(&config.env)?;
+    env::spec(&config.env)?;
     let _lock = root.lock()?;
     put_on_record(config, root)?;
     rounds::play(config, root, count, episodes, device)

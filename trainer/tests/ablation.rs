@@ -1,12 +1,12 @@
 //! Is an arm of `ablation` what plain training and evaluation make? The same controller, the same episodes; kept when finished, gone on
 //! with when not, refused when of something else; and another method's result a row beside them.
 
-mod process;
+mod common;
 
+use common::{dreamstep, json, refused};
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep::run::folder::PARTIAL;
 use dreamstep_core::names::checkpoint as names;
-use process::{dreamstep, json, refused};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,14 +1,13 @@
 //! An agent meets only the environment that it was made for. Several tasks observe and do as many numbers as another; an agent of the one
 //! acts in the other without complaint, and badly.
 
-mod process;
+mod common;
 
+use common::{command, dreamstep, refused, text};
 use dreamstep_core::pack::{Parts, pack, unpack};
 use dreamstep_fixtures::CARTPOLE;
-use process::{dreamstep, refused};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// HalfCheetah-v5 and Walker2d-v5: 17 observations, 6 actions.
 const SMALL: &str = "--set collect.steps=1500 --set vae.epochs=1 --set mdnrnn.epochs=1 --set vae.latent=4 --set mdnrnn.hidden=8 \
@@ -87,7 +86,6 @@ fn an_agent_of_another_period_is_refused_and_one_that_does_not_say_is_used_with_
 
 /// Whether it went well, and what it said on standard error.
 fn said(folder: &Path, args: &str) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let output = command.current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    let output = command(folder, args).output().unwrap();
+    (output.status.success(), text(&output.stderr))
 }

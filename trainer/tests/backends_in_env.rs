@@ -34,13 +34,13 @@ fn episode(model: &Model<'_>, seed: u64) -> Vec<Tick> {
     let mut agent = Agent::new(*model, &mut memory).unwrap();
     let (mut wide, mut action) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().action]);
     let mut ticks = Vec::new();
-    env.reset(seed, &mut wide);
+    env.reset(seed, &mut wide).unwrap();
     loop {
         let observation: Vec<f32> = wide.iter().map(|&value| value as f32).collect();
         let bits = wide.iter().map(|value| value.to_bits()).collect();
         agent.act(&observation, &mut action).unwrap();
         agent.advance().unwrap();
-        let step = env.step(&action, &mut wide);
+        let step = env.step(&action, &mut wide).unwrap();
         ticks.push(Tick {
             observation: bits,
             action: action.iter().map(|value| value.to_bits()).collect(),

@@ -1,7 +1,8 @@
 //! Is what `evaluate` says of its episodes what numpy finds, and are they the protocol's by default: 100, on seeds 1000 to 1099?
 
-mod python;
+mod common;
 
+use common::python;
 use serde_json::Value;
 use std::process::Command;
 

@@ -4,8 +4,9 @@
 //! Contract: same MuJoCo version, same machine, numpy's dot products unfused (`gymnasium_reference.py` says why that needs saying).
 //! It holds for finite actions, inside and outside the action range, before and after the end of an episode.
 
-mod python;
+mod common;
 
+use common::python;
 use dreamstep::env::numpy_random::NumpyRandom;
 use dreamstep::env::{AnyEnv, Env, ids};
 use std::collections::BTreeMap;
@@ -132,12 +133,12 @@ fn compare(job: &Job) -> Seen {
         match records.tag() {
             b'R' => {
                 (seed, t, over) = (records.u64(), 0, false);
-                env.reset(seed, &mut obs);
+                env.reset(seed, &mut obs).unwrap();
                 seen.resets += 1;
             }
             b'S' => {
                 let action = records.f32s(spec.action);
-                let step = env.step(&action, &mut obs);
+                let step = env.step(&action, &mut obs).unwrap();
                 t += 1;
                 seen.steps += 1;
                 seen.after_the_end += usize::from(over);

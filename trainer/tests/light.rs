@@ -2,19 +2,15 @@
 
 #![cfg(not(feature = "torch"))]
 
-mod process;
+mod common;
 
+use common::{json, refused, succeed};
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_fixtures::synthetic;
-use process::{dreamstep, json, refused};
 use std::path::Path;
 use std::process::Command;
-
-fn succeed(folder: &Path, args: &str) -> String {
-    dreamstep(folder, args).unwrap_or_else(|error| panic!("dreamstep {args}: {error}"))
-}
 
 /// V and M of random weights for CartPole-v1, as PyTorch would save them.
 fn networks(path: &Path) {

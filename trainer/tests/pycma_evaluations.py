@@ -1,4 +1,4 @@
-"""Evaluations that pycma takes to bring a function below 1e-8, for trainer/tests/evolution.rs to compare with.
+"""Evaluations that pycma takes to bring a function below 1e-8, for trainer/tests/suite/evolution.rs to compare with.
 
     pycma_evaluations.py [--seeds 11] [CASE ...] > pycma_evaluations.json
 

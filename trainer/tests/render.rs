@@ -2,9 +2,13 @@
 //! anywhere. The same with parts missing, each a line that says what makes them; and on a machine without EGL, where nothing else may
 //! suffer.
 
+mod common;
+
+use common::{command, refused_command, set, succeed_silently as succeed, text};
+use dreamstep_fixtures::skip;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 const SETTINGS: [&str; 9] = [
     "env=CartPole-v1",
@@ -17,34 +21,6 @@ const SETTINGS: [&str; 9] = [
     "controller.steps=400",
     "controller.directions=2",
 ];
-
-fn command(folder: &Path, args: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    command.current_dir(folder).args(args.split_whitespace()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn succeed(folder: &Path, args: &str) -> String {
-    let Output { status, stdout, stderr } = command(folder, args).output().unwrap();
-    assert!(status.success() && stderr.is_empty(), "dreamstep {args}: {status}\n{}", text(&stderr));
-    text(&stdout)
-}
-
-/// One line on stderr that contains all of `parts`, exit code 1, and no file that was not there.
-fn refuse(command: &mut Command, folder: &Path, parts: &[&str]) {
-    let files = || fs::read_dir(folder).unwrap().count();
-    let before = files();
-    let Output { status, stderr, .. } = command.output().unwrap();
-    let stderr = text(&stderr);
-    assert_eq!(status.code(), Some(1), "{command:?}: {stderr}");
-    assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "{command:?}: {stderr}");
-    assert!(parts.iter().all(|part| stderr.contains(part)), "{command:?}: expected {parts:?} in {stderr}");
-    assert_eq!(files(), before, "{command:?}: a file was left");
-}
 
 /// Width, height and frames of a GIF.
 fn gif(path: &Path) -> (u16, u16, usize) {
@@ -60,19 +36,18 @@ fn gif(path: &Path) -> (u16, u16, usize) {
 fn a_whole_run_is_filmed_and_parts_of_it_as_far_as_they_go() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let settings: String = SETTINGS.iter().map(|setting| format!(" --set {setting}")).collect();
-    succeed(folder, &format!("collect --run r{settings}"));
+    succeed(folder, &format!("collect --run r{}", set(&SETTINGS)));
     // Nothing is trained: who acts blindly can be watched, what was not asked for in vain is drawn.
     let said = succeed(folder, "render --run r --policy random --size 64x48 --out early.gif --steps 4");
     assert!(said.contains("latent and dream left out") && said.contains("train --stage vae"), "{said}");
     assert_eq!(gif(&folder.join("early.gif")), (128, 48, 3));
-    refuse(
+    refused_command(
         &mut command(folder, "render --run r --out x.gif"),
         folder,
         &["agent.safetensors", "dreamstep pack", "--policy random"],
     );
     let latent = "render --run r --policy zero --panels latent --out x.gif";
-    refuse(&mut command(folder, latent), folder, &["nothing to draw", "train --stage vae"]);
+    refused_command(&mut command(folder, latent), folder, &["nothing to draw", "train --stage vae"]);
 
     succeed(folder, "train --run r --stage vae");
     let said = succeed(folder, "render --run r --policy zero --size 64x48 --out half.gif --steps 4");
@@ -103,7 +78,6 @@ fn a_whole_run_is_filmed_and_parts_of_it_as_far_as_they_go() {
     assert!(whole != film("--seed 1001", "other.gif").1, "another episode");
 
     without_tools(folder);
-    in_mujoco(folder);
 }
 
 /// No ffmpeg, and no EGL.
@@ -111,11 +85,11 @@ fn without_tools(folder: &Path) {
     let bare = folder.join("empty");
     fs::create_dir(&bare).unwrap();
     let mut mp4 = command(folder, "render --run r --out x.mp4");
-    refuse(mp4.env("PATH", &bare), folder, &["x.mp4", "ffmpeg", ".gif"]);
+    refused_command(mp4.env("PATH", &bare), folder, &["x.mp4", "ffmpeg", ".gif"]);
     let said = command(folder, "render --run r --size 64x48").env("PATH", &bare).output().unwrap();
     assert!(said.status.success() && folder.join("r/render.gif").is_file(), "without ffmpeg a GIF: {}", text(&said.stderr));
-    refuse(&mut command(folder, "render --run r --out x.avi"), folder, &["x.avi", ".mp4 or .gif"]);
-    refuse(&mut command(folder, "render --run nowhere --policy zero"), folder, &["nowhere", "--out"]);
+    refused_command(&mut command(folder, "render --run r --out x.avi"), folder, &["x.avi", ".mp4 or .gif"]);
+    refused_command(&mut command(folder, "render --run nowhere --policy zero"), folder, &["nowhere", "--out"]);
 
     // An ffmpeg that cannot do what is asked of it: its own words, and nothing left.
     #[cfg(unix)]
@@ -128,7 +102,7 @@ fn without_tools(folder: &Path) {
         .unwrap();
         fs::set_permissions(&ffmpeg, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let mut mp4 = command(folder, "render --run r --size 64x48 --out x.mp4");
-        refuse(mp4.env("PATH", &bare), folder, &["x.mp4: ffmpeg", "Unknown encoder libx264", ".gif"]);
+        refused_command(mp4.env("PATH", &bare), folder, &["x.mp4: ffmpeg", "Unknown encoder libx264", ".gif"]);
     }
 
     // Libraries that are none stand in the way of the real ones.
@@ -142,7 +116,7 @@ fn without_tools(folder: &Path) {
     };
     if cfg!(target_os = "linux") {
         let mut swimmer = blind("render --env Swimmer-v5 --policy zero --out x.gif");
-        refuse(&mut swimmer, folder, &["Swimmer-v5", "EGL", "libegl1 libgl1-mesa-dri"]);
+        refused_command(&mut swimmer, folder, &["Swimmer-v5", "EGL", "libegl1 libgl1-mesa-dri"]);
     }
     // Nothing else needs it: neither a cart's picture nor an episode in MuJoCo.
     for args in
@@ -153,17 +127,18 @@ fn without_tools(folder: &Path) {
     }
 }
 
-/// A picture through OpenGL, where there is EGL; where there is none, that is said past the test harness.
-fn in_mujoco(folder: &Path) {
+/// A picture through OpenGL.
+#[test]
+fn a_picture_of_mujoco_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     let film = |out: &str| {
         let args = "render --env Humanoid-v5 --policy random --panels true,observation --size 96x64 --steps 10 --out";
         command(folder, &format!("{args} {out}")).output().unwrap()
     };
     let Output { status, stdout, stderr } = film("one.gif");
     if !status.success() && text(&stderr).contains("libegl1") {
-        let said = format!("SKIPPED: pictures of Humanoid-v5: {}", text(&stderr));
-        std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
-        return;
+        return skip::not_installed(&text(&stderr));
     }
     assert!(status.success() && stderr.is_empty(), "{}", text(&stderr));
     // 10 steps of 15 ms, a frame every 40 ms.

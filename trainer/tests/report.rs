@@ -1,15 +1,15 @@
 //! Does `dreamstep report` do what it says, as a user runs it? A tiny run, whole; the same with stages missing; and folders that do not
 //! fit together, each refused in a line. And are the figures right? numpy works them out anew.
 
-mod python;
+mod common;
 
+use common::{check_refusal, command, copy, json, python, refused_naming, set, succeed};
 use dreamstep::data::split::Split;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::run::config::Config;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 const SETTINGS: [&str; 9] = [
     "env=InvertedPendulum-v5",
@@ -23,35 +23,6 @@ const SETTINGS: [&str; 9] = [
     "controller.directions=2",
 ];
 
-fn run(folder: &Path, args: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    command.current_dir(folder).args(args.split_whitespace()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command.output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn succeed(folder: &Path, args: &str) -> String {
-    let Output { status, stdout, stderr } = run(folder, args);
-    assert!(status.success(), "dreamstep {args}: {status}\n{}", text(&stderr));
-    text(&stdout)
-}
-
-/// One line on stderr that contains all of `parts`, and exit code 1.
-fn refuse(folder: &Path, args: &str, parts: &[&str]) {
-    let Output { status, stderr, .. } = run(folder, args);
-    let stderr = text(&stderr);
-    assert_eq!(status.code(), Some(1), "dreamstep {args}: {stderr}");
-    assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "dreamstep {args}: {stderr}");
-    assert!(parts.iter().all(|part| stderr.contains(part)), "dreamstep {args}: expected {parts:?} in {stderr}");
-}
-
-fn parsed(folder: &Path, args: &str) -> Value {
-    serde_json::from_str(&succeed(folder, args)).unwrap()
-}
-
 /// The files of a report, and their bytes.
 fn written(run: &Path) -> Vec<(String, Vec<u8>)> {
     let figures = fs::read_dir(run.join("figures")).unwrap().map(|entry| entry.unwrap().path());
@@ -63,22 +34,10 @@ fn written(run: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
-        }
-    }
-}
-
 /// A trained run `r` in a new folder.
 fn trained() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let settings: String = SETTINGS.iter().map(|setting| format!(" --set {setting}")).collect();
-    succeed(folder.path(), &format!("collect --run r{settings}"));
+    succeed(folder.path(), &format!("collect --run r{}", set(&SETTINGS)));
     succeed(folder.path(), "train --run r");
     succeed(folder.path(), "pack --run r");
     folder
@@ -109,7 +68,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     assert!(lines.len() > 30 && lines.iter().all(|line| markdown.contains(line)));
     assert!(printed.contains("constant"), "the pendulum's reward is nothing but its healthy bonus: {printed}");
 
-    let report = parsed(folder, "report --run r --episodes 5 --threads 2 --json");
+    let report = json(folder, "report --run r --episodes 5 --threads 2 --json");
     assert_eq!(written(&r), first, "the same run gives the same bytes, whatever the threads");
     assert_eq!(report["mdnrnn"]["reward_r2"], Value::Null);
     assert_eq!(report["missing"], Value::Array(Vec::new()));
@@ -119,7 +78,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
         assert!(report["mdnrnn"]["latent"][error].as_f64().unwrap() > 0.0, "{error}");
     }
     // The figures that training measured for itself, on the same episodes.
-    let trained = parsed(folder, "inspect r/mdnrnn.safetensors --json");
+    let trained = json(folder, "inspect r/mdnrnn.safetensors --json");
     for (ours, theirs) in [("mdnrnn", "nmse"), ("ridge", "ridge_nmse"), ("persistence", "persistence_nmse")] {
         let recorded: f64 = trained["metadata"][format!("validation.{theirs}")].as_str().unwrap().parse().unwrap();
         let found = report["mdnrnn"]["latent"][ours].as_f64().unwrap();
@@ -131,7 +90,11 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     // ---- gates
     let missed = report["gates"].as_array().unwrap().iter().filter(|gate| gate["verdict"] == "miss").count();
     assert!(missed > 0, "two epochs do not beat anything: {}", report["gates"]);
-    refuse(folder, "report --run r --episodes 0 --check", &[&format!("{missed} of 6 gates not reached"), "V: "]);
+    let check = |run: &str, parts: &[&str]| {
+        let args = format!("report --run {run} --episodes 0 --check");
+        check_refusal(&command(folder, &args).output().unwrap(), &args, parts);
+    };
+    check("r", &[&format!("{missed} of 6 gates not reached"), "V: "]);
 
     // ---- a line that a killed process left unfinished
     let metrics = fs::read_to_string(r.join("metrics.jsonl")).unwrap();
@@ -146,7 +109,7 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     let printed = succeed(folder, "report --run no_m --episodes 0");
     assert!(printed.contains("Missing: M is not trained; run `dreamstep train --stage mdnrnn`"), "{printed}");
     assert!(printed.contains("## V: ") && !printed.contains("## M: ") && printed.contains("not measured"), "{printed}");
-    refuse(folder, "report --run no_m --episodes 0 --check", &["M: every gate"]);
+    check("no_m", &["M: every gate"]);
     fs::remove_file(other.join("vae.safetensors")).unwrap();
     fs::remove_dir_all(other.join("rollouts")).unwrap();
     let printed = succeed(folder, "report --run no_m --episodes 2");
@@ -158,21 +121,25 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     copy(&r, &other);
     let config = fs::read_to_string(other.join("config.toml")).unwrap();
     fs::write(other.join("config.toml"), config.replace("InvertedPendulum-v5", "Hopper-v5")).unwrap();
-    refuse(folder, "report --run other", &["vae.safetensors", "expected a V of Hopper-v5", "InvertedPendulum-v5"]);
+    refused_naming(folder, "report --run other", &["vae.safetensors", "expected a V of Hopper-v5", "InvertedPendulum-v5"]);
     fs::write(other.join("config.toml"), &config).unwrap();
     let one = dreamstep::data::rollouts::list(&other.join("rollouts")).unwrap().swap_remove(0);
     fs::copy(&one, other.join("rollouts/zzz.npz")).unwrap();
-    refuse(folder, "report --run other", &["rollouts", "what vae.safetensors was trained on", "; found "]);
+    refused_naming(folder, "report --run other", &["rollouts", "what vae.safetensors was trained on", "; found "]);
     fs::remove_file(other.join("rollouts/zzz.npz")).unwrap();
     let bytes = fs::read(&one).unwrap();
     fs::write(&one, &bytes[..bytes.len() / 2]).unwrap();
-    refuse(folder, "report --run other", &[&*one.file_name().unwrap().to_string_lossy(), "expected a whole .npz file"]);
+    refused_naming(
+        folder,
+        "report --run other",
+        &[&*one.file_name().unwrap().to_string_lossy(), "expected a whole .npz file"],
+    );
     fs::write(&one, &bytes).unwrap();
     fs::remove_file(other.join("mdnrnn.safetensors")).unwrap();
     succeed(folder, "train --run other --stage vae --set vae.kl_weight=0.5 --force");
     fs::copy(r.join("mdnrnn.safetensors"), other.join("mdnrnn.safetensors")).unwrap();
-    refuse(folder, "report --run other", &["mdnrnn.safetensors", "vae.safetensors"]);
-    refuse(folder, "report --run nowhere", &["nowhere", "expected a run's folder"]);
+    refused_naming(folder, "report --run other", &["mdnrnn.safetensors", "vae.safetensors"]);
+    refused_naming(folder, "report --run nowhere", &["nowhere", "expected a run's folder"]);
     assert!(!folder.join("nowhere").exists());
 }
 
@@ -193,7 +160,7 @@ fn numpy_finds_the_same() {
     succeed(folder, &format!("collect --run r --set collect.steps=1500 {settings}"));
     succeed(folder, "train --run r --stage vae");
     succeed(folder, "train --run r --stage mdnrnn");
-    let report = parsed(folder, "report --run r --json");
+    let report = json(folder, "report --run r --json");
 
     let config = Config::default();
     let spec = AnyEnv::make(&config.env).unwrap().spec().clone();

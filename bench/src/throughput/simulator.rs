@@ -81,7 +81,7 @@ struct Bench<'m> {
 impl<'m> Bench<'m> {
     fn new(model: &'m Model<'m>, memory: &'m mut [f32]) -> Result<Self> {
         let env = AnyEnv::make(ENV)?;
-        dreamstep::env::pool::check_fit(model, &env)?;
+        dreamstep::env::pool::check_fit(model, env.spec())?;
         let (obs, action) = (env.spec().obs, env.spec().action);
         let agent = Agent::new(*model, memory)?;
         Ok(Self { env, observation: vec![0.0; obs], single: vec![0.0; obs], action: vec![0.0; action], agent })
@@ -89,7 +89,7 @@ impl<'m> Bench<'m> {
 
     /// An episode from `reset(seed)`, with uniform actions or the agent's.
     fn record(&mut self, seed: u64, agent_acts: bool) -> Result<Episode> {
-        self.env.reset(seed, &mut self.observation);
+        self.env.reset(seed, &mut self.observation)?;
         self.agent.reset();
         let mut actions = Vec::new();
         loop {
@@ -103,7 +103,7 @@ impl<'m> Bench<'m> {
                 }
             }
             actions.push(self.action.clone());
-            let step = self.env.step(&self.action, &mut self.observation);
+            let step = self.env.step(&self.action, &mut self.observation)?;
             if step.terminated || step.truncated {
                 return Ok(Episode { seed, actions });
             }
@@ -119,10 +119,10 @@ impl<'m> Bench<'m> {
     fn replay(&mut self, episodes: &[Episode]) -> Result<Total> {
         let (mut steps, mut reward) = (0, 0.0);
         for Episode { seed, actions } in episodes {
-            self.env.reset(*seed, &mut self.observation);
+            self.env.reset(*seed, &mut self.observation)?;
             let mut over = false;
             for action in actions {
-                let step = self.env.step(action, &mut self.observation);
+                let step = self.env.step(action, &mut self.observation)?;
                 reward += step.reward;
                 steps += 1;
                 over = step.terminated || step.truncated;
@@ -141,11 +141,11 @@ impl<'m> Bench<'m> {
     fn act(&mut self, episodes: &[Episode]) -> Result<Total> {
         let (mut steps, mut reward) = (0, 0.0);
         for Episode { seed, .. } in episodes {
-            self.env.reset(*seed, &mut self.observation);
+            self.env.reset(*seed, &mut self.observation)?;
             self.agent.reset();
             loop {
                 self.choose()?;
-                let step = self.env.step(&self.action, &mut self.observation);
+                let step = self.env.step(&self.action, &mut self.observation)?;
                 reward += step.reward;
                 steps += 1;
                 if step.terminated || step.truncated {

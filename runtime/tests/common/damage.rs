@@ -44,6 +44,7 @@ impl Loose {
         self.data.resize(4 * shape.iter().product::<usize>(), 0);
     }
 
+    #[allow(dead_code, reason = "not every test program damages single values")]
     pub(crate) fn put(&mut self, index: usize, value: f32) {
         self.data[4 * index..][..4].copy_from_slice(&value.to_le_bytes());
     }

@@ -1,7 +1,7 @@
 //! Reads a packed agent from disk for the commands that run it.
 
+use crate::env::EnvSpec;
 use crate::env::pool::check_fit;
-use crate::env::{AnyEnv, Env};
 use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::metadata;
@@ -51,16 +51,16 @@ pub fn refused(path: &Path, error: &LoadError) -> anyhow::Error {
     }
 }
 
-/// That `model`, which the file at `path` holds, was made for `env`. A file that does not say for what is used, with a warning.
+/// That `model`, which the file at `path` holds, was made for the environment `spec`. A file that does not say for what is used, with a warning.
 ///
 /// # Errors
 /// One line that names `path`, and what it was made for: see [`check_fit`].
-pub fn check(path: &Path, model: &Model<'_>, env: &AnyEnv) -> Result<()> {
-    check_fit(model, env).with_context(|| path.display().to_string())?;
+pub fn check(path: &Path, model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
+    check_fit(model, spec).with_context(|| path.display().to_string())?;
     let unsaid = [("environment", model.environment().is_none()), ("control period", model.period_s().is_none())];
     let unsaid: Vec<_> = unsaid.iter().filter(|(_, unsaid)| *unsaid).map(|(what, _)| *what).collect();
     if !unsaid.is_empty() {
-        let (path, what, id) = (path.display(), unsaid.join(" and "), env.spec().id);
+        let (path, what, id) = (path.display(), unsaid.join(" and "), &spec.id);
         output::warning(format!("{path}: does not say for which {what} the agent was made; used in {id}"));
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::agent::controller;
 use crate::agent::v::VaeShape;
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
-use crate::env::{self, AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest};
@@ -289,7 +289,7 @@ fn surprise_limit(parts: &Parts<'_>, episodes: &[PathBuf]) -> Result<Option<f32>
 /// One line: not a packed-2 agent, one without self-test observations, or one that would act otherwise.
 pub fn convert(bytes: &[u8]) -> Result<AlignedBytes> {
     let period_s = match env_of(bytes) {
-        Some(id) if env::ids().any(|known| known == id) => Some(AnyEnv::make(&id)?.spec().dt_s),
+        Some(id) if env::ids().any(|known| known == id) => Some(env::spec(&id)?.dt_s),
         _ => None,
     };
     let bare = AlignedBytes::new(&packed2::convert(bytes, period_s).map_err(|error| anyhow!("{error}"))?);
@@ -436,7 +436,7 @@ fn action_range(config: &Config, dims: &Dims) -> Result<(Vec<f32>, Vec<f32>)> {
 }
 
 fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     ensure!(
         (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
         "{}: expected networks for observations of {} and actions of {}, found {} and {}",

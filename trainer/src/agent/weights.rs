@@ -13,7 +13,7 @@
 
 use crate::agent::controller;
 use crate::agent::pack::{Ingredients, base_agent};
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest, write_atomic};
@@ -103,7 +103,7 @@ pub struct Report {
 /// One line: a tensor that is unknown, missing or of another shape; a part that cannot run here, that does not fit the environment or what
 /// the run has, or that is there already (`options.force` replaces it).
 pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> Result<Report> {
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let file = Checkpoint::read(path)?;
@@ -212,7 +212,7 @@ impl Import<'_> {
         checkpoint.set_meta(metadata::FORMAT, metadata::FORMAT_CHECKPOINT);
         checkpoint.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
         checkpoint.set_meta(meta::STAGE, stage);
-        checkpoint.set_meta(metadata::ENV, self.spec.id);
+        checkpoint.set_meta(metadata::ENV, &self.spec.id);
         let file = self.origin.file_name().unwrap_or_default().to_string_lossy();
         checkpoint.set_meta(meta::DATA, format!("imported from {file}, digest {}", self.source));
         Part { given: Checkpoint { tensors, ..checkpoint.clone() }, checkpoint }

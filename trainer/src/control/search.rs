@@ -6,7 +6,7 @@ use super::strategies::noise::{self, Noise};
 use super::strategies::{GENERATION, Settings, Strategy};
 use super::whitening::Whitening;
 use crate::agent::controller;
-use crate::env::{AnyEnv, Env};
+use crate::env;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, DreamConfig, RoundsConfig, ScoredOn, StrategyName};
 use crate::run::folder::{RunDir, digest};
@@ -255,8 +255,8 @@ impl Search {
         })?;
         let mut result = self.provenance(config, run)?;
         controller::insert(&mut result, dims, best);
-        let env = AnyEnv::make(&config.env)?;
-        let (mid, half) = action_map(&env.spec().action_low, &env.spec().action_high);
+        let spec = env::spec(&config.env)?;
+        let (mid, half) = action_map(&spec.action_low, &spec.action_high);
         controller::say_acting(&mut result, config.controller.squash, [&mid, &half]);
         Ok(result)
     }

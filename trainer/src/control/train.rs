@@ -19,7 +19,7 @@ use super::search::{Search, State, Validation, is_of, read_state};
 use super::whitening::Whitening;
 use crate::agent::pack::{Ingredients, base_agent};
 use crate::data::dataset::Dataset;
-use crate::env::{AnyEnv, Env};
+use crate::env;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, DreamEngine, ScoredOn};
 use crate::run::folder::RunDir;
@@ -106,7 +106,7 @@ fn evolve(
     let in_dreams = config.controller.scored_on == ScoredOn::Dreams;
     let agents = match in_dreams {
         false => vec![base_agent(&Ingredients::read(run)?, config)?],
-        true => ensemble::agents(config, run, data, AnyEnv::make(&config.env)?.spec(), force)?,
+        true => ensemble::agents(config, run, data, &env::spec(&config.env)?, force)?,
     };
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));
     let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;

@@ -1,11 +1,12 @@
-//! How do the training stages see recorded episodes, of which there may be more than memory holds? As a list of what lies in a run's
-//! folder. Every file is read once, and judged, when the list is made; later its numbers are read when they are needed and dropped
-//! again. What a stage holds at a time is a *pool*: some episodes, drawn at random, whose rows are shuffled together.
+//! A run's recorded episodes as training reads them: more than fits in memory, if need be.
 //!
-//! Pools make memory a matter of their size and not of the data's: while one is trained on, another thread makes the next
-//! ([`crate::data::prefetch`]). Data that fits one pool is read once and shuffled as a whole.
+//! Every file is read and validated once, when the list is made; later its numbers are read when they are needed. What a training stage
+//! holds at a time is a *pool*: some episodes, drawn at random, whose rows are shuffled together. Memory is then a matter of the pool's
+//! size, not of the data's: while one is trained on, another thread reads the next ([`crate::data::prefetch`]). Data that fits one pool is
+//! read once and shuffled as a whole.
 
 use crate::data::rollouts::{self, Episode};
+use crate::run::interrupt;
 use crate::stats::{Normalizer, Spread};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
@@ -45,11 +46,11 @@ enum Source {
 }
 
 impl Dataset {
-    /// The episodes in `folder`, in the order of the file names, each read and judged; at most `threads` at a time are in memory.
+    /// The episodes in `folder`, in the order of the file names, each read and validated; at most `threads` at a time are in memory.
     ///
     /// # Errors
     /// One line: the folder is missing or holds no episode; or the first file that cannot be read, or whose observations or actions
-    /// have another size than the first file's.
+    /// have another size than the first file's. [`interrupt::Interrupted`] on Ctrl-C.
     pub fn open(folder: &Path, threads: usize) -> Result<Self> {
         let files = rollouts::list(folder)?;
         ensure!(
@@ -59,9 +60,12 @@ impl Dataset {
         );
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("threads: cannot start the readers")?;
-        // Errors are kept in their places: the first file's is the one to report, whoever met it first.
+        // Errors are kept in their places: the first file's is reported, whichever thread met one first.
         let read: Vec<Result<_>> = pool.install(|| {
-            let one = |file: &PathBuf| Episode::read(file).map(|episode| (entry(&episode), episode.dims()));
+            let one = |file: &PathBuf| {
+                interrupt::check()?;
+                Episode::read(file).map(|episode| (entry(&episode), episode.dims()))
+            };
             files.par_iter().with_min_len(CHUNK).map(one).collect()
         });
         let mut entries = Vec::with_capacity(files.len());
@@ -185,6 +189,7 @@ impl Dataset {
         let part = |ids: &[usize]| -> Result<Spread> {
             let mut spread = Spread::new(columns);
             for &id in ids {
+                interrupt::check()?;
                 spread.add(rows(&*self.read(id)?));
             }
             Ok(spread)

@@ -1,6 +1,6 @@
-//! `export`: how do other programs read our episodes? As TorchWM's and ctallec's `.npz`, one a rollout, or as the triplet of `.npy`
-//! files of the notebooks, all episodes one below the other. Either has one observation a step; where an episode's last step led stands
-//! beside them, so that nothing is lost and [`super::import`] reads it back:
+//! `export`: episodes as other programs read them. TorchWM's and ctallec's `.npz`, one a rollout, or the triplet of `.npy` files of the
+//! notebooks, all episodes one below the other. Either has one observation a step; where an episode's last step led stands beside them,
+//! so that nothing is lost and [`super::import`] reads it back:
 //!
 //! | form | files |
 //! |---|---|
@@ -9,17 +9,14 @@
 //!
 //! A triplet has no place for seeds: read back, episodes have their numbers for seeds.
 
-use crate::data::rollouts::{Episode, list};
-use crate::run::folder::write_atomic;
+use super::NewFiles;
+use super::rollouts::{Episode, list, npz_writer, read_dir};
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
-use ndarray_npy::{NpzWriter, WriteNpyExt};
-use std::io::Cursor;
+use ndarray_npy::WriteNpyExt;
 use std::path::Path;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime};
 
-/// In which form.
+/// A form of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
     /// One `.npz` a rollout, under TorchWM's keys.
@@ -31,34 +28,34 @@ pub enum Form {
 /// Writes the episodes in `rollouts`, of environment `env`, into the empty or missing folder `out`. Returns how many episodes and steps.
 ///
 /// # Errors
-/// One line: no episodes, a file that cannot be read or written, or a folder that is not empty.
+/// One line: no episodes, a file that cannot be read or written, or a folder that is not empty. [`crate::run::interrupt::Interrupted`] on Ctrl-C. The
+/// folder is then as it was.
 pub fn export(env: &str, rollouts: &Path, out: &Path, form: Form) -> Result<(u64, u64)> {
     let files = list(rollouts)?;
     ensure!(!files.is_empty(), "{}: expected recorded episodes (*.npz), found none", rollouts.display());
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     ensure!(!taken, "{}: expected an empty folder or none, found files in it", out.display());
-    match form {
+    let mut new = NewFiles::below(&[out]);
+    let count = match form {
         Form::Torchwm => {
             let mut steps = 0;
             for (i, file) in files.iter().enumerate() {
                 let episode = Episode::read(file)?;
-                write_atomic(&out.join(format!("rollout_{i:07}.npz")), &torchwm(&episode)?)?;
+                new.write(out.join(format!("rollout_{i:07}.npz")), &torchwm(&episode)?)?;
                 steps += episode.steps() as u64;
             }
-            Ok((files.len() as u64, steps))
+            (files.len() as u64, steps)
         }
-        Form::Triplet => triplet(env, &crate::data::rollouts::read_dir(rollouts)?, out),
-    }
+        Form::Triplet => triplet(env, &read_dir(rollouts)?, out, &mut new)?,
+    };
+    new.keep();
+    Ok(count)
 }
 
 fn torchwm(episode: &Episode) -> Result<Vec<u8>> {
     let t = episode.steps();
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Stored)
-        .last_modified_time(DateTime::default())
-        .unix_permissions(0o644);
     let number = |flags: &Array1<bool>| flags.mapv(|flag| f32::from(u8::from(flag)));
-    let mut npz = NpzWriter::new_with_options(Cursor::new(Vec::new()), options);
+    let mut npz = npz_writer();
     npz.add_array("observations", &episode.observations.slice(s![..t, ..]))?;
     npz.add_array("actions", &episode.actions)?;
     npz.add_array("rewards", &episode.rewards)?;
@@ -69,7 +66,7 @@ fn torchwm(episode: &Episode) -> Result<Vec<u8>> {
     Ok(npz.finish()?.into_inner())
 }
 
-fn triplet(env: &str, episodes: &[Episode], out: &Path) -> Result<(u64, u64)> {
+fn triplet(env: &str, episodes: &[Episode], out: &Path, new: &mut NewFiles) -> Result<(u64, u64)> {
     fn tables<'a>(episodes: &'a [Episode], of: impl Fn(&'a Episode) -> ndarray::ArrayView2<'a, f32>) -> Result<Array2<f32>> {
         Ok(concatenate(Axis(0), &episodes.iter().map(of).collect::<Vec<_>>())?)
     }
@@ -81,10 +78,10 @@ fn triplet(env: &str, episodes: &[Episode], out: &Path) -> Result<(u64, u64)> {
     let truncations: Array1<bool> = episodes.iter().flat_map(|e| e.truncations.iter().copied()).collect();
     let dones: Array1<bool> = episodes.iter().flat_map(|e| (1..=e.steps()).map(|t| t == e.steps())).collect();
     let n = rewards.len();
-    let write = |kind: &str, array: &dyn Fn(&mut Vec<u8>) -> Result<(), ndarray_npy::WriteNpyError>| -> Result<()> {
+    let mut write = |kind: &str, array: &dyn Fn(&mut Vec<u8>) -> Result<(), ndarray_npy::WriteNpyError>| -> Result<()> {
         let (path, mut bytes) = (out.join(format!("{env}_{n}_rollout_{kind}.npy")), Vec::new());
         array(&mut bytes).with_context(|| path.display().to_string())?;
-        write_atomic(&path, &bytes)
+        new.write(path, &bytes)
     };
     write("observations", &|bytes| observations.write_npy(bytes))?;
     write("actions", &|bytes| actions.write_npy(bytes))?;

@@ -1,35 +1,40 @@
-//! `import`: how do rollouts that another program recorded become episodes here? Three forms, told apart by what is in the files:
+//! `import`: rollouts that another program recorded, made episodes of a run.
 //!
 //! | form | files | rows |
 //! |---|---|---|
-//! | triplet | `X_observations.npy` and beside it `X_actions.npy`, `X_rewards.npy`, `X_dones.npy` (or `_done`, `_terminals`) | N steps of many episodes |
-//! | TorchWM, ctallec | `.npz` with `observations`, `actions`, `rewards`, `terminals` (or `dones`, `done`) | N steps of one episode or more |
-//! | dreamstep | `.npz` as [`crate::data::rollouts`] has them: one observation more than steps | one episode |
+//! | triplet | `X_observations.npy` and beside it `X_actions.npy`, `X_rewards.npy`, `X_dones.npy` (or another flag) | N steps of one episode or more |
+//! | TorchWM, ctallec, D4RL, Minari, Gymnasium | `.npz` with `observations`, `actions`, `rewards` and flags | the same |
+//! | dreamstep | `.npz` as [`crate::data::rollouts`] has them | one episode |
 //!
-//! # The last step
-//! The first two have one observation a step, so where an episode's last step led is not on record. That step is dropped, and with it the
-//! end that it brought: an episode of N rows has N − 1 steps, whose last one is no terminal. Who wants the ends kept for M to learn from
-//! can have the last observation stand in for the one that is missing (`repeat_final`). What [`super::export`] wrote has the
-//! missing observations beside it, and loses nothing.
-//!
-//! Row t is taken for what action t was taken in; programs that store what `step` returned have where it led ([`Rows::After`]), and then
-//! it is an episode's first step that cannot be kept.
+//! Names: `observations` or `obs`, `actions` or `acts`, `rewards` or `rews`. Every array that is not read, and everything that is dropped,
+//! cut or converted, is counted in a note.
 //!
 //! # Ends
-//! `terminals` say where the task ended, `dones` where an episode did: a done in the environment's time limit is a truncation. A triplet
-//! without either is refused, unless its episodes are all of one length that the user names.
+//! One flag a step. Where the task ended: `terminals`, `terminations`, `terminated`, `terminal`. Where a time limit cut it: `truncations`,
+//! `truncated`, `timeouts`. Where an episode ended, for either reason: `dones`, `done`; at the time limit that is a truncation. A file
+//! without any is refused, unless it holds one episode, or the user names the length of all. So is an episode longer than the time limit:
+//! two that were glued together.
+//!
+//! # The last step
+//! Where an episode's last step led is on record as one more row of observations in each episode, in `final_observations [E,O]`, or in
+//! `next_observations [N,O]` (`next_obs`). Otherwise that step is dropped, and with it the end that it brought; with `repeat_final` the
+//! last observation stands in for the one that is missing.
+//!
+//! Row t is what action t was taken in. Programs that store what `step` returned have where it led ([`Rows::After`]): then an episode's
+//! first step is dropped.
 
-use super::npy::{Array, Npz, read_file, read_npy};
-use crate::data::collect::claim::{self, Origin, Part};
-use crate::data::collect::close;
-use crate::data::rollouts::{Episode, file_name};
-use crate::env::{AnyEnv, Env, EnvSpec};
+use super::NewFiles;
+use super::collect::close;
+use super::manifest::{self, Origin, Part};
+use super::rollouts::{Episode, file_name};
+use super::table::{self, Finals, Notes, Numbers, Table, note};
+use crate::env::{self, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
+use crate::run::interrupt;
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
-use ndarray::{Array1, Array2};
-use std::collections::BTreeSet;
+use ndarray::{Array1, Array2, s};
 use std::path::{Path, PathBuf};
 
 /// What an observation's row is beside its action's.
@@ -47,7 +52,7 @@ pub enum Rows {
 pub struct Options {
     /// Add to a folder that has episodes already.
     pub append: bool,
-    /// Every so many steps an episode ends, by truncation, where the files do not say.
+    /// The time limit of the recording, where it is not the environment's: an episode that no flag ends sooner is cut after so many steps.
     pub episode_length: Option<usize>,
     /// What an observation's row is.
     pub rows: Rows,
@@ -68,71 +73,66 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-/// Rows of one file or triplet.
-struct Table {
-    origin: String,
-    observations: Array2<f32>,
-    actions: Array2<f32>,
-    rewards: Vec<f32>,
-    /// Where the task ended, and where the time limit did.
-    terminals: Vec<bool>,
-    truncations: Vec<bool>,
-    /// Where an episode ends without either.
-    borders: Vec<bool>,
-    /// Where each episode's last step led, where that is on record.
-    finals: Option<Array2<f32>>,
-    seed: Option<u64>,
+/// An episode that was read, on its way into the folder.
+struct Found {
+    file: PathBuf,
+    episode: Episode,
+    /// Whether its seed is its own.
+    seeded: bool,
+    numbers: Numbers,
 }
 
-/// Reads `paths` (files, or folders of them) as episodes of `config.env` and puts them into `run`, all of them or, where one is at fault,
-/// none. The same import again completes one that was cut short. A folder that has other episodes is refused unless `options.append`.
+/// Reads `paths` (files, or folders of them) as episodes of `config.env` and puts them into `run`: all of them, or none where one is at
+/// fault or on Ctrl-C. The same import again completes one that was killed. A folder that has other episodes is refused unless
+/// `options.append`.
 ///
 /// # Errors
-/// One line: a file that cannot be read or does not fit the environment, what was expected and found.
+/// One line: a file that cannot be read or does not fit the environment, what was expected and found. [`interrupt::Interrupted`].
 pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Options) -> Result<Report> {
-    let (folder, spec) = (run.rollouts(), AnyEnv::make(&config.env)?.spec().clone());
+    let (folder, spec) = (run.rollouts(), env::spec(&config.env)?);
+    let mut new = NewFiles::below(&[&folder, run.root()]);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
-    let mut source = Source { spec: &spec, options, notes: BTreeSet::new(), digest: Digest::default(), dropped: [0; 3] };
-    source.digest =
-        source.digest.update_bytes(format!("{options:?}", options = Options { append: false, ..*options }).as_bytes());
-    let mut episodes = Vec::new();
+    let mut notes = Notes::new();
+    let meaning = format!("{options:?}", options = Options { append: false, ..*options });
+    let mut digest = Digest::default().update_bytes(meaning.as_bytes());
+    let mut found = Vec::new();
     for path in expand(paths)? {
-        let table = source.table(&path)?;
-        let name = table.origin.clone();
-        source.cut(table, &mut episodes).with_context(|| name)?;
+        interrupt::check()?;
+        let read = table::read(&path, &spec, options, &mut digest, &mut notes);
+        let cut = read.and_then(|table| cut(&path, table, &spec, options, &mut found, &mut notes));
+        cut.with_context(|| path.display().to_string())?;
     }
-    ensure!(!episodes.is_empty(), "import: expected at least one episode of two steps, found none");
+    ensure!(!found.is_empty(), "import: expected at least one episode of two steps, found none");
+    if spec.id == "CartPole-v1" {
+        choices(&mut found, &mut notes)?;
+    }
 
-    let origin = Origin::Imported(format!("{:016x}", source.digest.value()));
-    let mut parts = claim::read(&folder, &format!("env = {}, policy = imported", spec.id))?;
-    let count = episodes.len() as u64;
-    let part = |first| Part { env: spec.id.into(), origin: origin.clone(), first, end: Some(first + count) };
-    let known = parts.iter().find(|part| part.origin == origin).cloned();
-    let first = match (&known, parts.last_mut()) {
-        (Some(known), _) => known.first,
+    let origin = Origin::Imported(format!("{:016x}", digest.value()));
+    let before = manifest::read(&folder, &format!("env = {}, policy = imported", spec.id))?;
+    let mut parts = before.clone();
+    let count = found.len() as u64;
+    let known = parts.iter().find(|part| part.origin == origin).map(|part| part.first);
+    let first = match (known, parts.last_mut()) {
+        (Some(first), _) => first,
         (None, None) => 0,
         (None, Some(last)) => {
             ensure!(
                 options.append && last.env == spec.id,
                 "{}: expected an empty folder for {}, found `{last}`; name another run{}",
-                folder.join(claim::CLAIM).display(),
+                folder.join(manifest::FILE).display(),
                 spec.id,
                 if last.env == spec.id { ", or add to it with --append" } else { "" }
             );
-            let end = close(run, &spec, &parts)?;
-            if let Some(last) = parts.last_mut() {
-                last.end = Some(end);
-            }
+            let end = close(run, &spec, &before)?;
+            last.end = Some(end);
             end
         }
     };
-    if known.is_none() {
-        parts.push(part(first));
-    }
-    for (index, episode) in (first..).zip(&mut episodes) {
-        // An episode without a seed of its own is named by its number.
-        episode.seed = if episode.seed == NO_SEED { index } else { episode.seed };
+    for (index, found) in (first..).zip(&mut found) {
+        if !found.seeded {
+            found.episode.seed = index;
+        }
     }
 
     let _lock = match lock {
@@ -140,28 +140,43 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         None => run.lock()?,
     };
     if known.is_none() {
-        claim::write(&folder, &parts)?;
+        parts.push(Part { env: spec.id.clone(), origin, first, end: Some(first + count) });
+        manifest::write(&folder, &parts)?;
     }
-    for (index, episode) in (first..).zip(&episodes) {
-        let path = folder.join(file_name(index));
-        if Episode::read(&path).ok().as_ref() != Some(episode) {
-            episode.write(&path)?;
+    let steps = found.iter().map(|found| found.episode.steps() as u64).sum();
+    let mut write = || -> Result<u64> {
+        for (index, found) in (first..).zip(&found) {
+            let path = folder.join(file_name(index));
+            if Episode::read(&path).ok().as_ref() != Some(&found.episode) {
+                let bytes = found.episode.to_npz().with_context(|| path.display().to_string())?;
+                new.write(path, &bytes)?;
+            }
         }
-    }
-    let steps = episodes.iter().map(|e| e.steps() as u64).sum();
-    let mut steps_in_folder = steps;
-    for index in (0..first).chain(first + count..claim::files(&folder)?) {
-        steps_in_folder += Episode::read(&folder.join(file_name(index)))?.steps() as u64;
-    }
-    let mut config = config.clone();
-    config.collect.steps = steps_in_folder;
-    write_atomic(&run.config(), config.to_toml().as_bytes())?;
-    source.note_dropped();
-    Ok(Report { episodes: count, steps, steps_in_folder, notes: source.notes.into_iter().collect() })
+        let mut config = config.clone();
+        config.collect.steps = steps;
+        for index in (0..first).chain(first + count..manifest::files(&folder)?) {
+            interrupt::check()?;
+            config.collect.steps += Episode::read(&folder.join(file_name(index)))?.steps() as u64;
+        }
+        write_atomic(&run.config(), config.to_toml().as_bytes())?;
+        Ok(config.collect.steps)
+    };
+    let steps_in_folder = match write() {
+        Ok(steps) => steps,
+        Err(error) => {
+            // The folder says what it said before; `new` takes its files away.
+            match known {
+                None if before.is_empty() => std::fs::remove_file(folder.join(manifest::FILE))?,
+                None => manifest::write(&folder, &before)?,
+                Some(_) => {}
+            }
+            return Err(error);
+        }
+    };
+    new.keep();
+    let notes = notes.into_iter().map(|(text, count)| format!("{count} {text}")).collect();
+    Ok(Report { episodes: count, steps, steps_in_folder, notes })
 }
-
-/// Of an episode whose file has none.
-const NO_SEED: u64 = u64::MAX;
 
 /// The files that `paths` name, in order: those of a folder by name, and of a triplet the observations.
 fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
@@ -173,12 +188,10 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let entries = std::fs::read_dir(path).with_context(|| format!("{}: cannot list", path.display()))?;
         let mut found: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-        let wanted = |path: &PathBuf| {
+        found.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            (name.ends_with(".npz") || name.ends_with("observations.npy") && !name.contains("final_"))
-                && !name.starts_with('.')
-        };
-        found.retain(wanted);
+            (name.ends_with(".npz") || table::is_observations(&name)) && !name.starts_with('.')
+        });
         found.sort();
         ensure!(!found.is_empty(), "{}: expected .npz files or *observations.npy in it, found none", path.display());
         files.extend(found);
@@ -186,252 +199,90 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads files, and remembers what there is to say about them.
-struct Source<'a> {
-    spec: &'a EnvSpec,
-    options: &'a Options,
-    notes: BTreeSet<String>,
-    digest: Digest,
-    /// Steps that were dropped, ends that went with them, and episodes of one step.
-    dropped: [u64; 3],
-}
-
-impl Source<'_> {
-    fn table(&mut self, path: &Path) -> Result<Table> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with("observations.npy") {
-            return self.triplet(path, name.trim_end_matches("observations.npy"));
-        }
+/// Cuts the rows of `table`, from `file`, at the ends of episodes.
+fn cut(
+    file: &Path,
+    table: Table,
+    spec: &EnvSpec,
+    options: &Options,
+    found: &mut Vec<Found>,
+    notes: &mut Notes,
+) -> Result<()> {
+    let after = options.rows == Rows::After && !matches!(table.finals, Finals::Rows);
+    let missing = matches!(table.finals, Finals::Missing);
+    ensure!(
+        !after || missing,
+        "--observations after: expected no final or next observations, which say where an action led, found some"
+    );
+    let repeat = options.repeat_final && missing && !after;
+    let limit = options.episode_length.unwrap_or(spec.time_limit as usize);
+    let which = if after { "first" } else { "last" };
+    let mut start = 0;
+    for (e, &end) in table.ends.iter().enumerate() {
+        let length = end - start;
         ensure!(
-            name.ends_with(".npz"),
-            "{}: expected rollouts as .npz, or the *observations.npy of a triplet, found another name",
-            path.display()
+            length <= limit,
+            "episode {e}, steps {start} to {}: expected at most {limit} steps, the time limit of {}, found {length}: are flags of \
+             truncations missing? (--episode-length N: a recording with a limit of N)",
+            end - 1,
+            spec.id
         );
-        let bytes = read_file(path)?;
-        self.digest = self.digest.update_bytes(&bytes);
-        self.npz(path, &bytes).with_context(|| path.display().to_string())
-    }
-
-    fn npz(&mut self, path: &Path, bytes: &[u8]) -> Result<Table> {
-        let mut npz = Npz::new(bytes)?;
-        let keys = npz.keys();
-        let mut get = |key: &str| npz.find(key)?.with_context(|| format!("expected an array `{key}`, found {keys}"));
-        let (observations, actions, rewards) = (get("observations")?, get("actions")?, get("rewards")?);
-        let seed = npz.find("seed")?.and_then(|_| seed(bytes));
-        let mut flags =
-            |keys: &[&str]| -> Result<Option<Array>> { keys.iter().find_map(|key| npz.find(key).transpose()).transpose() };
-        let (terminals, dones, truncations) = (flags(&["terminals"])?, flags(&["dones", "done"])?, flags(&["truncations"])?);
-        let finals = npz.find("final_observation")?;
-        let origin = path.display().to_string();
-        self.assemble(origin, observations, actions, rewards, [terminals, dones, truncations], finals, seed)
-    }
-
-    fn triplet(&mut self, path: &Path, stem: &str) -> Result<Table> {
-        let beside = |kind: &str| path.with_file_name(format!("{stem}{kind}.npy"));
-        let mut get = |kind: &str| -> Result<Array> {
-            let (array, bytes) = read_npy(&beside(kind))?;
-            self.digest = self.digest.update_bytes(&bytes);
-            Ok(array)
+        let lost = usize::from(missing && !repeat);
+        let (first, last) = if after { (start + lost, end) } else { (start, end - lost) };
+        let offset = if matches!(table.finals, Finals::Rows) { e } else { 0 };
+        let final_row = match &table.finals {
+            Finals::Missing => table.observations.row(end - 1),
+            Finals::Rows => table.observations.row(end + e),
+            Finals::Episodes(finals) => finals.row(e),
+            Finals::Steps(next) => next.row(end - 1),
         };
-        let (observations, actions, rewards) = (get("observations")?, get("actions")?, get("rewards")?);
-        let mut flags = |kinds: &[&str]| -> Result<Option<Array>> {
-            kinds.iter().find(|kind| beside(kind).exists()).map(|kind| get(kind)).transpose()
-        };
-        let (terminals, dones, truncations) = (flags(&["terminals"])?, flags(&["dones", "done"])?, flags(&["truncations"])?);
-        let finals = flags(&["final_observations"])?;
-        let origin = path.display().to_string();
-        let assembled = self.assemble(origin, observations, actions, rewards, [terminals, dones, truncations], finals, None);
-        assembled.with_context(|| path.display().to_string())
-    }
-
-    /// Checks shapes and puts them together.
-    #[allow(clippy::too_many_arguments, reason = "the arrays of a file, each once")]
-    fn assemble(
-        &mut self,
-        origin: String,
-        observations: Array,
-        actions: Array,
-        rewards: Array,
-        [terminals, dones, truncations]: [Option<Array>; 3],
-        finals: Option<Array>,
-        seed: Option<u64>,
-    ) -> Result<Table> {
-        let spec = self.spec;
-        let observations = self.matrix("observations", observations, spec.obs)?;
-        let n = rewards.values.len();
-        ensure!(
-            rewards.shape.iter().all(|&size| size == n || size == 1),
-            "rewards: expected one number a step, found shape {:?}",
-            rewards.shape
-        );
-        let rewards = self.converted("rewards", rewards);
-        // A choice of two as Gymnasium numbers it; here the sign chooses.
-        let choices = spec.id == "CartPole-v1" && actions.values.iter().all(|&a| a == 0.0 || a == 1.0);
-        let mut actions = self.matrix("actions", actions, spec.action)?;
-        if choices {
-            actions.mapv_inplace(|a| 2.0 * a - 1.0);
-            self.notes.insert("actions: Gymnasium's 0 and 1 became −1 and 1".into());
-        }
-        ensure!(actions.nrows() == n, "actions: expected {n} rows beside {n} rewards, found {}", actions.nrows());
-        let flags = |key: &str, array: Option<Array>| -> Result<Option<Vec<bool>>> {
-            let Some(array) = array else { return Ok(None) };
-            let found = array.values.len();
-            ensure!(found == n, "{key}: expected {n} flags beside {n} rewards, found {found}");
-            if let Some(t) = array.values.iter().position(|&v| v != 0.0 && v != 1.0) {
-                bail!("{key}[{t}]: expected 0 or 1, found {}", array.values[t]);
-            }
-            Ok(Some(array.values.iter().map(|&v| v == 1.0).collect()))
-        };
-        let (terminals, dones, truncations) =
-            (flags("terminals", terminals)?, flags("dones", dones)?, flags("truncations", truncations)?);
-        let rows = observations.nrows();
-        if rows == n + 1 {
-            // Our own form: one episode, and where its last step led.
-            let none = || vec![false; n];
-            let finals = Some(observations.slice(ndarray::s![n.., ..]).to_owned());
-            let (terminals, truncations) = (terminals.unwrap_or_else(none), truncations.unwrap_or_else(none));
-            if let Some(t) = (0..n - 1).find(|&t| terminals[t] || truncations[t]) {
-                bail!(
-                    "observations: expected {n} rows of many episodes beside {n} rewards, found {rows}, and an end at step {t}"
-                );
-            }
-            let observations = observations.slice(ndarray::s![..n, ..]).to_owned();
-            let borders = none();
-            return Ok(Table { origin, observations, actions, rewards, terminals, truncations, borders, finals, seed });
-        }
-        ensure!(rows == n, "observations: expected {n} rows beside {n} rewards (or {}), found {rows}", n + 1);
-        let borders = dones.clone().unwrap_or_else(|| vec![false; n]);
-        let (terminals, truncations) = match (terminals, dones) {
-            (None, None) => match self.options.episode_length {
-                Some(length) => (vec![false; n], (1..=n).map(|t| t % length == 0).collect()),
-                None => bail!(
-                    "expected `dones` or `terminals` beside them, which say where episodes end, found neither; save the flags that `step` \
-                     returned (one a step), or name the length of every episode with --episode-length"
-                ),
-            },
-            (Some(terminals), dones) => {
-                let cut = |t: usize| dones.as_ref().is_some_and(|dones| dones[t]) && !terminals[t];
-                let truncations = truncations.unwrap_or_else(|| (0..n).map(cut).collect());
-                (terminals, truncations)
-            }
-            (None, Some(dones)) => {
-                let mut length = 0;
-                let flags = dones.iter().zip(0..).map(|(&done, t)| {
-                    length = if t > 0 && dones[t - 1] { 1 } else { length + 1 };
-                    let cut = truncations.as_ref().map_or(length == spec.time_limit, |truncations| truncations[t]);
-                    (done && !cut, done && cut)
-                });
-                flags.unzip()
-            }
-        };
-        let finals = finals.map(|finals| self.matrix("final observations", finals, spec.obs)).transpose()?;
-        Ok(Table { origin, observations, actions, rewards, terminals, truncations, borders, finals, seed })
-    }
-
-    /// `array` as a table of `columns`.
-    fn matrix(&mut self, key: &str, array: Array, columns: usize) -> Result<Array2<f32>> {
-        let (rows, found) = array.table().with_context(|| key.to_owned())?;
-        let (rows, found) = if rows == columns && found == 1 && array.shape.len() == 1 && key.starts_with("final") {
-            (1, columns) // the one observation of one episode
-        } else {
-            (rows, found)
-        };
-        let id = self.spec.id;
-        ensure!(
-            found == columns,
-            "{key}: expected {columns} numbers a step for {id}, found {found} (shape {:?})",
-            array.shape
-        );
-        Ok(Array2::from_shape_vec((rows, columns), self.converted(key, array))?)
-    }
-
-    fn converted(&mut self, key: &str, array: Array) -> Vec<f32> {
-        if array.dtype != "float32" {
-            self.notes.insert(format!("{key}: {} became float32", array.dtype));
-        }
-        array.values
-    }
-
-    /// Cuts the rows of `table` at the ends of episodes.
-    fn cut(&mut self, table: Table, episodes: &mut Vec<Episode>) -> Result<()> {
-        let n = table.rewards.len();
-        ensure!(n > 0, "rewards: expected at least one step, found none");
-        let ends: Vec<usize> = (0..n)
-            .filter(|&t| table.terminals[t] || table.truncations[t] || table.borders[t] || t + 1 == n)
-            .map(|t| t + 1)
-            .collect();
-        if let Some(finals) = &table.finals {
-            let (expected, found) = (ends.len(), finals.nrows());
-            ensure!(expected == found, "final observations: expected {expected}, one an episode, found {found}");
-        }
-        let mut start = 0;
-        for (e, &end) in ends.iter().enumerate() {
-            let (after, repeat) = (self.options.rows == Rows::After, self.options.repeat_final);
-            let has_final = table.finals.is_some();
-            // Steps first..last, and the rows that they start from and lead to.
-            let (first, last) = match (has_final, after) {
-                (true, _) => (start, end),
-                (false, true) => (start + 1, end),
-                (false, false) if repeat => (start, end),
-                (false, false) => (start, end - 1),
-            };
-            let dropped = (end - start - (last - first)) as u64;
-            self.dropped[0] += dropped;
-            let ended = table.terminals[end - 1];
-            self.dropped[1] += u64::from(ended && last < end);
-            let mut rows: Vec<usize> = (start..end).collect();
-            if !has_final && !after && repeat {
-                rows.push(end - 1);
-                self.notes.insert("the last observation of each episode stands in for where its last step led".into());
-            }
-            let mut observations: Vec<f32> = rows.iter().flat_map(|&row| table.observations.row(row).to_vec()).collect();
-            if let Some(finals) = &table.finals {
-                observations.extend(finals.row(e));
-            }
-            start = end;
-            if first == last {
-                self.dropped[2] += 1;
-                continue;
-            }
-            let steps = last - first;
-            let flag = |flags: &[bool]| Array1::from_shape_fn(steps, |t| flags[first + t]);
+        note(notes, "last observations repeated for where the last step of an episode led", usize::from(repeat));
+        note(notes, format!("steps dropped: the {which} of each episode, which has no observation on its other side"), lost);
+        let ended = table.terminals[end - 1] || table.truncations[end - 1];
+        note(notes, "ends dropped with their steps (--repeat-final keeps them)", usize::from(ended && last < end));
+        note(notes, "episodes had no step left and were dropped", usize::from(first == last));
+        let steps = first..last;
+        if !steps.is_empty() {
+            // The row that step t starts from.
+            let from = start + offset;
+            let rows = table.observations.slice(s![from..from + steps.len(), ..]);
+            let observations = rows.iter().chain(final_row).copied().collect();
+            let flag = |flags: &[bool]| Array1::from_vec(flags[steps.clone()].to_vec());
             let episode = Episode {
                 // One file may hold one seed, of one episode.
-                seed: table.seed.filter(|_| ends.len() == 1).unwrap_or(NO_SEED),
-                observations: Array2::from_shape_vec((steps + 1, self.spec.obs), observations)?,
-                actions: table.actions.slice(ndarray::s![first..last, ..]).to_owned(),
-                rewards: Array1::from_vec(table.rewards[first..last].to_vec()),
+                seed: table.seed.unwrap_or_default(),
+                observations: Array2::from_shape_vec((steps.len() + 1, spec.obs), observations)?,
+                actions: table.actions.slice(s![steps.clone(), ..]).to_owned(),
+                rewards: Array1::from_vec(table.rewards[steps.clone()].to_vec()),
                 terminals: flag(&table.terminals),
                 truncations: flag(&table.truncations),
             };
-            episode.validate().with_context(|| format!("episode {e}, rows {} to {}", end - (end - first), end - 1))?;
-            episodes.push(episode);
+            episode.validate().with_context(|| format!("episode {e}, steps {start} to {}", end - 1))?;
+            let seeded = table.seed.is_some() && table.ends.len() == 1;
+            found.push(Found { file: file.to_owned(), episode, seeded, numbers: table.numbers });
         }
-        Ok(())
+        start = end;
     }
-
-    fn note_dropped(&mut self) {
-        let [steps, ends, short] = self.dropped;
-        if steps > 0 {
-            let which = if self.options.rows == Rows::After { "first" } else { "last" };
-            let lost = if ends > 0 {
-                format!("; {ends} ends of the task went with them (--repeat-final keeps them)")
-            } else {
-                String::new()
-            };
-            self.notes.insert(format!(
-                "{steps} steps dropped: the {which} of each episode, which has no observation on its other side{lost}"
-            ));
-        }
-        if short > 0 {
-            self.notes.insert(format!("{short} episodes had no step left and were dropped"));
-        }
-    }
+    Ok(())
 }
 
-/// The seed in an archive that has one: more than an f32 holds.
-fn seed(bytes: &[u8]) -> Option<u64> {
-    use ndarray::Array0;
-    let mut npz = ndarray_npy::NpzReader::new(std::io::Cursor::new(bytes)).ok()?;
-    npz.by_name::<ndarray::OwnedRepr<u64>, ndarray::Ix0>("seed").ok().map(Array0::into_scalar)
+/// Gymnasium's choices of 0 and 1 as the numbers whose sign chooses here: −1 and 1. Floats are choices only where all of them are 0 or 1.
+fn choices(found: &mut [Found], notes: &mut Notes) -> Result<()> {
+    let is_choice = |&a: &f32| a == 0.0 || a == 1.0;
+    let reals = found.iter().filter(|found| found.numbers == Numbers::Real).all(|f| f.episode.actions.iter().all(is_choice));
+    for Found { file, episode, numbers, .. } in found {
+        let signs = |a: &f32| a.abs() == 1.0;
+        match numbers {
+            Numbers::Real if reals => {}
+            Numbers::Whole if episode.actions.iter().all(is_choice) => {}
+            Numbers::Whole if !episode.actions.iter().all(signs) => {
+                let odd = episode.actions.iter().find(|a| !is_choice(a)).copied().unwrap_or_default();
+                bail!("{}: actions: expected choices of 0 or 1, found {odd}", file.display());
+            }
+            _ => continue,
+        }
+        episode.actions.mapv_inplace(|a| 2.0 * a - 1.0);
+        note(notes, "actions: Gymnasium's 0 and 1 became −1 and 1", episode.actions.len());
+    }
+    Ok(())
 }

@@ -1,115 +1,165 @@
-//! What is in a numpy array that somebody else wrote? `.npy` files and the members of `.npz` archives, stored or deflated, in any
-//! numeric dtype: read as f32, with the dtype kept for the message that says so.
+//! numpy arrays from other programs: `.npy` files, and the members of `.npz` archives, stored or deflated.
+//!
+//! `ndarray-npy` reads an array whose type is known and of this machine's byte order. Added here: a type that is found out, binary16,
+//! the other byte order, and the name of a type that is refused.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use ndarray::ArrayViewD;
-use ndarray_npy::{ViewElement, ViewNpyError, ViewNpyExt};
+use dreamstep_core::pack::AlignedBytes;
+use ndarray::{ArrayView, ArrayViewD, Dimension};
+use ndarray_npy::{ViewElement, ViewNpyExt};
 use std::io::{Cursor, Read};
 use std::path::Path;
 use zip::ZipArchive;
 
-/// Bytes of one array at most: a file may claim anything.
-const ARRAY_BYTES_MAX: u64 = 1 << 32;
+/// Bytes of one array or file at most: a header may say anything.
+const BYTES_MAX: u64 = 1 << 32;
 
-/// An array, its values in rows whatever order the file had.
+/// An array of numbers of any type, widened or rounded to f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// numpy's name of the type that the file has.
-    pub dtype: &'static str,
+    /// numpy's name of the type in the file: `float64`.
+    pub dtype: String,
     /// Sizes, slowest axis first.
     pub shape: Vec<usize>,
-    /// `shape`'s product many values, rounded to f32.
+    /// `shape`'s product many values, in rows whatever order the file had.
     pub values: Vec<f32>,
 }
 
 impl Array {
-    /// The array in the bytes of an `.npy` file. The header is not believed: a huge shape is an error and not an allocation.
+    /// The array in the bytes of an `.npy` file.
     ///
     /// # Errors
-    /// One line: not a whole array, or not one of numbers.
-    pub fn from_npy(bytes: &[u8]) -> Result<Self> {
-        // A view needs its elements aligned.
-        let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-        let aligned = &mut bytemuck::cast_slice_mut(&mut words)[..bytes.len()];
-        aligned.copy_from_slice(bytes);
-        macro_rules! one_of {
-            ($($type:ty, $dtype:literal, $widen:expr;)*) => {$(
-                if let Some(array) = typed::<$type>(aligned, $dtype, $widen)? {
-                    return Ok(array);
-                }
-            )*};
+    /// One line: not a whole array, or not one of real numbers, with the type that was found.
+    pub fn from_npy(mut bytes: Vec<u8>) -> Result<Self> {
+        let Header { code, at, data } = Header::parse(&bytes)?;
+        let (order, kind) = (code.as_bytes().first(), code.as_bytes().get(1));
+        let size: usize = code.get(2..).and_then(|size| size.parse().ok()).unwrap_or(0);
+        if let (Some(b'>'), Some(b'f' | b'i' | b'u'), 2 | 4 | 8) = (order, kind, size) {
+            bytes[data..].chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            bytes[at] = b'<';
         }
-        one_of! {
-            f32, "float32", |v| v;
-            f64, "float64", |v| v as f32;
-            bool, "bool", |v| f32::from(u8::from(v));
-            u8, "uint8", f32::from;
-            i8, "int8", f32::from;
-            u16, "uint16", f32::from;
-            i16, "int16", f32::from;
-            u32, "uint32", |v| v as f32;
-            i32, "int32", |v| v as f32;
-            u64, "uint64", |v| v as f32;
-            i64, "int64", |v| v as f32;
+        if (kind, size) == (Some(&b'f'), 2) {
+            bytes[at + 1] = b'u'; // the library reads the bits
         }
-        bail!("expected an array of float32, float64, bool or integers (little-endian), found another type")
+        let dtype = name(&code, size);
+        let bytes = AlignedBytes::new(&bytes);
+        let (shape, values) = match dtype.as_str() {
+            "float16" => widen::<u16>(&bytes, |v| half::f16::from_bits(v).to_f32())?,
+            "float32" => widen::<f32>(&bytes, |v| v)?,
+            "float64" => widen::<f64>(&bytes, |v| v as f32)?,
+            "bool" => widen::<bool>(&bytes, |v| f32::from(u8::from(v)))?,
+            "uint8" => widen::<u8>(&bytes, f32::from)?,
+            "int8" => widen::<i8>(&bytes, f32::from)?,
+            "uint16" => widen::<u16>(&bytes, f32::from)?,
+            "int16" => widen::<i16>(&bytes, f32::from)?,
+            "uint32" => widen::<u32>(&bytes, |v| v as f32)?,
+            "int32" => widen::<i32>(&bytes, |v| v as f32)?,
+            "uint64" => widen::<u64>(&bytes, |v| v as f32)?,
+            "int64" => widen::<i64>(&bytes, |v| v as f32)?,
+            _ => bail!("expected an array of floats of 16, 32 or 64 bits, integers or bool, found {dtype}"),
+        };
+        Ok(Self { dtype, shape, values })
     }
 
-    /// Rows of a table: a vector is a table of one column.
+    /// `(rows, columns)` of a table; a vector is a table of one column.
     ///
     /// # Errors
-    /// One line: more than two axes.
+    /// One line: no axis, or more than two.
     pub fn table(&self) -> Result<(usize, usize)> {
         match self.shape[..] {
             [rows] => Ok((rows, 1)),
             [rows, columns] => Ok((rows, columns)),
+            [] => bail!("expected one vector a step, found a single number"),
             _ => bail!(
-                "expected one vector a step, found shape {:?}{}",
-                self.shape,
-                if self.shape.len() > 2 { ": images need a convolutional V, and dreamstep has none" } else { "" }
+                "expected one vector a step, found shape {:?}: neither images nor several environments side by side are read",
+                self.shape
             ),
         }
     }
 
-    /// Whether the type is one of whole numbers.
+    /// Whether the type is one of whole numbers or flags.
     #[must_use]
-    pub fn is_integer(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         !self.dtype.starts_with("float")
     }
 }
 
-/// The array, if it is one of `T`.
-fn typed<T: ViewElement + Copy>(bytes: &[u8], dtype: &'static str, widen: impl Fn(T) -> f32) -> Result<Option<Array>> {
-    match ArrayViewD::<'_, T>::view_npy(bytes) {
-        Ok(view) => {
-            let shape = view.shape().to_vec();
-            Ok(Some(Array { dtype, shape, values: view.iter().map(|&v| widen(v)).collect() }))
-        }
-        Err(ViewNpyError::WrongDescriptor(_)) => Ok(None),
-        Err(error) => Err(anyhow!("expected a whole numpy array: {error}")),
+/// What the text before the data says.
+struct Header {
+    /// The type's code, `<f4`; empty for a record.
+    code: String,
+    /// Where in the file the code stands.
+    at: usize,
+    /// Where the data begins.
+    data: usize,
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let (start, length) = match bytes {
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([*a, *b]))),
+            [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _, a, b, c, d, ..] => {
+                (12, u32::from_le_bytes([*a, *b, *c, *d]) as usize)
+            }
+            _ => bail!("expected a whole numpy array, found no header of one"),
+        };
+        let data = start + length;
+        let text = bytes.get(start..data).and_then(|text| std::str::from_utf8(text).ok());
+        let text = text.context("expected a whole numpy array, found its header cut off")?;
+        let key = text.find("descr").context("expected a numpy array, found a header without `descr`")?;
+        let colon = text[key..].find(':').map_or(text.len(), |colon| key + colon + 1);
+        let value = text[colon..].trim_start();
+        let quoted = value.strip_prefix(['\'', '"']).and_then(|code| code.split(['\'', '"']).next());
+        Ok(Self { code: quoted.unwrap_or_default().to_owned(), at: start + text.len() - value.len() + 1, data })
     }
 }
 
-/// The array in the file at `path`, and the file's bytes.
+/// numpy's name of the type with this code and size in bytes.
+fn name(code: &str, size: usize) -> String {
+    match code.as_bytes().get(1) {
+        Some(b'f') => format!("float{}", 8 * size),
+        Some(b'i') => format!("int{}", 8 * size),
+        Some(b'u') => format!("uint{}", 8 * size),
+        Some(b'b') => "bool".into(),
+        Some(b'c') => format!("complex{}", 8 * size),
+        Some(b'O') => "object (pickled; rows of unequal length, or None?)".into(),
+        Some(b'U' | b'S') => format!("text ({code})"),
+        Some(b'M') => "datetime64".into(),
+        Some(b'm') => "timedelta64".into(),
+        _ if code.is_empty() => "a record of several fields".into(),
+        _ => format!("`{code}`"),
+    }
+}
+
+/// The shape and the values, converted, of an array of `T`.
+fn widen<T: ViewElement + Copy>(bytes: &[u8], to: impl Fn(T) -> f32) -> Result<(Vec<usize>, Vec<f32>)> {
+    let view = ArrayViewD::<'_, T>::view_npy(bytes).map_err(|e| anyhow!("expected a whole numpy array: {e}"))?;
+    Ok((view.shape().to_vec(), view.iter().map(|&value| to(value)).collect()))
+}
+
+/// The array in the bytes of an `.npy` file, of exactly this type and number of axes, in rows. The header is not believed: a huge shape is
+/// an error and not an allocation.
 ///
 /// # Errors
-/// One line that names `path`.
-pub fn read_npy(path: &Path) -> Result<(Array, Vec<u8>)> {
-    let bytes = read_file(path)?;
-    let array = Array::from_npy(&bytes).with_context(|| path.display().to_string())?;
-    Ok((array, bytes))
+/// One line: another type or shape, or not a whole array.
+pub fn exact<T: ViewElement + Clone, D: Dimension>(bytes: &[u8]) -> Result<ndarray::Array<T, D>> {
+    let bytes = AlignedBytes::new(bytes);
+    let view: ArrayViewD<'_, T> = ArrayView::view_npy(&bytes)?;
+    let shape = view.shape().to_vec();
+    let view = view.into_dimensionality::<D>();
+    let view = view.map_err(|_| anyhow!("expected {} dimensions, found shape {shape:?}", D::NDIM.unwrap_or_default()))?;
+    Ok(view.as_standard_layout().into_owned())
 }
 
 /// The bytes of the file at `path`.
 ///
 /// # Errors
-/// One line that names `path`: it cannot be read, or is too large.
+/// One line that does not name `path`: it cannot be read, or is too large.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let metadata = std::fs::metadata(path).with_context(|| format!("{}: cannot read", path.display()))?;
-    ensure!(metadata.is_file(), "{}: expected a file, found a folder or a device", path.display());
-    let found = metadata.len();
-    ensure!(found <= ARRAY_BYTES_MAX, "{}: expected at most {ARRAY_BYTES_MAX} bytes, found {found}", path.display());
-    std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))
+    let metadata = std::fs::metadata(path).context("cannot read")?;
+    ensure!(metadata.is_file(), "expected a file, found a folder or a device");
+    ensure!(metadata.len() <= BYTES_MAX, "expected at most {BYTES_MAX} bytes, found {}", metadata.len());
+    std::fs::read(path).context("cannot read")
 }
 
 /// The arrays of an `.npz` archive.
@@ -126,27 +176,37 @@ impl<'a> Npz<'a> {
         Ok(Self { archive: ZipArchive::new(Cursor::new(bytes)).map_err(|e| anyhow!("expected a whole .npz file: {e}"))? })
     }
 
-    /// The array called `key`, if it is there.
+    /// The `.npy` file of the array called `key`, if it is there.
     ///
     /// # Errors
-    /// One line that names `key`: it is damaged, or no array of numbers.
-    pub fn find(&mut self, key: &str) -> Result<Option<Array>> {
+    /// One line that names `key`: it is damaged or too large.
+    pub fn find(&mut self, key: &str) -> Result<Option<Vec<u8>>> {
         let entry = match self.archive.by_name(&format!("{key}.npy")) {
             Ok(entry) => entry,
             Err(zip::result::ZipError::FileNotFound) => return Ok(None),
             Err(error) => return Err(anyhow!("{key}: {error}")),
         };
         let mut bytes = Vec::new();
-        entry.take(ARRAY_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| anyhow!("{key}: {e}"))?;
-        ensure!(bytes.len() as u64 <= ARRAY_BYTES_MAX, "{key}: expected at most {ARRAY_BYTES_MAX} bytes, found more");
-        Array::from_npy(&bytes).map(Some).with_context(|| key.to_owned())
+        entry.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| anyhow!("{key}: {e}"))?;
+        ensure!(bytes.len() as u64 <= BYTES_MAX, "{key}: expected at most {BYTES_MAX} bytes, found more");
+        Ok(Some(bytes))
     }
 
-    /// The names of the arrays.
-    pub fn keys(&self) -> String {
-        let names = self.archive.file_names().map(|name| name.trim_end_matches(".npy"));
-        let mut names: Vec<&str> = names.collect();
+    /// The array called `key`, of exactly this type and number of axes.
+    ///
+    /// # Errors
+    /// One line that names `key` and `dtype`, numpy's name of `T`.
+    pub fn exact<T: ViewElement + Clone, D: Dimension>(&mut self, key: &str, dtype: &str) -> Result<ndarray::Array<T, D>> {
+        let bytes = self.find(key)?.with_context(|| format!("{key}: expected an array of {dtype}, found none"))?;
+        exact(&bytes).map_err(|e| anyhow!("{key}: expected an array of {dtype}: {e}"))
+    }
+
+    /// The names of the members; arrays without their `.npy`, folders not at all.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let names = self.archive.file_names().filter(|name| !name.ends_with('/'));
+        let mut names: Vec<String> = names.map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect();
         names.sort_unstable();
-        names.join(", ")
+        names
     }
 }

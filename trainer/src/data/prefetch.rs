@@ -1,4 +1,4 @@
-//! How does reading the next data wait for nobody? On a thread of its own, one item ahead of whoever takes the items.
+//! An iterator run on a thread of its own, one item ahead of its consumer: the next data are read while these are trained on.
 
 use std::sync::mpsc::{IntoIter, sync_channel};
 use std::thread::Scope;
@@ -9,7 +9,7 @@ pub fn prefetch<'scope, 'env, T: Send + 'scope>(
     scope: &'scope Scope<'scope, 'env>,
     items: impl Iterator<Item = T> + Send + 'scope,
 ) -> IntoIter<T> {
-    // Nothing lies in the channel: the thread holds the item until somebody takes it.
+    // No room in the channel: the thread holds the item until it is taken.
     let (send, receive) = sync_channel(0);
     scope.spawn(move || {
         for item in items {

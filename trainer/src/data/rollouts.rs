@@ -1,4 +1,4 @@
-//! What is an episode, and how are episodes stored? One `.npz` each, in `RUN/rollouts/`, that `numpy.load` opens as it is:
+//! A recorded episode and its file: one `.npz` each, in `RUN/rollouts/`, that `numpy.load` opens as it is:
 //!
 //! | key | dtype | shape | |
 //! |---|---|---|---|
@@ -10,21 +10,18 @@
 //! | `seed` | uint64 | `[]` | what it was reset with |
 //!
 //! The keys are TorchWM's, with the truncations apart and both flags as booleans, so that `data[terminals]` means in numpy what
-//! it says. The same episode always gives the same bytes: stored, not deflated, and dated 1980. What is read is checked
-//! before it is believed.
+//! it says. The same episode always gives the same bytes: stored, not deflated, and dated 1980. What is read is validated.
 
+use super::npy::{Npz, read_file};
 use crate::run::folder::{PARTIAL, write_atomic};
+use crate::run::interrupt;
 use anyhow::{Context, Result, anyhow, ensure};
-use ndarray::{Array1, Array2, ArrayView, ArrayViewD, Dimension, Ix0, Ix1, Ix2};
-use ndarray_npy::{NpzWriter, ViewElement, ViewNpyExt};
-use std::fs::File;
-use std::io::{Cursor, Read};
+use ndarray::{Array1, Array2, Dimension, Ix0, Ix1, Ix2};
+use ndarray_npy::NpzWriter;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive};
-
-/// Bytes of one array at most: a file may claim anything.
-const ARRAY_BYTES_MAX: u64 = 1 << 30;
+use zip::{CompressionMethod, DateTime};
 
 /// One recorded episode of `T` steps. Step `t` took `actions[t]` in `observations[t]` and led to `observations[t + 1]`,
 /// `rewards[t]`, `terminals[t]`, `truncations[t]`.
@@ -113,15 +110,15 @@ impl Episode {
     /// One line: the file, the array, what was expected, what was found.
     pub fn read(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
-            let file = File::open(path).map_err(|e| anyhow!("expected an episode (.npz): {e}"))?;
-            let mut npz = ZipArchive::new(file).map_err(|e| anyhow!("expected a whole .npz file: {e}"))?;
+            let bytes = read_file(path)?;
+            let mut npz = Npz::new(&bytes)?;
             let episode = Self {
-                seed: array::<u64, Ix0>(&mut npz, "seed", "uint64")?.into_scalar(),
-                observations: array::<f32, Ix2>(&mut npz, "observations", "float32")?,
-                actions: array::<f32, Ix2>(&mut npz, "actions", "float32")?,
-                rewards: array::<f32, Ix1>(&mut npz, "rewards", "float32")?,
-                terminals: array::<bool, Ix1>(&mut npz, "terminals", "bool")?,
-                truncations: array::<bool, Ix1>(&mut npz, "truncations", "bool")?,
+                seed: npz.exact::<u64, Ix0>("seed", "uint64")?.into_scalar(),
+                observations: npz.exact::<f32, Ix2>("observations", "float32")?,
+                actions: npz.exact::<f32, Ix2>("actions", "float32")?,
+                rewards: npz.exact::<f32, Ix1>("rewards", "float32")?,
+                terminals: npz.exact::<bool, Ix1>("terminals", "bool")?,
+                truncations: npz.exact::<bool, Ix1>("truncations", "bool")?,
             };
             episode.validate()?;
             Ok(episode)
@@ -130,13 +127,8 @@ impl Episode {
     }
 
     /// The bytes of the `.npz` file: a function of the episode alone.
-    fn to_npz(&self) -> Result<Vec<u8>> {
-        // What the zip writer takes for itself (the clock, where a feature gives it one) is pinned here.
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(0o644);
-        let mut npz = NpzWriter::new_with_options(Cursor::new(Vec::new()), options);
+    pub(super) fn to_npz(&self) -> Result<Vec<u8>> {
+        let mut npz = npz_writer();
         npz.add_array("observations", &self.observations)?;
         npz.add_array("actions", &self.actions)?;
         npz.add_array("rewards", &self.rewards)?;
@@ -147,11 +139,20 @@ impl Episode {
     }
 }
 
+/// A writer of `.npz` bytes that depend on the arrays alone: what zip takes for itself (the clock, where a feature gives it one) is fixed.
+pub(super) fn npz_writer() -> NpzWriter<Cursor<Vec<u8>>> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    NpzWriter::new_with_options(Cursor::new(Vec::new()), options)
+}
+
 /// Every episode in `folder`, in the order of the file names.
 ///
 /// # Errors
 /// One line: the folder is missing or holds no episode; or the first file that cannot be read, or whose observations or actions
-/// have another size than the first file's.
+/// have another size than the first file's. [`interrupt::Interrupted`] on Ctrl-C.
 pub fn read_dir(folder: &Path) -> Result<Vec<Episode>> {
     let files = list(folder)?;
     ensure!(
@@ -161,6 +162,7 @@ pub fn read_dir(folder: &Path) -> Result<Vec<Episode>> {
     );
     let mut episodes: Vec<Episode> = Vec::with_capacity(files.len());
     for file in &files {
+        interrupt::check()?;
         let episode = Episode::read(file)?;
         let (obs, action) = episodes.first().map_or(episode.dims(), Episode::dims);
         ensure!(
@@ -204,34 +206,11 @@ fn finite<D: Dimension>(key: &str, values: &ndarray::Array<f32, D>) -> Result<()
     }
 }
 
-/// Reads array `key`. The bytes are fetched before the header is believed, so a huge shape is an error and not an allocation.
-fn array<T, D>(npz: &mut ZipArchive<File>, key: &str, dtype: &str) -> Result<ndarray::Array<T, D>>
-where
-    T: ViewElement + Clone,
-    D: Dimension,
-{
-    let entry = npz.by_name(&format!("{key}.npy")).map_err(|e| anyhow!("{key}: expected an array of {dtype}: {e}"))?;
-    let mut bytes = Vec::new();
-    entry.take(ARRAY_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| anyhow!("{key}: {e}"))?;
-    ensure!(bytes.len() as u64 <= ARRAY_BYTES_MAX, "{key}: expected at most {ARRAY_BYTES_MAX} bytes, found more");
-    // A view needs its elements aligned.
-    let mut words = vec![0_u64; bytes.len().div_ceil(8)];
-    let aligned = &mut bytemuck::cast_slice_mut(&mut words)[..bytes.len()];
-    aligned.copy_from_slice(&bytes);
-    let view: ArrayViewD<'_, T> =
-        ArrayView::view_npy(aligned).map_err(|e| anyhow!("{key}: expected an array of {dtype}: {e}"))?;
-    let shape = view.shape().to_vec();
-    let view = view
-        .into_dimensionality::<D>()
-        .map_err(|_| anyhow!("{key}: expected {} dimensions, found shape {shape:?}", D::NDIM.unwrap_or_default()))?;
-    // In rows, whatever order the file had.
-    Ok(view.as_standard_layout().into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use ndarray::array as a;
+    use std::fs::File;
     use tempfile::TempDir;
 
     fn episode() -> Episode {
@@ -382,6 +361,6 @@ mod tests {
         write(&|npz| npz.add_array("observations", &a![1.0_f32]).unwrap());
         error(folder.path(), &["observations", "expected 2 dimensions", "[1]"]);
         write(&|_| ());
-        error(folder.path(), &["observations", "not found"]);
+        error(folder.path(), &["observations", "float32", "found none"]);
     }
 }

@@ -14,6 +14,7 @@
 
 use super::numpy_random::NumpyRandom;
 use super::{Env, EnvSpec, Pose, Step};
+use anyhow::Result;
 
 /// Its name in Gymnasium.
 pub(super) const ID: &str = "CartPole-v1";
@@ -28,6 +29,22 @@ const DT_S: f64 = 0.02;
 const MAX_X_M: f64 = 2.4;
 const MAX_ANGLE: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
 const RESET_NOISE: f64 = 0.05;
+
+/// What the environment is.
+pub(super) fn spec() -> EnvSpec {
+    EnvSpec {
+        id: ID.into(),
+        obs: 4,
+        action: 1,
+        action_low: vec![-1.0],
+        action_high: vec![1.0],
+        dt_s: DT_S,
+        time_limit: 500,
+        blocks: &[("position", 1), ("velocity", 1), ("angle", 1), ("angular_velocity", 1)],
+        // Its 1 is paid in the step that ends the task, too.
+        healthy_bonus: 0.0,
+    }
+}
 
 /// How far the cart may go to either side, and how long the pole is, in metres.
 pub(crate) const fn geometry() -> (f64, f64) {
@@ -47,20 +64,7 @@ pub struct CartPole {
 impl CartPole {
     /// A cart that waits for its first [`Env::reset`].
     pub(super) fn new() -> Self {
-        let (action_low, action_high) = (vec![-1.0], vec![1.0]);
-        let spec = EnvSpec {
-            id: ID,
-            obs: 4,
-            action: 1,
-            action_low,
-            action_high,
-            dt_s: DT_S,
-            time_limit: 500,
-            blocks: &[("position", 1), ("velocity", 1), ("angle", 1), ("angular_velocity", 1)],
-            // Its 1 is paid in the step that ends the task, too.
-            healthy_bonus: 0.0,
-        };
-        Self { spec, state: [0.0; 4], elapsed: 0, over: false }
+        Self { spec: spec(), state: [0.0; 4], elapsed: 0, over: false }
     }
 
     /// The state.
@@ -71,8 +75,6 @@ impl CartPole {
     }
 
     fn observe(&self, obs: &mut [f64]) {
-        let found = obs.len();
-        assert!(found == 4, "{ID}: expected an observation buffer of 4, found {found}");
         obs.iter_mut().zip(self.state).for_each(|(o, x)| *o = f64::from(x as f32));
     }
 
@@ -94,22 +96,25 @@ impl Env for CartPole {
         &self.spec
     }
 
-    fn reset(&mut self, seed: u64, obs: &mut [f64]) {
+    fn reset(&mut self, seed: u64, obs: &mut [f64]) -> Result<()> {
+        self.spec.check_obs(obs)?;
         let mut rng = NumpyRandom::new(seed);
         self.state = std::array::from_fn(|_| rng.uniform(-RESET_NOISE, RESET_NOISE));
         (self.elapsed, self.over) = (0, false);
         self.observe(obs);
+        Ok(())
     }
 
-    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Step {
-        self.spec.check_action(action);
+    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Result<Step> {
+        self.spec.check_action(action)?;
+        self.spec.check_obs(obs)?;
         self.advance(if action[0] >= 0.0 { FORCE } else { -FORCE });
         self.observe(obs);
         let [x, _, angle, _] = self.state;
         let terminated = x.abs() > MAX_X_M || angle.abs() > MAX_ANGLE;
         let reward = if terminated && self.over { 0.0 } else { 1.0 };
         self.over |= terminated;
-        Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit }
+        Ok(Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit })
     }
 
     fn position_x(&self) -> f64 {
@@ -126,8 +131,8 @@ mod tests {
     fn an_action_is_its_sign() {
         let after = |action: f32| {
             let (mut env, mut obs) = (CartPole::new(), [0.0; 4]);
-            env.reset(0, &mut obs);
-            env.step(&[action], &mut obs);
+            env.reset(0, &mut obs).unwrap();
+            env.step(&[action], &mut obs).unwrap();
             obs
         };
         let (right, left) = (after(1.0), after(-1.0));
@@ -151,7 +156,7 @@ mod tests {
             (0.0, -12.1 * degree, true),
         ] {
             let mut env = CartPole { state: [x, 0.0, angle, 0.0], ..CartPole::new() };
-            let step = env.step(&[1.0], &mut [0.0; 4]);
+            let step = env.step(&[1.0], &mut [0.0; 4]).unwrap();
             assert_eq!((step.terminated, step.reward), (expected, 1.0), "{x} m, {angle} rad");
         }
     }
@@ -162,7 +167,7 @@ mod tests {
         let falling = [0.0, 0.0, MAX_ANGLE - 0.001, 0.2];
         let mut env = CartPole { state: falling, ..CartPole::new() };
         // Pushing the cart under the pole rights it.
-        let steps: Vec<_> = (0..20).map(|_| env.step(&[1.0], &mut [0.0; 4])).collect();
+        let steps: Vec<_> = (0..20).map(|_| env.step(&[1.0], &mut [0.0; 4]).unwrap()).collect();
         let back = steps.iter().position(|step| !step.terminated).unwrap();
         assert!(back > 1, "it falls first: {steps:?}");
         assert_eq!((steps[0].reward, steps[1].reward, steps[back].reward), (1.0, 0.0, 1.0));

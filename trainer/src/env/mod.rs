@@ -1,13 +1,18 @@
-//! What can an agent act in? Environments defined as Gymnasium defines them, down to the bits of observations and rewards.
+//! Environments, defined as Gymnasium defines them, down to the bits of observations and rewards.
 //!
 //! ```text
-//! reset(seed) → obs [O]        step(action [A]) → obs [O], reward, terminated | truncated
+//! spec(id) → sizes, ranges, times        reset(seed) → obs [O]        step(action [A]) → obs [O], reward, terminated | truncated
 //! ```
+//!
+//! A specification is had without making a simulator.
 //!
 //! A new MuJoCo task is one row of `tasks.rs`; anything else is one file and one variant of [`AnyEnv`]. MuJoCo is bit-identical
 //! to itself in one version on one kind of machine; nothing is promised across either.
 
+mod assist;
 mod cart_pole;
+mod heun;
+mod model;
 mod mujoco;
 mod numpy_math;
 mod numpy_normal;
@@ -16,15 +21,18 @@ pub mod pool;
 mod tasks;
 
 pub use crate::run::config::Physics;
+use anyhow::{Result, bail, ensure};
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::{Mujoco, View};
+
+use dreamstep_core::rng::{Philox, Stream};
 
 /// What an environment is, before anything moves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvSpec {
     /// Its name in Gymnasium.
-    pub id: &'static str,
+    pub id: String,
     /// `O`: numbers in an observation.
     pub obs: usize,
     /// `A`: numbers in an action. A choice among discrete actions is one number too: the environment says how it is read.
@@ -44,21 +52,34 @@ pub struct EnvSpec {
 }
 
 impl EnvSpec {
-    /// The promise that every [`Env::step`] begins with.
-    ///
-    /// # Panics
-    /// If the length is wrong or an action is not finite.
-    fn check_action(&self, action: &[f32]) {
+    /// The uniform policy: an `action [A]` within its range, a draw of its own for each of `step` and actuator.
+    pub(crate) fn uniform_action(&self, rng: Philox, step: u64, action: &mut [f32]) {
+        let range = self.action_low.iter().zip(&self.action_high);
+        for ((a, (low, high)), i) in action.iter_mut().zip(range).zip(0..) {
+            *a = low + (high - low) * rng.uniform(Stream::CollectAction, step, i);
+        }
+    }
+
+    /// That an observation buffer `[O]` has the right length.
+    fn check_obs(&self, obs: &[f64]) -> Result<()> {
+        let Self { id, obs: expected, .. } = self;
+        ensure!(obs.len() == *expected, "{id}: expected an observation buffer of {expected}, found {}", obs.len());
+        Ok(())
+    }
+
+    /// That an action is `[A]` finite numbers. MuJoCo would answer another by resetting the simulation.
+    fn check_action(&self, action: &[f32]) -> Result<()> {
         let Self { id, action: expected, .. } = self;
-        assert!(action.len() == *expected, "{id}: expected {expected} actions, found {}", action.len());
-        if let Some(i) = action.iter().position(|a| !a.is_finite()) {
-            panic!("{id}: action[{i}] = {}: must be finite", action[i]);
+        ensure!(action.len() == *expected, "{id}: expected {expected} actions, found {}", action.len());
+        match action.iter().position(|a| !a.is_finite()) {
+            Some(i) => bail!("{id}: action[{i}]: expected a finite number, found {}", action[i]),
+            None => Ok(()),
         }
     }
 }
 
 /// An action `[A]` of the environment's units as M takes it: in [-1, 1] over the range of middle `mid` and half width `half`, 0 where that
-/// has no width. What lies outside is clamped, as the runtime clamps an action that it is told: an actuator does no more.
+/// has no width. What lies outside is clamped, as the runtime clamps an action: an actuator does no more.
 pub fn unit_action<'a>(
     action: impl IntoIterator<Item = &'a f32>,
     mid: &'a [f32],
@@ -97,18 +118,17 @@ pub trait Env: Send {
     /// Starts the episode that `seed` names (Gymnasium's `reset(seed=seed)`), whatever went before, and writes its first
     /// observation into `obs [O]`.
     ///
-    /// # Panics
-    /// If `obs` has another length than `spec().obs`.
-    fn reset(&mut self, seed: u64, obs: &mut [f64]);
+    /// # Errors
+    /// `obs` has another length than `spec().obs`, or the environment cannot start.
+    fn reset(&mut self, seed: u64, obs: &mut [f64]) -> Result<()>;
 
     /// Applies `action [A]` for `dt_s` seconds and writes the observation that follows into `obs [O]`. An action outside
     /// the range is not clipped here: actuators obey its nearest bound, and a control cost charges what was asked for. Actions
     /// are binary32, as Gymnasium's action space is; everything after that is binary64.
     ///
-    /// # Panics
-    /// If a length is not the spec's, or if an action is not finite. That is the caller's bug, and MuJoCo would answer it by
-    /// resetting the simulation and leaving a `MUJOCO_LOG.TXT` in the current folder.
-    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Step;
+    /// # Errors
+    /// A length is not the spec's, or an action is not finite: nothing has moved. Or the environment cannot step.
+    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Result<Step>;
 
     /// How far the agent has come: metres along the world's x axis, of the torso or the cart. Always 0 in Pusher and Reacher, whose
     /// arms stay where they are.
@@ -128,12 +148,27 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
 }
 
+/// The specification of the environment that Gymnasium calls `id`; no simulator is made.
+///
+/// # Errors
+/// One line: an unknown id, with the known ones.
+pub fn spec(id: &str) -> Result<EnvSpec> {
+    Ok(if id == cart_pole::ID { cart_pole::spec() } else { task(id)?.spec() })
+}
+
+fn task(id: &str) -> Result<&'static mujoco::Task> {
+    match tasks::TASKS.iter().find(|task| task.id == id) {
+        Some(task) => Ok(task),
+        None => bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
+    }
+}
+
 impl AnyEnv {
     /// Makes the environment that Gymnasium calls `id`. A MuJoCo model is compiled once per process and shared.
     ///
     /// # Errors
     /// One line: an unknown id, with the known ones; or a model file that is missing or does not compile.
-    pub fn make(id: &str) -> anyhow::Result<Self> {
+    pub fn make(id: &str) -> Result<Self> {
         Self::with(id, Physics::Task)
     }
 
@@ -141,14 +176,11 @@ impl AnyEnv {
     ///
     /// # Errors
     /// As [`Self::make`].
-    pub fn with(id: &str, physics: Physics) -> anyhow::Result<Self> {
-        if id == cart_pole::ID {
-            return Ok(Self::CartPole(CartPole::new()));
-        }
-        match tasks::TASKS.iter().find(|task| task.id == id) {
-            Some(task) => Ok(Self::Mujoco(Mujoco::new(task, physics)?)),
-            None => anyhow::bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
-        }
+    pub fn with(id: &str, physics: Physics) -> Result<Self> {
+        Ok(match id {
+            cart_pole::ID => Self::CartPole(CartPole::new()),
+            _ => Self::Mujoco(Mujoco::new(task(id)?, physics)?),
+        })
     }
 
     /// The state.
@@ -160,16 +192,16 @@ impl AnyEnv {
         }
     }
 
-    /// How many positions, the first ones, no observation tells of: where the agent is in the world.
+    /// How many positions, the first ones, are not observed: where the agent is in the world.
     #[must_use]
-    pub fn untold(&self) -> usize {
+    pub fn unobserved(&self) -> usize {
         match self {
-            Self::Mujoco(env) => env.untold(),
+            Self::Mujoco(env) => env.unobserved(),
             Self::CartPole(_) => 0,
         }
     }
 
-    /// Writes into `pose` what an observation `[O]` tells of it; the rest stays.
+    /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
     ///
     /// # Panics
     /// If the observation or the pose is not of this environment.
@@ -183,17 +215,15 @@ impl AnyEnv {
         }
     }
 
-    /// Holds the agent's torso upright, as a hand would that lets go little by little: [`Mujoco::assist`].
+    /// Sets the assistive force, an external spring on the torso: [`Mujoco::assist`].
     ///
     /// # Errors
-    /// As [`Mujoco::assist`]'s, or the environment has no body to hold.
-    pub fn assist(&mut self, support: f64) -> anyhow::Result<()> {
+    /// As [`Mujoco::assist`]'s.
+    pub fn assist(&mut self, force: f64) -> Result<()> {
         match self {
-            Self::Mujoco(env) => env.assist(support),
-            Self::CartPole(_) if support == 0.0 => Ok(()),
-            Self::CartPole(_) => {
-                anyhow::bail!("{}: cannot be held upright: expected a torso that moves freely", cart_pole::ID)
-            }
+            Self::Mujoco(env) => env.assist(force),
+            Self::CartPole(_) if force == 0.0 => Ok(()),
+            Self::CartPole(_) => bail!("{}: assistive force: expected a torso that moves freely", cart_pole::ID),
         }
     }
 
@@ -217,11 +247,11 @@ impl Env for AnyEnv {
         self.env().spec()
     }
 
-    fn reset(&mut self, seed: u64, obs: &mut [f64]) {
-        self.env_mut().reset(seed, obs);
+    fn reset(&mut self, seed: u64, obs: &mut [f64]) -> Result<()> {
+        self.env_mut().reset(seed, obs)
     }
 
-    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Step {
+    fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Result<Step> {
         self.env_mut().step(action, obs)
     }
 
@@ -240,88 +270,70 @@ mod tests {
         for id in ids() {
             let mut env = AnyEnv::make(id).unwrap();
             let spec = env.spec().clone();
+            assert_eq!(spec, super::spec(id).unwrap(), "what the simulator says");
             assert_eq!(spec.id, id);
             assert_eq!(spec.blocks.iter().map(|(_, len)| len).sum::<usize>(), spec.obs, "{id}: {:?}", spec.blocks);
             assert_eq!((spec.action_low.len(), spec.action_high.len()), (spec.action, spec.action));
             assert!(spec.action_low.iter().zip(&spec.action_high).all(|(low, high)| low < high), "{id}");
             let (mut first, mut again) = (vec![f64::NAN; spec.obs], vec![f64::NAN; spec.obs]);
-            env.reset(3, &mut first);
-            let step = env.step(&vec![0.1; spec.action], &mut again);
+            env.reset(3, &mut first).unwrap();
+            let step = env.step(&vec![0.1; spec.action], &mut again).unwrap();
             assert!(step.reward.is_finite() && !step.truncated, "{id}: {step:?}");
             assert!(first.iter().chain(&again).all(|x| x.is_finite()), "{id}");
             assert_ne!(first, again, "{id}: a step must move something");
-            env.reset(3, &mut again);
+            env.reset(3, &mut again).unwrap();
             assert_eq!(first, again, "{id}: the same seed starts the same episode");
-            env.reset(4, &mut again);
+            env.reset(4, &mut again).unwrap();
             assert_ne!(first, again, "{id}: another seed starts another episode");
         }
     }
 
-    /// A rehearsal is the same task in all but its integrator: the same start, a little another step.
+    /// The same start, a little another step; and after a fall a state that is still near, since its errors are of the second order.
     #[test]
-    fn a_rehearsal_starts_the_same_and_moves_a_little_otherwise() {
-        let rehearsals = [Physics::Euler, Physics::Coarse, Physics::Heun];
-        for (id, physics) in
-            ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"].into_iter().flat_map(|id| rehearsals.map(|p| (id, p)))
-        {
-            let [mut own, mut rehearsal] = [Physics::Task, physics].map(|physics| AnyEnv::with(id, physics).unwrap());
-            assert_eq!(own.spec(), rehearsal.spec());
-            let spec = own.spec().clone();
+    fn surrogate_physics_start_the_same_and_move_a_little_otherwise() {
+        for id in ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"] {
+            let [mut own, mut surrogate] = [Physics::Task, Physics::Heun].map(|physics| AnyEnv::with(id, physics).unwrap());
+            let spec = spec(id).unwrap();
             let (mut a, mut b) = (vec![0.0; spec.obs], vec![0.0; spec.obs]);
-            own.reset(3, &mut a);
-            rehearsal.reset(3, &mut b);
+            own.reset(3, &mut a).unwrap();
+            surrogate.reset(3, &mut b).unwrap();
             assert_eq!(a, b, "{id}");
             let action = vec![0.1; spec.action];
-            own.step(&action, &mut a);
-            rehearsal.step(&action, &mut b);
-            let (a, b) = (own.pose().positions, rehearsal.pose().positions);
-            let furthest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(furthest > 0.0 && furthest < 0.05, "{id} {physics:?}: {furthest}");
+            for (steps, bound) in [(1, 0.05), (14, 0.5)] {
+                for _ in 0..steps {
+                    own.step(&action, &mut a).unwrap();
+                    surrogate.step(&action, &mut b).unwrap();
+                }
+                let (a, b) = (own.pose().positions, surrogate.pose().positions);
+                let furthest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(furthest > 0.0 && furthest < bound, "{id}: {furthest}");
+            }
         }
     }
 
-    /// Heun's errors are of a higher order: when a humanoid has just come down on its feet they are a fraction of Euler's. (Later each fall
-    /// is one of its own.)
+    /// A humanoid stands while the force acts, observes nothing of it, and falls without.
     #[test]
-    fn heun_stays_closer_to_the_task_than_euler() {
-        let fall = |physics| {
-            let mut env = AnyEnv::with("Humanoid-v5", physics).unwrap();
-            let mut obs = vec![0.0; env.spec().obs];
-            env.reset(3, &mut obs);
-            for _ in 0..15 {
-                env.step(&[0.1; 17], &mut obs);
-            }
-            env.pose().positions
-        };
-        let own = fall(Physics::Task);
-        let error = |physics| own.iter().zip(fall(physics)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        let [euler, coarse, heun] = [Physics::Euler, Physics::Coarse, Physics::Heun].map(error);
-        assert!(heun < 0.5 * coarse && heun < euler, "heun {heun}, coarse {coarse}, euler {euler}");
-    }
-
-    /// Who is held stays upright, feels nothing of it, and falls when let go.
-    #[test]
-    fn a_held_humanoid_stands_and_one_that_is_let_go_falls() {
+    fn a_humanoid_stands_while_the_assistive_force_acts() {
         let mut env = AnyEnv::with("Humanoid-v5", Physics::Heun).unwrap();
         let mut obs = vec![0.0; env.spec().obs];
-        let mut last = |support: f64| {
-            env.assist(support).unwrap();
-            env.reset(3, &mut obs);
-            let steps = (1..=200).find(|_| env.step(&[0.0; 17], &mut obs).terminated);
+        let mut last = |force: f64| {
+            env.assist(force).unwrap();
+            env.reset(3, &mut obs).unwrap();
+            let steps = (1..=200).find(|_| env.step(&[0.0; 17], &mut obs).unwrap().terminated);
             (steps, obs.clone())
         };
         let free = last(0.0);
         assert!(free.0.is_some_and(|steps| steps < 60), "{:?}", free.0);
-        let held = last(1.0);
-        assert_eq!(held.0, None);
-        assert!(held.1.iter().all(|x| x.is_finite()));
-        // The torso's external force, of which straps would be the greatest part: nothing touches it.
-        assert_eq!(held.1[270..276], [0.0; 6], "cfrc_ext of the torso");
-        assert_eq!(last(0.0), free, "let go, it is the task again");
+        let assisted = last(1.0);
+        assert_eq!(assisted.0, None);
+        assert!(assisted.1.iter().all(|x| x.is_finite()));
+        // The torso's external force, of which the assistive one would be the greatest part: nothing touches it.
+        assert_eq!(assisted.1[270..276], [0.0; 6], "cfrc_ext of the torso");
+        assert_eq!(last(0.0), free, "without the force it is the task again");
     }
 
     #[test]
-    fn what_has_no_free_torso_cannot_be_held() {
+    fn what_has_no_free_torso_takes_no_assistive_force() {
         for id in ["CartPole-v1", "Hopper-v5", "Swimmer-v5"] {
             let mut env = AnyEnv::make(id).unwrap();
             let error = format!("{:#}", env.assist(0.5).unwrap_err());
@@ -333,24 +345,30 @@ mod tests {
     #[test]
     fn an_unknown_id_is_answered_with_the_known_ones() {
         let error = format!("{:#}", AnyEnv::make("Humanoid-v4").err().unwrap());
+        assert_eq!(error, format!("{:#}", spec("Humanoid-v4").unwrap_err()));
         assert!(error.contains("`Humanoid-v4`") && ids().all(|id| error.contains(id)) && !error.contains('\n'), "{error}");
     }
 
     #[test]
-    #[should_panic(expected = "Humanoid-v5: action[3] = NaN: must be finite")]
-    fn a_nan_action_never_reaches_the_simulator() {
-        let mut env = AnyEnv::make("Humanoid-v5").unwrap();
-        let mut obs = vec![0.0; env.spec().obs];
-        env.reset(0, &mut obs);
-        let mut action = vec![0.0; env.spec().action];
-        action[3] = f32::NAN;
-        env.step(&action, &mut obs);
-    }
-
-    #[test]
-    #[should_panic(expected = "CartPole-v1: action[0] = inf: must be finite")]
-    fn an_infinite_action_never_moves_a_cart() {
-        let mut env = AnyEnv::make("CartPole-v1").unwrap();
-        env.step(&[f32::INFINITY], &mut [0.0; 4]);
+    fn what_the_caller_got_wrong_is_an_error_and_moves_nothing() {
+        for id in ids() {
+            let mut env = AnyEnv::make(id).unwrap();
+            let spec = env.spec().clone();
+            let (mut obs, action) = (vec![0.0; spec.obs], vec![0.0; spec.action]);
+            env.reset(0, &mut obs).unwrap();
+            let (before, pose) = (obs.clone(), env.pose());
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut action = action.clone();
+                action[spec.action - 1] = bad;
+                let error = env.step(&action, &mut obs).unwrap_err().to_string();
+                assert_eq!(error, format!("{id}: action[{}]: expected a finite number, found {bad}", spec.action - 1));
+            }
+            let error = env.step(&[&action[..], &[0.0]].concat(), &mut obs).unwrap_err().to_string();
+            assert_eq!(error, format!("{id}: expected {0} actions, found {1}", spec.action, spec.action + 1));
+            let short = format!("{id}: expected an observation buffer of {}, found {}", spec.obs, spec.obs - 1);
+            assert_eq!(env.step(&action, &mut obs[1..]).unwrap_err().to_string(), short);
+            assert_eq!((&before, pose), (&obs, env.pose()));
+            assert_eq!(env.reset(0, &mut obs[1..]).unwrap_err().to_string(), short);
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! How does a policy do in the real environment? Episodes stepped by the runtime itself (what is trained is what will run), and by
+//! The environment pool: threads that play episodes, of an agent stepped by the runtime itself (what is trained is what will run), and of
 //! the two baselines that any agent has to beat.
 
-use crate::env::{AnyEnv, Env, Physics};
+use crate::env::{AnyEnv, Env, EnvSpec, Physics, spec};
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
-use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use rayon::prelude::*;
@@ -27,7 +27,7 @@ pub struct Outcome {
     pub terminated: bool,
 }
 
-/// Who acts.
+/// What acts.
 #[derive(Clone, Copy, Debug)]
 pub enum Policy<'a> {
     /// A packed agent.
@@ -67,12 +67,12 @@ impl Player {
         Ok(Self { env, observation, single, action, memory: Vec::new() })
     }
 
-    /// Holds the agent's torso upright in the episodes to come: [`AnyEnv::assist`].
+    /// Sets the assistive force of the episodes to come: [`AnyEnv::assist`].
     ///
     /// # Errors
     /// As [`AnyEnv::assist`]'s.
-    pub fn assist(&mut self, support: f64) -> Result<()> {
-        self.env.assist(support)
+    pub fn assist(&mut self, force: f64) -> Result<()> {
+        self.env.assist(force)
     }
 
     /// Plays one episode from `reset(seed)`; it is cut after `max_steps` where that is not 0.
@@ -89,16 +89,22 @@ impl Player {
     /// # Errors
     /// As for [`Self::episode`].
     pub fn features(&mut self, model: &Model<'_>, seed: u64, max_steps: u32, features: &mut Vec<f32>) -> Result<Outcome> {
-        let feel = |tick: &Tick<'_>| features.extend(tick.agent.into_iter().flat_map(Agent::controller_input));
-        self.play(Policy::Agent(model), seed, max_steps, feel, |_| ())
+        let on_step = |tick: &Tick<'_>| features.extend(tick.agent.into_iter().flat_map(Agent::controller_input));
+        self.play(Policy::Agent(model), seed, max_steps, on_step, |_| ())
     }
 
-    /// As [`Self::episode`]; every observation `[O]` and the action `[A]` that answered it are appended to `story`.
+    /// As [`Self::episode`]; every observation `[O]` and the action `[A]` that answered it are appended to `trajectory`.
     ///
     /// # Errors
     /// As for [`Self::episode`].
-    pub fn trajectory(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32, story: &mut Trajectory) -> Result<Outcome> {
-        self.play(policy, seed, max_steps, |tick| story.push((tick.single(), tick.action.to_vec())), |_| ())
+    pub fn trajectory(
+        &mut self,
+        policy: Policy<'_>,
+        seed: u64,
+        max_steps: u32,
+        trajectory: &mut Trajectory,
+    ) -> Result<Outcome> {
+        self.play(policy, seed, max_steps, |tick| trajectory.push((tick.single(), tick.action.to_vec())), |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -121,18 +127,18 @@ impl Player {
         Ok(rewards)
     }
 
-    /// [`Self::advance`], a panic in it told as an error: a worker that dies silently would leave nobody who knows of which episode.
+    /// [`Self::advance`], a panic in it made an error that names the episode.
     fn play(
         &mut self,
         policy: Policy<'_>,
         seed: u64,
         max_steps: u32,
-        watch: impl FnMut(&Tick<'_>),
-        earn: impl FnMut(f64),
+        on_step: impl FnMut(&Tick<'_>),
+        on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
-        let id = self.env.spec().id;
+        let id = self.env.spec().id.clone();
         // What a panic left half-done is not used again: the error ends the run.
-        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, max_steps, watch, earn)));
+        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, max_steps, on_step, on_reward)));
         played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
@@ -145,13 +151,13 @@ impl Player {
         policy: Policy<'_>,
         seed: u64,
         max_steps: u32,
-        mut watch: impl FnMut(&Tick<'_>),
-        mut earn: impl FnMut(f64),
+        mut on_step: impl FnMut(&Tick<'_>),
+        mut on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_fit(model, env)?;
+                check_fit(model, env.spec())?;
                 memory.resize(memory_len(model.dims()), 0.0);
                 let mut agent = Agent::new(*model, memory)?;
                 // Draws of its own for each episode, where the latent is sampled.
@@ -165,7 +171,7 @@ impl Player {
             agent.model().dims().input().has_hidden() || agent.model().settings().acting == Acting::Sampled
         };
         let advances = agent.as_ref().is_some_and(advances);
-        env.reset(seed, observation);
+        env.reset(seed, observation).with_context(|| format!("seed {seed}"))?;
         action.fill(0.0);
         let start = env.position_x();
         let mut outcome = Outcome::default();
@@ -176,15 +182,15 @@ impl Player {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     agent.act(single, action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env, seed, outcome.length, action),
+                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
-            watch(&Tick { observation, action, agent: agent.as_ref() });
+            on_step(&Tick { observation, action, agent: agent.as_ref() });
             if let (Some(agent), true) = (&mut agent, advances) {
                 agent.advance().with_context(refused)?;
             }
-            let step = env.step(action, observation);
-            earn(step.reward);
+            let step = env.step(action, observation).with_context(|| format!("seed {seed}, step {}", outcome.length))?;
+            on_reward(step.reward);
             outcome.episode_return += step.reward;
             outcome.length += 1;
             if step.terminated || step.truncated || outcome.length == u64::from(max_steps) {
@@ -205,7 +211,7 @@ struct Tick<'a> {
     observation: &'a [f64],
     /// `[A]` in the environment's units.
     action: &'a [f32],
-    /// Who acts, before it remembers.
+    /// The agent, before it advances its memory.
     agent: Option<&'a Agent<'a, 'a>>,
 }
 
@@ -216,21 +222,13 @@ impl Tick<'_> {
     }
 }
 
-/// The random policy's action in step `step` of the episode `seed`.
-pub(crate) fn uniform_action(env: &AnyEnv, seed: u64, step: u64, action: &mut [f32]) {
-    let (low, high) = (&env.spec().action_low, &env.spec().action_high);
-    for (i, a) in action.iter_mut().enumerate() {
-        *a = low[i] + (high[i] - low[i]) * Philox::new(seed).uniform(Stream::CollectAction, step, i as u32);
-    }
-}
-
-/// That `model` was made for an environment like `env`: of its sizes, and, where its file says so, of its id and control period. Two tasks
+/// That `model` was made for the environment `spec`: of its sizes, and, where its file says so, of its id and control period. Two tasks
 /// may be of equal sizes, and an agent of the one would act in the other, badly.
 ///
 /// # Errors
 /// One line with what was expected and what the agent was made for.
-pub fn check_fit(model: &Model<'_>, env: &AnyEnv) -> Result<()> {
-    let (spec, dims) = (env.spec(), model.dims());
+pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
+    let dims = model.dims();
     if let Some(found) = model.environment() {
         ensure!(found == spec.id, "expected an agent made for {}, found one made for {found}", spec.id);
     }
@@ -278,7 +276,7 @@ impl EnvPool {
         let players = (0..threads).map(|_| Player::under(id, physics).map(Mutex::new)).collect::<Result<_>>()?;
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
-        Ok(Self { pool, players, time_limit: AnyEnv::make(id)?.spec().time_limit })
+        Ok(Self { pool, players, time_limit: spec(id)?.time_limit })
     }
 
     /// Steps after which the environment cuts an episode.

@@ -1,4 +1,4 @@
-//! Which MuJoCo tasks are there? One row each, as Gymnasium 1.4.0 defines them with default arguments.
+//! The MuJoCo tasks, one row each, as Gymnasium 1.4.0 defines them with default arguments.
 //!
 //! ```text
 //! Ant                     obs     qpos[2..] | qvel | clip(cfrc_ext[1..], ±1)
@@ -27,7 +27,7 @@
 //! left out at the front of `qpos` is where the agent is in the world. `a` is the action that was asked for, in binary32, and so
 //! is its cost; `u` is MuJoCo's copy of it, in binary64.
 
-use super::mujoco::{Moment, Task, Told, View, World};
+use super::mujoco::{Observed, StepContext, Task, View, World};
 use super::numpy_math::{norm, power, sum, sum_of_squares};
 use super::numpy_random::NumpyRandom;
 use mujoco_rs::wrappers::MjModel;
@@ -38,7 +38,9 @@ pub(super) static TASKS: [Task; 11] = [
     Task {
         id: "Ant-v5",
         file: "ant.xml",
+        timestep_s: 0.01,
         frame_skip: 5,
+        actuators: (8, 1.0),
         time_limit: 1000,
         blocks: &[("qpos", 13), ("qvel", 14), ("cfrc_ext", 78)],
         healthy_bonus: 1.0,
@@ -51,21 +53,23 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(world.data.qvel());
             obs.extend(contact_forces(world).skip(6));
         },
-        told: Told::AllBut(2),
+        observed: Observed::AllBut(2),
         view: View::follow(1, 0.5, 4.0),
-        judge: |moment| {
-            let data = &moment.world.data;
+        reward: |step| {
+            let data = &step.world.data;
             let is_finite = data.qpos().iter().chain(data.qvel()).all(|x| x.is_finite());
             let healthy = is_finite && (0.2..=1.0).contains(&data.qpos()[2]);
-            let rewards = moment.velocity_x + bonus(1.0, healthy);
-            let contact_cost = 5e-4 * sum_of_squares(contact_forces(moment.world));
-            (rewards - (action_cost(0.5, moment) + contact_cost), !healthy)
+            let rewards = step.velocity_x + bonus(1.0, healthy);
+            let contact_cost = 5e-4 * sum_of_squares(contact_forces(step.world));
+            (rewards - (action_cost(0.5, step) + contact_cost), !healthy)
         },
     },
     Task {
         id: "HalfCheetah-v5",
         file: "half_cheetah.xml",
+        timestep_s: 0.01,
         frame_skip: 5,
+        actuators: (6, 1.0),
         time_limit: 1000,
         blocks: &[("qpos", 8), ("qvel", 9)],
         healthy_bonus: 0.0,
@@ -77,14 +81,16 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(&world.data.qpos()[1..]);
             obs.extend(world.data.qvel());
         },
-        told: Told::AllBut(1),
+        observed: Observed::AllBut(1),
         view: View::follow(1, 0.5, 3.5),
-        judge: |moment| (moment.velocity_x - action_cost(0.1, moment), false),
+        reward: |step| (step.velocity_x - action_cost(0.1, step), false),
     },
     Task {
         id: "Hopper-v5",
         file: "hopper.xml",
+        timestep_s: 0.002,
         frame_skip: 4,
+        actuators: (3, 1.0),
         time_limit: 1000,
         blocks: &[("qpos", 5), ("qvel", 6)],
         healthy_bonus: 1.0,
@@ -93,20 +99,22 @@ pub(super) static TASKS: [Task; 11] = [
         track: first_position,
         position_x: first_position,
         observe: observe_with_clipped_velocities,
-        told: Told::AllBut(1),
+        observed: Observed::AllBut(1),
         view: View::follow(1, 0.8, 3.0),
-        judge: |moment| {
-            let data = &moment.world.data;
+        reward: |step| {
+            let data = &step.world.data;
             let (z, angle) = (data.qpos()[1], data.qpos()[2]);
             let bounded = data.qpos()[2..].iter().chain(data.qvel()).all(|&x| within(x, -100.0, 100.0));
             let healthy = bounded && z > 0.7 && within(angle, -0.2, 0.2);
-            (moment.velocity_x + bonus(1.0, healthy) - action_cost(1e-3, moment), !healthy)
+            (step.velocity_x + bonus(1.0, healthy) - action_cost(1e-3, step), !healthy)
         },
     },
     Task {
         id: "Humanoid-v5",
         file: "humanoid.xml",
+        timestep_s: 0.003,
         frame_skip: 5,
+        actuators: (17, 0.4),
         time_limit: 1000,
         blocks: HUMANOID_BLOCKS,
         healthy_bonus: 5.0,
@@ -115,18 +123,20 @@ pub(super) static TASKS: [Task; 11] = [
         track: center_of_mass_x,
         position_x: first_position,
         observe: observe_humanoid,
-        told: Told::AllBut(2),
+        observed: Observed::AllBut(2),
         view: View { azimuth_deg: 120.0, ..View::follow(1, 1.0, 4.0) },
-        judge: |moment| {
-            let healthy = within(moment.world.data.qpos()[2], 1.0, 2.0);
-            let rewards = 1.25 * moment.velocity_x + bonus(5.0, healthy);
-            (rewards - (control_cost(moment.world) + impact_cost(moment.world)), !healthy)
+        reward: |step| {
+            let healthy = within(step.world.data.qpos()[2], 1.0, 2.0);
+            let rewards = 1.25 * step.velocity_x + bonus(5.0, healthy);
+            (rewards - (control_cost(step.world) + impact_cost(step.world)), !healthy)
         },
     },
     Task {
         id: "HumanoidStandup-v5",
         file: "humanoidstandup.xml",
+        timestep_s: 0.003,
         frame_skip: 5,
+        actuators: (17, 0.4),
         time_limit: 1000,
         blocks: HUMANOID_BLOCKS,
         healthy_bonus: 0.0,
@@ -135,19 +145,21 @@ pub(super) static TASKS: [Task; 11] = [
         track: nowhere,
         position_x: first_position,
         observe: observe_humanoid,
-        told: Told::AllBut(2),
+        observed: Observed::AllBut(2),
         view: View { azimuth_deg: 120.0, ..View::follow(1, 0.6, 4.0) },
-        judge: |moment| {
-            let data = &moment.world.data;
+        reward: |step| {
+            let data = &step.world.data;
             // The height over the simulator's own step: a speed that no body has, but the definition.
             let rise = data.qpos()[2] / data.model().opt().timestep;
-            (rise - control_cost(moment.world) - impact_cost(moment.world) + 1.0, false)
+            (rise - control_cost(step.world) - impact_cost(step.world) + 1.0, false)
         },
     },
     Task {
         id: "InvertedDoublePendulum-v5",
         file: "inverted_double_pendulum.xml",
+        timestep_s: 0.01,
         frame_skip: 5,
+        actuators: (1, 1.0),
         time_limit: 1000,
         blocks: &[("x", 1), ("sin", 2), ("cos", 2), ("qvel", 3), ("qfrc_constraint", 1)],
         healthy_bonus: 10.0,
@@ -163,15 +175,15 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(clipped(world.data.qvel(), 10.0));
             obs.extend(clipped(&world.data.qfrc_constraint()[..1], 10.0));
         },
-        told: Told::By(|_, obs, positions, velocities| {
+        observed: Observed::By(|_, obs, positions, velocities| {
             positions[0] = obs[0];
             turn(&obs[1..3], &obs[3..5], &mut positions[1..]);
             velocities.copy_from_slice(&obs[5..8]);
         }),
         view: View::fixed([0.0, 0.0, 0.5], 3.0),
-        judge: |moment| {
-            let [x, _, y] = moment.world.data.site_xpos()[0];
-            let velocities = moment.world.data.qvel();
+        reward: |step| {
+            let [x, _, y] = step.world.data.site_xpos()[0];
+            let velocities = step.world.data.qvel();
             let fell = y <= 1.0;
             let distance_penalty = 0.01 * power(x, 2.0) + power(y - 2.0, 2.0);
             let velocity_penalty = 1e-3 * power(velocities[1], 2.0) + 5e-3 * power(velocities[2], 2.0);
@@ -181,7 +193,9 @@ pub(super) static TASKS: [Task; 11] = [
     Task {
         id: "InvertedPendulum-v5",
         file: "inverted_pendulum.xml",
+        timestep_s: 0.02,
         frame_skip: 2,
+        actuators: (1, 3.0),
         time_limit: 1000,
         blocks: &[("qpos", 2), ("qvel", 2)],
         healthy_bonus: 1.0,
@@ -193,10 +207,10 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(world.data.qpos());
             obs.extend(world.data.qvel());
         },
-        told: Told::AllBut(0),
+        observed: Observed::AllBut(0),
         view: View::fixed([0.0, 0.0, 0.2], 2.5),
-        judge: |moment| {
-            let data = &moment.world.data;
+        reward: |step| {
+            let data = &step.world.data;
             let is_finite = data.qpos().iter().chain(data.qvel()).all(|x| x.is_finite());
             let healthy = is_finite && data.qpos()[1].abs() <= 0.2;
             (bonus(1.0, healthy), !healthy)
@@ -205,7 +219,9 @@ pub(super) static TASKS: [Task; 11] = [
     Task {
         id: "Pusher-v5",
         file: "pusher_v5.xml",
+        timestep_s: 0.01,
         frame_skip: 5,
+        actuators: (7, 2.0),
         time_limit: 100,
         blocks: &[("qpos", 7), ("qvel", 7), ("tip", 3), ("object", 3), ("goal", 3)],
         healthy_bonus: 0.0,
@@ -233,27 +249,29 @@ pub(super) static TASKS: [Task; 11] = [
                 obs.extend(world.body(body));
             }
         },
-        told: Told::By(|model, obs, positions, velocities| {
+        observed: Observed::By(|model, obs, positions, velocities| {
             positions[..7].copy_from_slice(&obs[..7]);
             velocities[..7].copy_from_slice(&obs[7..14]);
-            // Object and goal slide from where the model has them, y before x. What they do in between is not told.
+            // Object and goal slide from where the model has them, y before x. Their velocities are not observed.
             for (name, seen, at) in [("object", 17, 7), ("goal", 20, 9)] {
                 let [x, y] = origin(model, name);
                 (positions[at], positions[at + 1]) = (obs[seen + 1] - y, obs[seen] - x);
             }
         }),
         view: View { azimuth_deg: 180.0, elevation_deg: -35.0, ..View::fixed([0.2, -0.3, -0.1], 2.6) },
-        judge: |moment| {
-            let object = moment.world.body("object");
-            let near_cost = norm(&difference(object, moment.world.body("tips_arm"))) * 0.5;
-            let distance_cost = norm(&difference(object, moment.world.body("goal")));
-            (-distance_cost - action_cost(0.1, moment) - near_cost, false)
+        reward: |step| {
+            let object = step.world.body("object");
+            let near_cost = norm(&difference(object, step.world.body("tips_arm"))) * 0.5;
+            let distance_cost = norm(&difference(object, step.world.body("goal")));
+            (-distance_cost - action_cost(0.1, step) - near_cost, false)
         },
     },
     Task {
         id: "Reacher-v5",
         file: "reacher.xml",
+        timestep_s: 0.01,
         frame_skip: 2,
+        actuators: (2, 1.0),
         time_limit: 50,
         blocks: &[("cos", 2), ("sin", 2), ("goal", 2), ("qvel", 2), ("tip_to_goal", 2)],
         healthy_bonus: 0.0,
@@ -281,21 +299,23 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(&world.data.qvel()[..2]);
             obs.extend(&difference(world.body("fingertip"), world.body("target"))[..2]);
         },
-        told: Told::By(|_, obs, positions, velocities| {
+        observed: Observed::By(|_, obs, positions, velocities| {
             turn(&obs[2..4], &obs[..2], &mut positions[..2]);
             positions[2..].copy_from_slice(&obs[4..6]);
             velocities[..2].copy_from_slice(&obs[6..8]);
         }),
         view: View { elevation_deg: -70.0, ..View::fixed([0.0, 0.0, 0.0], 0.9) },
-        judge: |moment| {
-            let distance = norm(&difference(moment.world.body("fingertip"), moment.world.body("target")));
-            (-distance - action_cost(1.0, moment), false)
+        reward: |step| {
+            let distance = norm(&difference(step.world.body("fingertip"), step.world.body("target")));
+            (-distance - action_cost(1.0, step), false)
         },
     },
     Task {
         id: "Swimmer-v5",
         file: "swimmer.xml",
+        timestep_s: 0.01,
         frame_skip: 4,
+        actuators: (2, 1.0),
         time_limit: 1000,
         blocks: &[("qpos", 3), ("qvel", 5)],
         healthy_bonus: 0.0,
@@ -307,14 +327,16 @@ pub(super) static TASKS: [Task; 11] = [
             obs.extend(&world.data.qpos()[2..]);
             obs.extend(world.data.qvel());
         },
-        told: Told::AllBut(2),
+        observed: Observed::AllBut(2),
         view: View { elevation_deg: -60.0, ..View::follow(1, 0.0, 4.0) },
-        judge: |moment| (moment.velocity_x - action_cost(1e-4, moment), false),
+        reward: |step| (step.velocity_x - action_cost(1e-4, step), false),
     },
     Task {
         id: "Walker2d-v5",
         file: "walker2d_v5.xml",
+        timestep_s: 0.002,
         frame_skip: 4,
+        actuators: (6, 1.0),
         time_limit: 1000,
         blocks: &[("qpos", 8), ("qvel", 9)],
         healthy_bonus: 1.0,
@@ -323,12 +345,12 @@ pub(super) static TASKS: [Task; 11] = [
         track: first_position,
         position_x: first_position,
         observe: observe_with_clipped_velocities,
-        told: Told::AllBut(1),
+        observed: Observed::AllBut(1),
         view: View::follow(1, 0.9, 4.0),
-        judge: |moment| {
-            let (z, angle) = (moment.world.data.qpos()[1], moment.world.data.qpos()[2]);
+        reward: |step| {
+            let (z, angle) = (step.world.data.qpos()[1], step.world.data.qpos()[2]);
             let healthy = within(z, 0.8, 2.0) && within(angle, -1.0, 1.0);
-            (moment.velocity_x + bonus(1.0, healthy) - action_cost(1e-3, moment), !healthy)
+            (step.velocity_x + bonus(1.0, healthy) - action_cost(1e-3, step), !healthy)
         },
     },
 ];
@@ -406,8 +428,8 @@ fn bonus(reward: f64, healthy: bool) -> f64 {
 }
 
 /// `weight · Σ a²` in binary32: numpy stays in the precision of the action, the weight included.
-fn action_cost(weight: f32, moment: &Moment<'_>) -> f64 {
-    f64::from(weight * sum_of_squares(moment.action.iter().copied()))
+fn action_cost(weight: f32, step: &StepContext<'_>) -> f64 {
+    f64::from(weight * sum_of_squares(step.action.iter().copied()))
 }
 
 /// `0.1 · Σ u²`: the humanoids charge the simulator's copy of the action, which is binary64.

@@ -18,8 +18,8 @@ use crate::control::dream::Score;
 use crate::control::dream::engine::Engine;
 use crate::control::dream::recorded::Recorded;
 use crate::data::dataset::Dataset;
+use crate::env;
 use crate::env::pool::{EnvPool, Outcome, Policy};
-use crate::env::{AnyEnv, Env};
 use crate::judge::plot::{self, Line, Panel, dots};
 use crate::judge::table::markdown_table;
 use crate::run::config::{Config, DreamConfig, ScoredOn};
@@ -135,7 +135,7 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     config.controller.squash = controller::said_squash(&c)?.unwrap_or(config.controller.squash);
     (config.controller.scored_on, config.controller.reward_offset) = (ScoredOn::Dreams, 0.0);
     config.validate()?;
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     let data = Dataset::open(&run.rollouts(), config.worker_threads())?;
     let agents = ensemble::agents(&config, run, &data, &spec, false)?;
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));

@@ -4,7 +4,7 @@ pub mod ablation;
 pub mod compare;
 pub mod correlation;
 pub mod evaluate;
-#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "for the report"))]
+#[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "for the report"))]
 pub(crate) mod plot;
 pub mod realtime;
 pub mod render;

@@ -60,7 +60,7 @@ pub struct Report {
 /// The agent does not fit the environment, or the simulator gave a non-finite observation.
 pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
     let mut env = AnyEnv::make(env_id)?;
-    check_fit(model, &env)?;
+    check_fit(model, env.spec())?;
     let spec = env.spec().clone();
     let dt = Duration::from_secs_f64(spec.dt_s);
     let mut memory = vec![0.0; memory_len(model.dims())];
@@ -76,7 +76,7 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
     for seed in seed..seed + episodes {
         agent.reset();
         agent.set_seed(seed);
-        env.reset(seed, &mut wide);
+        env.reset(seed, &mut wide)?;
         let start_x = env.position_x();
         let mut outcome = Outcome::default();
         let begin = Instant::now();
@@ -92,7 +92,7 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
             advance_times.push(advanced - acted);
             missed_by_agent += u64::from(advanced - before > dt);
 
-            let step = env.step(&action, &mut wide);
+            let step = env.step(&action, &mut wide)?;
             outcome.episode_return += step.reward;
             outcome.length += 1;
             tick += dt;

@@ -5,7 +5,7 @@ use crate::agent::{file, pack};
 use crate::control;
 use crate::data::dataset::Dataset;
 use crate::data::split::Split;
-use crate::env::{AnyEnv, Env};
+use crate::env::EnvSpec;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, VaeStart};
 use crate::run::folder::RunDir;
@@ -51,9 +51,9 @@ impl Decision {
 impl Plan {
     /// # Errors
     /// One line: everything that refuses the training.
-    pub(super) fn new(config: &Config, run: &RunDir, data: &Dataset, env: &AnyEnv, options: &Options<'_>) -> Result<Self> {
-        check_data(config, run, data, env)?;
-        let teacher = options.teacher.map(|path| read_teacher(path, run, env, options.force)).transpose()?.flatten();
+    pub(super) fn new(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec, options: &Options<'_>) -> Result<Self> {
+        check_data(config, run, data, spec)?;
+        let teacher = options.teacher.map(|path| read_teacher(path, run, spec, options.force)).transpose()?.flatten();
         let wants = |stage| options.stage == stage || options.stage == Stage::All;
         let place = Place { config, run, data };
 
@@ -168,8 +168,8 @@ fn result(network: Network, run: &RunDir) -> std::path::PathBuf {
 }
 
 /// That the episodes are the environment's, and as many as are asked for.
-fn check_data(config: &Config, run: &RunDir, data: &Dataset, env: &AnyEnv) -> Result<()> {
-    let (rollouts, spec, dims) = (run.rollouts(), env.spec(), data.dims());
+fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> Result<()> {
+    let (rollouts, dims) = (run.rollouts(), data.dims());
     ensure!(
         dims == (spec.obs, spec.action),
         "{}: expected observations of {} and actions of {} for {}, found {} and {}",
@@ -191,9 +191,9 @@ fn check_data(config: &Config, run: &RunDir, data: &Dataset, env: &AnyEnv) -> Re
 }
 
 /// The bytes of the agent at `path`, where they are not the run's teacher yet.
-fn read_teacher(path: &Path, run: &RunDir, env: &AnyEnv, force: bool) -> Result<Option<AlignedBytes>> {
+fn read_teacher(path: &Path, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
     let bytes = file::read(path)?;
-    file::check(path, &file::load(path, &bytes, None)?, env)?;
+    file::check(path, &file::load(path, &bytes, None)?, spec)?;
     let there = if run.teacher().exists() { Some(file::read(&run.teacher())?) } else { None };
     if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
         return Ok(None);

@@ -15,8 +15,9 @@
 
 use super::{Options, Stage, collect, train};
 use crate::agent::{file, pack};
-use crate::data::collect::{Request, claim::CLAIM};
+use crate::data::collect::Request;
 use crate::data::dataset::Dataset;
+use crate::data::manifest;
 use crate::data::rollouts;
 use crate::env::pool::EnvPool;
 use crate::judge::evaluate::{Report, evaluate};
@@ -115,8 +116,8 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
         );
     }
     let (from, to) = (before.rollouts(), run.rollouts());
-    let claim = to.join(CLAIM);
-    if claim.exists() {
+    let manifest = to.join(manifest::FILE);
+    if manifest.exists() {
         return Ok(());
     }
     let cannot = || format!("{}: cannot take over the episodes of {}", to.display(), from.display());
@@ -131,7 +132,7 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
             write_atomic(&target, &std::fs::read(&path).with_context(cannot)?)?;
         }
     }
-    write_atomic(&claim, &std::fs::read(from.join(CLAIM)).with_context(cannot)?)
+    write_atomic(&manifest, &std::fs::read(from.join(manifest::FILE)).with_context(cannot)?)
 }
 
 /// The round's agent on the evaluation's episodes; read where they were played before.

@@ -1,5 +1,6 @@
 //! A run's folder, its lock, and files that are written whole or not at all: beside their place, flushed to the disk, and renamed.
 
+use super::fault;
 use anyhow::{Context, Result, bail};
 use dreamstep_core::digest::Digest;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -260,9 +261,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = builder.tempfile_in(folder)?;
         // Marks the file as in use, for `sweep`; where there are no locks, sweeping relies on one command at a time.
         let _ = file.as_file().try_lock();
-        file.write_all(bytes)?;
+        fault::point("write")?;
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        fault::point("write.half")?;
+        file.write_all(rest)?;
         file.as_file().sync_all()?;
+        fault::point("write.rename")?;
         file.persist(path).map_err(|e| e.error)?;
+        fault::point("write.done")?;
         // The rename itself lasts once the folder is on the disk; not every system lets a folder be opened.
         if cfg!(unix) {
             std::fs::File::open(folder)?.sync_all()?;

@@ -1,6 +1,7 @@
 //! Interruption: Ctrl-C (SIGINT) or SIGTERM sets a flag; loops check it where everything that they have done is on the disk, or can be put
 //! there. A second signal ends the process at once, as SIGKILL would, and does no harm either.
 
+use super::fault;
 use anyhow::{Context, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,6 +40,8 @@ pub fn listen() -> Result<()> {
 /// Whether a signal has come.
 #[must_use]
 pub fn requested() -> bool {
+    // Of the faults a full disk has no meaning here.
+    let _ = fault::point("poll");
     REQUESTED.load(Ordering::Relaxed)
 }
 

@@ -1,5 +1,6 @@
 //! The log of a run: what every epoch came to, also written as TensorBoard events; what a stage took (its cost); the clock.
 
+use super::fault;
 use super::folder::RunDir;
 use super::tensorboard;
 use anyhow::{Context, Result};
@@ -74,10 +75,12 @@ pub fn metrics_line(record: &impl Serialize) -> Result<String> {
 pub fn append_line(run: &RunDir, line: &str) -> Result<()> {
     let path = run.metrics();
     let write = || -> std::io::Result<()> {
+        fault::point("log")?;
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
         let before = file.metadata()?.len();
         // One write, so that two lines never mix; a kill can still cut the last one short. A full disk cuts none: what fits is taken back.
-        file.write_all(line.as_bytes()).inspect_err(|_| drop(file.set_len(before)))
+        file.write_all(line.as_bytes()).inspect_err(|_| drop(file.set_len(before)))?;
+        fault::point("log.done")
     };
     write().with_context(|| format!("{}: cannot append", path.display()))?;
     tensorboard::append(run, line)

@@ -93,6 +93,24 @@ mod tests {
         }
     }
 
+    /// Humanoid's observations have 348 numbers.
+    #[test]
+    fn axes_of_many_columns_are_eigenvectors() {
+        let draw = |i: usize, j: usize| Philox::new(5).uniform(Stream::Split, i as u64, j as u32) - 0.5;
+        let x = Array2::from_shape_fn((800, 348), |(i, j)| draw(i, j) * (1 + j % 7) as f32 + draw(i, 400));
+        let mut moments = Moments::new(348);
+        moments.add(x.view());
+        let pca = Pca::fit(&moments, 64).unwrap();
+        let covariance = moments.covariance();
+        for (axis, variance) in pca.axes.columns().into_iter().zip(&pca.variances) {
+            let residual = covariance.dot(&axis) - &axis * *variance;
+            assert!(residual.iter().all(|r| r.abs() < 1e-11 * pca.variances[0]), "{residual}");
+        }
+        let total = covariance.diag().sum();
+        assert!((pca.variances.sum() - total).abs() < 1e-10 * total);
+        assert!(pca.variances.iter().zip(pca.variances.iter().skip(1)).all(|(a, b)| a >= b));
+    }
+
     #[test]
     fn too_many_components_and_no_rows_are_errors() {
         let mut moments = Moments::new(2);

@@ -4,7 +4,6 @@
 
 use crate::data::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::data::split::Split;
-use crate::env::{AnyEnv, Env};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{VaeConfig, VaeStart};
 use crate::run::interrupt;
@@ -80,7 +79,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
         vae.decode_as_it_is(config.obs_clip)?;
     }
     if !config.block_weights.is_empty() {
-        let blocks = AnyEnv::make(&input.config.env)?.spec().blocks;
+        let blocks = crate::env::spec(&input.config.env)?.blocks;
         vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device.into()));
     }
 

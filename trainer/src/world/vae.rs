@@ -165,11 +165,9 @@ fn layers(layers: &[nn::Linear], kind: Kind, x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     use crate::world::nets::{export, matrix, normals, to_vec};
     use dreamstep_core::names::checkpoint as names;
     use dreamstep_core::rng::Stream;
-
     use tch::Device;
 
     fn shape() -> VaeShape {

@@ -5,7 +5,7 @@
 
 use crate::agent::v::Codec;
 use crate::data::dataset::Dataset;
-use crate::env::{AnyEnv, Env};
+use crate::env;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
@@ -62,7 +62,7 @@ pub struct Recorded {
 /// As [`Recorded::gather`]'s, V cannot be read, or rewards differ that M was not trained to predict.
 pub fn read(config: &Config, run: &RunDir, data: &Dataset, models: &[Model<'_>]) -> Result<Recorded> {
     let vae = Codec::read(&run.vae())?;
-    let healthy_bonus = AnyEnv::make(&config.env)?.spec().healthy_bonus;
+    let healthy_bonus = env::spec(&config.env)?.healthy_bonus;
     let recorded = Recorded::gather(models, &vae, data, healthy_bonus, Philox::new(config.seed))?;
     ensure!(
         recorded.rewards.counted.is_some() || config.mdnrnn.reward_weight > 0.0,

@@ -8,7 +8,7 @@ use crate::control::search::fingerprint;
 use crate::control::{State, Summary, Validation, check, is_finished};
 use crate::data::collect::{Request, collect};
 use crate::data::dataset::Dataset;
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, digest};
@@ -73,7 +73,7 @@ pub(in crate::control) fn small(set: &[&str]) -> Small {
     let run = RunDir::new(folder.path());
     collect(&config, run.root(), &Request::default(), &Progress::hidden()).unwrap();
     let data = Dataset::open(&run.rollouts(), 1).unwrap();
-    let spec = AnyEnv::make(&config.env).unwrap().spec().clone();
+    let spec = env::spec(&config.env).unwrap();
     let (mid, half) = action_map(&spec.action_low, &spec.action_high);
     let input = StageInput {
         config: &config,

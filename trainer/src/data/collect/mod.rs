@@ -1,28 +1,26 @@
-//! `collect`: what does the world do under a policy? Episodes of random, zero or correlated actions, or of an agent, recorded into
-//! `RUN/rollouts/`.
+//! `collect`: episodes of random, zero or correlated actions, or of an agent, recorded into `RUN/rollouts/`.
 //!
-//! Contract: the folder is a function of what its `collect.txt` says ([`claim`]) and of `collect.steps`. Episode `i` resets with one draw
+//! Contract: the folder is a function of its manifest ([`crate::data::manifest`]) and of `collect.steps`. Episode `i` resets with one draw
 //! named `i` and acts with draws named `(i, t, actuator)`, so neither the number of threads nor a kill and restart changes a byte. The
 //! episodes are 0, 1, 2, … up to the first whose end brings the total to at least `collect.steps`.
 //!
 //! Resuming: a folder whose last part has the environment, policy and seed that are asked for is completed; the valid episodes in it are
 //! kept. Others are refused, unless they are to be added to: then a new part begins where the last one ends, which is how the data of a
-//! round of iterative training (collect with the agent, fit again) joins what was there. Numbers go on, so no draw is used twice.
+//! round of iterative training (collect with the agent, fit again) joins what was there. Episode numbers continue, so no draw is used twice.
 
-pub mod claim;
 mod policy;
 
 pub use policy::{record, reset_seed};
 
 use crate::agent::file;
+use crate::data::manifest::{self, Origin, Part, Policy, agent_path};
 use crate::data::rollouts::{Episode, file_name};
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, AnyEnv, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest, sweep, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
 use anyhow::{Context, Result, ensure};
-use claim::{Origin, Part, Policy, agent_path};
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_runtime::Model;
 use rayon::prelude::*;
@@ -47,19 +45,19 @@ pub struct Summary {
 pub struct Request<'a> {
     /// Begin a new part where the folder's last one is another's, instead of refusing.
     pub append: bool,
-    /// The packed agent that acts; a part that is gone on with has its own.
+    /// The packed agent that acts; a part that is resumed has its own.
     pub agent: Option<&'a Path>,
 }
 
-/// A collection that may begin: everything that could refuse it was asked. Nothing is written yet.
+/// A collection that may begin: everything that could be refused was checked. Nothing is written yet.
 pub struct Plan<'a> {
     config: &'a Config,
     folder: PathBuf,
     spec: EnvSpec,
     /// The last is the one that is asked for.
     parts: Vec<Part>,
-    /// What `collect.txt` says now.
-    claimed: Vec<Part>,
+    /// What the manifest says now.
+    on_disk: Vec<Part>,
     /// The agents that recorded, by digest; a missing one matters only where an episode of its part is to be recorded.
     agents: BTreeMap<String, AlignedBytes>,
 }
@@ -71,7 +69,7 @@ struct Entry {
     episode: Episode,
 }
 
-/// Looks at what `run` holds and what `config` asks for.
+/// Compares what `run` holds with what `config` asks for.
 ///
 /// # Errors
 /// One line: an unknown environment, an agent that does not fit it, a folder with other contents, or more episodes in it than are asked
@@ -79,7 +77,7 @@ struct Entry {
 pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result<Plan<'a>> {
     let run = RunDir::new(run);
     let folder = run.rollouts();
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     let mut agents = BTreeMap::new();
     let named = request.agent.map(|path| -> Result<String> {
         let digest = digest(path)?;
@@ -87,29 +85,29 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
         Ok(digest)
     });
     let named = named.transpose()?;
-    let claimed = claim::read(&folder, &wanted_text(config, named.as_deref()))?;
-    // Who goes on with an agent's part need not name the agent again.
-    let known = claimed.last().and_then(|part| match &part.origin {
+    let on_disk = manifest::read(&folder, &asked_for(config, named.as_deref()))?;
+    // An agent's part that is resumed knows its agent.
+    let known = on_disk.last().and_then(|part| match &part.origin {
         Origin::Recorded { policy: Policy::Agent(digest, _), .. } => Some(digest.as_str()),
         _ => None,
     });
-    let policy = Policy::wanted(config, named.as_deref().or(known))?;
-    let mut wanted =
+    let policy = Policy::of(config, named.as_deref().or(known))?;
+    let mut asked =
         Part { env: config.env.clone(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
-    let mut parts = claimed.clone();
+    let mut parts = on_disk.clone();
     match parts.last_mut() {
-        None => parts.push(wanted),
-        Some(last) if last.end.is_none() && (&last.env, &last.origin) == (&wanted.env, &wanted.origin) => {}
+        None => parts.push(asked),
+        Some(last) if last.end.is_none() && (&last.env, &last.origin) == (&asked.env, &asked.origin) => {}
         Some(last) => {
             ensure!(
-                request.append && last.env == wanted.env,
-                "{}: expected `{wanted}`, found `{last}`; name another run, or remove the folder{}",
-                folder.join(claim::CLAIM).display(),
-                if last.env == wanted.env { ", or add to it with --append" } else { "" }
+                request.append && last.env == asked.env,
+                "{}: expected `{asked}`, found `{last}`; name another run, or remove the folder{}",
+                folder.join(manifest::FILE).display(),
+                if last.env == asked.env { ", or add to it with --append" } else { "" }
             );
-            wanted.first = close(&run, &spec, &claimed)?;
-            last.end = Some(wanted.first);
-            parts.push(wanted);
+            asked.first = close(&run, &spec, &on_disk)?;
+            last.end = Some(asked.first);
+            parts.push(asked);
         }
     }
     for part in &parts {
@@ -122,18 +120,18 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
             }
             if let Some(bytes) = agents.get(digest) {
                 let path = request.agent.filter(|_| named.as_ref() == Some(digest)).unwrap_or(&path);
-                file::check(path, &file::load(path, bytes, None)?, &AnyEnv::make(&config.env)?)?;
+                file::check(path, &file::load(path, bytes, None)?, &spec)?;
             }
         }
     }
-    let plan = Plan { config, folder, spec, parts, claimed, agents };
+    let plan = Plan { config, folder, spec, parts, on_disk, agents };
     plan.survey()?;
     Ok(plan)
 }
 
 /// The line that a folder of its own would have.
-fn wanted_text(config: &Config, agent: Option<&str>) -> String {
-    let policy = Policy::wanted(config, agent.or(Some("…")));
+fn asked_for(config: &Config, agent: Option<&str>) -> String {
+    let policy = Policy::of(config, agent.or(Some("…")));
     let part = |policy| Part {
         env: config.env.clone(),
         origin: Origin::Recorded { policy, seed: config.seed },
@@ -155,7 +153,7 @@ pub(crate) fn close(run: &RunDir, spec: &EnvSpec, parts: &[Part]) -> Result<u64>
         index += 1;
     }
     let last = parts.last().expect("a folder that is added to has a part");
-    let found = claim::files(&folder)?;
+    let found = manifest::files(&folder)?;
     ensure!(
         index == found && index > last.first && last.end.is_none_or(|end| index == end),
         "{}: expected whole episodes without a gap, found {found} of which the first {index} are; complete `{last}` before adding to it",
@@ -183,10 +181,10 @@ fn part_of(parts: &[Part], index: u64) -> Option<&Part> {
 /// set here.
 ///
 /// # Errors
-/// As [`plan`], [`Plan::claim`] and [`Plan::record`].
+/// As [`plan`], [`Plan::write_manifest`] and [`Plan::record`].
 pub fn collect(config: &Config, run: &Path, request: &Request<'_>, progress: &Progress) -> Result<Summary> {
     let plan = plan(config, run, request)?;
-    plan.claim()?;
+    plan.write_manifest()?;
     plan.record(progress)
 }
 
@@ -194,7 +192,7 @@ impl Plan<'_> {
     /// That no more is there than is asked for, and that what cannot be recorded again is there.
     fn survey(&self) -> Result<()> {
         let (mut index, mut steps) = (0, 0);
-        while self.goes_on(index, steps) {
+        while self.needs(index, steps) {
             let Some(part) = part_of(&self.parts, index) else { break };
             let Some(episode) = kept(&self.folder, &self.spec, part, index) else {
                 ensure!(
@@ -209,7 +207,7 @@ impl Plan<'_> {
             index += 1;
         }
         ensure!(
-            self.parts.len() == self.claimed.len() || self.claimed.is_empty(),
+            self.parts.len() == self.on_disk.len() || self.on_disk.is_empty(),
             "{}: expected collect.steps above the {steps} steps that are there (it counts all parts), found {}",
             self.folder.display(),
             self.config.collect.steps
@@ -218,13 +216,13 @@ impl Plan<'_> {
     }
 
     /// Whether episode `index` belongs to the folder, where those before it have `steps` steps.
-    fn goes_on(&self, index: u64, steps: u64) -> bool {
+    fn needs(&self, index: u64, steps: u64) -> bool {
         steps < self.config.collect.steps || self.parts.last().is_some_and(|last| index < last.first)
     }
 
     /// That the folder holds `episodes` episodes, which are enough.
     fn check_count(&self, episodes: u64) -> Result<()> {
-        let (found, target) = (claim::files(&self.folder)?, self.config.collect.steps);
+        let (found, target) = (manifest::files(&self.folder)?, self.config.collect.steps);
         ensure!(
             found == episodes,
             "{}: expected the {episodes} episodes that collect.steps = {target} asks for, found {found}; remove the folder to record it \
@@ -234,20 +232,19 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Makes the folder ours: `collect.txt` says what its episodes are, and the agent that acts lies beside it. What a killed process left
-    /// is swept out.
+    /// Writes the manifest, and the agents that act beside it. What a killed process left is removed.
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn claim(&self) -> Result<()> {
-        if self.parts != self.claimed {
+    pub fn write_manifest(&self) -> Result<()> {
+        if self.parts != self.on_disk {
             for (digest, bytes) in &self.agents {
                 let path = agent_path(&self.folder, digest);
                 if !path.exists() {
                     write_atomic(&path, bytes)?;
                 }
             }
-            claim::write(&self.folder, &self.parts)?;
+            manifest::write(&self.folder, &self.parts)?;
         }
         sweep(&self.folder)
     }
@@ -255,8 +252,8 @@ impl Plan<'_> {
     /// Records what is missing.
     ///
     /// # Errors
-    /// One line: a file cannot be written, an agent is missing or was refused an observation. [`interrupt::Interrupted`], where somebody
-    /// asked to stop: with the episodes that were finished in the folder.
+    /// One line: a file cannot be written, an agent is missing or was refused an observation. [`interrupt::Interrupted`] on
+    /// Ctrl-C, with the episodes that were finished in the folder.
     ///
     /// # Panics
     /// If a worker does: a lost worker must not look like a short run.
@@ -297,7 +294,7 @@ impl Plan<'_> {
         progress.set_total(target);
         let closed = parts.last().map_or(0, |last| last.first);
         let (mut episodes, mut steps, mut returns) = (0_u64, 0_u64, 0.0_f64);
-        while self.goes_on(episodes, steps) {
+        while self.needs(episodes, steps) {
             // Enough to keep every worker busy, few enough that hardly any is thrown away at the end.
             let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
             let missing = target.saturating_sub(steps).div_ceil(mean_length).max(closed.saturating_sub(episodes));
@@ -311,12 +308,12 @@ impl Plan<'_> {
                     )
                     .collect::<Result<_>>()
             })?;
-            // What was recorded before somebody asked to stop.
+            // What was recorded before Ctrl-C.
             let batch: Vec<Entry> = batch.into_iter().map_while(|entry| entry).collect();
             // The shortest prefix that is enough; what lies past it never touches the disk.
             let (mut prefix, mut all_kept) = (0, true);
             for entry in &batch {
-                if !self.goes_on(entry.index, steps) {
+                if !self.needs(entry.index, steps) {
                     break;
                 }
                 prefix += 1;
@@ -327,7 +324,7 @@ impl Plan<'_> {
             let new = batch[..prefix].par_iter().filter(|entry| !entry.kept);
             pool.install(|| new.try_for_each(|entry| entry.episode.write(&folder.join(file_name(entry.index)))))?;
             episodes += prefix as u64;
-            if self.goes_on(episodes, steps) {
+            if self.needs(episodes, steps) {
                 interrupt::check()?;
             }
             if all_kept {

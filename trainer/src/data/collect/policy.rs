@@ -1,7 +1,7 @@
-//! Who acts while an episode is recorded? Every policy is a function of the episode's number and of named draws, so that an episode can
-//! be recorded again, alone, to the same bytes.
+//! The policies that act while an episode is recorded. Each is a function of the episode's number and of named draws, so that an episode
+//! can be recorded again, alone, to the same bytes.
 
-use super::claim::{Noise, Policy};
+use crate::data::manifest::{Noise, Policy};
 use crate::data::rollouts::Episode;
 use crate::env::{AnyEnv, Env, EnvSpec};
 use anyhow::{Context, Result};
@@ -20,12 +20,12 @@ pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut
     let EnvSpec { obs: o, action: a, .. } = *env.spec();
     let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
     let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
-    env.reset(seed, &mut obs);
+    env.reset(seed, &mut obs)?;
     observations.extend(obs.iter().map(|&x| x as f32));
     let mut t = 0;
     let end = loop {
         act(t, &obs, &mut action)?;
-        let step = env.step(&action, &mut obs);
+        let step = env.step(&action, &mut obs)?;
         observations.extend(obs.iter().map(|&x| x as f32));
         actions.extend_from_slice(&action);
         rewards.push(step.reward as f32);
@@ -72,10 +72,7 @@ pub(super) fn episode(
     let name = |t: u32| index << 32 | u64::from(t);
     match policy {
         Policy::Uniform => record(env, reset_seed(seed, index), |t, _, action| {
-            for (i, a) in action.iter_mut().enumerate() {
-                let u = rng.uniform(Stream::CollectAction, name(t), i as u32);
-                *a = spec.action_low[i] + (spec.action_high[i] - spec.action_low[i]) * u;
-            }
+            spec.uniform_action(rng, name(t), action);
             Ok(())
         }),
         Policy::Zero => record(env, reset_seed(seed, index), |_, _, action| {
@@ -103,7 +100,7 @@ pub(super) fn episode(
                 agent.act(&single, action).with_context(|| format!("{}: episode {index}, step {t}", spec.id))?;
                 if let Some(walk) = &mut walk {
                     walk.add(rng, name(t), action);
-                    // It remembers what was done, not what it asked for.
+                    // M's memory takes what was done.
                     agent.override_action(action)?;
                 }
                 agent.advance()?;
@@ -113,7 +110,7 @@ pub(super) fn episode(
     }
 }
 
-/// Noise that remembers: `n₀ = ε₀`, `n_t = ρ n_{t−1} + √(1−ρ²) ε_t`, `ρ = e^(−1/correlation)`, a first-order autoregression: an
+/// Correlated noise: `n₀ = ε₀`, `n_t = ρ n_{t−1} + √(1−ρ²) ε_t`, `ρ = e^(−1/correlation)`, a first-order autoregression: an
 /// Ornstein–Uhlenbeck process seen at whole steps, stationary from its first one.
 struct Walk<'a> {
     spec: &'a EnvSpec,

@@ -1,9 +1,10 @@
 //! What happened? One episode in the environment, every state and observation of it kept.
 
-use crate::env::pool::{Policy, check_fit, uniform_action};
+use crate::env::pool::{Policy, check_fit};
 use crate::env::{AnyEnv, Env, Pose};
 use crate::run::interrupt;
 use anyhow::{Context, Result};
+use dreamstep_core::rng::Philox;
 use dreamstep_runtime::{Agent, memory_len};
 
 /// `T` steps, and what was before, between and after them.
@@ -30,7 +31,7 @@ impl Episode {
         let mut memory = Vec::new();
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_fit(model, env)?;
+                check_fit(model, env.spec())?;
                 memory.resize(memory_len(model.dims()), 0.0);
                 let mut agent = Agent::new(*model, &mut memory)?;
                 agent.set_seed(seed);
@@ -40,7 +41,7 @@ impl Episode {
         };
         let mut observation = vec![0.0; env.spec().obs];
         let mut action = vec![0.0; env.spec().action];
-        env.reset(seed, &mut observation);
+        env.reset(seed, &mut observation)?;
         let mut episode = Self {
             poses: vec![env.pose()],
             observations: vec![observation.clone()],
@@ -57,10 +58,10 @@ impl Episode {
                     let refused = || format!("{}: seed {seed}, step {step}", env.spec().id);
                     agent.step(&single, &mut action).with_context(refused)?;
                 }
-                (None, Policy::Random) => uniform_action(env, seed, step, &mut action),
+                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), step, &mut action),
                 (None, _) => {}
             }
-            let outcome = env.step(&action, &mut observation);
+            let outcome = env.step(&action, &mut observation)?;
             earned += outcome.reward;
             episode.poses.push(env.pose());
             episode.observations.push(observation.clone());

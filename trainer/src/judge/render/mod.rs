@@ -161,7 +161,7 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
     let mut env = AnyEnv::make(&id)?;
     let load = |(path, bytes)| -> Result<Model<'_>> {
         let model = file::load(path, bytes, None)?;
-        file::check(path, &model, &env)?;
+        file::check(path, &model, env.spec())?;
         Ok(model)
     };
     let model = packed.as_ref().map(|(path, bytes): &(PathBuf, AlignedBytes)| load((path, bytes))).transpose()?;

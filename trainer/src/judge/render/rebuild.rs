@@ -42,7 +42,7 @@ impl<'a> Rebuilder<'a> {
                 begin.collect()
             }
         };
-        Self { env, blank, travelled: vec![0.0; env.untold()], quaternions }
+        Self { env, blank, travelled: vec![0.0; env.unobserved()], quaternions }
     }
 
     /// The state of the next step, from its observation `[O]` alone. None where that holds a number that no simulator takes.
@@ -58,7 +58,7 @@ impl<'a> Rebuilder<'a> {
             return None;
         }
         let dt_s = self.env.spec().dt_s;
-        // What moves where nothing is told are slides, and the three of a free joint: position i has velocity i.
+        // What moves and is not observed are slides, and the three of a free joint: position i has velocity i.
         self.travelled.iter_mut().zip(&pose.velocities).for_each(|(x, v)| *x += v * dt_s);
         Some(pose)
     }

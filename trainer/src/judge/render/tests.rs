@@ -1,7 +1,7 @@
 //! Is what is drawn what happened? States rebuilt from observations beside the true ones, as numbers and as pictures; V and M's part with
 //! networks whose answers are known; films read back.
 //!
-//! Pictures need EGL. Where there is none, the tests that draw say so on stderr, past the test harness, and check nothing more.
+//! Pictures need EGL, films ffmpeg. Where there is none, those tests are skipped.
 
 use super::episode::Episode;
 use super::imagined::{Codec, Dream, Dreamer, dream_options};
@@ -14,12 +14,8 @@ use crate::env::{AnyEnv, Env, Pose, ids};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
-use std::io::Write;
+use dreamstep_fixtures::skip;
 use std::process::Command;
-
-fn skipped(what: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
-}
 
 fn random_episode(id: &str, seed: u64, steps: u32) -> (AnyEnv, Episode) {
     let mut env = AnyEnv::make(id).unwrap();
@@ -59,13 +55,13 @@ fn a_rebuilt_state_is_observed_as_the_true_one_was() {
                 }
             }
             assert!(exact > 0 && exact + close >= env.spec().action, "{id}");
-            let told = episode.poses[step].positions.len() - env.untold();
+            let told = episode.poses[step].positions.len() - env.unobserved();
             assert!(id != "Humanoid-v5" || (told, exact) == (22, 45), "{id}: {told} {exact}");
         }
         // Where it is in the world comes from velocities alone, so it drifts; it must not stand still or run away.
         let (truth, mut rebuilder) = (episode.poses.last().unwrap(), Rebuilder::new(&env));
         let rebuilt = episode.observations.iter().map(|seen| rebuilder.next(seen).unwrap()).last().unwrap();
-        for i in 0..env.untold() {
+        for i in 0..env.unobserved() {
             let (there, travelled) = (truth.positions[i], rebuilt.positions[i]);
             assert!((there - travelled).abs() < 0.1 + 0.3 * there.abs(), "{id}, position {i}: {there} {travelled}");
         }
@@ -127,7 +123,7 @@ fn a_rebuilt_state_looks_like_the_true_one_and_an_observation_taken_for_a_state_
     let (width, height) = (160, 120);
     let mut scene = match Scene::new(&env, width, height) {
         Ok(scene) => scene,
-        Err(error) => return skipped("pictures of states", &format!("{error:#}")),
+        Err(error) => return skip::not_installed(&format!("{error:#}")),
     };
     let mut picture = |pose: &Pose| {
         let mut image = Image::new(width, height);
@@ -388,7 +384,7 @@ fn a_film_that_breaks_off_leaves_nothing() {
 #[test]
 fn an_mp4_reads_back_as_it_was_painted() {
     if !has_ffmpeg() {
-        return skipped("mp4", "no ffmpeg in PATH");
+        return skip::not_installed("no ffmpeg in PATH");
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("film.mp4");

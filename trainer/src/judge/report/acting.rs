@@ -1,7 +1,6 @@
 //! What is C worth? Returns of the run's agent beside the random policy and the zero action, and one episode of each step by step.
 
 use crate::agent::file;
-use crate::env::AnyEnv;
 use crate::env::pool::{EnvPool, Policy};
 use crate::judge::evaluate::{self, evaluate};
 use crate::run::folder::RunDir;
@@ -37,7 +36,7 @@ pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) 
     let path = run.agent();
     let bytes = file::read(&path)?;
     let model = file::load(&path, &bytes, None)?;
-    file::check(&path, &model, &AnyEnv::make(env)?)?;
+    file::check(&path, &model, &crate::env::spec(env)?)?;
     let arena = EnvPool::new(env, threads)?;
     let progress = Progress::new("report: episodes", 0, "episodes");
     let named = || path.display().to_string();

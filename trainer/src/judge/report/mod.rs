@@ -24,7 +24,7 @@ pub mod vae;
 
 use crate::data::rollouts;
 use crate::data::split::Split;
-use crate::env::{AnyEnv, Env, EnvSpec};
+use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
@@ -125,7 +125,7 @@ impl std::fmt::Display for Report {
 /// be read. [`interrupt::Interrupted`].
 pub fn report(config: &Config, run: &RunDir, options: &Options) -> Result<Report> {
     tch::set_num_threads(config.torch_threads as i32);
-    let spec = AnyEnv::make(&config.env)?.spec().clone();
+    let spec = env::spec(&config.env)?;
     let mut missing = Vec::new();
     let mut expect = |there: bool, what: &str, command: &str| {
         if !there {

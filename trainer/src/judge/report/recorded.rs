@@ -38,7 +38,7 @@ impl Recorded {
     /// One line: the folder is missing, holds fewer than two episodes, or one that cannot be read or is not of `spec`.
     pub fn open(folder: &Path, spec: &EnvSpec, seed: u64, fraction: f64, threads: usize) -> Result<Self> {
         let data = Dataset::open(folder, threads)?;
-        let EnvSpec { id, obs, action, .. } = *spec;
+        let EnvSpec { ref id, obs, action, .. } = *spec;
         let (found_obs, found_action) = data.dims();
         ensure!(
             (found_obs, found_action) == (obs, action),

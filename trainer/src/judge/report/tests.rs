@@ -37,7 +37,7 @@ fn sigma_squared() -> f64 {
 
 fn spec() -> EnvSpec {
     EnvSpec {
-        id: "linear",
+        id: "linear".into(),
         obs: 2,
         action: 1,
         action_low: vec![-1.0],

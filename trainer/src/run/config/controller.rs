@@ -46,9 +46,8 @@ pub struct ControllerConfig {
     pub reward_offset_final: f64,
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
-    /// Whose physics candidates play in: the `task`'s, or surrogate physics: `euler` (the same model under Euler's integrator),
-    /// `coarse` (and in longer substeps) or `heun` (as coarse, but of the second order). The validation episodes, and every figure, are the
-    /// task's.
+    /// What candidates play in: the `task`'s physics, or surrogate physics (`heun`: longer substeps of the second order). The validation
+    /// episodes, and every figure, are the task's.
     pub physics: Physics,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
@@ -143,14 +142,8 @@ pub struct AssistConfig {
 pub enum Physics {
     /// The task's own: every reported figure.
     Task,
-    /// Surrogate physics: the same model under MuJoCo's semi-implicit Euler integrator, whatever the task's. To evolve in, never to report
-    /// from. (CartPole's own integrator is Euler's.)
-    Euler,
-    /// Coarser surrogate physics: Euler's integrator in longer substeps, about two for the task's five, and at most 20 sweeps of the solver.
-    /// (CartPole's stays as it is.)
-    Coarse,
-    /// As coarse, but of the second order: Heun's method, twice the work for a substep. An agent that has long outlived the first fall
-    /// lives on Euler's errors, which lean one way; on these it cannot. (CartPole's stays as it is.)
+    /// Surrogate physics: the same model by Heun's method, in longer substeps (two for the task's five), and with at most 20 sweeps of the
+    /// contact solver. To evolve in, never to report from. CartPole's stays as it is.
     Heun,
 }
 

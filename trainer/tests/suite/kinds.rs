@@ -1,8 +1,7 @@
 //! Does every kind of V and C go the whole road, from the command line? Trained or evolved, packed, proved, evaluated. And do agents of
 //! older versions come along: in format packed-2, and with a V that only copies its input?
 
-mod process;
-
+use crate::common::{dreamstep, json, refused};
 use dreamstep::agent::pack;
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_core::names::{checkpoint as names, metadata as key};
@@ -10,7 +9,6 @@ use dreamstep_core::pack::{Entry, packed2, safetensors_bytes, unpack};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
 use dreamstep_fixtures::CARTPOLE;
-use process::{dreamstep, json, refused};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,11 +1,9 @@
 //! Does a GRU go the whole road, from the command line? Recorded, trained, packed in two precisions, proved, evaluated; and is a
 //! checkpoint whose metadata and tensors disagree about the memory refused?
 
-mod process;
-
+use crate::common::{dreamstep, json};
 use dreamstep::run::checkpoint::{Checkpoint, meta};
 use dreamstep_core::names::checkpoint as names;
-use process::{dreamstep, json};
 use serde_json::Value;
 
 const SETTINGS: &str = "--set env=CartPole-v1 --set mdnrnn.cell=gru --set vae.latent=8 --set vae.kl_weight=0.1 --set collect.steps=600 \

@@ -1,8 +1,7 @@
 //! Do rollouts come in from other programs, and go out to them, without a value lost that the form can carry? numpy writes and reads the
 //! files; what is damaged or foreign is refused in one line, and the run stays as it was.
 
-mod python;
-
+use crate::common::{python, snapshot};
 use dreamstep::data::export::{Form, export};
 use dreamstep::data::import::{Options, Report, Rows, import};
 use dreamstep::data::rollouts::{self, Episode, file_name};
@@ -10,7 +9,6 @@ use dreamstep::run::config::Config;
 use dreamstep::run::folder::RunDir;
 use dreamstep_core::rng::{Philox, Stream};
 use ndarray::{Array1, Array2};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,19 +59,6 @@ fn read(run: &RunDir) -> Vec<Episode> {
 
 fn import_with(folder: &Path, from: &[PathBuf], options: Options) -> anyhow::Result<Report> {
     import(&config(), &RunDir::new(folder), from, &options)
-}
-
-/// Everything in a folder: path → bytes.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => all.extend(snapshot(&path)),
-            false => drop(all.insert(path.clone(), std::fs::read(&path).unwrap())),
-        }
-    }
-    all
 }
 
 #[test]

@@ -1,71 +1,18 @@
 //! What if a run's folder is busy, full, read-only, half-written or another's? One line that says so, a non-zero exit, and everything that
 //! was in it is in it still. With real processes and, where the system lets a test mount something, real file systems.
 
+use crate::common::{
+    BINARY, changes, check_refusal, command, refused_naming, same_results, signal, snapshot, succeed, text,
+};
 use dreamstep::run::folder::{PARTIAL, RunDir, write_atomic};
-use std::collections::BTreeMap;
+use dreamstep_fixtures::skip;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_dreamstep");
 /// A run that takes a second.
 const TINY: &str = "--set env=CartPole-v1 --set collect.steps=400 --set vae.epochs=2 --set vae.hidden=[16,16] --set vae.latent=4 \
                     --set mdnrnn.epochs=1 --set mdnrnn.hidden=16 --set controller.steps=300 --set controller.directions=2";
-
-/// The binary in `folder`, with `args` split at spaces.
-fn command(folder: &Path, args: &str) -> Command {
-    let mut command = Command::new(BINARY);
-    command.current_dir(folder).args(args.split_whitespace()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn succeed(folder: &Path, args: &str) -> String {
-    let Output { status, stdout, stderr } = command(folder, args).output().unwrap();
-    assert!(status.success(), "dreamstep {args}: {status}\n{}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).unwrap()
-}
-
-/// The command fails with one line that contains every one of `parts`, and `folder` is as before.
-fn refuse(folder: &Path, args: &str, parts: &[&str]) {
-    let before = snapshot(folder);
-    check_refusal(&command(folder, args).output().unwrap(), args, parts);
-    let changed: Vec<PathBuf> = changes(&before, &snapshot(folder));
-    assert!(changed.is_empty(), "dreamstep {args}: expected nothing changed, found {changed:?}");
-}
-
-fn check_refusal(Output { status, stdout, stderr }: &Output, args: &str, parts: &[&str]) {
-    let stderr = String::from_utf8_lossy(stderr);
-    let one_line = stderr.lines().count() == 1 && stderr.starts_with("error: ");
-    assert!(
-        status.code() == Some(1) && one_line,
-        "dreamstep {args}: {status}: {stderr:?} {:?}",
-        String::from_utf8_lossy(stdout)
-    );
-    assert!(parts.iter().all(|part| stderr.contains(part)), "dreamstep {args}: {stderr:?} should name {parts:?}");
-}
-
-/// Everything in a folder: path → bytes; none for a folder.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(snapshot(&path));
-            all.insert(path, None);
-        } else {
-            all.insert(path.clone(), Some(fs::read(&path).unwrap()));
-        }
-    }
-    all
-}
-
-fn changes(before: &BTreeMap<PathBuf, Option<Vec<u8>>>, after: &BTreeMap<PathBuf, Option<Vec<u8>>>) -> Vec<PathBuf> {
-    before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
-}
 
 /// A training that never ends, stopped in its tracks (SIGSTOP): alive, and it writes nothing more.
 fn stopped_training(folder: &Path, run: &str) -> Child {
@@ -97,7 +44,7 @@ fn one_command_at_a_time_changes_a_run() {
         "import --run r --append other/rollouts",
         "import-weights --run r agent.safetensors --set env=Humanoid-v5",
     ] {
-        refuse(folder, args, &["r: expected a run that no other command is changing", &holder]);
+        refused_naming(folder, args, &["r: expected a run that no other command is changing", &holder]);
     }
     // Who only reads is not kept out, and neither is another run.
     succeed(folder, "inspect agent.safetensors");
@@ -193,12 +140,14 @@ fn a_folder_that_cannot_be_written_is_named() {
     fs::write(folder.join("file"), "a file").unwrap();
     fs::write(folder.join("agent.safetensors"), dreamstep_fixtures::HUMANOID).unwrap();
     for place in ["file", "file/below", "/proc/dreamstep/r", "/dev/null"] {
-        refuse(folder, &format!("collect --run {place} {TINY}"), &[place, "cannot"]);
-        refuse(folder, &format!("import --run {place} --set env=CartPole-v1 r/rollouts"), &[place, "cannot"]);
-        refuse(folder, &format!("export --run r --out {place}"), &[place, "cannot"]);
-        refuse(folder, &format!("train --run {place}"), &[place]);
+        refused_naming(folder, &format!("collect --run {place} {TINY}"), &[place, "cannot"]);
+        refused_naming(folder, &format!("import --run {place} --set env=CartPole-v1 r/rollouts"), &[place, "cannot"]);
+        refused_naming(folder, &format!("export --run r --out {place}"), &[place, "cannot"]);
+        refused_naming(folder, &format!("train --run {place}"), &[place]);
     }
 }
+
+const NO_MOUNTS: &str = "this system lets no test mount a file system (unshare -rm, mount -t tmpfs)";
 
 /// Runs `script` in a mount namespace of its own; `$B` is the binary. None where the system does not let it.
 fn mounted(folder: &Path, script: &str) -> Option<Output> {
@@ -214,15 +163,18 @@ fn mounted(folder: &Path, script: &str) -> Option<Output> {
             return unshare(args, script);
         }
     }
-    println!("skipped: this system lets no test mount a file system (unshare -rm, mount -t tmpfs)");
     None
+}
+
+/// Collects Hopper-v5, many small files.
+fn hopper() -> String {
+    TINY.replace("env=CartPole-v1", "env=Hopper-v5").replace("collect.steps=400", "collect.steps=1500")
 }
 
 #[test]
 fn a_full_disk_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let settings = TINY.replace("env=CartPole-v1", "env=Hopper-v5").replace("collect.steps=400", "collect.steps=1500");
+    let (folder, settings) = (folder.path(), hopper());
     succeed(folder, &format!("collect --run whole {settings}"));
     let compare = "for f in whole/rollouts/*; do cmp $f mnt/r/rollouts/${f##*/} || exit 9; done";
     let script = format!(
@@ -230,33 +182,42 @@ fn a_full_disk_loses_nothing() {
          for f in mnt/r/rollouts/*.npz; do cmp $f whole/rollouts/${{f##*/}} || exit 8; done; \
          mount -o remount,size=9m mnt; $B collect --run mnt/r && {compare}"
     );
-    if let Some(output) = mounted(folder, &script) {
-        let (stdout, error) = (String::from_utf8_lossy(&output.stdout), fs::read_to_string(folder.join("mnt.err")).unwrap());
-        assert!(output.status.success(), "{stdout} {}", String::from_utf8_lossy(&output.stderr));
-        assert!(stdout.starts_with("1\n") && stdout.contains("episode_") && !stdout.contains(PARTIAL), "{stdout}");
-        assert!(error.lines().count() == 1 && error.contains("cannot write") && error.contains("No space left"), "{error}");
+    let Some(output) = mounted(folder, &script) else { return skip::not_on_this_machine(NO_MOUNTS) };
+    let (stdout, error) = (text(&output.stdout), fs::read_to_string(folder.join("mnt.err")).unwrap());
+    assert!(output.status.success(), "{stdout} {}", text(&output.stderr));
+    assert!(stdout.starts_with("1\n") && stdout.contains("episode_") && !stdout.contains(PARTIAL), "{stdout}");
+    assert!(error.lines().count() == 1 && error.contains("cannot write") && error.contains("No space left"), "{error}");
+}
+
+/// The same at every file of a collection in turn, by a fault; and, by a limit that every system has, where no file may grow past 1 KiB.
+#[test]
+fn a_write_that_fails_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, settings) = (folder.path(), hopper());
+    succeed(folder, &format!("collect --run whole {settings}"));
+    let args = format!("collect --run r {settings}");
+    let faulty = |args: &str, point: &str, n: u32| {
+        command(folder, args).env("DREAMSTEP_FAULT", format!("{point}:{n}:full")).output().unwrap()
+    };
+    for n in [1, 2, 3, 9] {
+        for point in ["write", "write.half", "write.rename"] {
+            check_refusal(&faulty(&args, point, n), &args, &["r/", "cannot write"]);
+            assert!(snapshot(&folder.join("r")).keys().all(|path| !path.to_string_lossy().contains(PARTIAL)), "{point}:{n}");
+        }
     }
-    // The same by a limit on the size of files, which every system has: no file may grow past 1 KiB.
     let limited = |args: &str| {
         let script = "ulimit -f 2; trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut shell = Command::new("sh");
         shell.args(["-c", script, BINARY]).args(args.split_whitespace()).current_dir(folder).env_remove("RUST_BACKTRACE");
         shell.output().unwrap()
     };
-    let args = format!("collect --run r {settings}");
     check_refusal(&limited(&args), &args, &["r/", "cannot write"]);
-    succeed(folder, &format!("collect --run r {settings}"));
-    // All but the log, which tells times.
-    let whole = |run: &str| -> Vec<_> {
-        let files = snapshot(&folder.join(run))
-            .into_iter()
-            .filter(|(path, _)| !path.ends_with("metrics.jsonl") && !path.to_string_lossy().contains("/tensorboard"));
-        files.map(|(_, bytes)| bytes).collect()
-    };
-    assert!(whole("whole") == whole("r"), "it went on to the same bytes");
+    succeed(folder, &args);
+    same_results(&folder.join("r"), &folder.join("whole"), "after full disks");
     let before = snapshot(&folder.join("r"));
     for args in ["train --run r --stage vae", "export --run r --out out"] {
         check_refusal(&limited(args), args, &["cannot write"]);
+        check_refusal(&faulty(args, "write", 1), args, &["cannot write"]);
     }
     assert_eq!(changes(&before, &snapshot(&folder.join("r"))), Vec::<PathBuf>::new());
     check_refusal(&limited("import --run i --set env=Hopper-v5 r/rollouts"), "import", &["cannot write"]);
@@ -282,7 +243,7 @@ fn a_read_only_run_can_be_read() {
         "mount --bind r mnt && mount -o remount,ro,bind mnt && {tries} \
          $B inspect mnt/agent.safetensors >/dev/null && $B evaluate --env CartPole-v1 --episodes 2 --agent mnt/agent.safetensors >/dev/null"
     );
-    let Some(output) = mounted(folder, &script) else { return };
+    let Some(output) = mounted(folder, &script) else { return skip::not_on_this_machine(NO_MOUNTS) };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let errors = fs::read_to_string(folder.join("errors")).unwrap();
     assert_eq!(fs::read_to_string(folder.join("codes")).unwrap(), "1\n".repeat(refused.len()), "{errors}");
@@ -299,25 +260,29 @@ fn another_environments_run_is_left_alone() {
     succeed(folder, &format!("collect --run hop {} --set env=Hopper-v5", TINY.replace("--set env=CartPole-v1", "")));
     fs::write(folder.join("humanoid.safetensors"), dreamstep_fixtures::HUMANOID).unwrap();
     let found = "found `env = CartPole-v1";
-    refuse(folder, "collect --run r --set env=Hopper-v5", &["r/rollouts/collect.txt", "expected `env = Hopper-v5", found]);
-    refuse(folder, "collect --run r --append --set env=Hopper-v5", &["r/rollouts/collect.txt", found]);
-    refuse(folder, "train --run r --set env=Hopper-v5", &["r/rollouts", "observations of 11", "found 4 and 1"]);
-    refuse(
+    refused_naming(
+        folder,
+        "collect --run r --set env=Hopper-v5",
+        &["r/rollouts/collect.txt", "expected `env = Hopper-v5", found],
+    );
+    refused_naming(folder, "collect --run r --append --set env=Hopper-v5", &["r/rollouts/collect.txt", found]);
+    refused_naming(folder, "train --run r --set env=Hopper-v5", &["r/rollouts", "observations of 11", "found 4 and 1"]);
+    refused_naming(
         folder,
         "import --run r --append --set env=Hopper-v5 hop/rollouts",
         &["expected an empty folder for Hopper-v5", found],
     );
-    refuse(
+    refused_naming(
         folder,
         "import --run r --append hop/rollouts",
         &["episode_0000000.npz", "expected 4 numbers", "CartPole-v1", "found 11"],
     );
-    refuse(
+    refused_naming(
         folder,
         "collect --run r --append --set collect.steps=900 --agent humanoid.safetensors",
         &["humanoid.safetensors", "made for CartPole-v1", "found one made for Humanoid-v5"],
     );
-    refuse(
+    refused_naming(
         folder,
         "import-weights --run r humanoid.safetensors",
         &["humanoid.safetensors", "expected a state dict", "packed"],

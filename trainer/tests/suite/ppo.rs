@@ -2,6 +2,8 @@
 //! interpreter named by DREAMSTEP_PPO_PYTHON has it (its PYTHONPATH is the caller's); otherwise the script must say in one line what it
 //! lacks, and write nothing.
 
+use crate::common::json;
+use dreamstep_fixtures::skip;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -33,14 +35,9 @@ fn the_baseline_writes_an_arms_result_or_says_what_it_lacks() {
         assert!(named.is_none(), "DREAMSTEP_PPO_PYTHON: {error}");
         assert!(error.starts_with("ppo_baseline.py: ") && error.contains("ppo-requirements.txt"), "{error}");
         assert!(error.trim_end().lines().count() == 1 && !file.exists(), "{error}");
-        println!("skipped: {}", error.trim_end());
-        return;
+        return skip::not_on_this_machine(&error);
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    let args = "ablation --run r --set env=CartPole-v1 --arms zero --episodes 3 --seed 7 --json";
-    let output = command.current_dir(folder.path()).args(args.split(' ')).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = json(folder.path(), "ablation --run r --set env=CartPole-v1 --arms zero --episodes 3 --seed 7 --json");
     let row = &report["rows"][1];
     assert_eq!((&row["arm"], &row["real_steps"]), (&"ppo".into(), &2048.into()));
     // Pushing always to the right ends in about nine steps.

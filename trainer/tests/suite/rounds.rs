@@ -1,57 +1,19 @@
 //! Do rounds go on where they were stopped, and does C survive a change of V and M? Whole processes, on CartPole.
 
+use crate::common::{changes, command, json, refused, results, succeed};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Output};
-use std::time::Duration;
 
 const SETTINGS: &str = "--set env=CartPole-v1 --set collect.steps=500 --set rounds.steps=300 --set vae.latent=4 --set vae.hidden=[16,16] \
                         --set vae.epochs=2 --set mdnrnn.epochs=2 --set mdnrnn.hidden=16 --set controller.steps=4000 \
                         --set controller.directions=5 --set controller.sigma=0.3 --set collect.exploration=0.2 --set threads=2 \
                         --set rounds.then=[\"controller.input=z\"]";
 
-fn command(folder: &Path, args: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dreamstep"));
-    command.current_dir(folder).args(args.split_whitespace());
-    command
-}
-
-fn dreamstep(folder: &Path, args: &str) -> Output {
-    command(folder, args).output().unwrap()
-}
-
-fn succeed(folder: &Path, args: &str) -> String {
-    let output = dreamstep(folder, args);
-    assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Every file below `folder` but those that tell times.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if path.is_dir() {
-            all.extend(contents(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
-        } else if !name.starts_with("events.out") && name != "metrics.jsonl" && name != ".lock" {
-            all.insert(name, std::fs::read(&path).unwrap());
-        }
-    }
-    all
-}
-
-fn names(all: &BTreeMap<String, Vec<u8>>) -> Vec<&String> {
-    all.keys().collect()
-}
-
 #[test]
 fn rounds_that_were_killed_end_as_rounds_that_were_not() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     succeed(at, &format!("rounds --rounds 2 --episodes 5 --run whole {SETTINGS}"));
-    let whole = contents(&at.join("whole"));
+    let whole = results(&at.join("whole"));
     let report: Value = serde_json::from_slice(&whole["rounds.json"]).unwrap();
     let rounds = report["rounds"].as_array().unwrap();
     let recorded: Vec<u64> = rounds.iter().map(|round| round["recorded_steps"].as_u64().unwrap()).collect();
@@ -72,23 +34,18 @@ fn rounds_that_were_killed_end_as_rounds_that_were_not() {
     // One round first, a second later; killed again and again on the way, whatever it was at.
     succeed(at, &format!("rounds --rounds 1 --episodes 5 --run parts {SETTINGS}"));
     let mut kills = 0;
-    for delay_ms in (60..).step_by(90) {
-        let mut child =
-            command(at, "rounds --rounds 2 --episodes 5 --run parts").stdout(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(delay_ms));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "{status}");
+    for n in (1..).step_by(4) {
+        let fault = format!("{}:{n}", ["write.half", "write.rename", "write.done"][kills % 3]);
+        let output =
+            command(at, "rounds --rounds 2 --episodes 5 --run parts").env("DREAMSTEP_FAULT", fault).output().unwrap();
+        if output.status.success() {
             break;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
         kills += 1;
     }
     assert!(kills > 2, "{kills} kills");
-    let parts = contents(&at.join("parts"));
-    assert_eq!(names(&parts), names(&whole));
-    let different: Vec<_> = whole.iter().filter(|(name, bytes)| parts[*name] != **bytes).map(|(name, _)| name).collect();
-    assert!(different.is_empty(), "{different:?}");
+    let parts = results(&at.join("parts"));
+    assert_eq!(changes(&whole, &parts), Vec::<String>::new());
 
     // An evaluation is read where it is of the very agent, and of as many episodes; else the episodes are played.
     let evaluations = || -> Vec<_> {
@@ -111,12 +68,12 @@ fn rounds_that_were_killed_end_as_rounds_that_were_not() {
     std::fs::copy(at.join("whole/round-2/agent.safetensors"), at.join("parts/round-1/other")).unwrap();
     succeed(at, &format!("rounds --rounds 1 --episodes 5 --run other {SETTINGS} --set seed=7"));
     std::fs::copy(at.join("other/round-1/agent.safetensors"), at.join("parts/round-2/teacher.safetensors")).unwrap();
-    let before = contents(&at.join("parts"));
-    let output = dreamstep(at, "rounds --rounds 2 --episodes 5 --run parts");
+    let before = results(&at.join("parts"));
+    let output = command(at, "rounds --rounds 2 --episodes 5 --run parts").output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     let line = error.lines().find(|line| line.starts_with("error:")).unwrap_or_default();
     assert!(!output.status.success() && line.contains("parts/round-2: expected a round that follows"), "{error}");
-    assert!(before == contents(&at.join("parts")));
+    assert!(before == results(&at.join("parts")));
 }
 
 /// C after a change of V and M does at once what it did before it: learnt from the agent, not evolved (the budget is spent).
@@ -129,8 +86,7 @@ fn a_controller_survives_other_eyes_and_another_memory() {
     succeed(at, "train --run a --stage all");
     succeed(at, "pack --run a");
     let mean = |agent: &str| {
-        let report: Value =
-            serde_json::from_str(&succeed(at, &format!("evaluate --agent {agent} --episodes 50 --json"))).unwrap();
+        let report = json(at, &format!("evaluate --agent {agent} --episodes 50 --json"));
         report["rows"][0]["return"]["mean"].as_f64().unwrap()
     };
     let taught = mean("a/agent.safetensors");
@@ -148,11 +104,7 @@ fn a_controller_survives_other_eyes_and_another_memory() {
     }
 
     // The run remembers whose pupil it is; another's it becomes only by force.
-    let output = dreamstep(at, "train --run b --stage controller --teacher b/agent.safetensors");
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        !output.status.success() && error.contains("expected a controller that begins as b/agent.safetensors"),
-        "{error}"
-    );
+    let other = "train --run b --stage controller --teacher b/agent.safetensors";
+    refused(at, other, "expected a controller that begins as b/agent.safetensors");
     succeed(at, "train --run b --stage controller --teacher a/agent.safetensors");
 }

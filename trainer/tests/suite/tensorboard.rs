@@ -1,7 +1,6 @@
 //! Does TensorBoard see what the log says? Its own reader (the wheel that set-up installs) opens the events of a run.
 
-mod python;
-
+use crate::common::python;
 use dreamstep::run::folder::RunDir;
 use dreamstep::run::metrics::append_metrics;
 use dreamstep::run::tensorboard;

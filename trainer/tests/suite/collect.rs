@@ -1,7 +1,6 @@
 //! Is a collection a function of its configuration alone? Not of the threads, not of a kill on the way; and does numpy read it?
 
-mod python;
-
+use crate::common::python;
 use dreamstep::data::collect::{Request, Summary, collect};
 use dreamstep::data::rollouts;
 use dreamstep::run::config::{CollectPolicy, Config};

@@ -1,11 +1,9 @@
 //! Does a controller of every input go the whole road, from the command line? Evolved, packed, proved, evaluated; and says the file what
 //! it reads, whatever the configuration says later?
 
-mod process;
-
+use crate::common::{dreamstep, json, refused};
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_core::names::{checkpoint as names, metadata as key};
-use process::{dreamstep, json, refused};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

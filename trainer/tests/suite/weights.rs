@@ -1,8 +1,7 @@
-//! Do networks pass between PyTorch and here unchanged, both ways? State dicts that numpy and, where there is one (`PYTHON_WITH_TORCH`
-//! names an interpreter), PyTorch itself wrote come in bit for bit; our checkpoints open there under the same names and act alike.
+//! Do networks pass between PyTorch and here unchanged, both ways? State dicts that numpy and PyTorch itself wrote come in bit
+//! for bit; our checkpoints open there under the same names and act alike.
 
-mod python;
-
+use crate::common::{python, succeed};
 use dreamstep::agent::pack;
 use dreamstep::agent::weights::{Actions, InputOrder, Options, Sigma, import};
 use dreamstep::run::checkpoint::Checkpoint;
@@ -15,28 +14,9 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_dreamstep");
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
-}
-
-/// An interpreter that imports torch, if the user named one.
-fn with_torch(args: &[&str]) -> Option<String> {
-    let Some(interpreter) = std::env::var_os("PYTHON_WITH_TORCH") else {
-        println!("PyTorch's own part skipped: PYTHON_WITH_TORCH names no interpreter that imports torch and safetensors");
-        return None;
-    };
-    let output = Command::new(interpreter).args(args).output().expect("PYTHON_WITH_TORCH names an interpreter");
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap())
-}
-
-fn succeed(folder: &Path, args: &str) {
-    let output = Command::new(BINARY).current_dir(folder).args(args.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "dreamstep {args}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn config(env: &str) -> Config {
@@ -108,10 +88,7 @@ save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H),
         String::from_utf8(said).unwrap().starts_with("16 steps, largest difference"),
         "the script fails where it exceeds 1e-5"
     );
-    if let Some(said) = with_torch(&[&example("open_in_pytorch.py").display().to_string(), &path("r").display().to_string()])
-    {
-        println!("PyTorch: {said}");
-    }
+    python::run_with_torch(&[&example("open_in_pytorch.py").display().to_string(), &path("r").display().to_string()]);
     succeed(folder, "train --run r --stage controller --set controller.steps=50 --set controller.directions=2");
 
     // ---- the same with a GRU
@@ -126,10 +103,7 @@ save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H),
     succeed(folder, "evaluate --agent g/agent.safetensors --env Hopper-v5 --episodes 2");
     let said = python::run(&[&example("open_in_numpy.py").display().to_string(), &path("g").display().to_string()]);
     assert!(String::from_utf8(said).unwrap().starts_with("16 steps, largest difference"), "as above");
-    if let Some(said) = with_torch(&[&example("open_in_pytorch.py").display().to_string(), &path("g").display().to_string()])
-    {
-        println!("PyTorch: {said}");
-    }
+    python::run_with_torch(&[&example("open_in_pytorch.py").display().to_string(), &path("g").display().to_string()]);
 
     // ---- what cannot run here, or is no part of this run
     let before = std::fs::read(run.mdnrnn()).unwrap();
@@ -281,7 +255,7 @@ fn an_mdn_rnn_that_pytorch_built_predicts_the_same_here() {
     let path = |name: &str| folder.path().join(name);
     let script = example("save_mdnrnn.py").display().to_string();
     let out = path("mdrnn.safetensors").display().to_string();
-    let Some(said) = with_torch(&[&script, &out, "3", "5", "32", "4"]) else { return };
+    let said = python::run_with_torch(&[&script, &out, "3", "5", "32", "4"]);
     let expected: Vec<f32> = said.split_whitespace().map(|word| word.parse().unwrap()).collect();
     assert_eq!(expected.len(), 46);
 

@@ -1,4 +1,4 @@
-//! What are the episodes of a rollouts folder? `collect.txt` says it, one line a part:
+//! The manifest of a rollouts folder, `collect.txt`: where its episodes come from, one line a part.
 //!
 //! ```text
 //! env = Humanoid-v5, policy = uniform, seed = 0, episodes = 0..1238
@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A part is a range of episode numbers. Only the last may be open: it grows until the folder holds `collect.steps`. A folder with one
-//! open part has no range in its line. Numbers run through all parts, and they name an episode's random draws: so no two parts repeat
-//! each other, whatever their seeds.
+//! open part has no range in its line. Numbers run through all parts, and name an episode's random draws: no two parts repeat each other,
+//! whatever their seeds.
 
-use crate::data::rollouts::list;
+use super::rollouts::list;
 use crate::run::config::{CollectPolicy, Config};
 use crate::run::folder::{PARTIAL, write_atomic};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The file's name.
-pub const CLAIM: &str = "collect.txt";
+pub const FILE: &str = "collect.txt";
 
 /// Gaussian noise of standard deviation `scale` (in halves of the action range) that keeps 1/e of itself over `correlation` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Noise {
     pub correlation: f64,
 }
 
-/// Who acted, as the claim says it.
+/// The policy that acted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
     /// Uniform over the action range.
@@ -68,7 +68,7 @@ pub struct Part {
     pub end: Option<u64>,
 }
 
-/// Where the folder keeps the agent with `digest` that recorded in it: needed to go on, and to record a lost episode again.
+/// Where the folder keeps the agent with `digest` that recorded in it: needed to record more, or a lost episode again.
 #[must_use]
 pub fn agent_path(folder: &Path, digest: &str) -> PathBuf {
     folder.join(format!("agent-{digest}.safetensors"))
@@ -79,7 +79,7 @@ impl Policy {
     ///
     /// # Errors
     /// The policy is `agent`, and none was named.
-    pub fn wanted(config: &Config, agent: Option<&str>) -> Result<Self> {
+    pub fn of(config: &Config, agent: Option<&str>) -> Result<Self> {
         let collect = &config.collect;
         let noise = |scale| Noise { scale, correlation: collect.noise_correlation };
         Ok(match collect.policy {
@@ -159,24 +159,24 @@ impl Part {
     }
 }
 
-/// The parts of `folder`; none where it is empty or missing, so that it can be claimed.
+/// The parts of `folder`; none where it is empty or missing. `asked` is the line that the caller would write.
 ///
 /// # Errors
-/// One line: the folder holds files that nobody claims, or a claim that cannot be read. `wanted` is what a claim would say.
-pub fn read(folder: &Path, wanted: &dyn fmt::Display) -> Result<Vec<Part>> {
-    let path = folder.join(CLAIM);
+/// One line: the folder holds files but no manifest, or a manifest that cannot be read.
+pub fn read(folder: &Path, asked: &dyn fmt::Display) -> Result<Vec<Part>> {
+    let path = folder.join(FILE);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
             ensure!(
-                entries.all(|entry| is_nobodys(&entry.path())),
-                "{}: expected an empty folder, or one with the {CLAIM} of `{wanted}`; name another run, or remove the folder",
+                entries.all(|entry| may_lie_alone(&entry.path())),
+                "{}: expected an empty folder, or one with the {FILE} of `{asked}`; name another run, or remove the folder",
                 folder.display(),
             );
             return Ok(Vec::new());
         }
-        // Below a file, nothing is; writing there will say so.
+        // Nothing lies below a file; writing there is the error.
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("{}: cannot read", path.display())),
     };
@@ -195,21 +195,21 @@ pub fn read(folder: &Path, wanted: &dyn fmt::Display) -> Result<Vec<Part>> {
         );
         next = part.end.unwrap_or(next);
     }
-    ensure!(!parts.is_empty(), "{}: expected `{wanted}`, found an empty file", path.display());
+    ensure!(!parts.is_empty(), "{}: expected `{asked}`, found an empty file", path.display());
     Ok(parts)
 }
 
-/// Puts `parts` on record in `folder`.
+/// Writes the manifest of `folder`.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write(folder: &Path, parts: &[Part]) -> Result<()> {
     let text: String = parts.iter().map(|part| format!("{part}\n")).collect();
-    write_atomic(&folder.join(CLAIM), text.as_bytes())
+    write_atomic(&folder.join(FILE), text.as_bytes())
 }
 
-/// Whether the file at `path` claims nothing: what a killed process left unfinished, or an agent whose claim was not written yet.
-fn is_nobodys(path: &Path) -> bool {
+/// Whether the file at `path` may lie there without a manifest: left unfinished by a killed process, or an agent, which is written first.
+fn may_lie_alone(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(PARTIAL) || name.starts_with("agent-") && name.ends_with(".safetensors")
 }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_reads_back_and_the_first_form_of_all_is_still_written() {
+    fn a_manifest_reads_back_and_its_first_form_is_still_written() {
         let noise = Noise { scale: 0.1 + 0.2, correlation: 1e-7 };
         let policies = [
             Policy::Uniform,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_makes_no_sense_is_refused_in_one_line() {
+    fn a_manifest_that_makes_no_sense_is_refused_in_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let part = "env = X, policy = zero, seed = 1";
         for (text, expected) in [
@@ -265,14 +265,14 @@ mod tests {
             (&format!("{part}, episodes = 0..3\n{part}, episodes = 4..\n"), "line 2: expected episodes from 3 on"),
             (&format!("{part}, episodes = 0..0\n"), "line 1"),
         ] {
-            std::fs::write(folder.path().join(CLAIM), text).unwrap();
+            std::fs::write(folder.path().join(FILE), text).unwrap();
             let error = format!("{:#}", read(folder.path(), &"mine").unwrap_err());
-            assert!(error.contains(expected) && error.contains(CLAIM) && !error.contains('\n'), "{text:?}: {error}");
+            assert!(error.contains(expected) && error.contains(FILE) && !error.contains('\n'), "{text:?}: {error}");
         }
         let good = format!("{part}, episodes = 0..3\n{part}, episodes = 3..\n");
-        std::fs::write(folder.path().join(CLAIM), &good).unwrap();
+        std::fs::write(folder.path().join(FILE), &good).unwrap();
         let parts = read(folder.path(), &"mine").unwrap();
         write(folder.path(), &parts).unwrap();
-        assert_eq!(std::fs::read_to_string(folder.path().join(CLAIM)).unwrap(), good);
+        assert_eq!(std::fs::read_to_string(folder.path().join(FILE)).unwrap(), good);
     }
 }

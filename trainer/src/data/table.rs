@@ -1,0 +1,378 @@
+//! One foreign file, or one set of `.npy` files, as a table of steps: which array is what, and where episodes end.
+
+use super::import::Options;
+use super::npy::{Array, Npz, exact, read_file};
+use crate::env::EnvSpec;
+use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::digest::Digest;
+use ndarray::{Array2, Ix0};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The names that one thing goes by, ours first.
+type Names = &'static [&'static str];
+const OBSERVATIONS: Names = &["observations", "obs"];
+const ACTIONS: Names = &["actions", "acts"];
+const REWARDS: Names = &["rewards", "rews"];
+const TERMINALS: Names = &["terminals", "terminations", "terminated", "terminal"];
+const DONES: Names = &["dones", "done"];
+const TRUNCATIONS: Names = &["truncations", "truncated", "timeouts"];
+const FINALS: Names = &["final_observations", "final_observation"];
+const NEXT: Names = &["next_observations", "next_obs"];
+const SEED: &str = "seed";
+/// Other marks of an episode's ends: not understood, so a file that has only these is refused.
+const OTHER_MARKS: Names = &[
+    "is_first",
+    "is_last",
+    "is_terminal",
+    "discount",
+    "discounts",
+    "mask",
+    "masks",
+    "not_done",
+    "not_dones",
+    "dones_float",
+    "episode_starts",
+    "episode_ends",
+    "episode_id",
+    "episode_ids",
+    "episode_index",
+    "traj_lengths",
+    "lengths",
+];
+
+/// Lines about an import, each with how many times it is true.
+pub(super) type Notes = BTreeMap<String, u64>;
+
+pub(super) fn note(notes: &mut Notes, text: impl Into<String>, count: usize) {
+    if count > 0 {
+        *notes.entry(text.into()).or_default() += count as u64;
+    }
+}
+
+/// How a file's actions are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// Written by dreamstep, in the environment's units.
+    Ours,
+    /// Whole numbers or flags.
+    Whole,
+    /// Floats.
+    Real,
+}
+
+/// Where the last step of an episode led.
+#[derive(Clone, Debug)]
+pub(super) enum Finals {
+    /// Not on record.
+    Missing,
+    /// One more row of observations in each episode.
+    Rows,
+    /// `[E, O]`
+    Episodes(Array2<f32>),
+    /// `[N, O]`, of every step.
+    Steps(Array2<f32>),
+}
+
+/// `N` steps of `E` episodes.
+pub(super) struct Table {
+    /// `[N, O]`; `[N+E, O]` where the finals are [`Finals::Rows`].
+    pub observations: Array2<f32>,
+    /// `[N, A]`
+    pub actions: Array2<f32>,
+    pub numbers: Numbers,
+    /// `[N]`
+    pub rewards: Vec<f32>,
+    /// `[N]`: the task ended; and the time limit cut it.
+    pub terminals: Vec<bool>,
+    pub truncations: Vec<bool>,
+    /// `[E]`: one past each episode's last step.
+    pub ends: Vec<usize>,
+    pub finals: Finals,
+    pub seed: Option<u64>,
+}
+
+/// A file's arrays by name.
+enum Store<'a> {
+    Archive(Npz<'a>),
+    /// The path up to the name: `folder/X_`.
+    Files(&'a Path, &'a str),
+}
+
+impl Store<'_> {
+    fn beside(path: &Path, stem: &str, name: &str) -> PathBuf {
+        path.with_file_name(format!("{stem}{name}.npy"))
+    }
+
+    /// The names of the arrays. Of `.npy` files, which may lie among others: those that would be asked for.
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Archive(npz) => npz.names(),
+            Self::Files(path, stem) => {
+                let known = [OBSERVATIONS, ACTIONS, REWARDS, TERMINALS, DONES, TRUNCATIONS, FINALS, NEXT, OTHER_MARKS];
+                let names = known.into_iter().flatten().filter(|name| Self::beside(path, stem, name).exists());
+                names.map(ToString::to_string).collect()
+            }
+        }
+    }
+
+    fn find(&mut self, name: &str, digest: &mut Digest) -> Result<Option<Array>> {
+        let bytes = match self {
+            Self::Archive(npz) => npz.find(name)?,
+            Self::Files(path, stem) => {
+                let file = Self::beside(path, stem, name);
+                let shown = || file.file_name().unwrap_or_default().display().to_string();
+                let bytes = file.exists().then(|| read_file(&file)).transpose().with_context(shown)?;
+                bytes.inspect(|bytes| *digest = digest.update_bytes(bytes))
+            }
+        };
+        bytes.map(Array::from_npy).transpose().with_context(|| name.to_owned())
+    }
+}
+
+/// Reads the file at `path`; its bytes are added to `digest`, and what there is to say to `notes`.
+///
+/// # Errors
+/// One line that does not name `path`.
+pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut Digest, notes: &mut Notes) -> Result<Table> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if is_observations(&name) {
+        ensure!(path.exists(), "expected a file, found none");
+        let store = Store::Files(path, name.trim_end_matches("observations.npy"));
+        return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None);
+    }
+    ensure!(name.ends_with(".npz"), "expected rollouts as .npz, or the *observations.npy of a triplet, found another name");
+    let bytes = read_file(path)?;
+    *digest = digest.update_bytes(&bytes);
+    let mut npz = Npz::new(&bytes)?;
+    // More than an f32 holds.
+    let seed = npz.find(SEED)?.and_then(|bytes| {
+        let signed = || exact::<i64, Ix0>(&bytes).ok().and_then(|seed| u64::try_from(seed.into_scalar()).ok());
+        exact::<u64, Ix0>(&bytes).ok().map(|seed| seed.into_scalar()).or_else(signed)
+    });
+    Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed)
+}
+
+/// Whether a file of this name stands for a triplet.
+pub(super) fn is_observations(name: &str) -> bool {
+    name.ends_with("observations.npy") && !["next_", "final_"].iter().any(|other| name.contains(&format!("{other}obs")))
+}
+
+struct Reader<'a> {
+    store: Store<'a>,
+    spec: &'a EnvSpec,
+    options: &'a Options,
+    digest: &'a mut Digest,
+    notes: &'a mut Notes,
+    unread: BTreeSet<String>,
+}
+
+impl Reader<'_> {
+    fn table(mut self, seed: Option<u64>) -> Result<Table> {
+        self.unread = self.store.names().into_iter().collect();
+        if seed.is_some() {
+            self.unread.remove(SEED);
+        }
+        let (observations, actions, rewards) = (self.get(OBSERVATIONS)?, self.get(ACTIONS)?, self.get(REWARDS)?);
+        let n = rewards.values.len();
+        ensure!(n > 0, "rewards: expected at least one step, found none");
+        ensure!(
+            rewards.shape.iter().all(|&size| size == n || size == 1),
+            "rewards: expected one number a step, found shape {:?}",
+            rewards.shape
+        );
+        let rewards = self.converted("rewards", rewards);
+        let whole = actions.is_whole();
+        let actions = self.matrix("actions", actions, self.spec.action)?;
+        ensure!(actions.nrows() == n, "actions: expected {n} rows beside {n} rewards, found {}", actions.nrows());
+        let observations = self.matrix("observations", observations, self.spec.obs)?;
+        let rows = observations.nrows();
+
+        let (terminals, dones, truncations) =
+            (self.flags(TERMINALS, n)?, self.flags(DONES, n)?, self.flags(TRUNCATIONS, n)?);
+        let finals = self.find(FINALS)?.map(|mut finals| {
+            if finals.shape == [self.spec.obs] && self.spec.obs > 1 {
+                finals.shape.insert(0, 1); // the one observation of one episode
+            }
+            self.matrix("final observations", finals, self.spec.obs)
+        });
+        let finals = finals.transpose()?;
+        let next = self.find(NEXT)?.map(|next| self.matrix("next observations", next, self.spec.obs)).transpose()?;
+        let unmarked = terminals.is_none() && dones.is_none() && truncations.is_none();
+        if unmarked && self.options.episode_length.is_none() {
+            let other = self.unread.iter().any(|name| OTHER_MARKS.contains(&name.as_str()));
+            ensure!(
+                rows == n + 1 && !other,
+                "expected flags of where episodes end, one a step: `dones` or `terminals`, found {}; save those that `step` returned, or \
+                 name the length of every episode with --episode-length",
+                self.store.names().join(", ")
+            );
+        }
+        let (terminals, truncations, mut end) = self.ends(n, terminals, dones, truncations)?;
+        if let Some(next) = &next {
+            self.follow(&observations, next, &mut end)?;
+        }
+        let ends: Vec<usize> = (1..=n).filter(|&t| end[t - 1] || t == n).collect();
+        note(
+            self.notes,
+            "episodes stop without a terminal or a truncation",
+            ends.iter().filter(|&&t| !terminals[t - 1] && !truncations[t - 1]).count(),
+        );
+
+        let e = ends.len();
+        let ours = finals.is_some() || rows == n + 1 && seed.is_some();
+        let finals = match (finals, next) {
+            (None, None) if rows == n + e => Finals::Rows,
+            _ if rows != n => bail!(
+                "observations: expected {n} rows beside {n} rewards, or {} with where the last step of each episode led ({e} by the \
+                 flags), found {rows}",
+                n + e
+            ),
+            (Some(finals), _) => {
+                let found = finals.nrows();
+                ensure!(found == e, "final observations: expected {e}, one an episode, found {found}");
+                Finals::Episodes(finals)
+            }
+            (None, Some(next)) => Finals::Steps(next),
+            (None, None) => Finals::Missing,
+        };
+        if !self.unread.is_empty() {
+            let names: Vec<&str> = self.unread.iter().map(String::as_str).collect();
+            note(self.notes, format!("files with arrays that are not read: {}", names.join(", ")), 1);
+        }
+        let numbers = match (ours, whole) {
+            (_, true) => Numbers::Whole,
+            (true, false) => Numbers::Ours,
+            (false, false) => Numbers::Real,
+        };
+        Ok(Table { observations, actions, numbers, rewards, terminals, truncations, ends, finals, seed })
+    }
+
+    /// The array under any of `names`. Where it is there under several, they are one.
+    fn find(&mut self, names: Names) -> Result<Option<Array>> {
+        let mut found: Option<(&str, Array)> = None;
+        for name in names {
+            let Some(array) = self.store.find(name, self.digest)? else { continue };
+            self.unread.remove(*name);
+            if let Some((first, other)) = &found {
+                ensure!(
+                    other.values == array.values,
+                    "{first} and {name}: expected one of them, or the same numbers in both, found others"
+                );
+            } else {
+                found = Some((name, array));
+            }
+        }
+        Ok(found.map(|(_, array)| array))
+    }
+
+    fn get(&mut self, names: Names) -> Result<Array> {
+        let array = self.find(names)?;
+        array.with_context(|| match &self.store {
+            Store::Archive(npz) => format!("expected an array `{}`, found {}", names[0], npz.names().join(", ")),
+            Store::Files(path, stem) => {
+                format!("{}: expected a file, found none", Store::beside(path, stem, names[0]).display())
+            }
+        })
+    }
+
+    /// One flag a step, `[n]`.
+    fn flags(&mut self, names: Names, n: usize) -> Result<Option<Vec<bool>>> {
+        let Some(array) = self.find(names)? else { return Ok(None) };
+        let (key, found) = (names[0], array.values.len());
+        ensure!(found == n, "{key}: expected {n} flags beside {n} rewards, found {found}");
+        if let Some(t) = array.values.iter().position(|&v| v != 0.0 && v != 1.0) {
+            bail!("{key}[{t}]: expected 0 or 1, found {}", array.values[t]);
+        }
+        Ok(Some(array.values.iter().map(|&v| v == 1.0).collect()))
+    }
+
+    /// `array` as a table of `columns`.
+    fn matrix(&mut self, key: &str, array: Array, columns: usize) -> Result<Array2<f32>> {
+        let (rows, found) = array.table().with_context(|| key.to_owned())?;
+        let id = &self.spec.id;
+        ensure!(
+            found == columns,
+            "{key}: expected {columns} numbers a step for {id}, found {found} (shape {:?})",
+            array.shape
+        );
+        Ok(Array2::from_shape_vec((rows, columns), self.converted(key, array))?)
+    }
+
+    fn converted(&mut self, key: &str, array: Array) -> Vec<f32> {
+        if array.dtype != "float32" {
+            note(self.notes, format!("arrays of {key}: {} became float32", array.dtype), 1);
+        }
+        array.values
+    }
+
+    /// `[n]` each: where the task ended, where a time limit did, and where an episode does.
+    fn ends(
+        &mut self,
+        n: usize,
+        terminals: Option<Vec<bool>>,
+        dones: Option<Vec<bool>>,
+        truncations: Option<Vec<bool>>,
+    ) -> Result<(Vec<bool>, Vec<bool>, Vec<bool>)> {
+        for (key, flags) in [("terminals", &terminals), ("truncations", &truncations)] {
+            if let (Some(flags), Some(dones)) = (flags, &dones)
+                && let Some(t) = (0..n).find(|&t| flags[t] && !dones[t])
+            {
+                bail!("dones[{t}]: expected true, as {key}[{t}] is, found false");
+            }
+        }
+        let limit = self.options.episode_length.unwrap_or(self.spec.time_limit as usize);
+        let task_known = terminals.is_some();
+        let mut terminal = terminals.unwrap_or_else(|| vec![false; n]);
+        let cut_known = truncations.is_some();
+        let mut truncated = truncations.unwrap_or_else(|| vec![false; n]);
+        let mut end = dones.clone().unwrap_or_else(|| vec![false; n]);
+        let (mut length, mut at_limit, mut no_terminal, mut by_length) = (0, 0, 0, 0);
+        for t in 0..n {
+            length += 1;
+            if dones.as_ref().is_some_and(|dones| dones[t]) {
+                // A done says that the episode ended, not why.
+                if task_known && !cut_known && !terminal[t] {
+                    truncated[t] = true;
+                    no_terminal += 1;
+                } else if !task_known && !cut_known && length == limit {
+                    truncated[t] = true;
+                    at_limit += 1;
+                } else if !task_known {
+                    terminal[t] = !truncated[t];
+                }
+            }
+            end[t] |= terminal[t] || truncated[t];
+            if !end[t] && self.options.episode_length == Some(length) {
+                (truncated[t], end[t]) = (true, true);
+                by_length += 1;
+            }
+            if end[t] {
+                length = 0;
+            }
+        }
+        note(self.notes, format!("`dones` after {limit} steps, the time limit, taken for truncations"), at_limit);
+        note(self.notes, "`dones` that are no `terminals` taken for truncations", no_terminal);
+        note(self.notes, "episodes cut by --episode-length", by_length);
+        Ok((terminal, truncated, end))
+    }
+
+    /// An episode ends, too, where the next step starts from elsewhere.
+    fn follow(&mut self, observations: &Array2<f32>, next: &Array2<f32>, end: &mut [bool]) -> Result<()> {
+        let n = end.len();
+        let (rows, found) = (observations.nrows(), next.nrows());
+        ensure!(rows == n, "observations: expected {n} rows beside next observations, found {rows}");
+        ensure!(found == n, "next observations: expected {n} rows beside {n} rewards, found {found}");
+        let breaks: Vec<usize> = (0..n - 1).filter(|&t| !end[t] && next.row(t) != observations.row(t + 1)).collect();
+        ensure!(
+            breaks.len() * 2 < n,
+            "next observations: expected the steps of an episode one after another, found {} of {n} followed by a step from elsewhere, the \
+             first at {}: shuffled?",
+            breaks.len(),
+            breaks.first().map_or(0, |&t| t)
+        );
+        note(self.notes, "ends without a flag, where the next step starts from another observation", breaks.len());
+        breaks.into_iter().for_each(|t| end[t] = true);
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! The Python that `make setup` installed: the outside oracle of these tests. A test that cannot have it fails.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the trainer lies in the workspace").to_path_buf()
+}
+
+/// Runs it with `args` and returns what it wrote to stdout.
+pub(crate) fn run(args: &[&str]) -> Vec<u8> {
+    output(command().args(args))
+}
+
+/// As [`run`], with PyTorch.
+///
+/// Set-up installs PyTorch's wheel without the CUDA libraries beside it: the trainer links only its CPU half, and they are three gigabytes.
+/// Python's half loads them all and, without a GPU, calls none of them, so that empty functions of their names take their places.
+pub(crate) fn run_with_torch(args: &[&str]) -> String {
+    static STAND_INS: LazyLock<PathBuf> = LazyLock::new(|| {
+        let script = "set -eu; cd \"$1\"
+            nm -D --undefined-only \"$2\"/libtorch_cuda.so \"$2\"/libtorch_nvshmem.so \"$2\"/libtorch_python.so | sed 's/.* //; s/@.*//' |
+              grep -E '^(cublas|cudnn|cusparse|cufft|curand|nccl|cuFile|cusolver|nvshmem)' | sort -u | sed 's/.*/void &(void) {}/' >all.c
+            cc -shared -fPIC -w -o all.so all.c
+            for library in \"$2\"/*.so; do readelf -d $library; done | sed -n 's/.*NEEDED.*\\[\\(.*\\)\\]/\\1/p' |
+              grep -E '^lib(cublas|cudnn|cusparse|cufft|curand|nccl|cufile|cusolver|nvshmem)' | sort -u |
+              while read -r name; do cc -shared -Wl,-soname,$name -o $name -x c /dev/null; done";
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stand-ins-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let libraries = root().join("third_party/python/torch/lib");
+        output(Command::new("sh").args(["-c", script, "sh"]).args([&folder, &libraries]));
+        folder
+    });
+    let mut command = command();
+    command.env("LD_PRELOAD", STAND_INS.join("all.so")).env("LD_LIBRARY_PATH", &*STAND_INS);
+    String::from_utf8(output(command.args(args))).unwrap()
+}
+
+fn command() -> Command {
+    let interpreter = root().join("third_party/venv/bin/python");
+    assert!(interpreter.exists(), "{} not found: run `make setup`; this test has no other reference", interpreter.display());
+    let mut command = Command::new(&interpreter);
+    command.env("PYTHONPATH", search_path(&root().join("third_party/python"))).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// What `make setup` installed, and then whatever the caller's PYTHONPATH names.
+fn search_path(installed: &Path) -> OsString {
+    let more = std::env::var_os("PYTHONPATH").unwrap_or_default();
+    let folders = std::iter::once(installed.to_path_buf()).chain(std::env::split_paths(&more));
+    std::env::join_paths(folders).expect("a path without a separator in it")
+}
+
+/// The path of a script beside the tests.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
