@@ -77,13 +77,11 @@ fn a_whole_run_is_reported_the_same_way_twice_and_parts_of_it_as_far_as_they_go(
     for error in ["mdnrnn", "ridge", "persistence", "velocity"] {
         assert!(report["mdnrnn"]["latent"][error].as_f64().unwrap() > 0.0, "{error}");
     }
-    // The figures that training measured for itself, on the same episodes.
+    // What training keeps of its own is its loss.
     let trained = json(folder, "inspect r/mdnrnn.safetensors --json");
-    for (ours, theirs) in [("mdnrnn", "nmse"), ("ridge", "ridge_nmse"), ("persistence", "persistence_nmse")] {
-        let recorded: f64 = trained["metadata"][format!("validation.{theirs}")].as_str().unwrap().parse().unwrap();
-        let found = report["mdnrnn"]["latent"][ours].as_f64().unwrap();
-        assert!((found - recorded).abs() < 1e-3 * recorded, "{ours}: training said {recorded}, the report says {found}");
-    }
+    let kept: Vec<_> =
+        trained["metadata"].as_object().unwrap().keys().filter_map(|key| key.strip_prefix("validation.")).collect();
+    assert_eq!(kept, ["best_epoch", "loss", "nll_per_dim", "reward", "terminal"]);
     assert_eq!(report["acting"]["returns"]["rows"].as_array().unwrap().len(), 3);
     assert_eq!(report["gates"].as_array().unwrap().len(), 6, "V in qpos, qvel and overall, M in three: {}", report["gates"]);
 

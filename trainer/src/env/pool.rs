@@ -289,13 +289,12 @@ impl EnvPool {
     /// not depend on the number of workers if `work` depends on its index alone.
     ///
     /// # Errors
-    /// What `work` gives for the first index that fails. [`interrupt::Interrupted`].
+    /// What `work` gives for the first index that fails.
     pub fn map<T: Send>(&self, count: usize, work: impl Fn(&mut Player, usize) -> Result<T> + Sync) -> Result<Vec<T>> {
         let one = |index| {
             // A worker's number names its player, so the lock is never waited for. A poisoned one means that a worker died,
             // and rayon passes its panic on.
             let worker = rayon::current_thread_index().unwrap_or(0);
-            interrupt::check()?;
             let mut player = self.players[worker].lock().map_err(|_| anyhow::anyhow!("a worker thread died"))?;
             work(&mut player, index)
         };
@@ -306,9 +305,10 @@ impl EnvPool {
     /// Plays `reset(seed)`, `reset(seed + 1)`, …, one episode each. `done` is called after each.
     ///
     /// # Errors
-    /// The first episode that fails.
+    /// The first episode that fails. [`interrupt::Interrupted`].
     pub fn episodes(&self, policy: Policy<'_>, seed: u64, count: usize, done: impl Fn() + Sync) -> Result<Vec<Outcome>> {
         self.map(count, |player, i| {
+            interrupt::check()?;
             let outcome = player.episode(policy, seed + i as u64, 0)?;
             done();
             Ok(outcome)

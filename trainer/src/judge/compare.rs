@@ -1,7 +1,8 @@
-//! What did packing change? An agent in a narrower precision beside the f32 agent that it was made from: bytes, what it answers to
+//! The cost of a narrower precision: the packed agent beside the f32 agent that it was made from: bytes, what it answers to
 //! the same recorded observations, and what it earns in the real environment on the same seeds.
 
 use crate::env::pool::{EnvPool, Policy};
+use crate::run::interrupt;
 use crate::stats::{Estimate, Quantiles};
 use anyhow::Result;
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -50,6 +51,7 @@ pub fn compare(
 ) -> Result<Change> {
     let recorded_episodes = RECORDED_EPISODES.min(episodes);
     let errors = arena.map(recorded_episodes, |player, i| {
+        interrupt::check()?;
         let observations = player.record(Policy::Agent(original), seed + i as u64)?;
         errors(original, packed, seed + i as u64, &observations)
     })?;

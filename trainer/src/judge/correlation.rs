@@ -1,6 +1,6 @@
-//! `correlate`: how well do dreams rank controllers? Controllers of mixed quality for a run's V and M are scored in dreams at several
+//! `correlate`: the rank correlation of controllers' scores in dreams and their real returns. Controllers of mixed quality for a run's V and M are scored in dreams at several
 //! temperatures and in real episodes, and the two orders compared (the question that Ha & Schmidhuber 2018, §4, leave open: which
-//! temperature makes a dream tell what holds awake).
+//! temperature makes a dream tell what holds on the real environment).
 //!
 //! ```text
 //! C of RUN ─▶ × 0, 0.1, … 1.2, each with noise of 0, 0.25, 0.5, 1 × C's size ─┬▶ dreams at each τ ─▶ score  ─┬▶ Spearman's ρ
@@ -26,7 +26,7 @@ use crate::run::config::{Config, DreamConfig, ScoredOn};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
-use crate::stats::{Estimate, RESAMPLES, percentile_interval, spearman};
+use crate::stats::{Estimate, jackknife_variance, spearman};
 use crate::world::device::Device;
 use crate::world::ensemble;
 use anyhow::{Result, anyhow, ensure};
@@ -40,9 +40,9 @@ use std::fmt;
 const TENTHS: std::ops::RangeInclusive<u32> = 0..=12;
 /// Standard deviations of the noise, as shares of the root mean square of C's parameters.
 const NOISE: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
-/// The first dream: far from evolution's, which count from 0 on, and from its looks', which count down to `u32::MAX`.
+/// The first dream: far from evolution's, which count from 0 on, and from validation's, which end at `u32::MAX`.
 const FIRST_DREAM: u32 = 1 << 31;
-/// Controllers that dream between two looks at whether somebody asked to stop.
+/// Controllers that dream between two checks for an interruption.
 const CHUNK: usize = 8;
 const FIGURE: &str = "correlation.svg";
 
@@ -83,7 +83,7 @@ pub struct Row {
     pub temperature: f64,
     /// Spearman's ρ of dream score and real return; none where one of them is the same for all controllers.
     pub spearman: Option<f64>,
-    /// Its 95 % bootstrap interval, over the draws of each cell of the grid and over episodes.
+    /// Its 95 % interval, by the jackknife over episodes and over the draws of each cell of the grid; none of one episode and one draw.
     pub interval: Option<[f64; 2]>,
     /// Mean over controllers.
     pub dream_score: f64,
@@ -104,7 +104,7 @@ pub struct Report {
     pub seed: u64,
     /// Real episodes of each controller.
     pub episodes: usize,
-    /// How was dreamt, but for the temperature; `validation_dreams` dreams of each M a controller.
+    /// The dreams' settings, but for the temperature; `validation_dreams` dreams of each M a controller.
     pub dream: DreamConfig,
     /// Steps of all dreams.
     pub dream_steps: u64,
@@ -124,8 +124,8 @@ pub struct Report {
 /// figure. M's of the ensemble that are missing are trained.
 ///
 /// # Errors
-/// One line: an ingredient is missing or does not fit, M cannot dream, or an episode failed. [`interrupt::Interrupted`], where somebody
-/// asked to stop: nothing is written.
+/// One line: an ingredient is missing or does not fit, M cannot dream, or an episode failed. [`interrupt::Interrupted`]:
+/// nothing is written.
 pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Progress) -> Result<Report> {
     let ingredients = Ingredients::read_all(run)?;
     let c = ingredients.controller.ok_or_else(|| anyhow!("{}: expected a controller", run.controller().display()))?;
@@ -221,6 +221,7 @@ fn spread(evolved: &[f32], draws: u32, seed: u64) -> Vec<(Tried, Vec<f32>)> {
 fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: &Progress) -> Result<Vec<Outcome>> {
     let arena = EnvPool::new(&config.env, config.worker_threads())?;
     arena.map(candidates.len() * options.episodes, |player, job| {
+        interrupt::check()?;
         let (candidate, episode) = (&candidates[job / options.episodes], job % options.episodes);
         let outcome = player.episode(Policy::Agent(candidate), options.seed + episode as u64, 0)?;
         progress.add(1);
@@ -251,17 +252,17 @@ fn halves(tried: &[Tried]) -> Option<f64> {
 
 impl Row {
     fn of(temperature: f64, scores: &[Score], tried: &[Tried]) -> Self {
-        let dreamt: Vec<f64> = scores.iter().map(|score| score.value).collect();
+        let dreamed: Vec<f64> = scores.iter().map(|score| score.value).collect();
         let real: Vec<f64> = tried.iter().map(|tried| tried.real_return).collect();
         let mean = |values: &[f64]| Estimate::of(values).mean;
-        let correlation = spearman(&dreamt, &real);
+        let correlation = spearman(&dreamed, &real);
         // Of equals the first.
-        let first = (0..dreamt.len()).rev().max_by(|&i, &j| dreamt[i].total_cmp(&dreamt[j]));
+        let first = (0..dreamed.len()).rev().max_by(|&i, &j| dreamed[i].total_cmp(&dreamed[j]));
         Self {
             temperature,
             spearman: correlation,
-            interval: correlation.map(|_| interval(&dreamt, tried)),
-            dream_score: mean(&dreamt),
+            interval: interval(&dreamed, tried),
+            dream_score: mean(&dreamed),
             dream_length: mean(&scores.iter().map(|score| score.length).collect::<Vec<_>>()),
             real_return: mean(&real),
             first_choice: first.map_or(f64::NAN, |first| real[first]),
@@ -269,26 +270,36 @@ impl Row {
     }
 }
 
-/// 95 % bootstrap interval of Spearman's ρ between `dreamt` scores and real returns, within the design: in each cell of the grid (factor and
-/// size of the noise) its draws are resampled, and so are the episodes, which all controllers share. The grid's cells are not: they were
-/// chosen, so that resampling them would count the spread between them as doubt. What dreams leave to chance is not part of it.
-fn interval(dreamt: &[f64], tried: &[Tried]) -> [f64; 2] {
+/// 95 % interval of Spearman's ρ between `dreamed` scores and real returns, by the jackknife within the design: ρ without each of the
+/// episodes, which all controllers share, and ρ without each draw of a cell of the grid (factor and size of noise) that has several. The
+/// two sources are independent, so that their variances add. The grid's cells themselves were chosen: to leave them out, or to resample
+/// them, would count the spread between them as doubt. What dreams leave to chance is not part of it. None where there is nothing to
+/// leave out, or ρ is not defined without it.
+fn interval(dreamed: &[f64], tried: &[Tried]) -> Option<[f64; 2]> {
+    let real: Vec<f64> = tried.iter().map(|tried| tried.real_return).collect();
+    let episodes = tried.first().map_or(0, |tried| tried.returns.len());
+    let without_episode = |episode: usize| {
+        let mean = |tried: &Tried| (tried.returns.iter().sum::<f64>() - tried.returns[episode]) / (episodes - 1) as f64;
+        spearman(dreamed, &tried.iter().map(mean).collect::<Vec<_>>())
+    };
+    let without_controller = |&index: &usize| {
+        let others = |values: &[f64]| [&values[..index], &values[index + 1..]].concat();
+        spearman(&others(dreamed), &others(&real))
+    };
     let mut cells: BTreeMap<[u64; 2], Vec<usize>> = BTreeMap::new();
     for (index, tried) in tried.iter().enumerate() {
         cells.entry([tried.factor, tried.noise].map(f64::to_bits)).or_default().push(index);
     }
-    let episodes = tried.first().map_or(0, |tried| tried.returns.len());
-    percentile_interval(|resample| {
-        let played: Vec<usize> = resample.indices(episodes).collect();
-        let (mut scores, mut returns) = (Vec::new(), Vec::new());
-        for cell in cells.values() {
-            for index in resample.indices(cell.len()).map(|drawn| cell[drawn]) {
-                scores.push(dreamt[index]);
-                returns.push(played.iter().map(|&episode| tried[index].returns[episode]).sum::<f64>() / episodes as f64);
-            }
-        }
-        spearman(&scores, &returns).unwrap_or(f64::NAN)
-    })
+    let mut samples: Vec<Vec<Option<f64>>> = Vec::new();
+    if episodes > 1 {
+        samples.push((0..episodes).map(without_episode).collect());
+    }
+    samples.extend(cells.values().filter(|cell| cell.len() > 1).map(|cell| cell.iter().map(without_controller).collect()));
+    let variances =
+        samples.into_iter().map(|sample| Some(jackknife_variance(&sample.into_iter().collect::<Option<Vec<_>>>()?)));
+    let variances: Vec<f64> = variances.collect::<Option<_>>()?;
+    let (value, reach) = (spearman(dreamed, &real)?, 1.96 * variances.iter().sum::<f64>().sqrt());
+    (!variances.is_empty()).then_some([(value - reach).max(-1.0), (value + reach).min(1.0)])
 }
 
 impl Report {
@@ -296,7 +307,7 @@ impl Report {
         write_atomic(&run.figures().join(FIGURE), self.figure()?.as_bytes())?;
         let json = format!("{}\n", serde_json::to_string_pretty(self)?);
         write_atomic(&run.root().join("correlation.json"), json.as_bytes())?;
-        let picture = "Each point is a controller: its score in dreams, and its mean return awake.";
+        let picture = "Each point is a controller: its score in dreams, and its mean return in real episodes.";
         let text = format!("{self}\n{picture}\n\n![{picture}](figures/{FIGURE})\n");
         write_atomic(&run.root().join("correlation.md"), text.as_bytes())
     }
@@ -317,13 +328,13 @@ impl Report {
             Panel {
                 title: format!("temperature {}: rank correlation {correlation}", row.temperature),
                 x: "score in dreams".into(),
-                y: "return awake".into(),
+                y: "real return".into(),
                 lines: (0..).zip(NOISE).map(line).collect(),
                 ..Panel::default()
             }
         };
         let panels: Vec<_> = self.rows.iter().enumerate().map(panel).collect();
-        plot::panels(&format!("{}: controllers in dreams and awake", self.env), &legend, &panels, 2)
+        plot::panels(&format!("{}: controllers in dreams and in real episodes", self.env), &legend, &panels, 2)
     }
 }
 
@@ -335,8 +346,8 @@ impl fmt::Display for Report {
             f,
             "{} controllers: C times 0 to {}, without and with noise of up to C's own size. Each dreams {} dreams of at most {} steps for each \
              M and temperature ({} M's, {dream_steps} steps in all), and plays {episodes} episodes, reset(seed) for seeds {seed} to {} \
-             ({real_steps} steps in all). Rank correlation: Spearman's, with its 95 % interval over {RESAMPLES} bootstrap resamples of \
-             the episodes, which all share, and of the draws of each multiple and size of noise.\n",
+             ({real_steps} steps in all). Rank correlation: Spearman's, with its 95 % interval by the jackknife over the \
+             episodes, which all share, and over the draws of each multiple and size of noise.\n",
             controllers.len(),
             f64::from(*TENTHS.end()) / 10.0,
             dream.validation_dreams,
@@ -355,6 +366,7 @@ impl fmt::Display for Report {
         let cells = |row: &Row| {
             let correlation = match (row.spearman, row.interval) {
                 (Some(value), Some([low, high])) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+                (Some(value), None) => format!("{value:.3}"),
                 _ => "not defined: all the same".into(),
             };
             let Row { temperature, dream_score, dream_length, real_return, first_choice, .. } = row;
@@ -398,23 +410,19 @@ mod tests {
         assert_ne!(spread(&evolved, 1, 8)[13].1, one[13].1);
     }
 
-    /// Ten multiples without noise and with four draws of it, whose true scores are the multiple plus normal noise, seen exactly in dreams
-    /// and through three noisy episodes in reality.
+    /// Ten multiples without noise and with four draws of it, whose true scores are the multiple plus normal noise; dreams see these with an
+    /// error, reality through 40 noisy episodes.
     fn grid(sample: u64) -> (Vec<f64>, Vec<Tried>) {
-        let mut noise = [0.0_f32; 4 * 50];
+        let mut noise = [0.0_f32; 42 * 50];
         Philox::new(3).fill_normal(Stream::Report, sample, &mut noise);
-        let mut noise = noise.into_iter().map(f64::from);
-        let mut draw = |size: f64| noise.next().unwrap() * size;
-        let mut all = (Vec::new(), Vec::new());
-        let cells = (0..10).flat_map(|tenths| (0..5).map(move |kind| (f64::from(tenths), kind)));
-        for (factor, kind) in cells {
-            let noise = if kind == 0 { 0.0 } else { 2.0 };
-            let score = factor + draw(noise);
-            let returns = [score + draw(2.0), score + draw(2.0), score + draw(2.0)];
-            all.0.push(score);
-            all.1.push(Tried { factor, noise, draw: kind, ..tried(&returns) });
-        }
-        all
+        let of_controller = |(i, noise): (usize, &[f32])| {
+            let (factor, draw) = ((i / 5) as f64, (i % 5) as u32);
+            let perturbed = if draw == 0 { 0.0 } else { 2.0 };
+            let score = factor + perturbed * f64::from(noise[0]);
+            let returns: Vec<f64> = noise[2..].iter().map(|&noise| score + 2.0 * f64::from(noise)).collect();
+            (score + 0.75 * perturbed * f64::from(noise[1]), Tried { factor, noise: perturbed, draw, ..tried(&returns) })
+        };
+        noise.chunks(42).enumerate().map(of_controller).unzip()
     }
 
     #[test]
@@ -424,7 +432,9 @@ mod tests {
             (0..20).map(|i| Tried { factor: f64::from(i), ..tried(&[f64::from(i * 7 % 20); 5]) }).collect();
         let scores: Vec<f64> = (0..20).map(f64::from).collect();
         let found = spearman(&scores, &exact.iter().map(|tried| tried.real_return).collect::<Vec<_>>()).unwrap();
-        assert!(interval(&scores, &exact).iter().all(|end| (end - found).abs() < 1e-12), "ρ of {found} is in no doubt");
+        assert_eq!(interval(&scores, &exact), Some([found; 2]), "it is in no doubt");
+        let once: Vec<Tried> = exact.iter().map(|t| Tried { factor: t.factor, ..tried(&t.returns[..1]) }).collect();
+        assert_eq!(interval(&scores, &once), None, "one episode and one draw say nothing of others");
         // Where draws and episodes are random, it is as wide as what other draws and episodes come to.
         let of = |(scores, tried): &(Vec<f64>, Vec<Tried>)| {
             spearman(scores, &tried.iter().map(|tried| tried.real_return).collect::<Vec<_>>()).unwrap()
@@ -433,7 +443,7 @@ mod tests {
         let [low, high] = [0.025, 0.975].map(|q| nearest_rank(&mut correlations, q).unwrap());
         let widths = (0..20).map(|sample| {
             let (scores, tried) = grid(sample);
-            let [low, high] = interval(&scores, &tried);
+            let [low, high] = interval(&scores, &tried).unwrap();
             high - low
         });
         let width = widths.sum::<f64>() / 20.0;
@@ -453,7 +463,9 @@ mod tests {
         let row = Row::of(0.5, &scores, &real);
         // (i² − i) / 2 is 0 for both 0 and 1, and grows from there.
         assert!(row.spearman.unwrap() > 0.999 && row.spearman.unwrap() < 1.0, "{row:?}");
-        assert!(row.interval.unwrap()[0] > 0.99 && row.interval.unwrap()[1] <= 1.0, "{row:?}");
+        // Of two episodes that say the contrary nothing is sure.
+        let [low, high] = row.interval.unwrap();
+        assert!(low < -0.9 && high == 1.0, "{row:?}");
         assert_eq!((row.dream_score, row.dream_length, row.first_choice), (14.5, 29.0, 406.0));
         assert_eq!(halves(&real), Some(-1.0), "the odd episodes say the contrary");
         assert_eq!(halves(&[tried(&[1.0]), tried(&[2.0])]), None);

@@ -1,4 +1,4 @@
-//! `evaluate`: how good is an agent? The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
+//! `evaluate`: an agent's returns, lengths and distances. The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
 //! standard error, and their interquartile mean with its bootstrap interval; beside the two policies that any agent has to beat.
 
 use crate::env::pool::{EnvPool, Outcome, Policy};

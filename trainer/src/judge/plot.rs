@@ -1,4 +1,4 @@
-//! How is a picture drawn? Panels of lines or points, or groups of bars, as SVG text: the same numbers give the same bytes, and no font of this
+//! Figures: panels of lines or points, or groups of bars, as SVG text: the same numbers give the same bytes, and no font of this
 //! machine is asked.
 
 use anyhow::{Result, anyhow, ensure};

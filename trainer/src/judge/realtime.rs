@@ -1,5 +1,4 @@
-//! `run`: does the agent keep up with the clock? The control loop as a robot would have it: observation in, `act`, command out,
-//! `advance`, then the world's turn; with `--realtime` in step with the wall clock.
+//! `run`: the control loop as a robot has it, timed: observation in, `act`, command out, `advance`, then the environment's step; with `--realtime` in step with the wall clock.
 
 use crate::env::pool::{Outcome, check_fit};
 use crate::env::{AnyEnv, Env};
@@ -48,7 +47,7 @@ pub struct Report {
     pub advance: Latency,
     /// Ticks whose `act` and `advance` together took longer than `dt_s`.
     pub missed_by_agent: u64,
-    /// With the clock: ticks that ended after the next should have begun, whoever was late (simulator and scheduler included).
+    /// With the clock: ticks that ended after the next should have begun, for any reason (simulator and scheduler included).
     pub missed_by_loop: Option<u64>,
     /// Wall time over simulated time.
     pub wall_over_simulated: f64,

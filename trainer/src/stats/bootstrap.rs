@@ -1,5 +1,4 @@
-//! How much is known of a score after so many episodes? The interquartile mean (IQM), the mean of the middle half, which neither one lucky
-//! episode nor a median's indifference decides, with a 95 % percentile-bootstrap interval (Agarwal et al., *Deep Reinforcement Learning at
+//! The interquartile mean (IQM), the mean of the middle half, with a 95 % percentile-bootstrap interval (Agarwal et al., *Deep Reinforcement Learning at
 //! the Edge of the Statistical Precipice*, NeurIPS 2021; rliable's definitions). One task is one stratum, so that its stratified bootstrap
 //! is the plain one: episodes are drawn with replacement.
 //!
@@ -22,36 +21,16 @@ pub fn interquartile_mean(values: &[f64]) -> f64 {
 /// Ends of the IQM's 95 % interval.
 #[must_use]
 pub fn interquartile_interval(values: &[f64]) -> [f64; 2] {
-    percentile_interval(|resample| {
-        let mut drawn: Vec<f64> = resample.indices(values.len()).map(|index| values[index]).collect();
-        middle_mean(&mut drawn)
-    })
-}
-
-/// Ends of the 95 % percentile-bootstrap interval of `statistic`, which draws what it is of from the resample that it is given. Resamples
-/// for which it is not defined (NaN) are left out.
-#[must_use]
-pub fn percentile_interval(mut statistic: impl FnMut(&mut Resample) -> f64) -> [f64; 2] {
-    let mut found: Vec<f64> =
-        (0..RESAMPLES).map(|draw| statistic(&mut Resample { draw, block: 0 })).filter(|value| !value.is_nan()).collect();
+    let resampled = |draw| middle_mean(&mut indices(draw, values.len()).map(|index| values[index]).collect::<Vec<_>>());
+    let mut found: Vec<f64> = (0..RESAMPLES).map(resampled).filter(|value| !value.is_nan()).collect();
     found.sort_unstable_by(f64::total_cmp);
     [0.5 - 0.5 * LEVEL, 0.5 + 0.5 * LEVEL].map(|q| quantile(&found, q))
 }
 
-/// The draws of one resample, in the order in which they are asked for.
-pub struct Resample {
-    draw: u64,
-    block: u32,
-}
-
-impl Resample {
-    /// `n` of the indices `0..n`, with replacement: the upper 32 bits of a random word times n.
-    pub fn indices(&mut self, n: usize) -> impl Iterator<Item = usize> + use<> {
-        let (draw, first) = (self.draw, self.block);
-        self.block += n.div_ceil(4) as u32;
-        let words = (first..).flat_map(move |block| Philox::new(SEED).words(Stream::Bootstrap, draw, block));
-        words.take(n).map(move |word| ((u64::from(word) * n as u64) >> 32) as usize)
-    }
+/// What resample `draw` holds, of `n`: the upper 32 bits of a random word times n.
+fn indices(draw: u64, n: usize) -> impl Iterator<Item = usize> {
+    let words = (0_u32..).flat_map(move |index| Philox::new(SEED).words(Stream::Bootstrap, draw, index));
+    words.take(n).map(move |word| ((u64::from(word) * n as u64) >> 32) as usize)
 }
 
 /// Orders `values`.

@@ -1,5 +1,5 @@
-//! What do plain statistics say about the data? The normaliser that every network sees observations through, and the linear
-//! models that V and M have to beat.
+//! Statistics: the normaliser that every network sees observations through, the linear models that V and M have to beat, and summaries of
+//! samples.
 //!
 //! ```text
 //! rows, chunk by chunk ─▶ Spread  (mean, variance)  ─▶ Normalizer
@@ -19,7 +19,7 @@ mod ridge;
 mod scores;
 mod summary;
 
-pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean, percentile_interval};
+pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean};
 pub use initial::uniform_values;
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
@@ -27,4 +27,4 @@ pub use pca::Pca;
 pub use rank::{nearest_rank, spearman};
 pub use ridge::Ridge;
 pub use scores::auroc;
-pub use summary::{Estimate, Quantiles, Summary};
+pub use summary::{Estimate, Quantiles, Summary, jackknife_variance};

@@ -1,4 +1,4 @@
-//! What do a few numbers keep of a million rows? Their mean and their second moments about it, chunk by chunk.
+//! Mean and second central moments of rows, chunk by chunk.
 //!
 //! Each chunk is centred on its own mean and then added (Chan, Golub & LeVeque 1979), so that a mean far from 0 costs no digits, as it
 //! would in a difference of raw sums.

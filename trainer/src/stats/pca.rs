@@ -1,4 +1,4 @@
-//! What does the best linear code of `Z` numbers keep of a row? Principal components (Pearson 1901): V's baseline.
+//! Principal components (Pearson 1901): V's baseline, the best linear code of `Z` numbers.
 
 use super::Moments;
 use super::linalg::eigh;

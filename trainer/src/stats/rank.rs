@@ -1,4 +1,4 @@
-//! Do two scores put things in the same order? Spearman's rank correlation: Pearson's, of the ranks; equal values share the mean of theirs.
+//! Spearman's rank correlation (Pearson's, of the ranks; equal values share the mean of theirs), and nearest-rank quantiles.
 
 /// Spearman's ρ of pairs; none where it is not defined: fewer than two, one side all the same, or a value that is not a number.
 ///

@@ -1,4 +1,4 @@
-//! How well a score tells two classes apart.
+//! The area under the ROC curve: how well a score tells two classes apart.
 
 /// The chance that a random positive scores above a random negative (ties count half): the area under the ROC curve.
 /// `None` where one of the two classes is empty.

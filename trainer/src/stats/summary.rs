@@ -23,6 +23,14 @@ impl Estimate {
     }
 }
 
+/// Variance of a statistic by the jackknife (Tukey 1958), given what it is without each one of the sample.
+#[must_use]
+pub fn jackknife_variance(without_each: &[f64]) -> f64 {
+    let n = without_each.len().max(1) as f64;
+    let mean = without_each.iter().sum::<f64>() / n;
+    (n - 1.0) / n * without_each.iter().map(|value| (value - mean).powi(2)).sum::<f64>()
+}
+
 /// What many episodes say of one quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -80,6 +88,16 @@ impl Quantiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a mean the jackknife's variance is the standard error's square.
+    #[test]
+    fn the_jackknife_of_a_mean_is_its_standard_error() {
+        let values = [3.0, -1.0, 4.0, 1.0, 5.0, 9.0];
+        let without_each: Vec<f64> = values.iter().map(|value| (values.iter().sum::<f64>() - value) / 5.0).collect();
+        let error = Estimate::of(&values).standard_error;
+        assert!((jackknife_variance(&without_each) - error * error).abs() < 1e-12);
+        assert_eq!([jackknife_variance(&[2.0]), jackknife_variance(&[])], [0.0; 2]);
+    }
 
     #[test]
     fn quantiles_by_nearest_rank() {

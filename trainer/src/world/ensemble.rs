@@ -1,6 +1,6 @@
-//! Which M's dream? The run's own, and as many more as `dream.ensemble` asks for, trained on the same latents from seeds of their own:
-//! other first weights, another order of the data, other episodes held out. They lie in `RUN/ensemble/1`, `2`, …, each a run's folder of
-//! V and M, so that a training of theirs that was killed goes on like any.
+//! The ensemble of M's that dream: the run's own, and as many more as `dream.ensemble` asks for, trained on the same latents with other
+//! initial weights, another order of the data and other held-out episodes. `RUN/ensemble/1`, `2`, … are run folders of V and M, so that a
+//! killed training resumes like any other.
 
 use crate::agent::pack::{Ingredients, base_agent, made_from};
 use crate::data::dataset::Dataset;
@@ -46,7 +46,7 @@ fn folder(run: &RunDir, member: u64) -> RunDir {
 /// What member `member` is trained with.
 fn member_config(config: &Config, member: u64) -> Config {
     let mut config = config.clone();
-    // Far from the seeds that somebody counts through.
+    // Far from the seeds that a user counts through.
     config.seed = config.seed.wrapping_add(member << 32);
     config.mdnrnn.latents = LatentSource::OnTheFly;
     config

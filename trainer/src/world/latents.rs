@@ -1,4 +1,4 @@
-//! What did V see in every recorded observation? `RUN/latents.npy`, float32 `[R, 2Z]`: the mean and the log-variance of each observation,
+//! V's latents of every recorded observation, on disk: `RUN/latents.npy`, float32 `[R, 2Z]`: the mean and the log-variance of each observation,
 //! the episodes one below the other in the order of their files, an episode of `T` steps taking `T + 1` rows. `numpy.load` opens it,
 //! memory-mapped if asked to. `RUN/latents.json` says which V and which episodes it was made from; where these are others by now, it is
 //! made anew.
@@ -7,7 +7,7 @@ use crate::data::dataset::Dataset;
 use crate::run::folder::{PARTIAL, RunDir, digest, write_atomic};
 use crate::run::interrupt;
 use crate::world::nets::to_vec;
-use crate::world::train_vae::TrainedVae;
+use crate::world::trained::TrainedVae;
 use anyhow::{Context, Result, ensure};
 use ndarray_npy::write_zeroed_npy;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ impl Latents {
     /// Opens the run's latents, after making them where they are not of this V and these episodes.
     ///
     /// # Errors
-    /// One line naming the file: it cannot be written or read. [`interrupt::Interrupted`], where somebody asked to stop.
+    /// One line naming the file: it cannot be written or read. [`interrupt::Interrupted`].
     pub fn open(run: &RunDir, data: &Dataset, vae: &TrainedVae, device: Device) -> Result<Self> {
         let all: Vec<usize> = (0..data.len()).collect();
         let mut rows = Vec::with_capacity(data.len());

@@ -1,4 +1,4 @@
-//! M: what comes next? An LSTM, or a GRU, with a mixture-density head (Bishop 1994; Graves 2013; Ha & Schmidhuber 2018 §2.2, A.2).
+//! M: an LSTM or a GRU with a mixture-density head, which predicts the next latent, the reward and the end (Bishop 1994; Graves 2013; Ha & Schmidhuber 2018 §2.2, A.2).
 //!
 //! ```text
 //! [a_t, z_t] [A+Z] ─rnn──▶ h_{t+1} [H] ─linear─▶ means [K,Z], log-sigmas [K,Z], logits [K], reward_t, terminal_t

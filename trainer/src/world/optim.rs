@@ -1,4 +1,4 @@
-//! How do weights follow their gradient? Adam (Kingma & Ba 2015, algorithm 1) and RMSprop (Hinton 2012), computed as PyTorch's
+//! The optimisers: Adam (Kingma & Ba 2015, algorithm 1) and RMSprop (Hinton 2012), computed as PyTorch's
 //! `torch.optim.Adam` and `torch.optim.RMSprop` do, gradients cut to a greatest length as its `clip_grad_norm_` does.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //! RMSprop:  w ← w − α · g / (√v + ε)
 //! ```
 //!
-//! tch has both, but its C++ side keeps `m`, `v` and `t` to itself, so that a training could not be saved and gone on with. Here they
+//! tch has both, but its C++ side keeps `m`, `v` and `t` to itself, so that a training could not be saved and resumed. Here they
 //! are tensors with names: `optimizer.mean.<weight>` (`m`) and `optimizer.squares.<weight>` (`s`). Rounding differs from tch's in the
 //! last bits.
 
@@ -134,7 +134,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Goes on from what [`Self::save`] added. The learning rate is not part of it.
+    /// Restores what [`Self::save`] added. The learning rate is not part of it.
     ///
     /// # Errors
     /// One line naming the file and what is missing, misshapen or of another rule.

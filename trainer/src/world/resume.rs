@@ -1,5 +1,5 @@
-//! How does a training of V or M that was killed go on, and end in the same bytes? From `<network>.training.safetensors` in the run's
-//! folder: weights, the optimiser's memory, the best weights so far, how many epochs are done, and this training's lines of
+//! The saved state of a training of V or M, from which a killed one resumes and ends in the same bytes: `<network>.training.safetensors`
+//! in the run's folder holds the weights, the optimiser's memory, the best weights so far, how many epochs are done, and this training's lines of
 //! `metrics.jsonl`.
 //!
 //! The file is written when a training begins, and after every epoch. Not more often: at the paper preset's sizes an epoch takes
@@ -8,7 +8,7 @@
 //!
 //! A state is of one configuration (as far as the network reads it), one version of dreamstep, one set of episodes and, for M, one V; any
 //! other is refused, and so is one that was damaged. Once the result is written the state is removed: a number of epochs fixes the
-//! schedule of the learning rate, so a finished training has nowhere to go on to.
+//! schedule of the learning rate, so a finished training cannot be continued.
 
 use crate::data::dataset::Dataset;
 use crate::run::checkpoint::{Checkpoint, meta};
@@ -95,7 +95,7 @@ pub fn under_way(network: Network, config: &Config, run: &RunDir, data: &Dataset
 fn read(network: Network, config: &Config, run: &RunDir, fingerprint: &str) -> Result<Checkpoint> {
     let path = run.training(network.name());
     let (name, instead) = (path.display(), "--force starts anew");
-    let damaged = || format!("expected the state of a training to go on with, found a damaged file ({instead})");
+    let damaged = || format!("expected the state of a training to resume, found a damaged file ({instead})");
     let mut state = Checkpoint::read(&path).with_context(damaged)?;
     let expected: String = state.meta(CONTENTS).with_context(damaged)?;
     state.metadata.remove(CONTENTS);

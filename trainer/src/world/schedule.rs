@@ -1,4 +1,4 @@
-//! How large are the optimiser's steps, epoch by epoch, and when has training gone on long enough?
+//! Learning-rate schedules, and early stopping.
 //!
 //! - `cosine`: from the peak to 0 on half a cosine over all epochs (Loshchilov & Hutter 2017).
 //! - `plateau`: the peak, multiplied with `factor` whenever `patience` epochs have passed without a better validation loss, as PyTorch's
@@ -21,7 +21,7 @@ const SCALE: &str = "schedule.scale";
 const SINCE_CUT: &str = "schedule.since_cut";
 const SINCE_BEST: &str = "schedule.since_best";
 
-/// The learning rate of a training, and how it has gone.
+/// The learning rate of a training, and the validation losses that it depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     config: ScheduleConfig,
@@ -80,7 +80,7 @@ impl Schedule {
         state.set_meta(SINCE_BEST, self.since_best);
     }
 
-    /// Goes on from what [`Self::save`] added.
+    /// Restores what [`Self::save`] added.
     ///
     /// # Errors
     /// One line naming the file and what is missing or no number.

@@ -1,4 +1,4 @@
-//! What do the gradient-trained stages share? Their inputs, the split by episode, whitened rows, and how an epoch is reported.
+//! What the trainings of V and M share: their inputs, the record of an epoch, and the provenance of a result.
 
 use crate::data::dataset::Dataset;
 use crate::data::split::Split;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What a stage is given. Its result is a pure function of `config`, `data` and the action range: a stage that was killed
-/// goes on from its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
+/// resumes after its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
 pub struct StageInput<'a> {
     /// Every value in force.
     pub config: &'a Config,
@@ -26,9 +26,9 @@ pub struct StageInput<'a> {
     pub run: &'a RunDir,
     /// Where libtorch computes.
     pub device: Device,
-    /// Start anew where a state could be gone on from.
+    /// Start anew where a state could be resumed from.
     pub force: bool,
-    /// The stages after this one are to be made anew, too: put down in the state, for the command that goes on from it.
+    /// The stages after this one are to be made anew, too: put down in the state, for the command that resumes from it.
     pub forces_later: bool,
     /// Called after each epoch.
     pub progress: &'a dyn Fn(&EpochRecord),

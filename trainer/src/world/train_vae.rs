@@ -4,12 +4,11 @@
 
 use crate::data::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::data::split::Split;
-use crate::run::checkpoint::{Checkpoint, meta};
+use crate::run::checkpoint::meta;
 use crate::run::config::{VaeConfig, VaeStart};
-use crate::run::interrupt;
 use crate::stats::Normalizer;
 use crate::world::epochs::{Sums, Updates};
-use crate::world::nets::{self, indices, matrix, normals, whiten};
+use crate::world::nets::{indices, matrix, normals, whiten};
 use crate::world::optim::Optimizer;
 use crate::world::resume::{Network, Trained, Training};
 use crate::world::schedule::Schedule;
@@ -18,7 +17,6 @@ use crate::world::vae::{Vae, VaeLoss, VaeShape};
 use anyhow::{Result, ensure};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::{Philox, Stream};
-use std::path::Path;
 use tch::{Device, Tensor, nn};
 
 /// Rows validated at a time.
@@ -43,7 +41,7 @@ fn weights(of_blocks: &[f64], blocks: &[(&str, usize)]) -> Result<Vec<f32>> {
 ///
 /// # Errors
 /// The data is unusable, a state is damaged or of another training, the loss stops being finite, or a file cannot be written.
-/// [`interrupt::Interrupted`].
+/// [`crate::run::interrupt::Interrupted`].
 pub fn train_vae(input: &StageInput) -> Result<Trained> {
     let (config, data) = (&input.config.vae, input.data);
     let rng = Philox::new(input.config.seed);
@@ -164,50 +162,4 @@ pub fn update(vae: &Vae, optimizer: &mut Optimizer, config: &VaeConfig, x: &Tens
     let loss = vae.loss(x, noise, config.kl_weight, config.kl_tolerance, config.amp);
     optimizer.backward_step(&loss.total, None);
     loss
-}
-
-/// V as the later stages use it: a normaliser and an encoder, read from a checkpoint.
-pub struct TrainedVae {
-    /// Whitens observations.
-    pub normalizer: Normalizer,
-    /// Encoder and decoder.
-    pub vae: Vae,
-    /// Sizes.
-    pub shape: VaeShape,
-    /// Whitened observations are clipped to ± this.
-    pub obs_clip: f32,
-}
-
-impl TrainedVae {
-    /// Reads `vae.safetensors`; the tensors' shapes say how large everything is.
-    ///
-    /// # Errors
-    /// One line naming the file and the tensor or the metadata that is missing or wrong.
-    pub fn read(path: &Path, device: Device) -> Result<Self> {
-        let file = Checkpoint::read(path)?;
-        let shape = VaeShape::of(&file)?;
-        let mean = file.tensor(names::NORMALIZER_MEAN, &[shape.obs])?.to_vec();
-        let inv_std = file.tensor(names::NORMALIZER_INV_STD, &[shape.obs])?.to_vec();
-        let normalizer = Normalizer { mean: mean.into(), inv_std: inv_std.into() };
-        let vs = nn::VarStore::new(device);
-        let vae = Vae::new(&vs.root(), shape.clone(), &normalizer.alive(), Philox::new(0));
-        nets::import(&vs, &file)?;
-        Ok(Self { normalizer, vae, shape, obs_clip: file.meta(metadata::OBS_CLIP)? })
-    }
-
-    /// Mean and log-variance of every observation of the episodes `ids`, one below the other, `[Σ(T+1), Z]` each.
-    ///
-    /// # Errors
-    /// [`Dataset::read`]'s. [`interrupt::Interrupted`].
-    pub fn encode(&self, data: &Dataset, ids: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
-        // A few episodes at a time: the whitened observations of all would be the largest thing in memory.
-        let encode = |ids: &[usize]| -> Result<(Tensor, Tensor)> {
-            interrupt::check()?;
-            let x = whiten(data, ids, &self.normalizer, self.obs_clip, device)?;
-            Ok(tch::no_grad(|| self.vae.encode(&x)))
-        };
-        let encoded: Vec<_> = ids.chunks(64).map(encode).collect::<Result<_>>()?;
-        let (means, log_vars): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
-        Ok((Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0)))
-    }
 }

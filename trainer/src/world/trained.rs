@@ -1,16 +1,66 @@
-//! M read back from its checkpoint, to be asked: all steps of some episodes at once, from the zero state that an episode starts with; or
-//! step by step.
+//! V and M read back from their checkpoints.
 
 use crate::agent::pack::made_from;
+use crate::data::dataset::Dataset;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::folder::RunDir;
+use crate::run::interrupt;
+use crate::stats::Normalizer;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
-use crate::world::nets::{self, indices};
+use crate::world::nets::{self, indices, whiten};
 use crate::world::train_mdnrnn::table::{pack, windows};
+use crate::world::vae::{Vae, VaeShape};
 use anyhow::Result;
-use dreamstep_core::names::metadata;
+use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::Philox;
+use std::path::Path;
 use tch::{Device, Tensor, nn};
+
+/// V as the later stages use it: a normaliser and an encoder, read from a checkpoint.
+pub struct TrainedVae {
+    /// Whitens observations.
+    pub normalizer: Normalizer,
+    /// Encoder and decoder.
+    pub vae: Vae,
+    /// Sizes.
+    pub shape: VaeShape,
+    /// Whitened observations are clipped to ± this.
+    pub obs_clip: f32,
+}
+
+impl TrainedVae {
+    /// Reads `vae.safetensors`; the tensors' shapes say how large everything is.
+    ///
+    /// # Errors
+    /// One line naming the file and the tensor or the metadata that is missing or wrong.
+    pub fn read(path: &Path, device: Device) -> Result<Self> {
+        let file = Checkpoint::read(path)?;
+        let shape = VaeShape::of(&file)?;
+        let mean = file.tensor(names::NORMALIZER_MEAN, &[shape.obs])?.to_vec();
+        let inv_std = file.tensor(names::NORMALIZER_INV_STD, &[shape.obs])?.to_vec();
+        let normalizer = Normalizer { mean: mean.into(), inv_std: inv_std.into() };
+        let vs = nn::VarStore::new(device);
+        let vae = Vae::new(&vs.root(), shape.clone(), &normalizer.alive(), Philox::new(0));
+        nets::import(&vs, &file)?;
+        Ok(Self { normalizer, vae, shape, obs_clip: file.meta(metadata::OBS_CLIP)? })
+    }
+
+    /// Mean and log-variance of every observation of the episodes `ids`, one below the other, `[Σ(T+1), Z]` each.
+    ///
+    /// # Errors
+    /// [`Dataset::read`]'s. [`interrupt::Interrupted`].
+    pub fn encode(&self, data: &Dataset, ids: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
+        // A few episodes at a time: the whitened observations of all would be the largest thing in memory.
+        let encode = |ids: &[usize]| -> Result<(Tensor, Tensor)> {
+            interrupt::check()?;
+            let x = whiten(data, ids, &self.normalizer, self.obs_clip, device)?;
+            Ok(tch::no_grad(|| self.vae.encode(&x)))
+        };
+        let encoded: Vec<_> = ids.chunks(64).map(encode).collect::<Result<_>>()?;
+        let (means, log_vars): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
+        Ok((Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0)))
+    }
+}
 
 /// M, read from a checkpoint.
 pub struct TrainedMdnRnn {

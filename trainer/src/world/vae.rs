@@ -1,4 +1,4 @@
-//! V: what is an observation, in `Z` numbers? A variational autoencoder of multi-layer perceptrons (Kingma & Welling 2014).
+//! V: a variational autoencoder of multi-layer perceptrons (Kingma & Welling 2014).
 //!
 //! ```text
 //! x [O] ─256 ReLU─128 ReLU─▶ mean [Z], log-variance [Z] ─ z = mean + e^(log-variance/2)·ε ─▶ 128 ReLU─256 ReLU─▶ x̂ [O]

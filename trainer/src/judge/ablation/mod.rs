@@ -1,5 +1,5 @@
-//! `ablation`: what is each part of the agent worth? From one run's V and M, controllers of different eyes are evolved with the same budget
-//! of real steps, and all play the same episodes, beside two policies that know nothing.
+//! `ablation`: what each part of the agent contributes. From one run's V and M, controllers of different inputs are evolved with the same budget
+//! of real steps, and all play the same episodes, beside the random policy and the zero action.
 //!
 //! ```text
 //! RUN/vae, mdnrnn, rollouts             made once, the same for every arm
@@ -10,7 +10,7 @@
 //! RUN/ablation.json, ablation.md        the table
 //! ```
 //!
-//! An arm that was interrupted goes on where it was, as any evolution does.
+//! An arm that was interrupted resumes where it was, as any evolution does.
 
 mod table;
 
@@ -122,7 +122,7 @@ impl Arm {
             Self::Untrained => "V and an untrained M",
             Self::Full => "V and M",
             Self::Dream => "V and M, in dreams",
-            Self::DreamThenReal => "V and M, in dreams, then in reality",
+            Self::DreamThenReal => "V and M, in dreams, then in real episodes",
         }
     }
 
@@ -189,7 +189,7 @@ pub struct ArmResult {
 ///
 /// # Errors
 /// One line: V or M is missing, something there is of another configuration (`force` makes it anew) or another protocol, an episode
-/// failed. [`interrupt::Interrupted`], where somebody asked to stop: the same command goes on.
+/// failed. [`interrupt::Interrupted`]: the same command resumes.
 pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report> {
     let folder = run.root().join("ablation");
     let arms: Vec<Job> = Arm::ALL
@@ -257,7 +257,7 @@ impl Job {
             config.controller.input = input;
             config.controller.scored_on = if arm == Arm::Dream { ScoredOn::Dreams } else { ScoredOn::Episodes };
             Ingredients::read(run)?;
-            // But for the budget: one that was raised is gone on with. Of no arm but those that dream does it matter how.
+            // But for the budget: one that was raised is continued. The dreams' settings matter only to the arms that dream.
             let mut settings = config.clone();
             settings.controller.steps = 1;
             if !matches!(arm, Arm::Dream | Arm::DreamThenReal) {
@@ -354,7 +354,7 @@ impl Job {
         self.own.root().with_file_name(arm.name())
     }
 
-    /// Evolves C; the real and the dreamt steps that it took.
+    /// Evolves C; the real and the dream steps that it took.
     fn evolve(&self, run: &RunDir, data: &Dataset, force: bool) -> Result<(u64, u64)> {
         if force && self.own.root().exists() {
             std::fs::remove_dir_all(self.own.root())

@@ -1,4 +1,4 @@
-//! How does a person read an ablation? One row an arm: what it earns, how surely, and what it cost.
+//! The ablation's table: one row an arm, with its return, the return's interval, and its cost.
 
 use super::ArmResult;
 use crate::judge::table::markdown_table;

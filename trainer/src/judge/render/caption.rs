@@ -1,4 +1,4 @@
-//! How does a frame say what it shows? Text in pixels: capital letters, digits and a few signs, five by seven, of our own drawing.
+//! A frame's caption, as pixels: capital letters, digits and a few signs, five by seven, of our own drawing.
 
 use super::scene::Image;
 

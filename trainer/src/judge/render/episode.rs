@@ -1,4 +1,4 @@
-//! What happened? One episode in the environment, every state and observation of it kept.
+//! One episode in the environment, every state and observation of it kept.
 
 use crate::env::pool::{Policy, check_fit};
 use crate::env::{AnyEnv, Env, Pose};

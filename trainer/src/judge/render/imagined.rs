@@ -1,8 +1,8 @@
-//! What is left of an observation in V's latents, and what does M make of its own? Observations decoded from either.
+//! Observations decoded from V's latents: of the real episode, and of M's dream.
 //!
 //! ```text
 //! observation [O] ─V's encoder→ mean [Z] ─V's decoder→ whitened [O] ─un-whiten→ observation [O]
-//! first latent ─(z,h)→ action ─M→ z' ─…                 the dream: nothing of reality enters after its first step
+//! first latent ─(z,h)→ action ─M→ z' ─…                 the dream: after its first step nothing real enters
 //! ```
 
 use super::episode::Episode;
@@ -73,7 +73,7 @@ impl Dream {
     /// Dreams for as long as `episode` took, from its first observation as `model` sees it. Ends are drawn with M's probability.
     ///
     /// # Errors
-    /// The model has no M, its controller reads observations, or a temperature that is not above 0; or its V is not `codec`'s, so that nobody can say what it dreams of.
+    /// The model has no M, its controller reads observations, or a temperature that is not above 0; or its V is not `codec`'s, so that its dreams cannot be decoded.
     pub fn of(
         episode: &Episode,
         model: &Model<'_>,
@@ -123,7 +123,7 @@ fn is_same_v(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 0.1 * largest)
 }
 
-/// How a dream is dreamt for a picture.
+/// The settings of a dream that is drawn.
 #[must_use]
 pub const fn dream_options(seed: u64, temperature: f32) -> DreamOptions {
     DreamOptions { seed, temperature, termination: Termination::Sampled }

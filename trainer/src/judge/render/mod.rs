@@ -1,5 +1,4 @@
-//! `render`: what did the agent do, what did it see of that, and what would it have dreamt? One episode as a film, up to four panels side
-//! by side:
+//! `render`: one episode as a film, up to four panels side by side: what happened, what the agent saw of it, and its dream.
 //!
 //! ```text
 //! episode ─┬─ true          the simulator's state
@@ -120,7 +119,7 @@ pub struct Summary {
     pub steps: usize,
     /// Its return.
     pub episode_return: f64,
-    /// Steps of the dream, and whether it ended by itself; none where none was dreamt.
+    /// Steps of the dream, and whether it ended by itself; none without one.
     pub dream: Option<(usize, bool)>,
     /// Frames.
     pub frames: usize,
@@ -275,7 +274,7 @@ fn imagine(
         };
         let dream = match model {
             Some(model) => Dream::of(episode, model, &codec, dreamer, how),
-            // Nobody's controller is needed: V and M suffice.
+            // No controller is needed: V and M suffice.
             None => pack::expect(&run.mdnrnn(), "mdnrnn").and_then(|()| {
                 // Whose controller reads no observations, of which a dream has none: it does not act.
                 let mut config = config.clone();

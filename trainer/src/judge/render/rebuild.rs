@@ -1,4 +1,4 @@
-//! Which state does an observation tell of? The inverse of a task's observation function, step after step.
+//! The state that an observation was made from: the inverse of a task's observation function, step by step.
 //!
 //! ```text
 //! observation [O] ─read_pose→ positions, velocities        where the agent is in the world: x ← x + v·dt from step to step

@@ -1,4 +1,4 @@
-//! What does a state look like? MuJoCo's renderer in an offscreen OpenGL context (EGL: no GPU, no window system), or, for a cart and its
+//! Pictures of a state: MuJoCo's renderer in an offscreen OpenGL context (EGL: no GPU, no window system), or, for a cart and its
 //! pole, four lines of geometry.
 //!
 //! The model drawn is a copy: shadows, multisampling and mirrors, which are nine tenths of the time without a GPU, are switched off in

@@ -1,4 +1,4 @@
-//! Is what is drawn what happened? States rebuilt from observations beside the true ones, as numbers and as pictures; V and M's part with
+//! States rebuilt from observations beside the true ones, as numbers and as pictures; V and M's part with
 //! networks whose answers are known; films read back.
 //!
 //! Pictures need EGL, films ffmpeg. Where there is none, those tests are skipped.

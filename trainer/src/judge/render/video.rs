@@ -1,4 +1,4 @@
-//! How do frames become a file? mp4 through the `ffmpeg` program, or GIF without any; by the file's extension, whole or not at all.
+//! Film files: mp4 through the `ffmpeg` program, or GIF without any; by the file's extension, whole or not at all.
 //!
 //! Equal frames give equal GIF bytes. An mp4 is H.264 in yuv420p, which browsers play; its bytes are ffmpeg's affair.
 
@@ -110,7 +110,7 @@ impl Film<'_> {
         // Colours of half the resolution need even sides.
         command.args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-preset", "veryfast", "-crf", "20"]);
         command.args(["-pix_fmt", "yuv420p", "-movflags", "+faststart"]).arg(&film);
-        // Into a file: a pipe that nobody reads could fill up.
+        // Into a file: a pipe that is not read could fill up.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(&messages)?);
         let mut ffmpeg = command.spawn().context("cannot start ffmpeg")?;
         let mut pipe = ffmpeg.stdin.take().context("ffmpeg: expected a pipe, found none")?;

@@ -1,9 +1,10 @@
-//! What is C worth? Returns of the run's agent beside the random policy and the zero action, and one episode of each step by step.
+//! C's figures: returns of the run's agent beside the random policy and the zero action, and one episode of each step by step.
 
 use crate::agent::file;
 use crate::env::pool::{EnvPool, Policy};
 use crate::judge::evaluate::{self, evaluate};
 use crate::run::folder::RunDir;
+use crate::run::interrupt;
 use crate::run::progress::Progress;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -43,6 +44,7 @@ pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) 
     let returns = evaluate(&arena, env, Some(&model), true, seed, episodes, &progress).with_context(named)?;
     let policies = [("agent", Policy::Agent(&model)), ("random", Policy::Random), ("zero", Policy::Zero)];
     let rewards = arena.map(policies.len(), |player, i| {
+        interrupt::check()?;
         let (policy, who) = policies[i];
         Ok(Rewards { policy, rewards: player.rewards(who, seed)? })
     });

@@ -1,5 +1,4 @@
-//! Does M know what it does not know? How often the truth lies in intervals that should hold it, and whether what is called likely
-//! happens as often.
+//! M's calibration: how often the truth lies in M's central intervals, and how often the task ends where M says that it is likely.
 
 use super::errors::doubles;
 use crate::stats::auroc;

@@ -1,10 +1,9 @@
-//! What does it look like? One held-out episode through V and M: a few numbers of the observation, recorded, reconstructed and predicted,
+//! The episode that is drawn: one held-out episode through V and M: a few numbers of the observation, recorded, reconstructed and predicted,
 //! and latents beside an open loop.
 
 use super::errors::{Block, host};
 use super::recorded::Chunk;
-use crate::world::train_vae::TrainedVae;
-use crate::world::trained::TrainedMdnRnn;
+use crate::world::trained::{TrainedMdnRnn, TrainedVae};
 use anyhow::Result;
 use ndarray::Array2;
 use tch::Tensor;
@@ -22,7 +21,7 @@ const WARM_UP: usize = 10;
 pub struct Shown {
     /// `reset(seed)` it began with.
     pub seed: u64,
-    /// Names of the numbers shown: of each part, the one that varies most.
+    /// Names of the numbers shown: of each part, the one that varies most; none where none varies.
     pub names: Vec<String>,
     /// `[T+1, D]` recorded, whitened.
     pub recorded: Array2<f32>,

@@ -1,4 +1,4 @@
-//! How far is a prediction off? Squared errors column by column as shares of the variance, added up chunk by chunk.
+//! Squared errors column by column as shares of the variance, added up chunk by chunk.
 
 use crate::world::nets::matrix;
 use anyhow::{Result, anyhow};

@@ -1,5 +1,4 @@
-//! Which pictures does a report have? One for each question that a table answers badly. Each has a file name, a sentence that says what
-//! it shows, and its SVG text.
+//! The report's figures: file name, caption and SVG text of each.
 
 use super::Report;
 use super::acting::Acting;
@@ -39,7 +38,9 @@ pub(super) fn draw(report: &Report, shown: Option<&Shown>) -> Result<Vec<Figure>
         figures.push(blocks(vae)?);
     }
     if let Some(shown) = shown {
-        figures.push(reconstruction(shown)?);
+        if !shown.names.is_empty() {
+            figures.push(reconstruction(shown)?);
+        }
         figures.push(latents(shown)?);
     }
     if let Some(m) = &report.mdnrnn {

@@ -1,4 +1,4 @@
-//! Are V and M good enough? Fixed targets on held-out episodes against simple baselines: a falling loss proves nothing.
+//! Gates: fixed targets for V and M on held-out episodes, against simple baselines. A falling loss proves nothing.
 
 use super::mdnrnn::MdnrnnFigures;
 use super::vae::VaeFigures;

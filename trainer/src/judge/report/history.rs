@@ -1,5 +1,5 @@
-//! What did training and evolution log? `metrics.jsonl`, one JSON object a line, as several processes may have left it: a line that is cut
-//! short is passed over and named, and what was done anew replaces what went before.
+//! The training history, from `metrics.jsonl`: one JSON object a line, as several processes may have left it. A line that was cut short is
+//! passed over and named; an epoch that was trained again replaces the earlier ones.
 
 use crate::run::folder::RunDir;
 use anyhow::{Context, Result};

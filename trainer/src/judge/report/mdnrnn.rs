@@ -1,4 +1,4 @@
-//! How good is M? One step ahead on held-out episodes, from the zero state that each begins with, beside models that need no network.
+//! M's figures: one step ahead on held-out episodes, from the zero state that each begins with, beside models that need no network.
 //!
 //! Errors are of V's mean latents, as acting sees them, and of the observations decoded from them. Likelihoods and intervals are of the
 //! latents that M was trained on: samples of V's posterior, or its mean. The linear models are fitted to the same training episodes and
@@ -12,8 +12,7 @@ use super::recorded::Chunk;
 use crate::env::EnvSpec;
 use crate::stats::{Moments, Ridge, Spread};
 use crate::world::nets::to_vec;
-use crate::world::train_vae::TrainedVae;
-use crate::world::trained::TrainedMdnRnn;
+use crate::world::trained::{TrainedMdnRnn, TrainedVae};
 use anyhow::Result;
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use serde::Serialize;
@@ -66,7 +65,7 @@ pub struct Errors {
     pub ridge: f64,
     /// Nothing changes.
     pub persistence: f64,
-    /// Everything goes on as it went, where there was a step before.
+    /// A constant velocity, where there was a step before.
     pub velocity: f64,
 }
 
@@ -81,7 +80,7 @@ pub struct ObservationErrors {
     pub ridge: Option<f64>,
     /// Nothing changes.
     pub persistence: Option<f64>,
-    /// Everything goes on as it went.
+    /// A constant velocity.
     pub velocity: Option<f64>,
     /// Ridge on the whole observation and the action, without latents.
     pub direct_ridge: Option<f64>,

@@ -1,5 +1,5 @@
-//! `report`: are V, M and C any good? Measured on the episodes that training never saw, beside baselines that anybody would try first,
-//! with a verdict on each target; written to `report.md` with figures.
+//! `report`: V, M and C measured on the episodes that training never saw, beside simple baselines, with a verdict on each gate; written to
+//! `report.md` with figures.
 //!
 //! ```text
 //! training episodes ─▶ moments ─▶ PCA, ridge ─┐
@@ -32,8 +32,7 @@ use crate::run::interrupt;
 use crate::run::progress::Progress;
 use crate::stats::Moments;
 use crate::world::stage::data_line;
-use crate::world::train_vae::TrainedVae;
-use crate::world::trained::TrainedMdnRnn;
+use crate::world::trained::{TrainedMdnRnn, TrainedVae};
 use acting::{Acting, act};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::metadata;
@@ -48,7 +47,7 @@ use serde::Serialize;
 use tch::Device;
 use vae::VaeFigures;
 
-/// How C is looked at.
+/// How C is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Episodes of each policy; 0 for none.

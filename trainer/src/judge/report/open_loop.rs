@@ -1,4 +1,4 @@
-//! How long does M stay true when it is fed its own predictions? Open loops of up to 50 steps with the recorded actions, from states warmed
+//! M's open loops, fed its own predictions: up to 50 steps with the recorded actions, from states warmed
 //! on the recorded beginnings of held-out episodes, beside what needs no network.
 //!
 //! ```text
@@ -49,7 +49,7 @@ pub struct Horizon {
     pub ridge: f64,
     /// Nothing changes.
     pub persistence: f64,
-    /// Everything goes on as it went.
+    /// A constant velocity.
     pub velocity: f64,
 }
 

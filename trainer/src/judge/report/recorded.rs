@@ -1,4 +1,4 @@
-//! What was recorded, split as the stages split it, and read a few episodes at a time: no number in the report needs all of it in memory.
+//! The recorded episodes, split as training splits them and read a few at a time: no figure needs all of them in memory.
 //!
 //! Rows of a chunk lie as in training: an episode of `T` steps has `T + 1` observations, of which the last starts no step.
 
@@ -7,7 +7,7 @@ use crate::data::rollouts::Episode;
 use crate::data::split::Split;
 use crate::env::{EnvSpec, unit_action};
 use crate::world::nets::{indices, matrix, normals};
-use crate::world::train_vae::TrainedVae;
+use crate::world::trained::TrainedVae;
 use anyhow::{Result, ensure};
 use dreamstep_core::pack::action_map;
 use dreamstep_core::rng::{Philox, Stream};

@@ -1,5 +1,4 @@
-//! Does the report find the truth where the truth is known? A linear-Gaussian system, whose every figure has a closed form: two latents
-//! that each follow
+//! The report against closed forms, on a linear-Gaussian system of two latents that each follow
 //!
 //! ```text
 //! z' = ρ·z + β·a + σ·e        a, e standard normal, ρ² + β² + σ² = 1: z stays standard normal
@@ -249,4 +248,24 @@ fn v_is_measured_beside_the_axes_of_most_variance() {
     let kl = kl_divergence(&one.mean, &one.log_var).mean(Kind::Double).double_value(&[]);
     assert!((found.kl_per_latent[0] - kl).abs() < 1e-5, "expected {kl}, found {:?}", found.kl_per_latent);
     assert_eq!(found.active_latents, 1);
+}
+
+#[test]
+fn observations_that_never_vary_are_reported_without_a_picture_of_them() {
+    let chunk = chunk(4);
+    let dead = Chunk { x: chunk.x.zeros_like(), ..chunk };
+    let shown = Shown::of(&dead, &vae(), None, &Block::all(spec().blocks, &[false; 2])).unwrap();
+    let report = Report {
+        env: "linear".into(),
+        data: None,
+        gates: Vec::new(),
+        missing: Vec::new(),
+        vae: None,
+        mdnrnn: None,
+        acting: None,
+        history: History::default(),
+        figures: Vec::new(),
+    };
+    let files: Vec<_> = figures::draw(&report, Some(&shown)).unwrap().iter().map(|figure| figure.file).collect();
+    assert_eq!(files, ["latents.svg"]);
 }

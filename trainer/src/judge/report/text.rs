@@ -1,4 +1,4 @@
-//! How does a report read? As Markdown whose tables are aligned, so that it can be read in a terminal as it is.
+//! The report as Markdown.
 
 use super::mdnrnn::{BlockErrors, MdnrnnFigures, ObservationErrors};
 use super::open_loop::METHODS;

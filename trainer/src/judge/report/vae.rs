@@ -1,4 +1,4 @@
-//! How good is V? Its reconstruction of held-out observations from the mean latent, block by block, beside principal components of the
+//! V's figures: its reconstruction of held-out observations from the mean latent, block by block, beside principal components of the
 //! same size, which are the best that a linear code can do on the episodes they were fitted to.
 //!
 //! Everything is measured on whitened, clipped observations; dimensions that never varied count nowhere.
@@ -6,7 +6,7 @@
 use super::errors::{Block, SquaredErrors, doubles, host, single};
 use super::recorded::Chunk;
 use crate::stats::{Moments, Pca, Spread};
-use crate::world::train_vae::TrainedVae;
+use crate::world::trained::TrainedVae;
 use anyhow::Result;
 use serde::Serialize;
 use tch::{Kind, Tensor};

@@ -1,4 +1,4 @@
-//! A training between two epochs: what its state holds, and how it is put back.
+//! A training between two epochs: its state saved, restored, and turned into the result.
 
 use super::{CONTENTS, EPOCH, FINGERPRINT, FORCES_LATER, Network, contents, read};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
@@ -73,7 +73,7 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Goes on from the state in the run's folder, or begins and says so there: from then on the training is under way.
+    /// Resumes from the state in the run's folder, or begins and writes one: from then on the training is under way.
     ///
     /// # Errors
     /// As [`super::under_way`]'s; or a file cannot be written.
@@ -136,7 +136,7 @@ impl<'a> Training<'a> {
         let (name, epoch) = (self.network.name(), record.epoch);
         let [found, loss] = [&record.train, &record.validation].map(|losses| losses["loss"]);
         if !found.is_finite() {
-            // Going on would end here again, and another learning rate is another training.
+            // Resuming would end here again, and another learning rate is another training.
             self.remove()?;
             let parts = record.train.iter().filter(|(name, value)| **name != "loss" && !value.is_finite());
             let parts: Vec<_> = parts.map(|(name, value)| format!("{name} {value}")).collect();
@@ -151,7 +151,7 @@ impl<'a> Training<'a> {
         self.schedule.epoch_ended(loss);
         let line = metrics_line(&record)?;
         self.log += &line;
-        // A kill after the first leaves a log that lacks a line: going on mends it.
+        // A kill after the first leaves a log that lacks a line: resuming mends it.
         self.save()?;
         append_line(self.input.run, &line)?;
         (self.input.progress)(&record);
@@ -196,7 +196,7 @@ impl<'a> Training<'a> {
     fn remove(&self) -> Result<()> {
         let path = self.input.run.training(self.network.name());
         match std::fs::remove_file(&path) {
-            // Somebody was faster.
+            // Another process was faster.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             removed => removed.with_context(|| format!("{}: cannot remove", path.display())),
         }
@@ -216,7 +216,7 @@ impl<'a> Training<'a> {
         self.optimizer.save(&mut state)?;
         self.schedule.save(&mut state);
         if !state.tensors.values().flat_map(|array| &array.data).all(|value| value.is_finite()) {
-            // The weights diverged in the epoch's last update, and the next epoch's loss will say so. The state before stays: going on
+            // The weights diverged in the epoch's last update, and the next epoch's loss will say so. The state before stays: resuming
             // from it ends in the same way.
             return Ok(());
         }
@@ -312,7 +312,7 @@ mod tests {
         // A training that begins leaves all but a line that was cut short.
         std::fs::write(&path, format!("{before}{other}{}", &one[..5])).unwrap();
         assert_eq!(mend_log(&path, None).unwrap(), before.len() + other.len());
-        // A log that somebody removed has what is known of it.
+        // A log that was removed has what is known of it.
         std::fs::remove_file(&path).unwrap();
         mend_log(&path, Some(("vae", before.len(), &lines))).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), lines);

@@ -31,7 +31,7 @@ use crate::world::optim::Optimizer;
 use crate::world::resume::{Network, Trained, Training};
 use crate::world::schedule::Schedule;
 use crate::world::stage::{StageInput, provenance};
-use crate::world::train_vae::TrainedVae;
+use crate::world::trained::TrainedVae;
 use anyhow::{Result, ensure};
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::{Philox, Stream};

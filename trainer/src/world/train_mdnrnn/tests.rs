@@ -222,7 +222,7 @@ fn one_seed_gives_the_same_bytes_and_another_does_not() {
     }
 }
 
-/// Stops wherever an epoch has been reported, then goes on: V and M end in the bytes of a training that was not stopped, no epoch is done
+/// Stops wherever an epoch has been reported, then resumes: V and M end in the bytes of a training that was not stopped, no epoch is done
 /// twice, and the log has one line of each.
 #[test]
 fn a_training_that_is_stopped_after_every_epoch_goes_on_to_the_same_bytes() {
@@ -278,7 +278,7 @@ fn goes_on_to_the_same_bytes(set: &[&str]) {
     assert!(logged.iter().map(|r| (r["stage"].as_str().unwrap(), r["epoch"].as_u64().unwrap() as usize)).eq(expected));
     for file in ["vae.safetensors", "mdnrnn.safetensors", "vae.last.safetensors", "mdnrnn.last.safetensors"] {
         let [a, b] = [&whole, &stopped].map(|run| std::fs::read(run.root().join(file)).unwrap());
-        assert!(a == b, "{file}: gone on with, it differs");
+        assert!(a == b, "{file}: resumed, it differs");
         let state = stopped.training(file.split('.').next().unwrap());
         assert!(!state.exists(), "{}: the training is finished", state.display());
     }
@@ -392,7 +392,7 @@ fn training_ends_early_where_nothing_is_gained() {
     assert!(last.tensors.keys().eq(Checkpoint::read(&run.vae()).unwrap().tensors.keys()));
 }
 
-/// What cannot be gone on with is refused in one line, and `force` starts anew.
+/// What cannot be resumed is refused in one line, and `force` starts anew.
 #[test]
 fn a_foreign_or_damaged_state_is_refused_until_forced() {
     let folder = tempfile::tempdir().unwrap();
