@@ -41,8 +41,8 @@ pub(crate) enum Command {
     },
     /// Take rollouts that another program recorded as RUN/rollouts
     ///
-    /// FILES are TorchWM's or ctallec's .npz, the *observations.npy of a triplet (its actions, rewards and dones or terminals lie beside
-    /// it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
+    /// FILES are .npz (TorchWM, ctallec, or dumps of D4RL, Minari or Gymnasium: observations, actions, rewards and flags of ends), the
+    /// *observations.npy of a triplet (its actions, rewards and flags lie beside it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
     Import {
         #[command(flatten)]
         run: RunArgs,
@@ -52,7 +52,7 @@ pub(crate) enum Command {
         /// Add to the episodes that RUN has
         #[arg(long)]
         append: bool,
-        /// Where no file says where episodes end: they are all this long
+        /// The recording's time limit, where it is not the environment's: episodes that no flag ends sooner are cut after N steps
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
         episode_length: Option<u32>,
         /// Whether row t of the observations is what action t was taken in, or where it led

@@ -1,5 +1,5 @@
-//! `inspect`: what is in this file? A packed agent or a checkpoint: sizes, tensors, where it comes from, and whether this machine
-//! computes what the packer's did.
+//! `inspect`: the contents of a packed agent or a checkpoint: sizes, tensors, where it comes from, and whether this machine computes what
+//! the packer's did.
 
 use crate::agent::file;
 use crate::run::checkpoint::meta;

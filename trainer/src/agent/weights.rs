@@ -1,6 +1,6 @@
-//! `import-weights`: how does a network that was trained in PyTorch become one of ours? Its state dict, saved as safetensors, has the
-//! tensors; the metadata that later stages need is put beside them, and the weights stay what they are, unless an option says that the
-//! network's conventions were others:
+//! `import-weights`: V, M or C trained in PyTorch, made the run's own. The tensors are those of a state dict saved as safetensors; the
+//! metadata that later stages need is put beside them. The weights stay as they are, unless an option says that the network's conventions
+//! were others:
 //!
 //! | part | tensors | accepted too |
 //! |---|---|---|
@@ -8,16 +8,18 @@
 //! | V | `encoder.{0,2,4}`, `decoder.{0,2,4}`, `.weight` and `.bias`, and `normalizer.{mean,inv_std}` | `encoder.fc1`, `fc2`, `fc_mu`, `fc_logvar` or `fc_logsigma`; no normaliser: raw observations |
 //! | C | `fc.weight`, `fc.bias` | no bias |
 //!
-//! Prefixes that wrappers add (`module.`, `_orig_mod.`) are taken off. What cannot run here is refused by name: a convolutional V, a
-//! second layer. Sizes follow from shapes and from the environment.
+//! What wrappers add to a name, at its front or inside (`module.`, `_orig_mod.`, …), is taken off, and so is a prefix that all names share
+//! (`model.`). What cannot run here is refused by name: a convolutional V, a second layer, a file of `torch.save`. Sizes follow from shapes
+//! and from the environment.
 
 use crate::agent::controller;
 use crate::agent::pack::{Ingredients, base_agent};
 use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use crate::run::config::Config;
-use crate::run::folder::{RunDir, digest, write_atomic};
-use anyhow::{Context, Result, bail, ensure};
+use crate::run::folder::{RunDir, write_atomic};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata};
@@ -106,7 +108,13 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
     let spec = env::spec(&config.env)?;
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
-    let file = Checkpoint::read(path)?;
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
+    let file = Checkpoint::from_bytes(&path.display().to_string(), &bytes).map_err(|error| match other_format(&bytes) {
+        Some((found, cure)) => {
+            anyhow!("{}: expected a state dict as safetensors, found {found}; in Python: {cure}", path.display())
+        }
+        None => error,
+    })?;
     if let Some(format) = file.metadata.get(metadata::FORMAT) {
         bail!(
             "{}: expected a state dict, found dreamstep's own {format}: {}",
@@ -118,13 +126,11 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
             }
         );
     }
-    let mut import =
-        Import { spec: &spec, options, origin: path, source: digest(path)?, notes: Vec::new(), config: config.clone() };
+    let source = format!("{:016x}", Digest::default().update_bytes(&bytes).value());
+    let mut import = Import { spec: &spec, options, origin: path, source, notes: Vec::new(), config: config.clone() };
     let mut tensors = import.names(file.tensors)?;
     let mut take = |prefixes: &[&str]| -> BTreeMap<String, Array> {
-        let ours = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let names: Vec<String> = tensors.keys().filter(|name| ours(name)).cloned().collect();
-        names.into_iter().filter_map(|name| tensors.remove_entry(&name)).collect()
+        tensors.extract_if(.., |name, _| prefixes.iter().any(|prefix| name.starts_with(prefix))).collect()
     };
     let (v, m, c) = (take(&["encoder.", "decoder.", "normalizer."]), take(&["rnn.", "gmm_linear."]), take(&["fc."]));
     if let Some((name, array)) = tensors.first_key_value() {
@@ -158,6 +164,31 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
     Ok(report)
 }
 
+/// What wrappers of a module or of a part of one put into names: of parallel training, `torch.compile`, sharding, checkpointed activations.
+const WRAPPERS: [&str; 6] =
+    ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_module"];
+
+/// What tensors' names begin with.
+const PARTS: [&str; 6] = ["encoder", "decoder", "normalizer", "rnn", "gmm_linear", "fc"];
+
+/// What a file is that is no safetensors file, and how it becomes one.
+fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const TORCH: &str = "sd = torch.load(FILE, map_location=\"cpu\", weights_only=True); \
+                         safetensors.torch.save_file(sd.get(\"state_dict\", sd), \"weights.safetensors\")";
+    const NUMPY: &str = "safetensors.numpy.save_file({name: array, …}, \"weights.safetensors\")";
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    match bytes {
+        [b'P', b'K', 3, 4, ..] if holds(b".npy") && !holds(b"data.pkl") => Some(("an .npz of numpy", NUMPY)),
+        [b'P', b'K', 3, 4, ..] => Some(("a zip of PyTorch's torch.save", TORCH)),
+        [0x80, 2..=5, ..] => Some(("a Python pickle, as torch.save wrote before version 1.6", TORCH)),
+        [0x89, b'H', b'D', b'F', ..] => Some(("an HDF5 file, as Keras writes", NUMPY)),
+        _ if bytes.get(257..262) == Some(b"ustar") => {
+            Some(("a tar archive, as the first versions of torch.save wrote", TORCH))
+        }
+        _ => None,
+    }
+}
+
 struct Import<'a> {
     spec: &'a EnvSpec,
     options: &'a Options,
@@ -170,7 +201,7 @@ struct Import<'a> {
 
 impl Import<'_> {
     /// The tensors under our names.
-    fn names(&self, tensors: BTreeMap<String, Array>) -> Result<BTreeMap<String, Array>> {
+    fn names(&mut self, tensors: BTreeMap<String, Array>) -> Result<BTreeMap<String, Array>> {
         const ALIASES: [(&str, &str); 5] = [
             ("encoder.fc1.", "encoder.0."),
             ("encoder.fc2.", "encoder.2."),
@@ -178,19 +209,25 @@ impl Import<'_> {
             ("decoder.fc2.", "decoder.2."),
             ("decoder.fc3.", "decoder.4."),
         ];
+        let bare = |name: &String| -> Vec<String> {
+            name.split('.').filter(|part| !WRAPPERS.contains(part)).map(ToOwned::to_owned).collect()
+        };
+        let bare: Vec<Vec<String>> = tensors.keys().map(bare).collect();
+        // A prefix that all names share is that of the module that held the network.
+        let held = bare.first().and_then(|name| name.iter().position(|part| PARTS.contains(&part.as_str()))).unwrap_or(0);
+        let held = if bare.iter().all(|name| name.starts_with(&bare[0][..held])) { held } else { 0 };
+        if held > 0 {
+            self.notes.push(format!("names: the prefix {}. taken off", bare[0][..held].join(".")));
+        }
         let mut found = BTreeMap::new();
-        for (full, array) in tensors {
+        for ((full, array), name) in tensors.into_iter().zip(&bare) {
             ensure!(
                 array.shape.len() <= 2,
                 "{}: tensor {full}: expected a dense layer, found shape {:?}: dreamstep's V reads vectors and has no convolutions",
                 self.origin.display(),
                 array.shape
             );
-            let mut name = full.as_str();
-            while let Some(rest) = ["module.", "_orig_mod."].iter().find_map(|prefix| name.strip_prefix(prefix)) {
-                name = rest;
-            }
-            let mut name = name.to_owned();
+            let mut name = name[held..].join(".");
             if let Some((alias, ours)) = ALIASES.iter().find(|(alias, _)| name.starts_with(alias)) {
                 name = name.replacen(alias, ours, 1);
             }
@@ -206,7 +243,7 @@ impl Import<'_> {
         Ok(found)
     }
 
-    /// A checkpoint of `stage` that takes its tensors from `tensors`, which must all be wanted in the end.
+    /// A checkpoint of `stage` that takes its tensors from `tensors`, every one of which must be used.
     fn part(&self, stage: &str, tensors: BTreeMap<String, Array>) -> Part {
         let mut checkpoint = Checkpoint { origin: self.origin.display().to_string(), ..Checkpoint::default() };
         checkpoint.set_meta(metadata::FORMAT, metadata::FORMAT_CHECKPOINT);
@@ -294,10 +331,8 @@ impl Import<'_> {
         let [weight, bias] = head;
         part.put(names::RNN_WEIGHT_IH, &[rows, inputs], weight_ih);
         part.put(names::RNN_BIAS_IH, &[rows], bias_ih);
-        for (tensor, shape) in [(names::RNN_WEIGHT_HH, &[rows, hidden][..]), (names::RNN_BIAS_HH, &[rows])] {
-            let data = part.take(tensor, shape)?;
-            part.put(tensor, shape, data);
-        }
+        part.keep(names::RNN_WEIGHT_HH, &[rows, hidden])?;
+        part.keep(names::RNN_BIAS_HH, &[rows])?;
         part.put(names::GMM_WEIGHT, &[outputs, hidden], weight);
         part.put(names::GMM_BIAS, &[outputs], bias);
 
@@ -324,7 +359,7 @@ impl Import<'_> {
         (self.config.vae.latent, self.config.mdnrnn.hidden, self.config.mdnrnn.mixtures) = (z, hidden, k);
         (self.config.mdnrnn.cell, self.config.mdnrnn.mixture, self.config.mdnrnn.target) =
             (cell, Mixture::Joint, Target::Next);
-        self.config.mdnrnn.log_sigma_min = f64::from(self.options.log_sigma_min);
+        self.config.mdnrnn.log_sigma_min = decimal(self.options.log_sigma_min);
         part.finish()
     }
 
@@ -370,15 +405,11 @@ impl Import<'_> {
         } else {
             self.notes.push("V: no decoder: it acts, and M cannot be trained on it here".into());
         }
-        for tensor in [names::NORMALIZER_MEAN, names::NORMALIZER_INV_STD] {
-            let data = part.take(tensor, &[o])?;
-            part.put(tensor, &[o], data);
-        }
+        part.keep(names::NORMALIZER_MEAN, &[o])?;
+        part.keep(names::NORMALIZER_INV_STD, &[o])?;
         for (weight, bias, shape) in all {
-            let data = [part.take(weight, &shape)?, part.take(bias, &shape[..1])?];
-            let [w, b] = data;
-            part.put(weight, &shape, w);
-            part.put(bias, &shape[..1], b);
+            part.keep(weight, &shape)?;
+            part.keep(bias, &shape[..1])?;
         }
         let [low, high] = self.config.vae.log_var_range;
         for (key, value) in [
@@ -393,7 +424,7 @@ impl Import<'_> {
             part.checkpoint.set_meta(key, value);
         }
         (self.config.vae.latent, self.config.vae.hidden) = (z, widths);
-        self.config.vae.obs_clip = f64::from(self.options.obs_clip);
+        self.config.vae.obs_clip = decimal(self.options.obs_clip);
         part.finish()
     }
 
@@ -498,6 +529,11 @@ impl Import<'_> {
     }
 }
 
+/// The number that a user wrote for `value`: 1e30, not the binary32 above it, which is out of the key's range.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
+}
+
 /// A checkpoint in the making.
 struct Part {
     given: Checkpoint,
@@ -520,11 +556,18 @@ impl Part {
         Ok(self.given.tensors.remove(name).map(|array| array.data).unwrap_or_default())
     }
 
+    /// Takes a tensor over as it is.
+    fn keep(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        let data = self.take(name, shape)?;
+        self.put(name, shape, data);
+        Ok(())
+    }
+
     fn put(&mut self, name: &str, shape: &[usize], data: Vec<f32>) {
         self.checkpoint.insert(name, shape, data);
     }
 
-    /// Nothing may be left that would be lost.
+    /// A tensor that is left over is an error: it would be lost.
     fn finish(self) -> Result<Checkpoint> {
         if let Some((name, array)) = self.given.tensors.first_key_value() {
             bail!("{}: tensor {name}: expected no such tensor, found shape {:?}", self.given.origin, array.shape);

@@ -52,12 +52,7 @@ impl Dataset {
     /// One line: the folder is missing or holds no episode; or the first file that cannot be read, or whose observations or actions
     /// have another size than the first file's. [`interrupt::Interrupted`] on Ctrl-C.
     pub fn open(folder: &Path, threads: usize) -> Result<Self> {
-        let files = rollouts::list(folder)?;
-        ensure!(
-            !files.is_empty(),
-            "{}: expected recorded episodes (*.npz), found none; run `dreamstep collect`",
-            folder.display()
-        );
+        let files = rollouts::files(folder)?;
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("threads: cannot start the readers")?;
         // Errors are kept in their places: the first file's is reported, whichever thread met one first.
@@ -72,15 +67,7 @@ impl Dataset {
         let mut dims = None;
         for (file, read) in files.iter().zip(read) {
             let (entry, found) = read?;
-            let (obs, action) = *dims.get_or_insert(found);
-            ensure!(
-                found == (obs, action),
-                "{}: expected observations of {obs} and actions of {action} as in {}, found {} and {}",
-                file.display(),
-                files[0].display(),
-                found.0,
-                found.1
-            );
+            rollouts::check_dims(file, found, &files[0], *dims.get_or_insert(found))?;
             entries.push(entry);
         }
         Ok(Self { entries, source: Source::Files(files), dims: dims.unwrap_or_default() })

@@ -10,7 +10,7 @@
 //! A triplet has no place for seeds: read back, episodes have their numbers for seeds.
 
 use super::NewFiles;
-use super::rollouts::{Episode, list, npz_writer, read_dir};
+use super::rollouts::{Episode, files, npz_writer, read_dir};
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use ndarray_npy::WriteNpyExt;
@@ -31,8 +31,7 @@ pub enum Form {
 /// One line: no episodes, a file that cannot be read or written, or a folder that is not empty. [`crate::run::interrupt::Interrupted`] on Ctrl-C. The
 /// folder is then as it was.
 pub fn export(env: &str, rollouts: &Path, out: &Path, form: Form) -> Result<(u64, u64)> {
-    let files = list(rollouts)?;
-    ensure!(!files.is_empty(), "{}: expected recorded episodes (*.npz), found none", rollouts.display());
+    let files = files(rollouts)?;
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     ensure!(!taken, "{}: expected an empty folder or none, found files in it", out.display());
     let mut new = NewFiles::below(&[out]);

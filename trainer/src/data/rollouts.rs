@@ -151,31 +151,44 @@ pub(super) fn npz_writer() -> NpzWriter<Cursor<Vec<u8>>> {
 /// Every episode in `folder`, in the order of the file names.
 ///
 /// # Errors
-/// One line: the folder is missing or holds no episode; or the first file that cannot be read, or whose observations or actions
-/// have another size than the first file's. [`interrupt::Interrupted`] on Ctrl-C.
+/// As [`files`]; or the first file that cannot be read, or whose observations or actions have another size than the first file's.
+/// [`interrupt::Interrupted`] on Ctrl-C.
 pub fn read_dir(folder: &Path) -> Result<Vec<Episode>> {
-    let files = list(folder)?;
-    ensure!(
-        !files.is_empty(),
-        "{}: expected recorded episodes (*.npz), found none; run `dreamstep collect`",
-        folder.display()
-    );
+    let files = files(folder)?;
     let mut episodes: Vec<Episode> = Vec::with_capacity(files.len());
     for file in &files {
         interrupt::check()?;
         let episode = Episode::read(file)?;
-        let (obs, action) = episodes.first().map_or(episode.dims(), Episode::dims);
-        ensure!(
-            episode.dims() == (obs, action),
-            "{}: expected observations of {obs} and actions of {action} as in {}, found {} and {}",
-            file.display(),
-            files[0].display(),
-            episode.dims().0,
-            episode.dims().1
-        );
+        check_dims(file, episode.dims(), &files[0], episodes.first().map_or(episode.dims(), Episode::dims))?;
         episodes.push(episode);
     }
     Ok(episodes)
+}
+
+/// That the episode in `file`, of sizes `found`, goes with that in `first`, of sizes `expected`.
+pub(super) fn check_dims(file: &Path, found: (usize, usize), first: &Path, expected: (usize, usize)) -> Result<()> {
+    ensure!(
+        found == expected,
+        "{}: expected observations of {} and actions of {} as in {}, found {} and {}",
+        file.display(),
+        expected.0,
+        expected.1,
+        first.display(),
+        found.0,
+        found.1
+    );
+    Ok(())
+}
+
+/// As [`list`], and at least one.
+///
+/// # Errors
+/// One line: the folder is missing or holds no episode.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = list(folder)?;
+    let none = || format!("{}: expected recorded episodes (*.npz), found none; run `dreamstep collect`", folder.display());
+    ensure!(!files.is_empty(), none());
+    Ok(files)
 }
 
 /// The `.npz` files in `folder`, sorted by name.

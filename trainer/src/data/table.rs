@@ -21,25 +21,8 @@ const FINALS: Names = &["final_observations", "final_observation"];
 const NEXT: Names = &["next_observations", "next_obs"];
 const SEED: &str = "seed";
 /// Other marks of an episode's ends: not understood, so a file that has only these is refused.
-const OTHER_MARKS: Names = &[
-    "is_first",
-    "is_last",
-    "is_terminal",
-    "discount",
-    "discounts",
-    "mask",
-    "masks",
-    "not_done",
-    "not_dones",
-    "dones_float",
-    "episode_starts",
-    "episode_ends",
-    "episode_id",
-    "episode_ids",
-    "episode_index",
-    "traj_lengths",
-    "lengths",
-];
+const OTHER_MARKS: &str = "is_first is_last is_terminal discount discounts mask masks not_done not_dones dones_float episode_starts \
+    episode_ends episode_id episode_ids episode_index traj_lengths lengths";
 
 /// Lines about an import, each with how many times it is true.
 pub(super) type Notes = BTreeMap<String, u64>;
@@ -109,9 +92,9 @@ impl Store<'_> {
         match self {
             Self::Archive(npz) => npz.names(),
             Self::Files(path, stem) => {
-                let known = [OBSERVATIONS, ACTIONS, REWARDS, TERMINALS, DONES, TRUNCATIONS, FINALS, NEXT, OTHER_MARKS];
-                let names = known.into_iter().flatten().filter(|name| Self::beside(path, stem, name).exists());
-                names.map(ToString::to_string).collect()
+                let known = [OBSERVATIONS, ACTIONS, REWARDS, TERMINALS, DONES, TRUNCATIONS, FINALS, NEXT].concat();
+                let known = known.into_iter().chain(OTHER_MARKS.split_whitespace());
+                known.filter(|name| Self::beside(path, stem, name).exists()).map(ToOwned::to_owned).collect()
             }
         }
     }
@@ -139,18 +122,20 @@ pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut 
     if is_observations(&name) {
         ensure!(path.exists(), "expected a file, found none");
         let store = Store::Files(path, name.trim_end_matches("observations.npy"));
-        return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None);
+        let ours = store.names().iter().any(|name| name == FINALS[0]);
+        return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None, ours);
     }
     ensure!(name.ends_with(".npz"), "expected rollouts as .npz, or the *observations.npy of a triplet, found another name");
     let bytes = read_file(path)?;
     *digest = digest.update_bytes(&bytes);
     let mut npz = Npz::new(&bytes)?;
-    // More than an f32 holds.
-    let seed = npz.find(SEED)?.and_then(|bytes| {
-        let signed = || exact::<i64, Ix0>(&bytes).ok().and_then(|seed| u64::try_from(seed.into_scalar()).ok());
-        exact::<u64, Ix0>(&bytes).ok().map(|seed| seed.into_scalar()).or_else(signed)
-    });
-    Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed)
+    // More than an f32 holds; a Python int is written as int64, ours as uint64.
+    let seed = npz.find(SEED)?;
+    let own = seed.as_deref().and_then(|bytes| exact::<u64, Ix0>(bytes).ok()).map(|seed| seed.into_scalar());
+    let other = seed.as_deref().and_then(|bytes| exact::<i64, Ix0>(bytes).ok());
+    let seed = own.or_else(|| u64::try_from(other?.into_scalar()).ok());
+    let ours = own.is_some() && [TERMINALS[0], TRUNCATIONS[0]].iter().all(|name| npz.names().iter().any(|n| n == name));
+    Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed, ours)
 }
 
 /// Whether a file of this name stands for a triplet.
@@ -168,7 +153,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn table(mut self, seed: Option<u64>) -> Result<Table> {
+    /// The table of a file, which dreamstep wrote where it is `ours`.
+    fn table(mut self, seed: Option<u64>, ours: bool) -> Result<Table> {
         self.unread = self.store.names().into_iter().collect();
         if seed.is_some() {
             self.unread.remove(SEED);
@@ -200,7 +186,7 @@ impl Reader<'_> {
         let next = self.find(NEXT)?.map(|next| self.matrix("next observations", next, self.spec.obs)).transpose()?;
         let unmarked = terminals.is_none() && dones.is_none() && truncations.is_none();
         if unmarked && self.options.episode_length.is_none() {
-            let other = self.unread.iter().any(|name| OTHER_MARKS.contains(&name.as_str()));
+            let other = OTHER_MARKS.split_whitespace().any(|mark| self.unread.contains(mark));
             ensure!(
                 rows == n + 1 && !other,
                 "expected flags of where episodes end, one a step: `dones` or `terminals`, found {}; save those that `step` returned, or \
@@ -220,7 +206,6 @@ impl Reader<'_> {
         );
 
         let e = ends.len();
-        let ours = finals.is_some() || rows == n + 1 && seed.is_some();
         let finals = match (finals, next) {
             (None, None) if rows == n + e => Finals::Rows,
             _ if rows != n => bail!(

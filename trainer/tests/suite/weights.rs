@@ -248,6 +248,80 @@ fn conventions_are_folded_into_the_weights() {
     }
 }
 
+/// Names that wrappers of the whole or of a part changed are the plain ones; two networks in one file stay two.
+#[test]
+fn what_wrappers_add_to_names_is_taken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let m = part(&hopper().1, |name| (name.starts_with("rnn") || name.starts_with("gmm")).then(|| name.into()));
+    for (i, (from, to, note)) in [
+        ("", "module.", ""),
+        ("", "module._orig_mod.", ""),
+        ("rnn.", "rnn._orig_mod.", ""),
+        ("rnn.", "rnn.module.", ""),
+        ("rnn.", "_orig_mod.rnn._fsdp_wrapped_module._checkpoint_wrapped_module.", ""),
+        ("", "_forward_module.model.", "names: the prefix model. taken off"),
+        ("", "agent.mdnrnn.", "names: the prefix agent.mdnrnn. taken off"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = path(&format!("{i}.safetensors"));
+        part(&m, |name| Some(name.replacen(from, to, 1))).write(&file).unwrap();
+        let run = RunDir::new(&path(&format!("run{i}")));
+        let report = import(&config("Hopper-v5"), &run, &file, &Options::default()).unwrap();
+        assert_eq!(Checkpoint::read(&run.mdnrnn()).unwrap().tensors, m.tensors, "{to}");
+        assert_eq!(report.notes.join("; "), note, "{to}");
+    }
+    for (first, second, found) in [
+        ("actor.fc", "critic.fc", "tensor actor.fc.bias: expected encoder"),
+        ("fc", "module.fc", "expected fc.bias once, found it twice"),
+        ("fc.parametrizations", "fc", "tensor fc.parametrizations.bias: expected no such tensor"),
+    ] {
+        let mut two = part(&hopper().1, |name| name.starts_with("fc").then(|| name.replacen("fc", first, 1)));
+        two.tensors.extend(part(&hopper().1, |name| name.starts_with("fc").then(|| name.replacen("fc", second, 1))).tensors);
+        two.write(&path("two.safetensors")).unwrap();
+        let run = RunDir::new(&path("two"));
+        let error =
+            format!("{:#}", import(&config("Hopper-v5"), &run, &path("two.safetensors"), &Options::default()).unwrap_err());
+        assert!(error.contains(found) && !error.contains('\n') && !run.root().exists(), "{error}");
+    }
+}
+
+/// Files that PyTorch, Keras and numpy write themselves are refused by what they are, and the line says what to do.
+#[test]
+fn files_of_other_formats_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = "
+import sys, os, zipfile, pickle, numpy as np
+os.chdir(sys.argv[1])
+with zipfile.ZipFile('best.tar', 'w') as z: z.writestr('best/data.pkl', pickle.dumps({'epoch': 3})); z.writestr('best/data/0', bytes(64))
+for protocol in range(2, 6): open('old%d.pt' % protocol, 'wb').write(pickle.dumps({'epoch': 3}, protocol))
+np.savez('weights.npz', a=np.ones(3))
+open('keras.h5', 'wb').write(b'\\x89HDF\\r\\n\\x1a\\n' + bytes(100))
+open('oldest.pt', 'wb').write(bytes(257) + b'ustar' + bytes(300))
+open('empty.safetensors', 'wb'); open('text.safetensors', 'w').write('hello, world')
+";
+    python::run(&["-c", program, &folder.path().display().to_string()]);
+    for (file, found) in [
+        ("best.tar", "found a zip of PyTorch's torch.save"),
+        ("old2.pt", "found a Python pickle, as torch.save wrote"),
+        ("old5.pt", "found a Python pickle, as torch.save wrote"),
+        ("oldest.pt", "found a tar archive, as the first versions of torch.save wrote"),
+        ("weights.npz", "found an .npz of numpy; in Python: safetensors.numpy.save_file("),
+        ("keras.h5", "found an HDF5 file"),
+        ("empty.safetensors", "not a safetensors file"),
+        ("text.safetensors", "not a safetensors file"),
+        ("nowhere.safetensors", "cannot read"),
+    ] {
+        let run = RunDir::new(&folder.path().join("run"));
+        let error = import(&config("Hopper-v5"), &run, &folder.path().join(file), &Options::default()).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(file) && error.contains(found) && !error.contains('\n') && !run.root().exists(), "{error}");
+        assert_eq!(error.contains("save_file("), error.contains("expected a state dict as safetensors, found"), "{error}");
+    }
+}
+
 /// PyTorch builds an MDN-RNN and saves it; what it says of a step is what the runtime says after the import.
 #[test]
 fn an_mdn_rnn_that_pytorch_built_predicts_the_same_here() {

@@ -144,11 +144,12 @@ fn asked_for(config: &Config, agent: Option<&str>) -> String {
 /// How many episodes the folder of `run` has, whose last part is complete: then it can be closed.
 ///
 /// # Errors
-/// One line: it is not.
+/// One line: it is not. [`interrupt::Interrupted`] on Ctrl-C.
 pub(crate) fn close(run: &RunDir, spec: &EnvSpec, parts: &[Part]) -> Result<u64> {
     let folder = run.rollouts();
     let (mut index, mut steps) = (0, 0);
     while let Some(episode) = part_of(parts, index).and_then(|part| kept(&folder, spec, part, index)) {
+        interrupt::check()?;
         steps += episode.steps() as u64;
         index += 1;
     }
@@ -203,6 +204,7 @@ impl Plan<'_> {
                 // A gap is to be filled.
                 return Ok(());
             };
+            interrupt::check()?;
             steps += episode.steps() as u64;
             index += 1;
         }
