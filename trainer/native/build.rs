@@ -1,4 +1,4 @@
-//! Where does libmujoco lie? Passed on as metadata (`DEP_DREAMSTEP_MUJOCO_LIB_DIR`), because an rpath does not travel from a
+//! Where libmujoco lies, passed on as metadata (`DEP_DREAMSTEP_MUJOCO_LIB_DIR`), because an rpath does not travel from a
 //! dependency to the executables that need it: each executable package's own build script asks for it.
 
 use std::path::PathBuf;

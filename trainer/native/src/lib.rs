@@ -1,1 +1,1 @@
-//! Carries nothing: this package exists for its build script, which says where libmujoco lies.
+//! Empty: this package exists for its build script, which says where libmujoco lies.

@@ -7,7 +7,7 @@ use super::mujoco::Task;
 use anyhow::{Context, Result, anyhow, ensure};
 use mujoco_rs::logging::set_log_handler;
 use mujoco_rs::wrappers::MjModel;
-use mujoco_rs::wrappers::mj_logging::MjtLogLevel;
+use mujoco_rs::wrappers::mj_logging::{MjtLogLevel, log_config, set_log_config};
 use mujoco_rs::wrappers::mj_model::MjtIntegrator;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ pub(super) fn compiled(task: &Task, physics: Physics) -> Result<Arc<MjModel>> {
     // MuJoCo warns on stderr and in a `MUJOCO_LOG.TXT` in the current folder: of a deprecated attribute of HalfCheetah's model, and of a
     // simulation that diverges, which it then resets.
     SILENCE.call_once(|| {
+        let config = log_config();
         // SAFETY: no other thread uses MuJoCo: nothing here does before it has a model, and the first one is compiled below, by this
         // thread, which holds the lock.
         unsafe {
@@ -38,6 +39,8 @@ pub(super) fn compiled(task: &Task, physics: Physics) -> Result<Arc<MjModel>> {
                     eprintln!("error: MuJoCo: {}", message.subject());
                 }
             });
+            // A handler is given every topic, those that steps would spend time on, too.
+            set_log_config(config);
         }
     });
     // MuJoCo's errors span lines; ours are one.

@@ -1,5 +1,4 @@
-//! What does numpy answer, to the last bit? The few sums and products that rewards are made of, in numpy's order and precision:
-//! another order gives other bits.
+//! numpy's sums and powers, to the last bit: the few that rewards are made of, in its order and precision.
 
 use std::ops::{Add, AddAssign, Mul};
 

@@ -1,6 +1,5 @@
-//! Which numbers does `Generator.standard_normal()` draw? numpy's ziggurat: 256 layers of equal area under the bell curve, each a
-//! box that holds nearly all of its draws; what falls outside of a box is decided by the curve itself, and past the lowest
-//! box's edge by the tail.
+//! numpy's `Generator.standard_normal()`, a ziggurat: 256 layers of equal area under the bell curve, each a box that holds nearly all
+//! of its draws. The curve itself decides what falls outside of a box, and the tail what lies past the lowest one's edge.
 //!
 //! Source: G. Marsaglia & W. W. Tsang, *The Ziggurat Method for Generating Random Variables* (2000); the layout of a draw is
 //! numpy's.

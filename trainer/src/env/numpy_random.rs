@@ -1,5 +1,5 @@
-//! Which numbers does `numpy.random.Generator(PCG64(SeedSequence(seed)))` draw? Gymnasium resets its environments with it, so
-//! the same seed must give the same start here.
+//! `numpy.random.Generator(PCG64(SeedSequence(seed)))`, which Gymnasium resets its environments with: the same seed gives the same start
+//! here.
 //!
 //! Source: M. E. O'Neill, *PCG* (HMC-CS-2014-0905) for the generator, *Developing a seed_seq alternative* (2015) for the seed
 //! sequence, and numpy's documentation of [`SeedSequence`](https://numpy.org/doc/stable/reference/random/bit_generators/),
