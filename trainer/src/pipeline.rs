@@ -201,7 +201,7 @@ fn train_network(
     Ok(())
 }
 
-/// Plays `count` rounds of the run in `root` ([`rounds`]).
+/// Plays `count` rounds of the run in `root` ([`mod@rounds`]).
 ///
 /// # Errors
 /// One line: what refuses or ends a stage of a round. [`crate::run::interrupt::Interrupted`], where a signal came.

@@ -36,7 +36,7 @@ pub(super) fn compiled(task: &Task, physics: Physics) -> Result<Arc<MjModel>> {
             set_log_handler(|message| {
                 if message.level() == MjtLogLevel::mjLOG_ERROR {
                     // MuJoCo cannot continue; the process ends after this.
-                    eprintln!("error: MuJoCo: {}", message.subject());
+                    crate::run::output::error_line(format!("error: MuJoCo: {}", message.subject()));
                 }
             });
             // A handler is given every topic, those that steps would spend time on, too.

@@ -113,7 +113,7 @@ impl RunDir {
         self.root.join("metrics.jsonl")
     }
 
-    /// What [`crate::pipeline::rounds`] found of the agent.
+    /// What [`mod@crate::pipeline::rounds`] found of the agent.
     #[must_use]
     pub fn evaluation(&self) -> PathBuf {
         self.root.join("evaluation.json")

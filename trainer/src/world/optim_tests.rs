@@ -64,7 +64,6 @@ fn agrees(rule: OptimizerRule, mut theirs: impl FnMut(&nn::VarStore) -> nn::Opti
             "{rule:?}, clip {clip:?}: expected libtorch's weights, found {difference:e} between them"
         );
         assert!(moved > 0.03, "{rule:?}, clip {clip:?}: moved by {moved}");
-        println!("{rule:?}, clip {clip:?}: moved by {moved:.3}, within {difference:.1e}");
     }
 }
 

@@ -117,7 +117,6 @@ fn what_is_learnt_in_libtorchs_dreams_is_worth_what_is_learnt_in_the_runtimes() 
         (summary.best.dream.unwrap(), summary.best.real.unwrap())
     };
     let [runtime, torch] = ["dream.engine=runtime", "dream.engine=torch"].map(learnt);
-    println!("dreams and reality: runtime {runtime:?}, torch {torch:?}");
     let [first, _] = both(&small, &small.agents(), &[], |engine, candidates| {
         let still = vec![0.0; candidates[0].len()];
         engine.score(&[still], u32::MAX - 9, 9).unwrap()[0].value

@@ -190,7 +190,7 @@ impl Config {
         worker_threads(self.threads)
     }
 
-    /// Checks every range ([`bounds`]), and what relates keys to one another.
+    /// Checks every range (`bounds`), and what relates keys to one another.
     ///
     /// # Errors
     /// One line naming the key, the rule and the value found.
