@@ -23,6 +23,9 @@ use dreamstep::world::device;
 use dreamstep_runtime::Model;
 use std::process::ExitCode;
 
+/// What an interruption of a command that writes all or nothing comes to.
+const NOTHING: &str = "nothing was written";
+
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -53,10 +56,10 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let episode_length = episode_length.map(|length| length as usize);
             let options = import::Options { append, episode_length, rows: observations, repeat_final };
             let (config, run) = run.open()?;
-            interruptible("nothing was written", || pipeline::import(&config, &run, &files, &options))
+            interruptible(NOTHING, || pipeline::import(&config, &run, &files, &options))
         }
         Command::Export { run, out, format } => {
-            interruptible("nothing was written", || pipeline::export(&RunDir::new(&run), &out, format))
+            interruptible(NOTHING, || pipeline::export(&RunDir::new(&run), &out, format))
         }
         Command::ImportWeights { run, file, actions, input, sigma, log_sigma_min, obs_clip, force } => {
             let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
@@ -110,7 +113,7 @@ fn execute(command: Command, resume: &str) -> Result<()> {
         }
         Command::Render { run, agent, env, policy: actor, seed, steps, size, fps, temperature, panels, out } => {
             let options = render::Options { agent, env, actor, seed, steps, size, fps, temperature, panels, out };
-            let summary = interruptible("nothing was written", || render::render(&RunDir::new(&run), &options))?;
+            let summary = interruptible(NOTHING, || render::render(&RunDir::new(&run), &options))?;
             output::result(&summary.to_string())
         }
         Command::Ablation { run, arms, episodes, seed, force, json } => {
@@ -127,7 +130,7 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let options = correlation::Options { temperatures, episodes: episodes as usize, seed, draws };
             let progress = Progress::new("correlate", 0, "episodes and dreams");
             let correlate = || correlation::correlate(&config, &run, &options, &progress);
-            let report = interruptible("nothing was written", correlate)?;
+            let report = interruptible(NOTHING, correlate)?;
             drop(progress);
             print(&report, json)
         }

@@ -1,10 +1,10 @@
 //! Pipes, and disks that are full: what cannot be printed or logged ends no work, or ends it in one line with nothing lost.
 
+use crate::common::BINARY;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_dreamstep");
 const SMALL: &str = "--set env=CartPole-v1 --set collect.steps=300 --set vae.epochs=2 --set mdnrnn.epochs=1 --set vae.latent=4 \
                      --set mdnrnn.hidden=8 --set vae.hidden=[8,8] --set controller.steps=300 --set controller.pgpe.directions=2";
 
