@@ -54,7 +54,12 @@ fn a_result_has_always_been_validated() {
 fn candidates_that_fail_rank_last_and_only_all_of_them_end_an_evolution() {
     for on in ON {
         for strategy in ["cma-es", "sep-cma-es", "ars"] {
-            let small = small(&[on, "controller.cma.population=16", &format!("controller.strategy={strategy}")]);
+            let small = small(&[
+                on,
+                "controller.cma.population=16",
+                "controller.ars.directions=40",
+                &format!("controller.strategy={strategy}"),
+            ]);
             let with_sigma = |sigma| {
                 let mut config = small.config.clone();
                 config.controller.sigma = sigma;
