@@ -59,11 +59,39 @@ impl Teacher {
             return Ok(None);
         }
         let bytes = file::read(&path)?;
-        let parts = unpack(&bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        let tensors = parts.tensors.iter().map(|(name, (shape, data))| (name.clone(), (shape.clone(), data.clone())));
-        let values = controller::read(&Checkpoint::of(&path.display().to_string(), tensors), &parts.settings.dims)?;
-        Ok(Some(Self { values, parts, bytes }))
+        Self::new(bytes).with_context(|| path.display().to_string()).map(Some)
     }
+
+    /// The packed agent in `bytes`.
+    pub(super) fn new(bytes: AlignedBytes) -> Result<Self> {
+        let parts = unpack(&bytes).map_err(|error| anyhow!("{error}"))?;
+        let tensors = parts.tensors.iter().map(|(name, (shape, data))| (name.clone(), (shape.clone(), data.clone())));
+        let values = controller::read(&Checkpoint::of("teacher", tensors), &parts.settings.dims)?;
+        Ok(Self { values, parts, bytes })
+    }
+
+    /// That the student (`base`, packed) can begin as this teacher.
+    ///
+    /// # Errors
+    /// One line: the two are of different environments, or C cannot learn by regression what it is not handed over.
+    pub(super) fn check(&self, base: &[u8]) -> Result<()> {
+        let (mine, theirs) =
+            (&self.parts.settings.dims, unpack(base).map_err(|error| anyhow!("base agent: {error}"))?.settings.dims);
+        ensure!(
+            (mine.obs_len(), mine.action_len()) == (theirs.obs_len(), theirs.action_len()),
+            "teacher: expected observations of {} and actions of {}, found {} and {}",
+            theirs.obs_len(),
+            theirs.action_len(),
+            mine.obs_len(),
+            mine.action_len()
+        );
+        ensure!(theirs.c.kind == ControllerKind::Linear || self.hand_over(base)?.is_some(), "{}", Self::LINEAR);
+        Ok(())
+    }
+
+    /// Why an MLP does not begin as a teacher of another V and M.
+    pub(super) const LINEAR: &'static str = "teacher: expected a linear controller to learn its answers (controller.hidden = []), or one of \
+                                             its very V, M and C, found an MLP";
 
     /// Its weights and biases, where the student (`base`, packed) has its very V and M, and a C of its kind and input: then there is nothing
     /// to learn.
@@ -87,7 +115,7 @@ impl Teacher {
     /// student plays in `pool`, where there is one. `done` hears of every iteration.
     ///
     /// # Errors
-    /// The two are of different environments, an episode cannot be read, all of an iteration failed, or the data leave the regression
+    /// An episode cannot be read, all of an iteration failed, or the data leave the regression
     /// open. [`interrupt::Interrupted`], where a signal came.
     pub(super) fn teach(
         &self,
@@ -136,20 +164,8 @@ impl Teacher {
     /// Moments of [`Self::answers`] on the newest recorded episodes.
     fn recorded(&self, student: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Moments> {
         let model = self.model()?;
-        let (mine, theirs) = (model.dims(), student.dims());
-        ensure!(
-            (mine.obs_len(), mine.action_len()) == (theirs.obs_len(), theirs.action_len()),
-            "teacher: expected observations of {} and actions of {}, found {} and {}",
-            theirs.obs_len(),
-            theirs.action_len(),
-            mine.obs_len(),
-            mine.action_len()
-        );
-        ensure!(
-            theirs.c.kind == ControllerKind::Linear,
-            "teacher: expected a linear controller to learn its answers (controller.hidden = []), or one of its very V, M and C, found an MLP"
-        );
-        let mut moments = Moments::new(theirs.controller_inputs() + 2 * theirs.action_len());
+        let dims = student.dims();
+        let mut moments = Moments::new(dims.controller_inputs() + 2 * dims.action_len());
         let mut rows = 0;
         for id in (0..data.len()).rev() {
             interrupt::check()?;

@@ -28,7 +28,8 @@ use crate::run::metrics::{Clock, Cost, append_metrics};
 use crate::run::progress::Progress;
 use crate::world::device::{self, Device};
 use crate::world::ensemble;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
+use dreamstep_core::pack::AlignedBytes;
 use dreamstep_runtime::Model;
 use serde_json::{Value, json};
 use std::fmt;
@@ -122,6 +123,7 @@ fn evolve(
     } else {
         let whitening = Whitening::measure(model, data)?;
         let start = teacher.as_ref().map(|teacher| {
+            teacher.check(&agents[0])?;
             if let Some(controller) = teacher.hand_over(&agents[0])? {
                 return Ok(controller);
             }
@@ -222,18 +224,35 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
     Ok(is_of(&result, config, run)? && State::read(&result)?.is_done(config))
 }
 
-/// That [`train`] would find in `run` what it begins with: so that a refusal comes before anything is written.
+/// That [`train`] would find what it begins with, so that a refusal comes before anything is written: in `run`, where V and M are there
+/// (`networks_stay`), and in `teacher`, the packed agent that C is to begin as, where it is not the run's already.
 ///
 /// # Errors
 /// As [`train`]'s.
-pub fn check(config: &Config, run: &RunDir, force: bool) -> Result<()> {
+pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, teacher: Option<&AlignedBytes>) -> Result<()> {
     if config.controller.scored_on == ScoredOn::Dreams {
         if config.dream.engine == DreamEngine::Torch {
             device::needs_torch("dream.engine = \"torch\"")?;
         }
-        ensemble::check(config, run, force)?;
+        if networks_stay {
+            ensemble::check(config, run, force)?;
+        }
     }
-    base_agent(&Ingredients::read(run)?, config)?;
+    let teacher = match teacher {
+        Some(bytes) => Some(Teacher::new(AlignedBytes::new(bytes))?),
+        None => Teacher::of(run)?,
+    };
+    let begins = force || !run.evolution().exists();
+    let teacher = teacher.filter(|_| begins && (config.controller.scored_on == ScoredOn::Episodes || config.dream.teacher));
+    if !networks_stay {
+        // Another V and M: nothing can be handed over to them.
+        ensure!(teacher.is_none() || config.controller.hidden.is_empty(), "{}", Teacher::LINEAR);
+        return Ok(());
+    }
+    let base = base_agent(&Ingredients::read(run)?, config)?;
+    if let Some(teacher) = teacher {
+        teacher.check(&base)?;
+    }
     if run.evolution().exists() && !force {
         read_state(config, run)?;
     }

@@ -71,9 +71,7 @@ impl Plan {
         } else if networks_stay && !force && control::is_finished(config, run)? {
             Decision::Keep
         } else {
-            if networks_stay {
-                control::check(config, run, force)?;
-            }
+            control::check(config, run, force, networks_stay, teacher.as_ref())?;
             Decision::Make { after: 0, force }
         };
         Ok(Self { vae, mdnrnn, controller, teacher })

@@ -464,5 +464,5 @@ fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the
     let other = small.with(&["dream.temperature=1.15"]);
     let error = format!("{:#}", small.train(&other, false).unwrap_err());
     assert!(error.contains("evolution.safetensors") && error.contains("--force") && !error.contains('\n'), "{error}");
-    assert!(check(&other, &small.run, false).is_err() && check(&other, &small.run, true).is_ok());
+    assert!(check(&other, &small.run, false, true, None).is_err() && check(&other, &small.run, true, true, None).is_ok());
 }
