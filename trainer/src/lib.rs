@@ -11,8 +11,8 @@
 //! | [`stats`] | the mathematics: moments, regression, PCA, bootstrap, ranks |
 //! | [`run`] | a run's folder and everything in it that is not data: configuration, checkpoints, log, output, progress, interruption |
 //! | [`mod@env`] | environments, and the pool of threads that plays episodes in them |
-//! | [`data`] | recorded episodes: collected, imported, read back for training |
 //! | [`agent`] | V, M and C as one file: packed, converted, inspected |
+//! | [`data`] | recorded episodes: collected, imported, read back for training |
 //! | [`world`] | V and M, and their training by gradient descent (libtorch) |
 //! | [`control`] | C: evolution strategies, and the search on real episodes or in dreams |
 //! | [`judge`] | what was learnt: evaluation, the real-time loop, report, film, ablation, correlation |

@@ -11,13 +11,15 @@ mod distillation;
 pub mod dream;
 mod generation;
 pub mod real;
+mod scored;
 mod search;
 pub mod strategies;
 mod train;
 mod whitening;
 
 pub use candidate::{Candidates, Controller};
-pub use generation::{Scored, Scorer, Spent};
+pub use generation::Scorer;
+pub use scored::{Scored, Spent};
 pub use search::{Search, State, Validation};
 pub use train::{Summary, budget, check, is_finished, train};
 pub use whitening::Whitening;

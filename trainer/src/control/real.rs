@@ -4,7 +4,7 @@
 //! assistive force at first where `controller.assist.force` asks for one. Validation episodes are in the task's physics, without assistance.
 
 use super::candidate::{Candidates, Controller};
-use super::generation::Scored;
+use super::scored::Scored;
 use super::whitening::add_rows;
 use crate::env::Physics;
 use crate::env::pool::{EnvPool, Estimate, Outcome, Player, Policy};

@@ -1,7 +1,7 @@
 //! The state of an evolution between two generations: the search distribution, the scale that it moves on, what was spent, the best
 //! controllers so far. It is saved whole, so that a run that was killed resumes to the same bytes.
 
-use super::generation::Spent;
+use super::scored::Spent;
 use super::strategies::noise::{self, Noise};
 use super::strategies::{GENERATION, Settings, Strategy};
 use super::whitening::Whitening;

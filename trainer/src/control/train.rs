@@ -13,8 +13,9 @@
 
 use super::distillation::Teacher;
 use super::dream::{Imagined, recorded};
-use super::generation::{Scorer, Spent};
+use super::generation::Scorer;
 use super::real::RealEpisodes;
+use super::scored::Spent;
 use super::search::{Search, State, Validation, is_of, read_state};
 use super::whitening::Whitening;
 use crate::agent::pack::{Ingredients, base_agent};

@@ -28,6 +28,7 @@ use super::collect::close;
 use super::manifest::{self, Origin, Part};
 use super::rollouts::{Episode, file_name};
 use super::table::{self, Finals, Notes, Numbers, Table, note};
+pub use super::table::{Options, Rows};
 use crate::env::{self, EnvSpec};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
@@ -36,29 +37,6 @@ use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
 use ndarray::{Array1, Array2, s};
 use std::path::{Path, PathBuf};
-
-/// What an observation's row is beside its action's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Rows {
-    /// What the action was taken in.
-    #[default]
-    Before,
-    /// Where the action led.
-    After,
-}
-
-/// How files are to be understood.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Options {
-    /// Add to a folder that has episodes already.
-    pub append: bool,
-    /// The time limit of the recording, where it is not the environment's: an episode that no flag ends sooner is cut after so many steps.
-    pub episode_length: Option<usize>,
-    /// What an observation's row is.
-    pub rows: Rows,
-    /// Keep an episode's last step, with its last observation once more as where it led.
-    pub repeat_final: bool,
-}
 
 /// What an import came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

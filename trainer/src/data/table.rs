@@ -1,6 +1,5 @@
 //! One foreign file, or one set of `.npy` files, as a table of steps: which array is what, and where episodes end.
 
-use super::import::Options;
 use super::npy::{Array, Npz, exact, read_file};
 use crate::env::EnvSpec;
 use anyhow::{Context, Result, bail, ensure};
@@ -31,6 +30,29 @@ pub(super) fn note(notes: &mut Notes, text: impl Into<String>, count: usize) {
     if count > 0 {
         *notes.entry(text.into()).or_default() += count as u64;
     }
+}
+
+/// What an observation's row is beside its action's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rows {
+    /// What the action was taken in.
+    #[default]
+    Before,
+    /// Where the action led.
+    After,
+}
+
+/// How files are to be understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Options {
+    /// Add to a folder that has episodes already.
+    pub append: bool,
+    /// The time limit of the recording, where it is not the environment's: an episode that no flag ends sooner is cut after so many steps.
+    pub episode_length: Option<usize>,
+    /// What an observation's row is.
+    pub rows: Rows,
+    /// Keep an episode's last step, with its last observation once more as where it led.
+    pub repeat_final: bool,
 }
 
 /// How a file's actions are numbers.

@@ -1,6 +1,6 @@
 //! The assistive force: an external spring on the torso that holds an agent upright while it learns, and is annealed to nothing.
 
-use super::mujoco::Task;
+use super::task::Task;
 use anyhow::{Context, Result};
 use mujoco_rs::wrappers::mj_model::{MjtJoint, MjtObjBase};
 use mujoco_rs::wrappers::{MjData, MjModel};

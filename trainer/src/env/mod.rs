@@ -18,13 +18,15 @@ mod numpy_math;
 mod numpy_normal;
 pub mod numpy_random;
 pub mod pool;
+mod task;
 mod tasks;
 
 pub use crate::run::config::Physics;
 use anyhow::{Result, bail, ensure};
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
-pub use mujoco::{Mujoco, View};
+pub use mujoco::Mujoco;
+pub use task::View;
 
 use dreamstep_core::rng::{Philox, Stream};
 
@@ -156,7 +158,7 @@ pub fn spec(id: &str) -> Result<EnvSpec> {
     Ok(if id == cart_pole::ID { cart_pole::spec() } else { task(id)?.spec() })
 }
 
-fn task(id: &str) -> Result<&'static mujoco::Task> {
+fn task(id: &str) -> Result<&'static task::Task> {
     match tasks::TASKS.iter().find(|task| task.id == id) {
         Some(task) => Ok(task),
         None => bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),

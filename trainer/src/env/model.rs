@@ -3,7 +3,7 @@
 //! The MJCF files are Gymnasium's own (`make setup` installs them); nothing of them is kept here.
 
 use super::Physics;
-use super::mujoco::Task;
+use super::task::Task;
 use anyhow::{Context, Result, anyhow, ensure};
 use mujoco_rs::logging::set_log_handler;
 use mujoco_rs::wrappers::MjModel;

@@ -27,9 +27,9 @@
 //! left out at the front of `qpos` is where the agent is in the world. `a` is the action that was asked for, in binary32, and so
 //! is its cost; `u` is MuJoCo's copy of it, in binary64.
 
-use super::mujoco::{Observed, StepContext, Task, View, World};
 use super::numpy_math::{norm, power, sum, sum_of_squares};
 use super::numpy_random::NumpyRandom;
+use super::task::{Observed, StepContext, Task, View, World};
 use mujoco_rs::wrappers::MjModel;
 use mujoco_rs::wrappers::mj_model::MjtObjBase;
 

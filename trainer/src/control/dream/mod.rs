@@ -16,8 +16,8 @@ pub mod runtime;
 pub mod torch;
 
 use super::candidate::Candidates;
-use super::generation::Scored;
 use super::real::{Returns, returns};
+use super::scored::Scored;
 use super::search::Search;
 use crate::agent::controller;
 use crate::env::pool::EnvPool;
