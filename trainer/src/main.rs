@@ -194,8 +194,8 @@ impl AgentArgs {
     /// Loads the agent for the environment asked for, or else the one that it says it was made for.
     fn play<T>(&self, play: impl FnOnce(&Model<'_>, &str) -> Result<T>) -> Result<T> {
         let bytes = file::read(&self.agent)?;
-        let env = self.env.clone().map_or_else(|| file::env(&self.agent, &bytes), Ok)?;
         let model = file::load(&self.agent, &bytes, self.backend)?;
+        let env = self.env.clone().map_or_else(|| file::env(&self.agent, &bytes), Ok)?;
         file::check(&self.agent, &model, &env::spec(&env)?)?;
         play(&model, &env).with_context(|| self.agent.display().to_string())
     }

@@ -2,6 +2,7 @@
 //! out otherwise; what it costs in the log, dreamt and real steps apart; and one line for what cannot be.
 
 use crate::common::{check_refusal, command, copy, refused, set, succeed, text};
+use dreamstep::control::State;
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep_fixtures::skip;
 use serde_json::Value;
@@ -94,8 +95,8 @@ fn a_gpu_dreams_what_the_processor_dreams() {
             return None;
         }
         let state = Checkpoint::read_state(&at.join("whole/evolution.safetensors")).unwrap();
-        let progress: Value = serde_json::from_str(&state.metadata["dream.progress"]).unwrap();
-        Some((progress["latest"]["dream"].as_f64().unwrap(), fs::read(at.join("whole/controller.safetensors")).unwrap()))
+        let latest = State::read(&state).unwrap().latest.unwrap();
+        Some((latest.dream.unwrap(), fs::read(at.join("whole/controller.safetensors")).unwrap()))
     };
     let processor = on("cpu").unwrap();
     assert!(processor.0 > 0.0 && on("cpu").unwrap() == processor);

@@ -30,8 +30,11 @@ fn every_input_is_evolved_packed_and_evaluated() {
         let said = controller.metadata.get(key::CONTROLLER_INPUT).map(String::as_str);
         assert_eq!(said, Some(input).filter(|&input| input != "z+h"));
 
-        // The controller's own input counts, whatever the configuration says.
-        dreamstep(at, "pack --run r --set controller.input=h").unwrap();
+        // What the controller was trained with belongs to it: a configuration that says otherwise is refused.
+        let other = if input == "h" { "z" } else { "h" };
+        let message = format!("trained with controller.input = \"{input}\", expected \"{other}\"");
+        refused(at, &format!("pack --run r --set controller.input={other}"), &message);
+        dreamstep(at, "pack --run r").unwrap();
         let found = json(at, "inspect r/agent.safetensors --json");
         assert_eq!((&found["input"], &found["self_test_passed"]), (&input.into(), &true.into()));
         // `evaluate` leaves out what no action depends on, `run` does all: the same return.

@@ -134,9 +134,10 @@ fn c_may_have_hidden_layers_and_need_neither_v_nor_m() {
         dreamstep(at, "pack --run r --precision i8 --episodes 0").unwrap();
         dreamstep(at, "inspect r/agent.i8.safetensors").unwrap();
     }
-    // What its checkpoint says counts, whatever the configuration says later.
     dreamstep(at, "train --run r --stage controller --force --set controller.input=z --set controller.hidden=[7]").unwrap();
-    dreamstep(at, "pack --run r --set controller.hidden=[]").unwrap();
+    // What its checkpoint says counts: a configuration that says otherwise is refused.
+    refused(at, "pack --run r --set controller.hidden=[]", "trained with controller.hidden = [7], expected []");
+    dreamstep(at, "pack --run r").unwrap();
     assert_eq!(looked_at(at, "r/agent.safetensors")["c"], "mlp of 7 hidden units, relu, reads z");
     refused(
         at,
