@@ -386,8 +386,10 @@ pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
         }
         if argument.get_action().takes_values() {
             let values: Vec<_> = given.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy()).collect();
-            let delimiter = argument.get_value_delimiter().unwrap_or(' ').to_string();
-            text += &format!(" {}", shell_word(&values.join(&delimiter)));
+            let value = values.join(&argument.get_value_delimiter().unwrap_or(' ').to_string());
+            // One that begins with a dash would be read as an option.
+            text += if value.starts_with('-') && argument.get_long().is_some() { "=" } else { " " };
+            text += &shell_word(&value);
         }
     }
     text

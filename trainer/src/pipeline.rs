@@ -209,6 +209,7 @@ pub fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize, devic
     device::needs_torch("rounds")?;
     env::spec(&config.env)?;
     let _lock = root.lock()?;
+    rounds::check(config, root, count, device)?;
     put_on_record(config, root)?;
     rounds::play(config, root, count, episodes, device)
 }

@@ -6,6 +6,7 @@ use super::strategies::noise::{self, Noise};
 use super::strategies::{GENERATION, Settings, Strategy};
 use super::whitening::Whitening;
 use crate::agent::controller;
+use crate::agent::pack::made_from;
 use crate::env;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, DreamConfig, RoundsConfig, ScoredOn, StrategyName};
@@ -114,6 +115,12 @@ impl State {
         config.patience > 0 && self.drifting >= config.patience
     }
 
+    /// Whether `file` says anything of an evolution as this version writes it.
+    #[must_use]
+    pub fn is_in(file: &Checkpoint) -> bool {
+        file.metadata.contains_key(STATE)
+    }
+
     /// What `file`, a result or a saved state, says.
     ///
     /// # Errors
@@ -211,6 +218,8 @@ impl Search {
     pub fn line(&self, config: &Config, newest: &Spent) -> Value {
         let State { generation, steps, dream_steps, assistance, failed, drifting, latest, best, .. } = &self.state;
         let best = best.first();
+        // A record may be of less than a generation.
+        let played = newest.episodes > 0;
         json!({
             "scored_on": config.controller.scored_on, "strategy": config.controller.strategy, "generation": generation, "steps": steps,
             "dream_steps": dream_steps, "validation_return": latest.and_then(|validation| validation.real),
@@ -218,7 +227,7 @@ impl Search {
             "best_dream_score": best.and_then(|best| best.dream), "drifting": drifting, "failed": failed,
             "candidates": self.strategy.candidates(), "restarts": self.strategy.restarts(), "mean_sigma": self.strategy.mean_sigma(),
             "episodes": newest.episodes, "noise": self.noise.map(|noise| noise.level()), "assistance": assistance,
-            "candidates_return": newest.mean_return, "candidates_length": newest.mean_length,
+            "candidates_return": played.then_some(newest.mean_return), "candidates_length": played.then_some(newest.mean_length),
         })
     }
 
@@ -310,12 +319,36 @@ fn noise(config: &Config) -> Option<noise::Settings> {
 /// One line: it cannot be read, or is another's.
 pub(super) fn read_state(config: &Config, run: &RunDir) -> Result<Checkpoint> {
     let saved = Checkpoint::read_state(&run.evolution())?;
+    let path = run.evolution();
+    let (path, anew) = (path.display(), anew(run));
+    ensure!(State::is_in(&saved), "{path}: made by an earlier version, expected one that this version can continue; {anew}");
     ensure!(
         is_of(&saved, config, run)?,
-        "{}: expected the state of an evolution with this configuration, V and M, found another's; --force starts anew",
-        run.evolution().display()
+        "{path}: expected the state of an evolution with this configuration, V and M, found another's; {anew}"
     );
     Ok(saved)
+}
+
+/// What evolves the run's C anew: a command that helps whatever command was refused.
+pub(super) fn anew(run: &RunDir) -> String {
+    format!("`dreamstep train --stage controller --force --run {}` evolves C anew", run.root().display())
+}
+
+/// Whether `result` is finished and an earlier version's, of this configuration, budget, V and M: such a one is kept.
+///
+/// # Errors
+/// One line: what it says of itself cannot be read.
+pub(super) fn is_finished_earlier(result: &Checkpoint, config: &Config, run: &RunDir) -> Result<bool> {
+    let Some(recorded) = result.metadata.get(meta::CONFIG) else { return Ok(false) };
+    // What an interruption before the first validation left was no result.
+    let was_validated = result.metadata.get("validation.return").is_none_or(|value| value.parse().is_ok_and(f64::is_finite));
+    let unread: &[&str] = match config.controller.scored_on {
+        ScoredOn::Episodes => &["rounds", "dream"],
+        ScoredOn::Dreams => &["rounds"],
+    };
+    let upstream = [("vae", run.vae()), ("mdnrnn", run.mdnrnn())];
+    let same = config.first_difference(recorded, unread)?.is_none();
+    Ok(was_validated && same && upstream.iter().all(|(name, path)| made_from(result, name, path).is_ok()))
 }
 
 /// Whether `file`, a result or a saved state, is of this configuration, but for the budget, and of the run's V, M and teacher policy.

@@ -16,7 +16,7 @@ use super::dream::{Imagined, recorded};
 use super::generation::Scorer;
 use super::real::RealEpisodes;
 use super::scored::Spent;
-use super::search::{Search, State, Validation, is_of, read_state};
+use super::search::{Search, State, Validation, anew, is_finished_earlier, is_of, read_state};
 use super::whitening::Whitening;
 use crate::agent::pack::{Ingredients, base_agent};
 use crate::data::dataset::Dataset;
@@ -222,6 +222,9 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
         return Ok(false);
     }
     let result = Checkpoint::read(&run.controller())?;
+    if !State::is_in(&result) {
+        return is_finished_earlier(&result, config, run);
+    }
     Ok(is_of(&result, config, run)? && State::read(&result)?.is_done(config))
 }
 
@@ -257,5 +260,11 @@ pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, te
     if run.evolution().exists() && !force {
         read_state(config, run)?;
     }
+    ensure!(
+        force || run.evolution().exists() || !run.controller().exists(),
+        "{}: made with other settings, V or M, or by an earlier version, and its search cannot be continued; {}",
+        run.controller().display(),
+        anew(run)
+    );
     Ok(())
 }

@@ -85,6 +85,10 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     if spec.id == "CartPole-v1" {
         choices(&mut found, &mut notes)?;
     }
+    let in_range =
+        |(i, a): (usize, &f32)| (spec.action_low[i % spec.action]..=spec.action_high[i % spec.action]).contains(a);
+    let outside = found.iter().map(|found| found.episode.actions.iter().enumerate().filter(|&a| !in_range(a)).count()).sum();
+    note(&mut notes, "actions outside the environment's range: M learns from the nearest end of it", outside);
 
     let origin = Origin::Imported(format!("{:016x}", digest.value()));
     let before = manifest::read(&folder, &format!("env = {}, policy = imported", spec.id))?;

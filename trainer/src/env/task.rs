@@ -30,7 +30,7 @@ pub(super) struct Task {
     pub(super) start: fn(&mut NumpyRandom, &mut [f64], &mut [f64]),
     /// x in metres, whose change over a step becomes [`StepContext::velocity_x`].
     pub(super) track: fn(&World) -> f64,
-    /// [`Env::position_x`].
+    /// [`super::Env::position_x`].
     pub(super) position_x: fn(&World) -> f64,
     /// Appends one observation.
     pub(super) observe: fn(&World, &mut Vec<f64>),

@@ -376,7 +376,7 @@ impl fmt::Display for Report {
         f.write_str(&markdown_table(&header, self.rows.iter().map(cells)))?;
         write!(f, "\nThe best real return is {:.1}.", self.best)?;
         if let Some(value) = self.reality_with_itself {
-            write!(f, " Between its odd and its even episodes reality agrees with itself by {value:.3}.")?;
+            write!(f, " Between its odd and its even episodes the real return agrees with itself by {value:.3}.")?;
         }
         writeln!(f)
     }

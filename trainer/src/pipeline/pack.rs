@@ -1,11 +1,13 @@
 //! `pack`: one file for the runtime, of a run or of a packed agent, in the precision asked for.
 
+use super::plan::check_made;
 use crate::agent::{file, pack as agent};
 use crate::env::pool::EnvPool;
 use crate::judge::compare::{Change, compare};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::progress::Progress;
+use crate::world::resume::Network;
 use anyhow::{Context, Result};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::{AlignedBytes, packed2};
@@ -46,7 +48,15 @@ pub struct Packed {
 pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> Result<Packed> {
     let mut notes = Vec::new();
     let (original, source) = match source {
-        Source::Run(config, run) => (agent::pack(config, run)?, run.agent()),
+        Source::Run(config, run) => {
+            let packed = agent::pack(config, run)?;
+            for network in [Network::Vae, Network::Mdnrnn] {
+                // What was recorded since, and how, says nothing of what is packed.
+                let ignored = ["collect", "seed", "torch_threads"];
+                check_made(network, config, run, &ignored, "dreamstep train --force makes it so")?;
+            }
+            (packed, run.agent())
+        }
         Source::Agent { path, identity } => (read(path, identity, &mut notes)?, path.to_path_buf()),
     };
     let (path, narrow) = match precision {

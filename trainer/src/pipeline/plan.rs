@@ -77,12 +77,17 @@ impl Plan {
         Ok(Self { vae, mdnrnn, controller, teacher })
     }
 
+    /// Whether nothing is made.
+    pub(super) const fn keeps_all(&self) -> bool {
+        !(self.vae.makes() || self.mdnrnn.makes() || self.controller.makes())
+    }
+
     /// Says what is kept and what is resumed.
     pub(super) fn announce(&self, run: &RunDir) {
         for (network, decision) in [(Network::Vae, self.vae), (Network::Mdnrnn, self.mdnrnn)] {
             match decision {
                 Decision::Keep => {
-                    output::line(format!("{}: kept (--force trains it again)", result(network, run).display()))
+                    output::line(format!("{}: kept (train --force trains it again)", result(network, run).display()))
                 }
                 Decision::Make { after, .. } if after > 0 => {
                     output::line(format!("{}: resumed after epoch {after}", run.training(network.name()).display()));
@@ -91,7 +96,7 @@ impl Plan {
             }
         }
         if self.controller == Decision::Keep {
-            output::line(format!("{}: kept (--force evolves it anew)", run.controller().display()));
+            output::line(format!("{}: kept (train --force evolves it anew)", run.controller().display()));
         }
     }
 }
@@ -121,11 +126,8 @@ impl Place<'_> {
         if !path.exists() {
             return Ok((Decision::Skip, force_later));
         }
-        let made = Checkpoint::read(&path)?;
-        let recorded = made.metadata.get(meta::CONFIG).map(String::as_str).unwrap_or_default();
-        if let Some((key, then, now)) = config.first_difference(recorded, network.unread())? {
-            bail!("{}: made with {key} = {then}, expected {now} as asked for; --force trains it again", path.display());
-        }
+        let again = if wanted { "--force trains it again" } else { "--force without --stage trains all again" };
+        check_made(network, config, run, &[], again)?;
         Ok((if wanted { Decision::Keep } else { Decision::Skip }, force_later))
     }
 }
@@ -155,6 +157,18 @@ impl Place<'_> {
         };
         memory::expect(&what, parameters.saturating_mul(9 * size_of::<f32>()))
     }
+}
+
+/// That the run's V or M was made with the values of `config`, but for the sections `ignored`; one that was imported says none. `again` is
+/// what makes it with them.
+pub(super) fn check_made(network: Network, config: &Config, run: &RunDir, ignored: &[&str], again: &str) -> Result<()> {
+    let path = result(network, run);
+    let made = Checkpoint::read(&path)?;
+    let recorded = made.metadata.get(meta::CONFIG).map(String::as_str).unwrap_or_default();
+    if let Some((key, then, now)) = config.first_difference(recorded, &[network.unread(), ignored].concat())? {
+        bail!("{}: made with {key} = {then}, expected {now} as asked for; {again}", path.display());
+    }
+    Ok(())
 }
 
 /// Where `network` is written to.

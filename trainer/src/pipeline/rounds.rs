@@ -13,12 +13,14 @@
 //! Each stage of a round is resumed or kept as in any run, and an evaluation is read where it is of the round's very agent: a kill costs at
 //! most what a kill of that stage costs.
 
+use super::plan::Plan;
 use super::{Options, Stage, collect, train};
 use crate::agent::{file, pack};
 use crate::data::collect::Request;
 use crate::data::dataset::Dataset;
 use crate::data::manifest;
 use crate::data::rollouts;
+use crate::env;
 use crate::env::pool::EnvPool;
 use crate::judge::evaluate::{Report, evaluate};
 use crate::run::checkpoint::Checkpoint;
@@ -62,7 +64,7 @@ pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, 
     let mut before: Option<RunDir> = None;
     for round in 1..=count {
         output::line(format!("round {round} of {count}"));
-        let run = RunDir::new(&root.root().join(format!("round-{round}")));
+        let run = round_of(root, round);
         let own = if round == 1 { config.clone() } else { later(config, round)? };
         if let Some(before) = &before {
             inherit(before, &run)?;
@@ -70,9 +72,12 @@ pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, 
         let agent = before.as_ref().map(RunDir::agent);
         collect(&own, &run, &Request { append: agent.is_some(), agent: agent.as_deref() })?;
         train(&own, &run, &Options { stage: Stage::All, force: false, teacher: agent.as_deref(), device })?;
-        let bytes = pack::pack(&own, &run)?;
-        if std::fs::read(run.agent()).ok().as_deref() != Some(&bytes[..]) {
-            write_atomic(&run.agent(), &bytes)?;
+        // An agent that a later round follows stays what it is.
+        if !round_of(root, round + 1).teacher().exists() {
+            let bytes = pack::pack(&own, &run)?;
+            if std::fs::read(run.agent()).ok().as_deref() != Some(&bytes[..]) {
+                write_atomic(&run.agent(), &bytes)?;
+            }
         }
         all.rounds.push(judge(&own, &run, round, episodes)?);
         // What is on record of later rounds stays until they are there again.
@@ -81,6 +86,37 @@ pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, 
             write_atomic(&root.root().join("rounds.md"), all.markdown().as_bytes())?;
         }
         before = Some(run);
+    }
+    Ok(())
+}
+
+/// The run of round `round`.
+fn round_of(root: &RunDir, round: u32) -> RunDir {
+    RunDir::new(&root.root().join(format!("round-{round}")))
+}
+
+/// That no round changes which a later one follows: what it would be made of anew stands in the way of those after it.
+///
+/// # Errors
+/// One line: which would, and what to remove; or what refuses its training.
+pub(super) fn check(config: &Config, root: &RunDir, count: u32, device: Device) -> Result<()> {
+    for round in 1..=count {
+        let [run, next] = [round, round + 1].map(|round| round_of(root, round));
+        if !next.teacher().exists() {
+            continue;
+        }
+        let own = if round == 1 { config.clone() } else { later(config, round)? };
+        let data = Dataset::open(&run.rollouts(), own.worker_threads())?;
+        let options = Options { stage: Stage::All, force: false, teacher: None, device };
+        let plan = Plan::new(&own, &run, &data, &env::spec(&own.env)?, &options)?;
+        ensure!(
+            plan.keeps_all(),
+            "{}: would be trained further with these settings, and {} follows its agent; remove {} and the rounds after it to make them \
+             again",
+            run.root().display(),
+            next.root().display(),
+            next.root().display()
+        );
     }
     Ok(())
 }

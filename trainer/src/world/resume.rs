@@ -107,7 +107,7 @@ fn read(network: Network, config: &Config, run: &RunDir, fingerprint: &str) -> R
     let found: String = state.meta(FINGERPRINT)?;
     ensure!(
         found == fingerprint,
-        "{name}: expected the state of a training by this version on these episodes{} ({fingerprint}), found another's ({found}); {instead}",
+        "{name}: expected the state of a training by this version on these episodes{}, found that of another version or other data; {instead}",
         if network == Network::Mdnrnn { " and this V" } else { "" }
     );
     Ok(state)

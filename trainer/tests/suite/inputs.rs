@@ -45,6 +45,19 @@ fn every_input_is_evolved_packed_and_evaluated() {
         };
         assert_eq!(returns(&evaluated["rows"][0]["outcomes"]), returns(&run["outcomes"]), "{input}: {evaluated} {run}");
     }
+    // Of V and M likewise; what was recorded since says nothing.
+    refused(at, "pack --run r --set vae.obs_clip=3", "vae.safetensors: made with vae.obs_clip = 10.0, expected 3.0");
+    dreamstep(at, "pack --run r --set collect.steps=1").unwrap();
+    // A result whose search is gone is not replaced unasked; one of an earlier version is kept where nothing else is asked for.
+    std::fs::remove_file(at.join("r/evolution.safetensors")).unwrap();
+    refused(at, "train --run r --stage controller --set controller.steps=9000", "its search cannot be continued");
+    let mut earlier = Checkpoint::read(&at.join("r/controller.safetensors")).unwrap();
+    for key in ["search.state", "fingerprint"] {
+        earlier.metadata.remove(key);
+    }
+    earlier.write(&at.join("r/controller.safetensors")).unwrap();
+    let said = dreamstep(at, "train --run r --stage controller").unwrap();
+    assert!(said.contains("controller.safetensors: kept"), "{said}");
     dreamstep(at, "pack --agent r/agent.safetensors --precision i8 --out i8.safetensors --episodes 2").unwrap();
     let text = dreamstep(at, "inspect i8.safetensors").unwrap();
     assert!(text.contains("\nC: linear, reads obs+h\n") && text.contains(": passed"), "{text}");

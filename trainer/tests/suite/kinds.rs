@@ -3,7 +3,8 @@
 
 use crate::common::{dreamstep, json, refused};
 use dreamstep::agent::pack;
-use dreamstep::run::checkpoint::Checkpoint;
+use dreamstep::run::checkpoint::{Checkpoint, meta};
+use dreamstep::run::folder::{RunDir, digest};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::pack::{Entry, packed2, safetensors_bytes, unpack};
 use dreamstep_core::precision::Precision;
@@ -63,7 +64,20 @@ fn a_packed_agent_says_what_it_is_and_what_it_was_made_for() {
         assert!(text.contains(&format!("\n{line}")), "{text}");
     }
     // Of held-out episodes and no others: those that trained are nearer to M.
-    dreamstep(at, "pack --run r --set vae.validation=0.5 --out half.safetensors").unwrap();
+    let half = "pack --run r --set vae.validation=0.5 --out half.safetensors";
+    refused(at, half, "made with vae.validation = 0.1, expected 0.5");
+    let run = RunDir::new(&at.join("r"));
+    for path in [run.vae(), run.mdnrnn(), run.controller()] {
+        let mut made = Checkpoint::read(&path).unwrap();
+        let said = made.metadata.get_mut(meta::CONFIG).unwrap();
+        *said = said.replace("validation = 0.1", "validation = 0.5");
+        for (name, upstream) in [("vae", run.vae()), ("mdnrnn", run.mdnrnn())] {
+            let key = format!("{}{name}", meta::UPSTREAM);
+            made.metadata.get_mut(&key).into_iter().for_each(|said| *said = digest(&upstream).unwrap());
+        }
+        made.write(&path).unwrap();
+    }
+    dreamstep(at, half).unwrap();
     assert_ne!(json(at, "inspect half.safetensors --json")["agent"]["surprise_limit"], found["surprise_limit"]);
 }
 

@@ -64,6 +64,13 @@ fn rounds_that_were_killed_end_as_rounds_that_were_not() {
     succeed(at, "rounds --rounds 2 --episodes 4 --run whole");
     assert!(evaluations().iter().zip(&played).all(|(now, before)| now > before), "of other episodes");
 
+    // Settings that would train a round further which another follows are refused before anything changes.
+    refused(
+        at,
+        "rounds --rounds 2 --episodes 5 --run whole --set controller.steps=8000",
+        "round-1: would be trained further",
+    );
+
     // A round that follows another agent than the one before it is left alone.
     std::fs::copy(at.join("whole/round-2/agent.safetensors"), at.join("parts/round-1/other")).unwrap();
     succeed(at, &format!("rounds --rounds 1 --episodes 5 --run other {SETTINGS} --set seed=7"));

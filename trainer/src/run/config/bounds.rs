@@ -30,6 +30,8 @@ const MANY: i64 = 1_000_000_000_000;
 const SOME: i64 = 1_000_000_000;
 /// Sizes that memory is taken for.
 const MEMORY: i64 = 1 << 24;
+/// Dreams of a candidate: as many more than are ever useful would take hours for a generation.
+const DREAMS: i64 = 1 << 16;
 /// Widths of layers.
 const WIDTH: i64 = MAX_DIM as i64;
 /// The least and the greatest that a positive number is.
@@ -79,8 +81,8 @@ const RANGES: &[(&str, Range)] = &[
     ("mdnrnn.schedule.patience", Whole(0, SOME)),
     ("mdnrnn.schedule.factor", Real(LEAST, GREATEST)),
     ("mdnrnn.schedule.stop_after", Whole(0, SOME)),
-    // How many layers there may be is checked beside.
-    ("controller.hidden", Whole(1, WIDTH)),
+    // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
+    ("controller.hidden", Whole(1, 4096)),
     ("controller.steps", Whole(1, MANY)),
     ("controller.episodes", Whole(1, MAX_VECTORS as i64)),
     ("controller.max_episodes", Whole(1, MAX_VECTORS as i64)),
@@ -112,15 +114,15 @@ const RANGES: &[(&str, Range)] = &[
     ("dream.generations", Whole(1, SOME)),
     ("dream.temperature", Real(LEAST, GREATEST)),
     ("dream.horizon", Whole(1, MEMORY)),
-    ("dream.dreams", Whole(1, MAX_VECTORS as i64)),
-    ("dream.max_dreams", Whole(1, MAX_VECTORS as i64)),
+    ("dream.dreams", Whole(1, DREAMS)),
+    ("dream.max_dreams", Whole(1, DREAMS)),
     ("dream.recorded_starts", Real(0.0, 1.0)),
     ("dream.bound", Real(0.0, GREATEST)),
     // Each is trained, and all are in memory.
     ("dream.ensemble", Whole(1, 1000)),
     ("dream.pessimism", Real(0.0, GREATEST)),
     ("dream.validate_every", Whole(1, SOME)),
-    ("dream.validation_dreams", Whole(1, MAX_VECTORS as i64)),
+    ("dream.validation_dreams", Whole(1, DREAMS)),
     ("dream.validation_episodes", Whole(0, MAX_VECTORS as i64)),
     ("dream.patience", Whole(0, SOME)),
     ("dream.rerank", Whole(1, 10_000)),
@@ -160,14 +162,22 @@ pub(super) fn check(config: &Table) -> Result<()> {
         match value(config, key) {
             Some(Value::Array(values)) => {
                 for (i, value) in values.iter().enumerate() {
-                    ensure!(range.has(value), "{key}[{i}] = {value}: must be {range}");
+                    ensure!(range.has(value), "{key}[{i}] = {}: must be {range}", short(value));
                 }
             }
-            Some(value) => ensure!(range.has(value), "{key} = {value}: must be {range}"),
+            Some(value) => ensure!(range.has(value), "{key} = {}: must be {range}", short(value)),
             None => bail!("{key}: expected {range}, found no such key"),
         }
     }
     Ok(())
+}
+
+/// `value` as text; 1e308 in five characters, not in 309.
+pub(super) fn short(value: &Value) -> String {
+    match value {
+        Value::Float(value) => format!("{value:?}"),
+        value => value.to_string(),
+    }
 }
 
 /// What stands at `key`, whose parts are separated by dots.

@@ -273,7 +273,11 @@ fn merge(base: &mut toml::Table, over: toml::Table, prefix: &str) -> Result<()> 
                     (_, value) => value,
                 };
                 let (expected, found) = (slot.type_str(), value.type_str());
-                ensure!(expected == found, "{path} = {value}: expected a value of type {expected}, found {found}");
+                ensure!(
+                    expected == found,
+                    "{path} = {}: expected a value of type {expected}, found {found}",
+                    bounds::short(&value)
+                );
                 *slot = value;
             }
         }
