@@ -175,7 +175,7 @@ pub(super) fn check(config: &Table) -> Result<()> {
 /// `value` as text; 1e308 in five characters, not in 309.
 pub(super) fn short(value: &Value) -> String {
     match value {
-        Value::Float(value) => format!("{value:?}"),
+        Value::Float(value) if value.is_finite() => format!("{value:?}"),
         value => value.to_string(),
     }
 }
