@@ -215,7 +215,7 @@ pub(crate) enum Command {
         /// Environment id [default: that of --agent, else RUN's]
         #[arg(long)]
         env: Option<String>,
-        /// Who acts, on the real environment and in the dream
+        /// The policy that acts, on the real environment and in the dream
         #[arg(long, value_enum, default_value_t = render::Actor::Agent)]
         policy: render::Actor,
         /// The episode is reset(SEED); names the dream's draws, too

@@ -1,4 +1,4 @@
-//! Is an arm of `ablation` what plain training and evaluation make? The same controller, the same episodes; kept when finished, gone on
+//! An arm of `ablation` is what plain training and evaluation make. The same controller, the same episodes; kept when finished, gone on
 //! with when not, refused when of something else; and another method's result a row beside them.
 
 mod common;

@@ -1,4 +1,4 @@
-//! Does it matter to the world which back end steps the agent, or how many threads play? No bit of it: the shipped agent
+//! Whole episodes do not depend on the back end that steps the agent, nor on the number of threads: the shipped agent
 //! plays whole Humanoid-v5 episodes on every back end that this processor runs, and on one, two and three threads.
 //!
 //! Contract: same file, same seed, same machine. An action that differed in one bit would leave a different world behind

@@ -1,4 +1,4 @@
-//! Is what `evaluate` says of its episodes what numpy finds, and are they the protocol's by default: 100, on seeds 1000 to 1099?
+//! What `evaluate` says of its episodes is what numpy finds; by default they are the protocol's: 100, on seeds 1000 to 1099.
 
 mod common;
 

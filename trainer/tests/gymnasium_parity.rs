@@ -1,4 +1,4 @@
-//! Are our environments Gymnasium's, bit for bit? The reference runs live, in `gymnasium_reference.py`, once for all tests; every
+//! Our environments are Gymnasium's, bit for bit. The reference runs live, in `gymnasium_reference.py`, once for all tests; every
 //! observation, reward, flag and position is compared as bits.
 //!
 //! Contract: same MuJoCo version, same machine, numpy's dot products unfused (`gymnasium_reference.py` says why that needs saying).

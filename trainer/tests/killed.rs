@@ -1,4 +1,4 @@
-//! Does a kill leave anything that a later command would believe? Every stage is killed before, in the middle of, and after every file
+//! A kill leaves nothing behind that a later command would believe. Every stage is killed before, in the middle of, and after every file
 //! that it writes and every line that it logs ([`dreamstep::run::fault`]), and then run to its end.
 //!
 //! Contract: at any moment every file under a result's name is whole; what carries the name of an unfinished file is no

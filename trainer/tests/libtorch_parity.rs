@@ -1,4 +1,4 @@
-//! Does the runtime compute what libtorch computes on the same weights? V, M and a random controller of Humanoid's sizes
+//! The runtime computes what libtorch computes on the same weights. V, M and a random controller of Humanoid's sizes
 //! are written as checkpoints and packed as `dreamstep pack` packs them. One side is the runtime on the packed file; the
 //! other is libtorch's own linear layers and `nn::LSTM` or `nn::GRU`, which read the same checkpoints under PyTorch's names. Both run on
 //! their own for 200 steps: each is fed the same observations and its own past.

@@ -1,4 +1,4 @@
-//! Does `dreamstep render` do what it says, as a user runs it? A tiny run of CartPole-v1, whole: its pictures need no OpenGL, so this runs
+//! `dreamstep render`, as a user runs it. A tiny run of CartPole-v1, whole: its pictures need no OpenGL, so this runs
 //! anywhere. The same with parts missing, each a line that says what makes them; and on a machine without EGL, where nothing else may
 //! suffer.
 
@@ -56,7 +56,7 @@ fn a_whole_run_is_filmed_and_parts_of_it_as_far_as_they_go() {
 
     succeed(folder, "train --run r");
     let blind = succeed(folder, "render --run r --policy random --panels dream --size 64x48 --out blind.gif");
-    assert!(!blind.contains("left out") && blind.contains("dream"), "V and M suffice for somebody else's dream: {blind}");
+    assert!(!blind.contains("left out") && blind.contains("dream"), "V and M suffice for another policy's dream: {blind}");
 
     succeed(folder, "pack --run r");
     let film = |more: &str, out: &str| {

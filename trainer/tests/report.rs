@@ -1,4 +1,4 @@
-//! Does `dreamstep report` do what it says, as a user runs it? A tiny run, whole; the same with stages missing; and folders that do not
+//! `dreamstep report`, as a user runs it. A tiny run, whole; the same with stages missing; and folders that do not
 //! fit together, each refused in a line. And are the figures right? numpy works them out anew.
 
 mod common;

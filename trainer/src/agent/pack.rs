@@ -1,4 +1,4 @@
-//! `pack`: how do V, M and C become the one file that a robot needs? Their checkpoints go in, with the environment's action range;
+//! `pack`: V, M and C become the one file that a robot needs. Their checkpoints go in, with the environment's action range;
 //! a packed agent comes out that carries its own proof: recorded observations, and the actions and state that they must give. Or a
 //! packed agent goes in, and comes out in another precision, in today's format, or without a V that only copies its input.
 

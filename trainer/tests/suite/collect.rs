@@ -1,4 +1,4 @@
-//! Is a collection a function of its configuration alone? Not of the threads, not of a kill on the way; and does numpy read it?
+//! A collection is a function of its configuration alone: not of the threads, not of a kill on the way. numpy reads it.
 
 use crate::common::python;
 use dreamstep::data::collect::{Request, Summary, collect};

@@ -1,4 +1,4 @@
-//! Do rollouts come in from other programs, and go out to them, without a value lost that the form can carry? numpy writes and reads the
+//! Rollouts come in from other programs, and go out to them, without losing a value that the form can carry. numpy writes and reads the
 //! files; what is damaged or foreign is refused in one line, and the run stays as it was.
 
 use crate::common::{python, snapshot};

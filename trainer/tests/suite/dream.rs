@@ -1,4 +1,4 @@
-//! Is evolution in dreams a stage like any other, as a user runs it? The same bytes from a run that was killed, asked to stop, or shared
+//! Evolution in dreams is a stage like any other, as a user runs it. The same bytes from a run that was killed, asked to stop, or shared
 //! out otherwise; what it costs in the log, dreamt and real steps apart; and one line for what cannot be.
 
 use crate::common::{check_refusal, command, copy, refused, set, succeed, text};

@@ -1,4 +1,4 @@
-//! Does CMA-ES find as fast as pycma does? Evaluations until a function of known difficulty is below 1e-8, the median over seeds,
+//! CMA-ES converges as fast as pycma does. Evaluations until a function of known difficulty is below 1e-8, the median over seeds,
 //! against pycma's of the same start.
 //!
 //! pycma's numbers are goldens: `pycma_evaluations.json`, which `pycma_evaluations.py` beside it makes anew. The quick half takes

@@ -1,4 +1,4 @@
-//! Does a GRU go the whole road, from the command line? Recorded, trained, packed in two precisions, proved, evaluated; and is a
+//! A GRU from the command line, end to end. Recorded, trained, packed in two precisions, proved, evaluated; and is a
 //! checkpoint whose metadata and tensors disagree about the memory refused?
 
 use crate::common::{dreamstep, json};

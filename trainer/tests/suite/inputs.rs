@@ -1,4 +1,4 @@
-//! Does a controller of every input go the whole road, from the command line? Evolved, packed, proved, evaluated; and says the file what
+//! A controller of every input from the command line, end to end. Evolved, packed, proved, evaluated; and says the file what
 //! it reads, whatever the configuration says later?
 
 use crate::common::{dreamstep, json, refused};

@@ -1,4 +1,4 @@
-//! Does every kind of V and C go the whole road, from the command line? Trained or evolved, packed, proved, evaluated. And do agents of
+//! Every kind of V and C from the command line, end to end. Trained or evolved, packed, proved, evaluated. And do agents of
 //! older versions come along: in format packed-2, and with a V that only copies its input?
 
 use crate::common::{dreamstep, json, refused};

@@ -1,4 +1,4 @@
-//! Does the outside baseline write what `ablation` reads? stable-baselines3 is not part of set-up, so that this plays only where the
+//! The outside baseline writes what `ablation` reads. stable-baselines3 is not part of set-up, so that this plays only where the
 //! interpreter named by DREAMSTEP_PPO_PYTHON has it (its PYTHONPATH is the caller's); otherwise the script must say in one line what it
 //! lacks, and write nothing.
 

@@ -1,4 +1,4 @@
-//! Do rounds go on where they were stopped, and does C survive a change of V and M? Whole processes, on CartPole.
+//! Rounds resume where they were stopped, and C survives a change of V and M. Whole processes, on CartPole.
 
 use crate::common::{changes, command, json, refused, results, succeed};
 use serde_json::Value;

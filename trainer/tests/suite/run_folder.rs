@@ -1,4 +1,4 @@
-//! What if a run's folder is busy, full, read-only, half-written or another's? One line that says so, a non-zero exit, and everything that
+//! A run's folder that is busy, full, read-only, half-written or another's. One line that says so, a non-zero exit, and everything that
 //! was in it is in it still. With real processes and, where the system lets a test mount something, real file systems.
 
 use crate::common::{

@@ -1,4 +1,4 @@
-//! Do the shipped agents act as they are said to? The packed file, on the runtime, in the unmodified environment, on the protocol's seeds.
+//! The shipped agents act as the documents say. The packed file, on the runtime, in the unmodified environment, on the protocol's seeds.
 
 use dreamstep::agent::file;
 use dreamstep::env::pool::{EnvPool, Estimate, Outcome, Policy};

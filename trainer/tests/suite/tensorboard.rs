@@ -1,4 +1,4 @@
-//! Does TensorBoard see what the log says? Its own reader (the wheel that set-up installs) opens the events of a run.
+//! TensorBoard sees what the log says. Its own reader (the wheel that set-up installs) opens the events of a run.
 
 use crate::common::python;
 use dreamstep::run::folder::RunDir;

@@ -1,4 +1,4 @@
-//! Do networks pass between PyTorch and here unchanged, both ways? State dicts that numpy and PyTorch itself wrote come in bit
+//! Networks pass between PyTorch and here unchanged, both ways. State dicts that numpy and PyTorch itself wrote come in bit
 //! for bit; our checkpoints open there under the same names and act alike.
 
 use crate::common::{python, succeed};

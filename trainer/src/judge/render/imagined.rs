@@ -60,7 +60,7 @@ pub struct Dream {
     pub ended: bool,
 }
 
-/// Who acts in a dream.
+/// The policy that acts in a dream.
 #[derive(Clone, Copy, Debug)]
 pub enum Dreamer<'a> {
     /// The model's controller.

@@ -94,7 +94,7 @@ pub struct Options {
     pub agent: Option<PathBuf>,
     /// The environment; else the named agent's, else the run's.
     pub env: Option<String>,
-    /// Who acts.
+    /// The policy that acts.
     pub actor: Actor,
     /// The episode is `reset(seed)`.
     pub seed: u64,

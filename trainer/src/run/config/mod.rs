@@ -58,7 +58,7 @@ pub struct Config {
 pub struct CollectConfig {
     /// Environment steps in the folder, whoever took them (the last episode is finished, so a few more are).
     pub steps: u64,
-    /// Who acts.
+    /// The policy.
     pub policy: CollectPolicy,
     /// `noise`: its standard deviation, in halves of the action range.
     pub noise_scale: f64,
@@ -68,7 +68,7 @@ pub struct CollectConfig {
     pub exploration: f64,
 }
 
-/// Who acts while episodes are recorded.
+/// The policy that episodes are recorded of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CollectPolicy {

@@ -1,4 +1,4 @@
-//! Is it pycma's algorithm: its constants, its stops, and does a restart double the population?
+//! CMA-ES is pycma's algorithm: its constants, its stops, and a restart that doubles the population.
 
 use super::constants::default_population;
 use super::diagonal::Diagonal;

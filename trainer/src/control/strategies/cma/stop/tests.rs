@@ -1,4 +1,4 @@
-//! Does every stop condition hold where it should, and not before?
+//! Every stop condition holds where it should, and not before.
 
 use super::*;
 
