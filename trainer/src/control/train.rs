@@ -262,7 +262,7 @@ pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, te
     }
     ensure!(
         force || run.evolution().exists() || !run.controller().exists(),
-        "{}: made with other settings, V or M, or by an earlier version, and its search cannot be continued; {}",
+        "{}: imported, or made with other settings, V or M, or by an earlier version: its search cannot be continued; {}",
         run.controller().display(),
         anew(run)
     );

@@ -1,7 +1,7 @@
 //! Networks pass between PyTorch and here unchanged, both ways. State dicts that numpy and PyTorch itself wrote come in bit
 //! for bit; our checkpoints open there under the same names and act alike.
 
-use crate::common::{python, succeed};
+use crate::common::{python, refused, succeed};
 use dreamstep::agent::pack;
 use dreamstep::agent::weights::{Actions, InputOrder, Options, Sigma, import};
 use dreamstep::run::checkpoint::Checkpoint;
@@ -89,7 +89,9 @@ save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H),
         "the script fails where it exceeds 1e-5"
     );
     python::run_with_torch(&[&example("open_in_pytorch.py").display().to_string(), &path("r").display().to_string()]);
-    succeed(folder, "train --run r --stage controller --set controller.steps=50 --set controller.directions=2");
+    let evolve = "train --run r --stage controller --set controller.steps=50 --set controller.directions=2";
+    refused(folder, evolve, "controller.safetensors: imported, or made with other settings");
+    succeed(folder, &format!("{evolve} --force"));
 
     // ---- the same with a GRU
     succeed(folder, "collect --run g --set env=Hopper-v5 --set collect.steps=100");
