@@ -14,7 +14,7 @@ use dreamstep::env::pool::EnvPool;
 use dreamstep::judge::evaluate::evaluate;
 use dreamstep::judge::{ablation, correlation, realtime, render};
 use dreamstep::pipeline::{self, Source};
-use dreamstep::run::config::{CollectPolicy, Config, worker_threads};
+use dreamstep::run::config::{CollectPolicy, Config, EnvConfig, worker_threads};
 use dreamstep::run::folder::RunDir;
 use dreamstep::run::interrupt::{self, Interrupted};
 use dreamstep::run::progress::Progress;
@@ -100,7 +100,7 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let report = agent.play(|model, env| {
                 let (pool, progress) =
                     (EnvPool::new(env, worker_threads(threads))?, Progress::new("evaluate", 0, "episodes"));
-                evaluate(&pool, env, Some(model), baselines, seed, episodes as usize, &progress)
+                evaluate(&pool, &env.id, Some(model), baselines, seed, episodes as usize, &progress)
             })?;
             print(&report, json)
         }
@@ -112,6 +112,7 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             report(&run, episodes, seed, worker_threads(threads), check, json)
         }
         Command::Render { run, agent, env, policy: actor, seed, steps, size, fps, temperature, panels, out } => {
+            let env = env.as_deref().map(EnvConfig::named).transpose()?;
             let options = render::Options { agent, env, actor, seed, steps, size, fps, temperature, panels, out };
             let summary = interruptible(NOTHING, || render::render(&RunDir::new(&run), &options))?;
             output::result(&summary.to_string())
@@ -192,10 +193,10 @@ impl RunArgs {
 
 impl AgentArgs {
     /// Loads the agent for the environment asked for, or else the one that it says it was made for.
-    fn play<T>(&self, play: impl FnOnce(&Model<'_>, &str) -> Result<T>) -> Result<T> {
+    fn play<T>(&self, play: impl FnOnce(&Model<'_>, &EnvConfig) -> Result<T>) -> Result<T> {
         let bytes = file::read(&self.agent)?;
         let model = file::load(&self.agent, &bytes, self.backend)?;
-        let env = self.env.clone().map_or_else(|| file::env(&self.agent, &bytes), Ok)?;
+        let env = self.env.as_deref().map_or_else(|| file::env(&self.agent, &bytes), EnvConfig::named)?;
         file::check(&self.agent, &model, &env::spec(&env)?)?;
         play(&model, &env).with_context(|| self.agent.display().to_string())
     }

@@ -31,7 +31,6 @@ use crate::world::device::{self, Device};
 use crate::world::resume::Network;
 use crate::world::stage::{EpochRecord, StageInput};
 use anyhow::Result;
-use dreamstep_core::pack::action_map;
 use plan::{Decision, Plan};
 use std::path::{Path, PathBuf};
 
@@ -112,7 +111,7 @@ pub fn import(config: &Config, run: &RunDir, files: &[PathBuf], options: &import
 /// # Errors
 /// As [`export::export`]'s; or the run's configuration cannot be read.
 pub fn export(run: &RunDir, out: &Path, form: export::Form) -> Result<()> {
-    let (episodes, steps) = export::export(&Config::of(run)?.env, &run.rollouts(), out, form)?;
+    let (episodes, steps) = export::export(&Config::of(run)?.env.id, &run.rollouts(), out, form)?;
     output::line(format!("export: {episodes} episodes, {steps} steps -> {}", out.display()));
     Ok(())
 }
@@ -173,7 +172,6 @@ fn train_network(
     options: &Options<'_>,
 ) -> Result<()> {
     let name = network.name();
-    let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
     let epochs = match network {
         Network::Vae => config.vae.epochs,
         Network::Mdnrnn => config.mdnrnn.epochs,
@@ -187,8 +185,7 @@ fn train_network(
     let input = StageInput {
         config,
         data,
-        action_mid: &action_mid,
-        action_half: &action_half,
+        actions: &spec.actions,
         run,
         device: options.device,
         force,

@@ -7,6 +7,7 @@
 use dreamstep::env::pool::EnvPool;
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::judge::evaluate::{Report, evaluate};
+use dreamstep::run::config::EnvConfig;
 use dreamstep::run::progress::Progress;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::pack::AlignedBytes;
@@ -28,11 +29,11 @@ struct Tick {
 
 /// `reset(seed)`, played to its end.
 fn episode(model: &Model<'_>, seed: u64) -> Vec<Tick> {
-    let mut env = AnyEnv::make(ENV).unwrap();
+    let mut env = AnyEnv::make(&EnvConfig::from(ENV)).unwrap();
     // Memory that was in use: nothing of it may shine through.
     let mut memory = vec![f32::NAN; memory_len(model.dims())];
     let mut agent = Agent::new(*model, &mut memory).unwrap();
-    let (mut wide, mut action) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().action]);
+    let (mut wide, mut action) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().action()]);
     let mut ticks = Vec::new();
     env.reset(seed, &mut wide).unwrap();
     loop {
@@ -120,7 +121,7 @@ fn last_bits_of_a_few_weights_are_seen() {
 }
 
 fn report(threads: usize, backend: Backend) -> Report {
-    let arena = EnvPool::new(ENV, threads).unwrap();
+    let arena = EnvPool::new(&EnvConfig::from(ENV), threads).unwrap();
     let model = load(HUMANOID, backend);
     evaluate(&arena, ENV, Some(&model), true, SEEDS.start, 2 * SEEDS.count(), &Progress::hidden()).unwrap()
 }

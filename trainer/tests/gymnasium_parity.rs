@@ -8,7 +8,7 @@ mod common;
 
 use common::python;
 use dreamstep::env::numpy_random::NumpyRandom;
-use dreamstep::env::{AnyEnv, Env, ids};
+use dreamstep::env::{ActionSpace, AnyEnv, Env, EnvConfig, ids};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -119,12 +119,12 @@ struct Seen {
 fn compare(job: &Job) -> Seen {
     let mut records = Records(&REFERENCE[job]);
     let id = job.id;
-    let mut env = AnyEnv::make(id).unwrap();
+    let mut env = AnyEnv::make(&EnvConfig::from(id)).unwrap();
     let spec = env.spec().clone();
-    assert_eq!((spec.obs as u64, spec.action as u64), (records.u64(), records.u64()), "{id}: sizes");
+    assert_eq!((spec.obs as u64, spec.action() as u64), (records.u64(), records.u64()), "{id}: sizes");
     assert_eq!((spec.dt_s.to_bits(), u64::from(spec.time_limit)), (records.f64().to_bits(), records.u64()), "{id}: times");
-    let range = (records.f32s(spec.action), records.f32s(spec.action));
-    assert_eq!((&spec.action_low, &spec.action_high), (&range.0, &range.1), "{id}: action range");
+    let range = ActionSpace::Continuous { low: records.f32s(spec.action()), high: records.f32s(spec.action()) };
+    assert_eq!(spec.actions, range, "{id}: action range");
 
     let mut seen = Seen::default();
     let mut obs = vec![f64::NAN; spec.obs];
@@ -137,7 +137,7 @@ fn compare(job: &Job) -> Seen {
                 seen.resets += 1;
             }
             b'S' => {
-                let action = records.f32s(spec.action);
+                let action = records.f32s(spec.action());
                 let step = env.step(&action, &mut obs).unwrap();
                 t += 1;
                 seen.steps += 1;
@@ -147,7 +147,7 @@ fn compare(job: &Job) -> Seen {
                 let (reward, terminated, truncated) = (records.f64(), records.tag() == 1, records.tag() == 1);
                 assert_eq!(reward.to_bits(), step.reward.to_bits(), "{id}, seed {seed}, step {t}: {reward} {}", step.reward);
                 assert_eq!((terminated, truncated), (step.terminated, step.truncated), "{id}, seed {seed}, step {t}");
-                assert_eq!(records.f64().to_bits(), env.position_x().to_bits(), "{id}, seed {seed}, step {t}: x");
+                assert_eq!(records.f64().to_bits(), env.position_x().unwrap().to_bits(), "{id}, seed {seed}, step {t}: x");
                 seen.terminated += usize::from(terminated);
                 seen.truncated += usize::from(truncated);
                 over |= terminated || truncated;

@@ -10,8 +10,8 @@ use super::python::{Child, Python, Started};
 use super::{Options, Turn, take_turns, thread_s};
 use crate::report::{Cell, Table};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use dreamstep::env::{AnyEnv, Env};
-use dreamstep_core::rng::{Philox, Stream};
+use dreamstep::env::{AnyEnv, Env, EnvConfig};
+use dreamstep_core::rng::Philox;
 use dreamstep_fixtures::HUMANOID;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::{Deserialize, Serialize};
@@ -80,9 +80,9 @@ struct Bench<'m> {
 
 impl<'m> Bench<'m> {
     fn new(model: &'m Model<'m>, memory: &'m mut [f32]) -> Result<Self> {
-        let env = AnyEnv::make(ENV)?;
+        let env = AnyEnv::make(&EnvConfig::from(ENV))?;
         dreamstep::env::pool::check_fit(model, env.spec())?;
-        let (obs, action) = (env.spec().obs, env.spec().action);
+        let (obs, action) = (env.spec().obs, env.spec().action());
         let agent = Agent::new(*model, memory)?;
         Ok(Self { env, observation: vec![0.0; obs], single: vec![0.0; obs], action: vec![0.0; action], agent })
     }
@@ -96,11 +96,7 @@ impl<'m> Bench<'m> {
             if agent_acts {
                 self.choose()?;
             } else {
-                let (low, high) = (&self.env.spec().action_low, &self.env.spec().action_high);
-                for (i, (action, (low, high))) in self.action.iter_mut().zip(low.iter().zip(high)).enumerate() {
-                    let share = Philox::new(seed).uniform(Stream::CollectAction, actions.len() as u64, i as u32);
-                    *action = low + (high - low) * share;
-                }
+                self.env.spec().actions.uniform(Philox::new(seed), actions.len() as u64, &mut self.action);
             }
             actions.push(self.action.clone());
             let step = self.env.step(&self.action, &mut self.observation)?;

@@ -1,7 +1,8 @@
 //! Reads a packed agent from disk for the commands that run it.
 
-use crate::env::EnvSpec;
 use crate::env::pool::check_fit;
+use crate::env::{EnvConfig, EnvSpec};
+use crate::run::config::Config;
 use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::metadata;
@@ -12,6 +13,9 @@ use std::path::Path;
 
 /// The largest file read: a typing slip should not fill the memory.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Where a packed agent says with which configuration it was made.
+pub const CONFIG: &str = "provenance.config";
 
 /// The file's bytes, aligned.
 ///
@@ -66,14 +70,16 @@ pub fn check(path: &Path, model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     Ok(())
 }
 
-/// The id of the environment that the agent in `bytes`, the contents of `path`, was made for.
+/// The environment that the agent in `bytes`, the contents of `path`, was made for, as the configuration in its provenance makes it.
 ///
 /// # Errors
 /// One line that names `path`: it does not say, or is no model file.
-pub fn env(path: &Path, bytes: &[u8]) -> Result<String> {
+pub fn env(path: &Path, bytes: &[u8]) -> Result<EnvConfig> {
     let file = File::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    let env = file.metadata(metadata::ENV);
-    env.map(str::to_owned).with_context(|| {
+    let id = file.metadata(metadata::ENV).with_context(|| {
         format!("{}: metadata {}: not found; name the environment with --env", path.display(), metadata::ENV)
-    })
+    })?;
+    // A key of another version is no reason not to run the agent: its environment is then what its name says.
+    let made = file.metadata(CONFIG).and_then(|text| Config::default().overlay(CONFIG, text, &[]).ok());
+    Ok(made.map(|config| config.env).filter(|env| env.id == id).unwrap_or_else(|| EnvConfig::from(id)))
 }

@@ -2,11 +2,11 @@
 //! a packed agent comes out that carries its own proof: recorded observations, and the actions and state that they must give. Or a
 //! packed agent goes in, and comes out in another precision, in today's format, or without a V that only copies its input.
 
-use crate::agent::controller;
 use crate::agent::v::VaeShape;
+use crate::agent::{controller, file};
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
-use crate::env::{self, EnvSpec};
+use crate::env::{self, EnvConfig, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest};
@@ -17,9 +17,7 @@ use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{Mixture, Recurrent};
 use dreamstep_core::names::{checkpoint as names, metadata as key};
 use dreamstep_core::obs::Observation;
-use dreamstep_core::pack::{
-    AlignedBytes, Parts, SelfTest, Tensors, action_map, pack as pack_parts, packed2, unpack, with_self_test,
-};
+use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, pack as pack_parts, packed2, unpack, with_self_test};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Acting, Settings, Target};
@@ -125,7 +123,7 @@ impl Ingredients {
     /// That `config` asks for what the parts were trained with; those that do not say are believed.
     fn check_trained(&self, config: &Config) -> Result<()> {
         for part in self.all() {
-            let (then, now) = (part.metadata.get(key::ENV).unwrap_or(&config.env), &config.env);
+            let (then, now) = (part.metadata.get(key::ENV).unwrap_or(&config.env.id), &config.env.id);
             ensure!(then == now, "{}: trained with env = {then:?}, expected {now:?} as asked for", part.origin);
         }
         self.controller.iter().try_for_each(|controller| controller::check_trained(controller, config))
@@ -224,7 +222,7 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
     let mut settings = ingredients.settings(config)?;
     let spec = spec(config, &settings.dims)?;
     settings.period_s = Some(spec.dt_s);
-    let (tensors, (mid, half)) = (ingredients.tensors(), action_map(&spec.action_low, &spec.action_high));
+    let (tensors, (mid, half)) = (ingredients.tensors(), spec.actions.map());
     if let Some(controller) = &ingredients.controller {
         controller::check_range(controller, [&mid, &half])?;
     }
@@ -289,7 +287,7 @@ fn surprise_limit(parts: &Parts<'_>, episodes: &[PathBuf]) -> Result<Option<f32>
 /// One line: not a packed-2 agent, one without self-test observations, or one that would act otherwise.
 pub fn convert(bytes: &[u8]) -> Result<AlignedBytes> {
     let period_s = match env_of(bytes) {
-        Some(id) if env::ids().any(|known| known == id) => Some(env::spec(&id)?.dt_s),
+        Some(id) if env::ids().any(|known| known == id) => Some(env::spec(&EnvConfig::from(id.as_str()))?.dt_s),
         _ => None,
     };
     let bare = AlignedBytes::new(&packed2::convert(bytes, period_s).map_err(|error| anyhow!("{error}"))?);
@@ -432,17 +430,17 @@ fn prove(bytes: &[u8]) -> Result<AlignedBytes> {
 /// Middle and half of the environment's action range.
 fn action_range(config: &Config, dims: &Dims) -> Result<(Vec<f32>, Vec<f32>)> {
     let spec = spec(config, dims)?;
-    Ok(action_map(&spec.action_low, &spec.action_high))
+    Ok(spec.actions.map())
 }
 
 fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
     let spec = env::spec(&config.env)?;
     ensure!(
-        (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
+        (spec.obs, spec.action()) == (dims.obs_len(), dims.action_len()),
         "{}: expected networks for observations of {} and actions of {}, found {} and {}",
-        config.env,
+        config.env.id,
         spec.obs,
-        spec.action,
+        spec.action(),
         dims.obs_len(),
         dims.action_len()
     );
@@ -456,10 +454,10 @@ fn assemble(parts: &Parts<'_>) -> Result<AlignedBytes> {
 /// Where the agent comes from: versions, seeds, every value in force, and what each stage measured of itself.
 fn provenance(config: &Config, ingredients: &Ingredients) -> BTreeMap<String, String> {
     let mut entries = BTreeMap::from([
-        (key::ENV.to_string(), config.env.clone()),
+        (key::ENV.to_string(), config.env.id.clone()),
         ("provenance.version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("provenance.seed".to_string(), config.seed.to_string()),
-        ("provenance.config".to_string(), config.provenance()),
+        (file::CONFIG.to_string(), config.provenance()),
     ]);
     let stages = [
         ("vae", Some(&ingredients.vae)),

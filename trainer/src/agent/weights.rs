@@ -23,7 +23,6 @@ use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::names::{checkpoint as names, metadata};
-use dreamstep_core::pack::action_map;
 use dreamstep_core::schema::Target;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -257,7 +256,7 @@ impl Import<'_> {
 
     /// Middle and half of the action range, where the network's actions have to be brought into [-1, 1].
     fn raw_actions(&self) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
-        let (mid, half) = action_map(&self.spec.action_low, &self.spec.action_high);
+        let (mid, half) = self.spec.actions.map();
         if mid.iter().all(|&m| m == 0.0) && half.iter().all(|&h| h == 1.0) {
             return Ok(None);
         }
@@ -268,8 +267,8 @@ impl Import<'_> {
                 "{}: expected --actions unit or --actions raw: the actions of {} span {} to {}, and the file does not say which it has",
                 self.origin.display(),
                 self.spec.id,
-                self.spec.action_low[0],
-                self.spec.action_high[0]
+                self.spec.actions.range(0).0,
+                self.spec.actions.range(0).1
             ),
         }
     }
@@ -289,7 +288,7 @@ impl Import<'_> {
                 names::RNN_WEIGHT_IH
             )
         })?;
-        let a = self.spec.action;
+        let a = self.spec.actions.unit_len();
         ensure!(
             inputs > a,
             "{name}: tensor {}: expected the {a} actions of {} and a latent as inputs, found {inputs} inputs",
@@ -336,7 +335,7 @@ impl Import<'_> {
         part.put(names::GMM_WEIGHT, &[outputs, hidden], weight);
         part.put(names::GMM_BIAS, &[outputs], bias);
 
-        let (mid, half) = action_map(&self.spec.action_low, &self.spec.action_high);
+        let (mid, half) = self.spec.actions.map();
         let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         for (key, value) in [
             (metadata::DIM_ACTION, a.to_string()),
@@ -466,7 +465,7 @@ impl Import<'_> {
     }
 
     fn controller(&mut self, mut tensors: BTreeMap<String, Array>) -> Result<Checkpoint> {
-        let a = self.spec.action;
+        let a = self.spec.actions.unit_len();
         if !tensors.contains_key(names::FC_BIAS) {
             tensors.insert(names::FC_BIAS.into(), Array { shape: vec![a], data: vec![0.0; a] });
             self.notes.push("C: no bias: zeros".into());
@@ -515,7 +514,8 @@ impl Import<'_> {
                 let hidden: usize = ingredients.mdnrnn.meta(metadata::DIM_HIDDEN).unwrap_or(hidden);
                 let latent: usize = ingredients.mdnrnn.meta(metadata::DIM_LATENT).unwrap_or(latent);
                 let c = controller::said(&controller)?;
-                let dims = Dims::vector(self.spec.obs, self.spec.action, &[1], latent, hidden, 1).with_controller(c);
+                let dims =
+                    Dims::vector(self.spec.obs, self.spec.actions.unit_len(), &[1], latent, hidden, 1).with_controller(c);
                 controller::read(&controller, &dims).with_context(|| {
                     format!(
                         "a controller that reads {} has {} inputs here (--set controller.input=… says what it reads)",

@@ -15,7 +15,6 @@ use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::names::metadata;
-use dreamstep_core::pack::action_map;
 use dreamstep_core::rng::Philox;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -265,7 +264,7 @@ impl Search {
         let mut result = self.provenance(config, run)?;
         controller::insert(&mut result, dims, best);
         let spec = env::spec(&config.env)?;
-        let (mid, half) = action_map(&spec.action_low, &spec.action_high);
+        let (mid, half) = spec.actions.map();
         controller::say_acting(&mut result, config.controller.squash, [&mid, &half]);
         Ok(result)
     }
@@ -277,7 +276,7 @@ impl Search {
         to.set_meta(meta::SEED, config.seed);
         to.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
         to.set_meta(meta::CONFIG, config.provenance());
-        to.set_meta(metadata::ENV, &config.env);
+        to.set_meta(metadata::ENV, &config.env.id);
         to.set_meta(&format!("{}vae", meta::UPSTREAM), digest(&run.vae())?);
         to.set_meta(&format!("{}mdnrnn", meta::UPSTREAM), digest(&run.mdnrnn())?);
         to.set_meta(FINGERPRINT, fingerprint(config, run)?);

@@ -85,8 +85,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     if spec.id == "CartPole-v1" {
         choices(&mut found, &mut notes)?;
     }
-    let in_range =
-        |(i, a): (usize, &f32)| (spec.action_low[i % spec.action]..=spec.action_high[i % spec.action]).contains(a);
+    let in_range = |(i, a): (usize, &f32)| spec.actions.allows(i % spec.action(), *a);
     let outside = found.iter().map(|found| found.episode.actions.iter().enumerate().filter(|&a| !in_range(a)).count()).sum();
     note(&mut notes, "actions outside the environment's range: M learns from the nearest end of it", outside);
 

@@ -191,7 +191,7 @@ impl Reader<'_> {
         );
         let rewards = self.converted("rewards", rewards);
         let whole = actions.is_whole();
-        let actions = self.matrix("actions", actions, self.spec.action)?;
+        let actions = self.matrix("actions", actions, self.spec.action())?;
         ensure!(actions.nrows() == n, "actions: expected {n} rows beside {n} rewards, found {}", actions.nrows());
         let observations = self.matrix("observations", observations, self.spec.obs)?;
         let rows = observations.nrows();

@@ -13,7 +13,7 @@
 //! policy is Gymnasium's.
 
 use super::numpy_random::NumpyRandom;
-use super::{Env, EnvSpec, Pose, Step};
+use super::{ActionSpace, Env, EnvSpec, Pose, Step, blocks};
 use anyhow::Result;
 
 /// Its name in Gymnasium.
@@ -35,12 +35,11 @@ pub(super) fn spec() -> EnvSpec {
     EnvSpec {
         id: ID.into(),
         obs: 4,
-        action: 1,
-        action_low: vec![-1.0],
-        action_high: vec![1.0],
+        actions: ActionSpace::symmetric(1, 1.0),
         dt_s: DT_S,
         time_limit: 500,
-        blocks: &[("position", 1), ("velocity", 1), ("angle", 1), ("angular_velocity", 1)],
+        blocks: blocks(&[("position", 1), ("velocity", 1), ("angle", 1), ("angular_velocity", 1)]),
+        image: None,
         // Its 1 is paid in the step that ends the task, too.
         healthy_bonus: 0.0,
     }
@@ -63,15 +62,8 @@ pub struct CartPole {
 
 impl CartPole {
     /// A cart that waits for its first [`Env::reset`].
-    pub(super) fn new() -> Self {
-        Self { spec: spec(), state: [0.0; 4], elapsed: 0, over: false }
-    }
-
-    /// The state.
-    #[must_use]
-    pub fn pose(&self) -> Pose {
-        let [x, v, angle, omega] = self.state;
-        Pose { positions: vec![x, angle], velocities: vec![v, omega] }
+    pub(super) fn new(spec: EnvSpec) -> Self {
+        Self { spec, state: [0.0; 4], elapsed: 0, over: false }
     }
 
     fn observe(&self, obs: &mut [f64]) {
@@ -117,8 +109,18 @@ impl Env for CartPole {
         Ok(Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit })
     }
 
-    fn position_x(&self) -> f64 {
-        self.state[0]
+    fn position_x(&self) -> Option<f64> {
+        Some(self.state[0])
+    }
+
+    fn pose(&self) -> Option<Pose> {
+        let [x, v, angle, omega] = self.state;
+        Some(Pose { positions: vec![x, angle], velocities: vec![v, omega] })
+    }
+
+    fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
+        pose.positions.copy_from_slice(&[obs[0], obs[2]]);
+        pose.velocities.copy_from_slice(&[obs[1], obs[3]]);
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
     #[test]
     fn an_action_is_its_sign() {
         let after = |action: f32| {
-            let (mut env, mut obs) = (CartPole::new(), [0.0; 4]);
+            let (mut env, mut obs) = (CartPole::new(spec()), [0.0; 4]);
             env.reset(0, &mut obs).unwrap();
             env.step(&[action], &mut obs).unwrap();
             obs
@@ -155,7 +157,7 @@ mod tests {
             (0.0, -11.9 * degree, false),
             (0.0, -12.1 * degree, true),
         ] {
-            let mut env = CartPole { state: [x, 0.0, angle, 0.0], ..CartPole::new() };
+            let mut env = CartPole { state: [x, 0.0, angle, 0.0], ..CartPole::new(spec()) };
             let step = env.step(&[1.0], &mut [0.0; 4]).unwrap();
             assert_eq!((step.terminated, step.reward), (expected, 1.0), "{x} m, {angle} rad");
         }
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn a_pole_that_comes_back_earns_again() {
         let falling = [0.0, 0.0, MAX_ANGLE - 0.001, 0.2];
-        let mut env = CartPole { state: falling, ..CartPole::new() };
+        let mut env = CartPole { state: falling, ..CartPole::new(spec()) };
         // Pushing the cart under the pole rights it.
         let steps: Vec<_> = (0..20).map(|_| env.step(&[1.0], &mut [0.0; 4]).unwrap()).collect();
         let back = steps.iter().position(|step| !step.terminated).unwrap();

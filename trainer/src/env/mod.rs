@@ -9,6 +9,7 @@
 //! A new MuJoCo task is one row of `tasks.rs`; anything else is one file and one variant of [`AnyEnv`]. MuJoCo is bit-identical
 //! to itself in one version on one kind of machine; nothing is promised across either.
 
+mod actions;
 mod assist;
 mod cart_pole;
 mod heun;
@@ -21,14 +22,13 @@ pub mod pool;
 mod task;
 mod tasks;
 
-pub use crate::run::config::Physics;
+pub use crate::run::config::{EnvConfig, Physics};
+pub use actions::{ActionSpace, Ear};
 use anyhow::{Result, bail, ensure};
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::Mujoco;
 pub use task::View;
-
-use dreamstep_core::rng::{Philox, Stream};
 
 /// What an environment is, before anything moves.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,29 +37,45 @@ pub struct EnvSpec {
     pub id: String,
     /// `O`: numbers in an observation.
     pub obs: usize,
-    /// `A`: numbers in an action. A choice among discrete actions is one number too: the environment says how it is read.
-    pub action: usize,
-    /// `[A]`: the least that each actuator obeys.
-    pub action_low: Vec<f32>,
-    /// `[A]`: the most that each actuator obeys.
-    pub action_high: Vec<f32>,
+    /// What may be done.
+    pub actions: ActionSpace,
     /// Seconds of simulated time in one step.
     pub dt_s: f64,
     /// Steps after which an episode is truncated.
     pub time_limit: u32,
     /// What an observation is made of: the name and length of each part, in order. Their sum is `obs`.
-    pub blocks: &'static [(&'static str, usize)],
+    pub blocks: Vec<(String, usize)>,
+    /// Height, width and channels, where an observation is one picture of bytes; `obs` is their product.
+    pub image: Option<[usize; 3]>,
     /// What the reward holds of a constant, in every step but one that terminates the task: 5 in Humanoid. 0 where there is none.
     pub healthy_bonus: f64,
 }
 
 impl EnvSpec {
-    /// The uniform policy: an `action [A]` within its range, a draw of its own for each of `step` and actuator.
-    pub(crate) fn uniform_action(&self, rng: Philox, step: u64, action: &mut [f32]) {
-        let range = self.action_low.iter().zip(&self.action_high);
-        for ((a, (low, high)), i) in action.iter_mut().zip(range).zip(0..) {
-            *a = low + (high - low) * rng.uniform(Stream::CollectAction, step, i);
+    /// `A`: numbers in an action as the environment takes it.
+    #[must_use]
+    pub fn action(&self) -> usize {
+        self.actions.len()
+    }
+
+    /// As `env` changes what is built in: only where an episode is cut.
+    fn adjusted(mut self, env: &EnvConfig) -> Result<Self> {
+        let Self { id, dt_s, .. } = &self;
+        ensure!(
+            env.period_s == 0.0 || env.period_s == *dt_s,
+            "env.period_s = {}: {id} has its own: expected 0 or {dt_s}",
+            env.period_s
+        );
+        ensure!(
+            env.action_range.is_empty(),
+            "env.action_range: {id} has its own: expected [], found {:?}",
+            env.action_range
+        );
+        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none (`gym:{id}` is Gymnasium's own), found {}", env.kwargs);
+        if env.time_limit > 0 {
+            self.time_limit = env.time_limit;
         }
+        Ok(self)
     }
 
     /// That an observation buffer `[O]` has the right length.
@@ -69,26 +85,28 @@ impl EnvSpec {
         Ok(())
     }
 
-    /// That an action is `[A]` finite numbers. MuJoCo would answer another by resetting the simulation.
+    /// That an action is `[A]` finite numbers, or a choice that there is. MuJoCo would answer another by resetting the simulation.
     fn check_action(&self, action: &[f32]) -> Result<()> {
-        let Self { id, action: expected, .. } = self;
-        ensure!(action.len() == *expected, "{id}: expected {expected} actions, found {}", action.len());
-        match action.iter().position(|a| !a.is_finite()) {
-            Some(i) => bail!("{id}: action[{i}]: expected a finite number, found {}", action[i]),
-            None => Ok(()),
+        let Self { id, actions, .. } = self;
+        ensure!(action.len() == actions.len(), "{id}: expected {} actions, found {}", actions.len(), action.len());
+        if let Some(i) = action.iter().position(|a| !a.is_finite()) {
+            bail!("{id}: action[{i}]: expected a finite number, found {}", action[i]);
         }
+        if let ActionSpace::Discrete { choices } = actions {
+            ensure!(
+                actions.allows(0, action[0]),
+                "{id}: action: expected a choice from 0 to {}, found {}",
+                choices - 1,
+                action[0]
+            );
+        }
+        Ok(())
     }
 }
 
-/// An action `[A]` of the environment's units as M takes it: in [-1, 1] over the range of middle `mid` and half width `half`, 0 where that
-/// has no width. What lies outside is clamped, as the runtime clamps an action: an actuator does no more.
-pub fn unit_action<'a>(
-    action: impl IntoIterator<Item = &'a f32>,
-    mid: &'a [f32],
-    half: &'a [f32],
-) -> impl Iterator<Item = f32> {
-    let unit = |(a, (mid, half)): (&f32, (&f32, &f32))| if *half == 0.0 { 0.0 } else { ((a - mid) / half).clamp(-1.0, 1.0) };
-    action.into_iter().zip(mid.iter().zip(half)).map(unit)
+/// Names and lengths as [`EnvSpec::blocks`].
+pub(crate) fn blocks(blocks: &[(&str, usize)]) -> Vec<(String, usize)> {
+    blocks.iter().map(|&(name, len)| (name.to_owned(), len)).collect()
 }
 
 /// What a step led to, besides the observation.
@@ -101,6 +119,19 @@ pub struct Step {
     /// The time limit was reached: something would have come after. Both flags can be true.
     pub truncated: bool,
 }
+
+/// The environment itself failed: it died, it hung, it raised, or its answer makes no sense. Found by `downcast_ref` in the error of a
+/// reset or step, where it tells this from an action that is refused or an agent that could not act.
+#[derive(Debug)]
+pub struct Fault(pub String);
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
 
 /// Where everything is, in the order of MuJoCo's `qpos` and `qvel`. CartPole: x and θ, v and ω.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,8 +164,35 @@ pub trait Env: Send {
     fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Result<Step>;
 
     /// How far the agent has come: metres along the world's x axis, of the torso or the cart. Always 0 in Pusher and Reacher, whose
-    /// arms stay where they are.
-    fn position_x(&self) -> f64;
+    /// arms stay where they are; none where an environment does not say.
+    fn position_x(&self) -> Option<f64> {
+        None
+    }
+
+    /// The state, where an environment tells.
+    fn pose(&self) -> Option<Pose> {
+        None
+    }
+
+    /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
+    ///
+    /// # Panics
+    /// If the observation or the pose is not of this environment.
+    fn read_pose(&self, _obs: &[f64], _pose: &mut Pose) {}
+
+    /// How many positions, the first ones, are not observed: where the agent is in the world.
+    fn unobserved(&self) -> usize {
+        0
+    }
+
+    /// Sets the assistive force, an external spring on the torso: [`Mujoco::assist`].
+    ///
+    /// # Errors
+    /// One line: nothing to hold.
+    fn assist(&mut self, force: f64) -> Result<()> {
+        ensure!(force == 0.0, "{}: assistive force: expected a torso that moves freely", self.spec().id);
+        Ok(())
+    }
 }
 
 /// Any of the environments.
@@ -150,12 +208,13 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
 }
 
-/// The specification of the environment that Gymnasium calls `id`; no simulator is made.
+/// The specification of `env`; no simulator is made.
 ///
 /// # Errors
-/// One line: an unknown id, with the known ones.
-pub fn spec(id: &str) -> Result<EnvSpec> {
-    Ok(if id == cart_pole::ID { cart_pole::spec() } else { task(id)?.spec() })
+/// One line: an unknown id, with the known ones; a key that this environment has no use for.
+pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
+    let spec = if env.id == cart_pole::ID { cart_pole::spec() } else { task(&env.id)?.spec() };
+    spec.adjusted(env)
 }
 
 fn task(id: &str) -> Result<&'static task::Task> {
@@ -166,67 +225,24 @@ fn task(id: &str) -> Result<&'static task::Task> {
 }
 
 impl AnyEnv {
-    /// Makes the environment that Gymnasium calls `id`. A MuJoCo model is compiled once per process and shared.
+    /// Makes the environment `env`. A MuJoCo model is compiled once per process and shared.
     ///
     /// # Errors
     /// One line: an unknown id, with the known ones; or a model file that is missing or does not compile.
-    pub fn make(id: &str) -> Result<Self> {
-        Self::with(id, Physics::Task)
+    pub fn make(env: &EnvConfig) -> Result<Self> {
+        Self::with(env, Physics::Task)
     }
 
-    /// The environment that Gymnasium calls `id`, under these `physics`.
+    /// The environment `env`, under these `physics`.
     ///
     /// # Errors
     /// As [`Self::make`].
-    pub fn with(id: &str, physics: Physics) -> Result<Self> {
-        Ok(match id {
-            cart_pole::ID => Self::CartPole(CartPole::new()),
-            _ => Self::Mujoco(Mujoco::new(task(id)?, physics)?),
+    pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
+        let spec = spec(env)?;
+        Ok(match env.id.as_str() {
+            cart_pole::ID => Self::CartPole(CartPole::new(spec)),
+            id => Self::Mujoco(Mujoco::new(task(id)?, spec, physics)?),
         })
-    }
-
-    /// The state.
-    #[must_use]
-    pub fn pose(&self) -> Pose {
-        match self {
-            Self::Mujoco(env) => env.pose(),
-            Self::CartPole(env) => env.pose(),
-        }
-    }
-
-    /// How many positions, the first ones, are not observed: where the agent is in the world.
-    #[must_use]
-    pub fn unobserved(&self) -> usize {
-        match self {
-            Self::Mujoco(env) => env.unobserved(),
-            Self::CartPole(_) => 0,
-        }
-    }
-
-    /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
-    ///
-    /// # Panics
-    /// If the observation or the pose is not of this environment.
-    pub fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
-        match self {
-            Self::Mujoco(env) => env.read_pose(obs, pose),
-            Self::CartPole(_) => {
-                pose.positions.copy_from_slice(&[obs[0], obs[2]]);
-                pose.velocities.copy_from_slice(&[obs[1], obs[3]]);
-            }
-        }
-    }
-
-    /// Sets the assistive force, an external spring on the torso: [`Mujoco::assist`].
-    ///
-    /// # Errors
-    /// As [`Mujoco::assist`]'s.
-    pub fn assist(&mut self, force: f64) -> Result<()> {
-        match self {
-            Self::Mujoco(env) => env.assist(force),
-            Self::CartPole(_) if force == 0.0 => Ok(()),
-            Self::CartPole(_) => bail!("{}: assistive force: expected a torso that moves freely", cart_pole::ID),
-        }
     }
 
     fn env(&self) -> &dyn Env {
@@ -257,8 +273,24 @@ impl Env for AnyEnv {
         self.env_mut().step(action, obs)
     }
 
-    fn position_x(&self) -> f64 {
+    fn position_x(&self) -> Option<f64> {
         self.env().position_x()
+    }
+
+    fn pose(&self) -> Option<Pose> {
+        self.env().pose()
+    }
+
+    fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
+        self.env().read_pose(obs, pose);
+    }
+
+    fn unobserved(&self) -> usize {
+        self.env().unobserved()
+    }
+
+    fn assist(&mut self, force: f64) -> Result<()> {
+        self.env_mut().assist(force)
     }
 }
 
@@ -270,16 +302,16 @@ mod tests {
     #[test]
     fn every_environment_starts_moves_and_starts_again() {
         for id in ids() {
-            let mut env = AnyEnv::make(id).unwrap();
+            let mut env = AnyEnv::make(&EnvConfig::from(id)).unwrap();
             let spec = env.spec().clone();
-            assert_eq!(spec, super::spec(id).unwrap(), "what the simulator says");
+            assert_eq!(spec, super::spec(&EnvConfig::from(id)).unwrap(), "what the simulator says");
             assert_eq!(spec.id, id);
             assert_eq!(spec.blocks.iter().map(|(_, len)| len).sum::<usize>(), spec.obs, "{id}: {:?}", spec.blocks);
-            assert_eq!((spec.action_low.len(), spec.action_high.len()), (spec.action, spec.action));
-            assert!(spec.action_low.iter().zip(&spec.action_high).all(|(low, high)| low < high), "{id}");
+            let ranges: Vec<_> = (0..spec.action()).map(|i| spec.actions.range(i)).collect();
+            assert!(!ranges.is_empty() && ranges.iter().all(|(low, high)| low < high), "{id}");
             let (mut first, mut again) = (vec![f64::NAN; spec.obs], vec![f64::NAN; spec.obs]);
             env.reset(3, &mut first).unwrap();
-            let step = env.step(&vec![0.1; spec.action], &mut again).unwrap();
+            let step = env.step(&vec![0.1; spec.action()], &mut again).unwrap();
             assert!(step.reward.is_finite() && !step.truncated, "{id}: {step:?}");
             assert!(first.iter().chain(&again).all(|x| x.is_finite()), "{id}");
             assert_ne!(first, again, "{id}: a step must move something");
@@ -294,19 +326,20 @@ mod tests {
     #[test]
     fn surrogate_physics_start_the_same_and_move_a_little_otherwise() {
         for id in ["Humanoid-v5", "Hopper-v5", "Swimmer-v5"] {
-            let [mut own, mut surrogate] = [Physics::Task, Physics::Heun].map(|physics| AnyEnv::with(id, physics).unwrap());
-            let spec = spec(id).unwrap();
+            let [mut own, mut surrogate] =
+                [Physics::Task, Physics::Heun].map(|physics| AnyEnv::with(&EnvConfig::from(id), physics).unwrap());
+            let spec = spec(&EnvConfig::from(id)).unwrap();
             let (mut a, mut b) = (vec![0.0; spec.obs], vec![0.0; spec.obs]);
             own.reset(3, &mut a).unwrap();
             surrogate.reset(3, &mut b).unwrap();
             assert_eq!(a, b, "{id}");
-            let action = vec![0.1; spec.action];
+            let action = vec![0.1; spec.action()];
             for (steps, bound) in [(1, 0.05), (14, 0.5)] {
                 for _ in 0..steps {
                     own.step(&action, &mut a).unwrap();
                     surrogate.step(&action, &mut b).unwrap();
                 }
-                let (a, b) = (own.pose().positions, surrogate.pose().positions);
+                let (a, b) = (own.pose().unwrap().positions, surrogate.pose().unwrap().positions);
                 let furthest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 assert!(furthest > 0.0 && furthest < bound, "{id}: {furthest}");
             }
@@ -316,7 +349,7 @@ mod tests {
     /// A humanoid stands while the force acts, observes nothing of it, and falls without.
     #[test]
     fn a_humanoid_stands_while_the_assistive_force_acts() {
-        let mut env = AnyEnv::with("Humanoid-v5", Physics::Heun).unwrap();
+        let mut env = AnyEnv::with(&EnvConfig::from("Humanoid-v5"), Physics::Heun).unwrap();
         let mut obs = vec![0.0; env.spec().obs];
         let mut last = |force: f64| {
             env.assist(force).unwrap();
@@ -337,7 +370,7 @@ mod tests {
     #[test]
     fn what_has_no_free_torso_takes_no_assistive_force() {
         for id in ["CartPole-v1", "Hopper-v5", "Swimmer-v5"] {
-            let mut env = AnyEnv::make(id).unwrap();
+            let mut env = AnyEnv::make(&EnvConfig::from(id)).unwrap();
             let error = format!("{:#}", env.assist(0.5).unwrap_err());
             assert!(error.contains(id) && error.contains("torso that moves freely"), "{error}");
             env.assist(0.0).unwrap();
@@ -346,27 +379,27 @@ mod tests {
 
     #[test]
     fn an_unknown_id_is_answered_with_the_known_ones() {
-        let error = format!("{:#}", AnyEnv::make("Humanoid-v4").err().unwrap());
-        assert_eq!(error, format!("{:#}", spec("Humanoid-v4").unwrap_err()));
+        let error = format!("{:#}", AnyEnv::make(&EnvConfig::from("Humanoid-v4")).err().unwrap());
+        assert_eq!(error, format!("{:#}", spec(&EnvConfig::from("Humanoid-v4")).unwrap_err()));
         assert!(error.contains("`Humanoid-v4`") && ids().all(|id| error.contains(id)) && !error.contains('\n'), "{error}");
     }
 
     #[test]
     fn what_the_caller_got_wrong_is_an_error_and_moves_nothing() {
         for id in ids() {
-            let mut env = AnyEnv::make(id).unwrap();
+            let mut env = AnyEnv::make(&EnvConfig::from(id)).unwrap();
             let spec = env.spec().clone();
-            let (mut obs, action) = (vec![0.0; spec.obs], vec![0.0; spec.action]);
+            let (mut obs, action) = (vec![0.0; spec.obs], vec![0.0; spec.action()]);
             env.reset(0, &mut obs).unwrap();
             let (before, pose) = (obs.clone(), env.pose());
             for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let mut action = action.clone();
-                action[spec.action - 1] = bad;
+                action[spec.action() - 1] = bad;
                 let error = env.step(&action, &mut obs).unwrap_err().to_string();
-                assert_eq!(error, format!("{id}: action[{}]: expected a finite number, found {bad}", spec.action - 1));
+                assert_eq!(error, format!("{id}: action[{}]: expected a finite number, found {bad}", spec.action() - 1));
             }
             let error = env.step(&[&action[..], &[0.0]].concat(), &mut obs).unwrap_err().to_string();
-            assert_eq!(error, format!("{id}: expected {0} actions, found {1}", spec.action, spec.action + 1));
+            assert_eq!(error, format!("{id}: expected {0} actions, found {1}", spec.action(), spec.action() + 1));
             let short = format!("{id}: expected an observation buffer of {}, found {}", spec.obs, spec.obs - 1);
             assert_eq!(env.step(&action, &mut obs[1..]).unwrap_err().to_string(), short);
             assert_eq!((&before, pose), (&obs, env.pose()));

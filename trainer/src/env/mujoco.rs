@@ -6,7 +6,7 @@ use super::heun::Heun;
 use super::model::{compiled, frame_skip};
 use super::numpy_random::NumpyRandom;
 use super::task::{Observed, StepContext, Task, View, World};
-use super::{Env, EnvSpec, Physics, Pose, Step};
+use super::{ActionSpace, Env, EnvSpec, Physics, Pose, Step};
 use anyhow::{Context, Result, anyhow, ensure};
 use mujoco_rs::wrappers::mj_model::MjtObjBase;
 use mujoco_rs::wrappers::{MjData, MjModel};
@@ -32,7 +32,7 @@ impl Mujoco {
     ///
     /// # Errors
     /// One line: the model file is missing, does not compile or lacks a body.
-    pub(super) fn new(task: &'static Task, physics: Physics) -> Result<Self> {
+    pub(super) fn new(task: &'static Task, spec: EnvSpec, physics: Physics) -> Result<Self> {
         let model = compiled(task, physics)?;
         let data =
             MjData::try_new(Arc::clone(&model)).map_err(|e| anyhow!("{}: no memory for a simulation: {e}", task.id))?;
@@ -43,14 +43,11 @@ impl Mujoco {
         let world = World { data, bodies: task.bodies.iter().map(find).collect::<Result<_>>()? };
         let mut observation = Vec::new();
         (task.observe)(&world, &mut observation);
-        let spec = task.spec();
         let frame_skip = frame_skip(task, physics);
         let range = |of: fn(&[f64; 2]) -> f64| model.actuator_ctrlrange().iter().map(|range| of(range) as f32).collect();
         let found = EnvSpec {
             obs: observation.len(),
-            action: model.actuator_ctrlrange().len(),
-            action_low: range(|&[low, _]| low),
-            action_high: range(|&[_, high]| high),
+            actions: ActionSpace::Continuous { low: range(|&[low, _]| low), high: range(|&[_, high]| high) },
             dt_s: model.opt().timestep * f64::from(frame_skip),
             ..spec.clone()
         };
@@ -62,8 +59,8 @@ impl Mujoco {
             task.file,
             found.obs,
             spec.obs,
-            found.action,
-            spec.action,
+            found.action(),
+            spec.action(),
             found.dt_s,
             spec.dt_s
         );
@@ -81,54 +78,6 @@ impl Mujoco {
     #[must_use]
     pub fn view(&self) -> View {
         self.task.view
-    }
-
-    /// The state.
-    #[must_use]
-    pub fn pose(&self) -> Pose {
-        let data = &self.world.data;
-        Pose { positions: data.qpos().to_vec(), velocities: data.qvel().to_vec() }
-    }
-
-    /// How many positions, the first ones, are not observed.
-    #[must_use]
-    pub fn unobserved(&self) -> usize {
-        match self.task.observed {
-            Observed::AllBut(unobserved) => unobserved,
-            Observed::By(_) => 0,
-        }
-    }
-
-    /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
-    ///
-    /// # Panics
-    /// If the observation or the pose is not of this task.
-    pub fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
-        assert!(
-            obs.len() == self.spec.obs,
-            "{}: expected {} observations, found {}",
-            self.task.id,
-            self.spec.obs,
-            obs.len()
-        );
-        let Pose { positions, velocities } = pose;
-        match self.task.observed {
-            Observed::AllBut(unobserved) => {
-                let (observed, rest) = obs.split_at(positions.len() - unobserved);
-                positions[unobserved..].copy_from_slice(observed);
-                velocities.iter_mut().zip(rest).for_each(|(velocity, observed)| *velocity = *observed);
-            }
-            Observed::By(read) => read(self.model(), obs, positions, velocities),
-        }
-    }
-
-    /// Holds the torso upright with `force` times the torque that would topple a rigid body of the agent's mass and height; 0 lets go.
-    ///
-    /// # Errors
-    /// The task has no torso that moves freely.
-    pub fn assist(&mut self, force: f64) -> Result<()> {
-        self.assist = (force != 0.0).then(|| AssistiveForce::new(self.task, self.world.data.model(), force)).transpose()?;
-        Ok(())
     }
 
     /// What is observed in `pose`.
@@ -201,8 +150,54 @@ impl Env for Mujoco {
         Ok(Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit })
     }
 
-    fn position_x(&self) -> f64 {
-        (self.task.position_x)(&self.world)
+    fn position_x(&self) -> Option<f64> {
+        Some((self.task.position_x)(&self.world))
+    }
+
+    /// The state.
+    fn pose(&self) -> Option<Pose> {
+        let data = &self.world.data;
+        Some(Pose { positions: data.qpos().to_vec(), velocities: data.qvel().to_vec() })
+    }
+
+    /// How many positions, the first ones, are not observed.
+    fn unobserved(&self) -> usize {
+        match self.task.observed {
+            Observed::AllBut(unobserved) => unobserved,
+            Observed::By(_) => 0,
+        }
+    }
+
+    /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
+    ///
+    /// # Panics
+    /// If the observation or the pose is not of this task.
+    fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
+        assert!(
+            obs.len() == self.spec.obs,
+            "{}: expected {} observations, found {}",
+            self.task.id,
+            self.spec.obs,
+            obs.len()
+        );
+        let Pose { positions, velocities } = pose;
+        match self.task.observed {
+            Observed::AllBut(unobserved) => {
+                let (observed, rest) = obs.split_at(positions.len() - unobserved);
+                positions[unobserved..].copy_from_slice(observed);
+                velocities.iter_mut().zip(rest).for_each(|(velocity, observed)| *velocity = *observed);
+            }
+            Observed::By(read) => read(self.model(), obs, positions, velocities),
+        }
+    }
+
+    /// Holds the torso upright with `force` times the torque that would topple a rigid body of the agent's mass and height; 0 lets go.
+    ///
+    /// # Errors
+    /// The task has no torso that moves freely.
+    fn assist(&mut self, force: f64) -> Result<()> {
+        self.assist = (force != 0.0).then(|| AssistiveForce::new(self.task, self.world.data.model(), force)).transpose()?;
+        Ok(())
     }
 }
 
@@ -216,7 +211,7 @@ mod tests {
     #[test]
     fn a_missing_body_is_named() {
         static TASK: Task = Task { bodies: &["tail"], ..TASKS[0] };
-        let error = format!("{:#}", Mujoco::new(&TASK, Physics::Task).err().unwrap());
+        let error = format!("{:#}", Mujoco::new(&TASK, TASK.spec(), Physics::Task).err().unwrap());
         assert!(error.contains(TASKS[0].id) && error.contains("`tail`") && error.contains(TASKS[0].file), "{error}");
     }
 
@@ -224,7 +219,7 @@ mod tests {
     #[test]
     fn another_model_is_refused() {
         static TASK: Task = Task { actuators: (8, 0.5), ..TASKS[0] };
-        let error = format!("{:#}", Mujoco::new(&TASK, Physics::Task).err().unwrap());
+        let error = format!("{:#}", Mujoco::new(&TASK, TASK.spec(), Physics::Task).err().unwrap());
         assert!(error.contains("Ant-v5: expected the model of Gymnasium 1.4.0") && !error.contains('\n'), "{error}");
     }
 
@@ -236,7 +231,7 @@ mod tests {
             std::fs::remove_file(log).unwrap();
         }
         let task = TASKS.iter().find(|task| task.id == "Hopper-v5").unwrap();
-        let mut env = Mujoco::new(task, Physics::Task).unwrap();
+        let mut env = Mujoco::new(task, task.spec(), Physics::Task).unwrap();
         let mut obs = [0.0; 11];
         env.reset(0, &mut obs).unwrap();
         env.world.data.qvel_mut()[3] = 1e12;
@@ -271,11 +266,11 @@ mod tests {
             ("Walker2d-v5", 2, below(1.0), 1.0),
         ] {
             let task = TASKS.iter().find(|task| task.id == id).unwrap();
-            let mut env = Mujoco::new(task, Physics::Task).unwrap();
+            let mut env = Mujoco::new(task, task.spec(), Physics::Task).unwrap();
             let mut is_done = |value: f64| {
                 env.world.data.reset();
                 env.world.data.qpos_mut()[position] = value;
-                let action = vec![0.0; env.spec.action];
+                let action = vec![0.0; env.spec.action()];
                 (task.reward)(&StepContext { world: &env.world, action: &action, velocity_x: 0.0 })
             };
             let ((reward, over), (lost, lost_over)) = (is_done(inside), is_done(outside));
@@ -290,7 +285,7 @@ mod tests {
     fn impact_costs_are_bounded() {
         for id in ["Humanoid-v5", "HumanoidStandup-v5"] {
             let task = TASKS.iter().find(|task| task.id == id).unwrap();
-            let mut env = Mujoco::new(task, Physics::Task).unwrap();
+            let mut env = Mujoco::new(task, task.spec(), Physics::Task).unwrap();
             let mut reward = |force: f64| {
                 env.world.data.cfrc_ext_mut()[3][1] = force;
                 (task.reward)(&StepContext { world: &env.world, action: &[0.0; 17], velocity_x: 0.0 }).0

@@ -1,7 +1,7 @@
 //! The environment pool: threads that play episodes, of an agent stepped by the runtime itself (what is trained is what will run), and of
 //! the two baselines that any agent has to beat.
 
-use crate::env::{AnyEnv, Env, EnvSpec, Physics, spec};
+use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, spec};
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
@@ -21,8 +21,8 @@ pub struct Outcome {
     pub episode_return: f64,
     /// Steps.
     pub length: u64,
-    /// Metres along x from start to end.
-    pub distance_m: f64,
+    /// Metres along x from start to end; none where the environment does not say.
+    pub distance_m: Option<f64>,
     /// Whether the task ended it (else the time limit did).
     pub terminated: bool,
 }
@@ -48,21 +48,21 @@ pub struct Player {
 }
 
 impl Player {
-    /// In the environment `id`.
+    /// In the environment `env`.
     ///
     /// # Errors
     /// The environment cannot be made.
-    pub fn new(id: &str) -> Result<Self> {
-        Self::under(id, Physics::Task)
+    pub fn new(env: &EnvConfig) -> Result<Self> {
+        Self::under(env, Physics::Task)
     }
 
-    /// In the environment `id` under these `physics`.
+    /// In the environment `env` under these `physics`.
     ///
     /// # Errors
     /// As for [`Self::new`].
-    pub fn under(id: &str, physics: Physics) -> Result<Self> {
-        let env = AnyEnv::with(id, physics)?;
-        let (obs, action) = (env.spec().obs, env.spec().action);
+    pub fn under(env: &EnvConfig, physics: Physics) -> Result<Self> {
+        let env = AnyEnv::with(env, physics)?;
+        let (obs, action) = (env.spec().obs, env.spec().action());
         let (observation, single, action) = (vec![0.0; obs], vec![0.0; obs], vec![0.0; action]);
         Ok(Self { env, observation, single, action, memory: Vec::new() })
     }
@@ -182,7 +182,7 @@ impl Player {
                     single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
                     agent.act(single, action).with_context(refused)?;
                 }
-                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), outcome.length, action),
+                (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
             on_step(&Tick { observation, action, agent: agent.as_ref() });
@@ -194,7 +194,7 @@ impl Player {
             outcome.episode_return += step.reward;
             outcome.length += 1;
             if step.terminated || step.truncated || outcome.length == u64::from(max_steps) {
-                outcome.distance_m = env.position_x() - start;
+                outcome.distance_m = env.position_x().zip(start).map(|(end, start)| end - start);
                 outcome.terminated = step.terminated;
                 return Ok(outcome);
             }
@@ -233,11 +233,11 @@ pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
         ensure!(found == spec.id, "expected an agent made for {}, found one made for {found}", spec.id);
     }
     ensure!(
-        (spec.obs, spec.action) == (dims.obs_len(), dims.action_len()),
+        (spec.obs, spec.action()) == (dims.obs_len(), dims.action_len()),
         "agent does not fit {}: expected observations of {} and actions of {}, found a model for {} and {}",
         spec.id,
         spec.obs,
-        spec.action,
+        spec.action(),
         dims.obs_len(),
         dims.action_len()
     );
@@ -260,23 +260,23 @@ pub struct EnvPool {
 }
 
 impl EnvPool {
-    /// `threads` workers in the environment `id`.
+    /// `threads` workers in the environment `env`.
     ///
     /// # Errors
     /// The environment cannot be made, or the threads not started.
-    pub fn new(id: &str, threads: usize) -> Result<Self> {
-        Self::under(id, Physics::Task, threads)
+    pub fn new(env: &EnvConfig, threads: usize) -> Result<Self> {
+        Self::under(env, Physics::Task, threads)
     }
 
-    /// `threads` workers in the environment `id` under these `physics`.
+    /// `threads` workers in the environment `env` under these `physics`.
     ///
     /// # Errors
     /// As for [`Self::new`].
-    pub fn under(id: &str, physics: Physics, threads: usize) -> Result<Self> {
-        let players = (0..threads).map(|_| Player::under(id, physics).map(Mutex::new)).collect::<Result<_>>()?;
+    pub fn under(env: &EnvConfig, physics: Physics, threads: usize) -> Result<Self> {
+        let players = (0..threads).map(|_| Player::under(env, physics).map(Mutex::new)).collect::<Result<_>>()?;
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
-        Ok(Self { pool, players, time_limit: spec(id)?.time_limit })
+        Ok(Self { pool, players, time_limit: spec(env)?.time_limit })
     }
 
     /// Steps after which the environment cuts an episode.

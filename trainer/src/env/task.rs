@@ -1,7 +1,7 @@
 //! What a MuJoCo task is: sizes, start, observation, reward and camera. The tasks themselves are the rows of `tasks.rs`.
 
-use super::EnvSpec;
 use super::numpy_random::NumpyRandom;
+use super::{ActionSpace, EnvSpec, blocks};
 use mujoco_rs::wrappers::{MjData, MjModel};
 use std::sync::Arc;
 
@@ -49,12 +49,11 @@ impl Task {
         EnvSpec {
             id: self.id.into(),
             obs: self.blocks.iter().map(|(_, len)| len).sum(),
-            action,
-            action_low: vec![-bound; action],
-            action_high: vec![bound; action],
+            actions: ActionSpace::symmetric(action, bound),
             dt_s: self.timestep_s * f64::from(self.frame_skip),
             time_limit: self.time_limit,
-            blocks: self.blocks,
+            blocks: blocks(self.blocks),
+            image: None,
             healthy_bonus: self.healthy_bonus,
         }
     }

@@ -179,7 +179,7 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
         rows.push(Row::of(temperature, &scores, &tried));
     }
     let report = Report {
-        env: config.env.clone(),
+        env: config.env.id.clone(),
         seed: options.seed,
         episodes: options.episodes,
         dream: config.dream,

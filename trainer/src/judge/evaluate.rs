@@ -18,8 +18,8 @@ pub struct Row {
     pub episode_return: Summary,
     /// Steps.
     pub length: Summary,
-    /// Metres along x.
-    pub distance_m: Summary,
+    /// Metres along x; none where the environment does not say.
+    pub distance_m: Option<Summary>,
     /// Every episode, in the order of the seeds.
     pub outcomes: Vec<Outcome>,
 }
@@ -30,7 +30,8 @@ impl Row {
     pub fn of(policy: &'static str, outcomes: Vec<Outcome>) -> Self {
         let summary = |value: fn(&Outcome) -> f64| Summary::of(&outcomes.iter().map(value).collect::<Vec<_>>());
         let (episode_return, length) = (summary(|o| o.episode_return), summary(|o| o.length as f64));
-        Self { policy, episode_return, length, distance_m: summary(|o| o.distance_m), outcomes }
+        let distances: Option<Vec<f64>> = outcomes.iter().map(|outcome| outcome.distance_m).collect();
+        Self { policy, episode_return, length, distance_m: distances.map(|all| Summary::of(&all)), outcomes }
     }
 }
 
@@ -83,12 +84,10 @@ impl std::fmt::Display for Report {
         )?;
         writeln!(f, "{:<8} {:<14} {:>22} {:>28}", "policy", "", "mean ± standard error", "IQM [95 %]")?;
         for row in &self.rows {
-            let quantities = [
-                ("return", &row.episode_return, 1),
-                ("length (steps)", &row.length, 1),
-                ("distance (m)", &row.distance_m, 2),
-            ];
-            for (i, (quantity, summary, digits)) in quantities.into_iter().enumerate() {
+            let always = [("return", &row.episode_return, 1), ("length (steps)", &row.length, 1)];
+            let distance = row.distance_m.iter().map(|distance| ("distance (m)", distance, 2));
+            let quantities = always.into_iter().chain(distance);
+            for (i, (quantity, summary, digits)) in quantities.enumerate() {
                 let policy = if i == 0 { row.policy } else { "" };
                 let (mean, iqm) = (summary.mean_text(digits), summary.iqm_text(digits));
                 writeln!(f, "{policy:<8} {quantity:<14} {mean:>22} {iqm:>28}")?;

@@ -1,7 +1,7 @@
 //! `run`: the control loop as a robot has it, timed: observation in, `act`, command out, `advance`, then the environment's step; with `--realtime` in step with the wall clock.
 
 use crate::env::pool::{Outcome, check_fit};
-use crate::env::{AnyEnv, Env};
+use crate::env::{AnyEnv, Env, EnvConfig};
 use crate::stats::Quantiles;
 use anyhow::{Context, Result};
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -57,15 +57,15 @@ pub struct Report {
 ///
 /// # Errors
 /// The agent does not fit the environment, or the simulator gave a non-finite observation.
-pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
-    let mut env = AnyEnv::make(env_id)?;
+pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
+    let mut env = AnyEnv::make(env)?;
     check_fit(model, env.spec())?;
     let spec = env.spec().clone();
     let dt = Duration::from_secs_f64(spec.dt_s);
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut agent = Agent::new(*model, &mut memory)?;
     let (mut wide, mut observation, mut action) =
-        (vec![0.0_f64; spec.obs], vec![0.0_f32; spec.obs], vec![0.0_f32; spec.action]);
+        (vec![0.0_f64; spec.obs], vec![0.0_f32; spec.obs], vec![0.0_f32; spec.action()]);
     // Room for every tick, so that the loop itself never allocates.
     let capacity = episodes as usize * spec.time_limit as usize;
     let (mut act_times, mut advance_times) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
@@ -111,12 +111,12 @@ pub fn run(model: &Model<'_>, env_id: &str, seed: u64, episodes: u64, realtime: 
             }
         }
         wall += begin.elapsed();
-        outcome.distance_m = env.position_x() - start_x;
+        outcome.distance_m = env.position_x().zip(start_x).map(|(end, start)| end - start);
         outcomes.push(outcome);
     }
     let ticks = outcomes.iter().map(|outcome| outcome.length).sum::<u64>();
     Ok(Report {
-        env: env_id.to_string(),
+        env: spec.id,
         backend: model.backend().name(),
         realtime,
         dt_s: spec.dt_s,
@@ -142,7 +142,8 @@ impl std::fmt::Display for Report {
         for outcome in &self.outcomes {
             let Outcome { episode_return, length, distance_m, terminated } = *outcome;
             let end = if terminated { "terminated" } else { "time limit" };
-            writeln!(f, "return {episode_return:.1}, length {length} steps ({end}), distance {distance_m:.2} m")?;
+            let distance = distance_m.map_or(String::new(), |distance_m| format!(", distance {distance_m:.2} m"));
+            writeln!(f, "return {episode_return:.1}, length {length} steps ({end}){distance}")?;
         }
         writeln!(f, "{:<10} {:>10} {:>10} {:>10}", "observed", "p50 µs", "p99 µs", "max µs")?;
         for (name, latency) in [("act", self.act), ("advance", self.advance)] {

@@ -183,11 +183,11 @@ fn result(network: Network, run: &RunDir) -> std::path::PathBuf {
 fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> Result<()> {
     let (rollouts, dims) = (run.rollouts(), data.dims());
     ensure!(
-        dims == (spec.obs, spec.action),
+        dims == (spec.obs, spec.action()),
         "{}: expected observations of {} and actions of {} for {}, found {} and {}",
         rollouts.display(),
         spec.obs,
-        spec.action,
+        spec.action(),
         spec.id,
         dims.0,
         dims.1

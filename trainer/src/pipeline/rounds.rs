@@ -47,7 +47,7 @@ struct Round {
     #[serde(rename = "return")]
     episode_return: Summary,
     length: Summary,
-    distance_m: Summary,
+    distance_m: Option<Summary>,
 }
 
 /// What `rounds.json` says.
@@ -60,7 +60,7 @@ struct Rounds {
 
 /// Plays rounds 1 to `count` of the run in `root`, which is locked; what is done is kept.
 pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
-    let mut all = Rounds { env: config.env.clone(), episodes, rounds: Vec::new() };
+    let mut all = Rounds { env: config.env.id.clone(), episodes, rounds: Vec::new() };
     let mut before: Option<RunDir> = None;
     for round in 1..=count {
         output::line(format!("round {round} of {count}"));
@@ -196,7 +196,7 @@ struct Evaluation {
     #[serde(rename = "return")]
     episode_return: Summary,
     length: Summary,
-    distance_m: Summary,
+    distance_m: Option<Summary>,
 }
 
 impl Evaluation {
@@ -228,7 +228,7 @@ impl Evaluation {
         let model = file::load(&run.agent(), &bytes, None)?;
         let pool = EnvPool::new(&config.env, config.worker_threads())?;
         let progress = Progress::new("evaluate", episodes as u64, "episodes");
-        let report = evaluate(&pool, &config.env, Some(&model), false, SEED, episodes, &progress)?;
+        let report = evaluate(&pool, &config.env.id, Some(&model), false, SEED, episodes, &progress)?;
         drop(progress);
         let file = File { agent: digest(&run.agent())?, report: &report };
         write_atomic(&run.evaluation(), format!("{}\n", serde_json::to_string_pretty(&file)?).as_bytes())?;
@@ -240,10 +240,10 @@ impl Evaluation {
 impl Round {
     fn line(&self) -> String {
         format!(
-            "return {}, length {:.1}, distance {:.2} m; {} steps recorded, {} of evolution",
+            "return {}, length {:.1}{}; {} steps recorded, {} of evolution",
             self.episode_return.mean_text(1),
             self.length.estimate.mean,
-            self.distance_m.estimate.mean,
+            self.distance_m.as_ref().map_or(String::new(), |it| format!(", distance {:.2} m", it.estimate.mean)),
             self.recorded_steps,
             self.evolution_steps
         )
@@ -265,7 +265,7 @@ impl Rounds {
                 round.evolution_steps,
                 round.episode_return.mean_text(1),
                 round.length.mean_text(1),
-                round.distance_m.mean_text(2)
+                round.distance_m.as_ref().map_or("–".into(), |distance| distance.mean_text(2))
             );
         }
         text

@@ -12,7 +12,7 @@ use crate::world::device::{self, Device};
 use crate::world::resume::{self, Network};
 use crate::world::stage::StageInput;
 use anyhow::{Context, Result};
-use dreamstep_core::pack::{AlignedBytes, action_map};
+use dreamstep_core::pack::AlignedBytes;
 
 /// V with each M and a controller of zeros, the run's own first. M's that are missing, or are of another V or configuration, are trained;
 /// with `force` all but the run's own.
@@ -63,12 +63,10 @@ fn train(config: &Config, run: &RunDir, folder: &RunDir, data: &Dataset, spec: &
         return Ok(());
     }
     device::needs_torch(&format!("dream.ensemble = {}", config.dream.ensemble))?;
-    let (action_mid, action_half) = action_map(&spec.action_low, &spec.action_high);
     let input = StageInput {
         config,
         data,
-        action_mid: &action_mid,
-        action_half: &action_half,
+        actions: &spec.actions,
         run: folder,
         device: Device::Cpu,
         force: !under_way,

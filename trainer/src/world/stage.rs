@@ -2,6 +2,7 @@
 
 use crate::data::dataset::Dataset;
 use crate::data::split::Split;
+use crate::env::ActionSpace;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
@@ -11,17 +12,15 @@ use dreamstep_core::names::metadata;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What a stage is given. Its result is a pure function of `config`, `data` and the action range: a stage that was killed
+/// What a stage is given. Its result is a pure function of `config`, `data` and the action space: a stage that was killed
 /// resumes after its last epoch and, on one machine with one thread count, writes the same bytes as one that was not.
 pub struct StageInput<'a> {
     /// Every value in force.
     pub config: &'a Config,
     /// Recorded episodes, training and validation together.
     pub data: &'a Dataset,
-    /// `[A]` middle of the environment's action range.
-    pub action_mid: &'a [f32],
-    /// `[A]` half of its width.
-    pub action_half: &'a [f32],
+    /// What may be done.
+    pub actions: &'a ActionSpace,
     /// The run's folder.
     pub run: &'a RunDir,
     /// Where libtorch computes.
@@ -67,7 +66,7 @@ impl StageInput<'_> {
     /// # Errors
     /// One line: what was expected and what was found.
     pub fn check_sizes(&self) -> Result<()> {
-        let (expected, found) = (self.action_mid.len(), self.data.dims().1);
+        let (expected, found) = (self.actions.len(), self.data.dims().1);
         ensure!(expected == found, "recorded episodes: expected actions of size {expected}, found {found}");
         Ok(())
     }
@@ -88,7 +87,7 @@ pub fn provenance(stage: &str, input: &StageInput, split: &Split) -> Checkpoint 
     checkpoint.set_meta(meta::VERSION, env!("CARGO_PKG_VERSION"));
     checkpoint.set_meta(meta::STAGE, stage);
     checkpoint.set_meta(meta::SEED, input.config.seed);
-    checkpoint.set_meta(metadata::ENV, &input.config.env);
+    checkpoint.set_meta(metadata::ENV, &input.config.env.id);
     checkpoint.set_meta(meta::CONFIG, input.config.provenance());
     checkpoint.set_meta(meta::DATA, data_line(train, validation));
     checkpoint

@@ -23,8 +23,8 @@ use tch::{Device, Tensor, nn};
 const EVAL_BATCH: i64 = 4096;
 
 /// What an error in each dimension weighs, `[O]`: as much as its block.
-fn weights(of_blocks: &[f64], blocks: &[(&str, usize)]) -> Result<Vec<f32>> {
-    let names = || blocks.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", ");
+fn weights(of_blocks: &[f64], blocks: &[(String, usize)]) -> Result<Vec<f32>> {
+    let names = || blocks.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     ensure!(
         of_blocks.len() == blocks.len(),
         "vae.block_weights: expected {} ({}) or none, found {}",
@@ -32,7 +32,7 @@ fn weights(of_blocks: &[f64], blocks: &[(&str, usize)]) -> Result<Vec<f32>> {
         names(),
         of_blocks.len()
     );
-    let every = of_blocks.iter().zip(blocks).flat_map(|(&weight, &(_, len))| std::iter::repeat_n(weight as f32, len));
+    let every = of_blocks.iter().zip(blocks).flat_map(|(&weight, (_, len))| std::iter::repeat_n(weight as f32, *len));
     Ok(every.collect())
 }
 
@@ -78,7 +78,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     }
     if !config.block_weights.is_empty() {
         let blocks = crate::env::spec(&input.config.env)?.blocks;
-        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, blocks)?).to_device(input.device.into()));
+        vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, &blocks)?).to_device(input.device.into()));
     }
 
     // ---- epochs

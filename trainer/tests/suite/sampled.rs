@@ -4,6 +4,7 @@ use dreamstep::env::pool::{Player, Policy};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::judge::realtime;
 use dreamstep::judge::render::episode::Episode;
+use dreamstep::run::config::EnvConfig;
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::pack::{AlignedBytes, Parts, pack, unpack};
 use dreamstep_core::schema::Acting;
@@ -38,8 +39,8 @@ fn sampling() -> AlignedBytes {
 
 /// The return of `reset(seed)` with the draws of `draws`, step by step.
 fn by_hand(model: &Model<'_>, seed: u64, draws: u64) -> f64 {
-    let mut env = AnyEnv::make(ENV).unwrap();
-    let (mut observation, mut action) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().action]);
+    let mut env = AnyEnv::make(&EnvConfig::from(ENV)).unwrap();
+    let (mut observation, mut action) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().action()]);
     let mut memory = vec![0.0; memory_len(model.dims())];
     let mut agent = Agent::new(*model, &mut memory).unwrap();
     agent.set_seed(draws);
@@ -60,14 +61,15 @@ fn by_hand(model: &Model<'_>, seed: u64, draws: u64) -> f64 {
 fn every_episode_has_draws_of_its_own() {
     let bytes = sampling();
     let model = Model::load(&bytes).unwrap();
-    let mut player = Player::new(ENV).unwrap();
+    let mut player = Player::new(&EnvConfig::from(ENV)).unwrap();
     for seed in [1, 1003] {
         let expected = by_hand(&model, seed, seed);
         assert_ne!(expected, by_hand(&model, seed, 0), "the draws matter");
         assert_eq!(player.episode(Policy::Agent(&model), seed, 0).unwrap().episode_return, expected);
-        let filmed = Episode::play(&mut AnyEnv::make(ENV).unwrap(), Policy::Agent(&model), seed, 0).unwrap();
+        let filmed =
+            Episode::play(&mut AnyEnv::make(&EnvConfig::from(ENV)).unwrap(), Policy::Agent(&model), seed, 0).unwrap();
         assert_eq!(filmed.returns[filmed.steps()], expected);
     }
-    let outcomes = realtime::run(&model, ENV, 1003, 2, false).unwrap().outcomes;
+    let outcomes = realtime::run(&model, &EnvConfig::from(ENV), 1003, 2, false).unwrap().outcomes;
     assert_eq!([outcomes[0].episode_return, outcomes[1].episode_return], [1003, 1004].map(|s| by_hand(&model, s, s)));
 }

@@ -2,6 +2,7 @@
 
 use dreamstep::agent::file;
 use dreamstep::env::pool::{EnvPool, Estimate, Outcome, Policy};
+use dreamstep::run::config::EnvConfig;
 use dreamstep_fixtures::CARTPOLE;
 use dreamstep_runtime::{Model, memory_len};
 
@@ -10,7 +11,7 @@ use dreamstep_runtime::{Model, memory_len};
 fn the_cart_poles_agent_balances() {
     let model = Model::load(CARTPOLE).unwrap();
     model.self_test(&mut vec![0.0; memory_len(model.dims())]).unwrap();
-    let arena = EnvPool::new("CartPole-v1", 2).unwrap();
+    let arena = EnvPool::new(&EnvConfig::from("CartPole-v1"), 2).unwrap();
     let returns = |policy| -> Vec<f64> {
         arena.episodes(policy, 1000, 100, || ()).unwrap().iter().map(|outcome| outcome.episode_return).collect()
     };
@@ -47,7 +48,8 @@ fn of_shipped(file: &str, env: &str, episodes: usize, check: impl FnOnce(&Model<
     let model = file::load(&path, &bytes, None).unwrap();
     check(&model);
     model.self_test(&mut vec![0.0; memory_len(model.dims())]).unwrap();
-    let outcomes = EnvPool::new(env, 2).unwrap().episodes(Policy::Agent(&model), 1000, episodes, || ()).unwrap();
+    let outcomes =
+        EnvPool::new(&EnvConfig::from(env), 2).unwrap().episodes(Policy::Agent(&model), 1000, episodes, || ()).unwrap();
     let of = |value: fn(&Outcome) -> f64| Estimate::of(&outcomes.iter().map(value).collect::<Vec<_>>());
-    (of(|outcome| outcome.episode_return), of(|outcome| outcome.distance_m))
+    (of(|outcome| outcome.episode_return), of(|outcome| outcome.distance_m.unwrap()))
 }

@@ -19,7 +19,7 @@ use crate::world::train_mdnrnn::train_mdnrnn;
 use crate::world::train_vae::train_vae;
 use dreamstep_core::layout::Panels;
 use dreamstep_core::names::checkpoint;
-use dreamstep_core::pack::{AlignedBytes, action_map};
+use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, Termination, dreams_memory_len, memory_len};
@@ -74,12 +74,10 @@ pub(in crate::control) fn small(set: &[&str]) -> Small {
     collect(&config, run.root(), &Request::default(), &Progress::hidden()).unwrap();
     let data = Dataset::open(&run.rollouts(), 1).unwrap();
     let spec = env::spec(&config.env).unwrap();
-    let (mid, half) = action_map(&spec.action_low, &spec.action_high);
     let input = StageInput {
         config: &config,
         data: &data,
-        action_mid: &mid,
-        action_half: &half,
+        actions: &spec.actions,
         run: &run,
         device: Device::Cpu,
         force: false,
@@ -415,13 +413,11 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
     assert!(far(&controller(&[&still[..], &["dream.teacher=false"]].concat()).0, &[0.0; 3]) < 1e-3, "asked not to");
     // Another memory: what C reads is the same, so that what it does can be learnt to the last digit.
     let spec = &small.spec;
-    let (mid, half) = action_map(&spec.action_low, &spec.action_high);
     let config = small.with(&["seed=9"]);
     let input = StageInput {
         config: &config,
         data: &small.data,
-        action_mid: &mid,
-        action_half: &half,
+        actions: &spec.actions,
         run: &small.run,
         device: Device::Cpu,
         force: true,

@@ -17,7 +17,7 @@ use ndarray::{Array1, Array2};
 /// # Panics
 /// As [`Env::step`] does, on an action that is not finite.
 pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut [f32]) -> Result<()>) -> Result<Episode> {
-    let EnvSpec { obs: o, action: a, .. } = *env.spec();
+    let (o, a) = (env.spec().obs, env.spec().action());
     let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
     let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
     env.reset(seed, &mut obs)?;
@@ -70,9 +70,10 @@ pub(super) fn episode(
     let spec = env.spec().clone();
     let rng = Philox::new(seed);
     let name = |t: u32| index << 32 | u64::from(t);
+    let middle = |(low, high): (f32, f32)| 0.5 * (low + high);
     match policy {
         Policy::Uniform => record(env, reset_seed(seed, index), |t, _, action| {
-            spec.uniform_action(rng, name(t), action);
+            spec.actions.uniform(rng, name(t), action);
             Ok(())
         }),
         Policy::Zero => record(env, reset_seed(seed, index), |_, _, action| {
@@ -82,8 +83,7 @@ pub(super) fn episode(
         Policy::Noise(noise) => {
             let mut walk = Walk::new(*noise, &spec);
             record(env, reset_seed(seed, index), |t, _, action| {
-                let middle = spec.action_low.iter().zip(&spec.action_high).map(|(low, high)| 0.5 * (low + high));
-                action.iter_mut().zip(middle).for_each(|(a, middle)| *a = middle);
+                action.iter_mut().enumerate().for_each(|(i, a)| *a = middle(spec.actions.range(i)));
                 walk.add(rng, name(t), action);
                 Ok(())
             })
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
     fn new(noise: Noise, spec: &'a EnvSpec) -> Self {
         let rho = if noise.correlation > 0.0 { (-1.0 / noise.correlation).exp() } else { 0.0 };
         let keep = [rho as f32, (1.0 - rho * rho).sqrt() as f32];
-        let zeros = vec![0.0; spec.action];
+        let zeros = vec![0.0; spec.action()];
         Self { spec, scale: noise.scale as f32, keep, started: false, state: zeros.clone(), fresh: zeros }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
         let [keep, renew] = if self.started { self.keep } else { [0.0, 1.0] };
         self.started = true;
         for (i, a) in action.iter_mut().enumerate() {
-            let (low, high) = (self.spec.action_low[i], self.spec.action_high[i]);
+            let (low, high) = self.spec.actions.range(i);
             self.state[i] = keep * self.state[i] + renew * self.fresh[i];
             *a = (*a + 0.5 * (high - low) * self.scale * self.state[i]).clamp(low, high);
         }

@@ -226,7 +226,7 @@ pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report
     rows.append(&mut others);
     let steps = data.map(|data| data.entries().iter().map(|episode| episode.steps as u64).sum());
     let report = Report {
-        env: config.env.clone(),
+        env: config.env.id.clone(),
         seed: options.seed,
         episodes: options.episodes,
         recorded_steps: steps,
@@ -301,7 +301,7 @@ impl Job {
         }
         let found = read(&self.result())?;
         let protocol =
-            found.env == self.config.env && found.seed == options.seed && found.outcomes.len() == options.episodes;
+            found.env == self.config.env.id && found.seed == options.seed && found.outcomes.len() == options.episodes;
         let budgeted = self.arm.input().is_some() && self.arm != Arm::Dream;
         let budget = !budgeted || found.real_steps >= self.config.controller.steps;
         Ok(Some(found).filter(|_| protocol && budget))
@@ -309,7 +309,7 @@ impl Job {
 
     fn make(&self, run: &RunDir, data: Option<&Dataset>, pool: &EnvPool, options: &Options) -> Result<ArmResult> {
         let mut result = ArmResult {
-            env: self.config.env.clone(),
+            env: self.config.env.id.clone(),
             seed: options.seed,
             what: self.arm.what().to_string(),
             real_steps: 0,
@@ -446,11 +446,11 @@ fn other_results(folder: &Path, config: &Config, options: &Options) -> Result<Ve
         }
         let found = read(&result_of(&path))?;
         ensure!(
-            found.env == config.env && found.seed == options.seed && found.outcomes.len() == options.episodes,
+            found.env == config.env.id && found.seed == options.seed && found.outcomes.len() == options.episodes,
             "{}: expected {} episodes of {} from seed {} on, found {} of {} from seed {} on",
             result_of(&path).display(),
             options.episodes,
-            config.env,
+            config.env.id,
             options.seed,
             found.outcomes.len(),
             found.env,

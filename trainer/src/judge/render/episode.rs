@@ -40,10 +40,10 @@ impl Episode {
             Policy::Random | Policy::Zero => None,
         };
         let mut observation = vec![0.0; env.spec().obs];
-        let mut action = vec![0.0; env.spec().action];
+        let mut action = vec![0.0; env.spec().action()];
         env.reset(seed, &mut observation)?;
         let mut episode = Self {
-            poses: vec![env.pose()],
+            poses: vec![env.pose().unwrap_or_default()],
             observations: vec![observation.clone()],
             actions: Vec::new(),
             returns: vec![0.0],
@@ -58,12 +58,12 @@ impl Episode {
                     let refused = || format!("{}: seed {seed}, step {step}", env.spec().id);
                     agent.step(&single, &mut action).with_context(refused)?;
                 }
-                (None, Policy::Random) => env.spec().uniform_action(Philox::new(seed), step, &mut action),
+                (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), step, &mut action),
                 (None, _) => {}
             }
             let outcome = env.step(&action, &mut observation)?;
             earned += outcome.reward;
-            episode.poses.push(env.pose());
+            episode.poses.push(env.pose().unwrap_or_default());
             episode.observations.push(observation.clone());
             episode.actions.push(action.clone());
             episode.returns.push(earned);

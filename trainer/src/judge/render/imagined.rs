@@ -7,9 +7,8 @@
 
 use super::episode::Episode;
 use crate::agent::v;
-use crate::env::unit_action;
+use crate::env::Ear;
 use anyhow::{Result, anyhow, ensure};
-use dreamstep_core::pack::action_map;
 use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, DreamStart, Model, Termination, dreams_memory_len, memory_len};
 use std::path::Path;
 
@@ -65,8 +64,8 @@ pub struct Dream {
 pub enum Dreamer<'a> {
     /// The model's controller.
     Controller,
-    /// The episode's actions `[T, A]` once more, by a policy that looks at nothing; and the actions' bounds.
-    Actions(&'a [f32], &'a [f32]),
+    /// The episode's actions `[T, A]` once more, by a policy that looks at nothing; and how M hears them.
+    Actions(&'a Ear),
 }
 
 impl Dream {
@@ -98,9 +97,9 @@ impl Dream {
         for action in &episode.actions {
             match dreamer {
                 Dreamer::Controller => dreams.act(),
-                Dreamer::Actions(low, high) => {
-                    let (mid, half) = action_map(low, high);
-                    let unit: Vec<f32> = unit_action(action, &mid, &half).collect();
+                Dreamer::Actions(ear) => {
+                    let mut unit = Vec::new();
+                    ear.hear(action, &mut unit);
                     dreams.set_action(0, &unit).map_err(|error| anyhow!("{error}"))?;
                 }
             }

@@ -20,16 +20,14 @@ pub mod video;
 use crate::agent::file;
 use crate::agent::pack::{self, Ingredients};
 use crate::env::pool::Policy;
-use crate::env::{AnyEnv, Env, Pose};
+use crate::env::{AnyEnv, Env, EnvConfig, Pose};
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
 use crate::run::progress::Progress;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::c::ControllerInput;
-use dreamstep_core::names::metadata;
 use dreamstep_core::pack::AlignedBytes;
-use dreamstep_core::reader::File;
 use dreamstep_runtime::Model;
 use episode::Episode;
 use imagined::{Codec, Dream, Dreamer, dream_options};
@@ -93,7 +91,7 @@ pub struct Options {
     /// The packed agent; else the run's.
     pub agent: Option<PathBuf>,
     /// The environment; else the named agent's, else the run's.
-    pub env: Option<String>,
+    pub env: Option<EnvConfig>,
     /// The policy that acts.
     pub actor: Actor,
     /// The episode is `reset(seed)`.
@@ -156,8 +154,8 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
     let format = Format::of(&out)?;
 
     let packed = read_agent(run, options)?;
-    let id = environment(options, &packed, &config)?;
-    let mut env = AnyEnv::make(&id)?;
+    let made = environment(options, &packed, &config);
+    let mut env = AnyEnv::make(&made)?;
     let load = |(path, bytes)| -> Result<Model<'_>> {
         let model = file::load(path, bytes, None)?;
         file::check(path, &model, env.spec())?;
@@ -177,7 +175,7 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
         (Actor::Random, _) => Policy::Random,
         (Actor::Zero, _) => Policy::Zero,
     };
-    let named = || packed.as_ref().map_or_else(|| id.clone(), |(path, _)| path.display().to_string());
+    let named = || packed.as_ref().map_or_else(|| made.id.clone(), |(path, _)| path.display().to_string());
     let episode = Episode::play(&mut env, policy, options.seed, options.steps).with_context(named)?;
 
     let mut notes = Vec::new();
@@ -221,17 +219,12 @@ fn read_agent(run: &RunDir, options: &Options) -> Result<Option<(PathBuf, Aligne
 }
 
 /// Which environment: as asked for, or that of an agent that was named, or the run's.
-fn environment(options: &Options, packed: &Option<(PathBuf, AlignedBytes)>, config: &Config) -> Result<String> {
-    if let Some(id) = &options.env {
-        return Ok(id.clone());
+fn environment(options: &Options, packed: &Option<(PathBuf, AlignedBytes)>, config: &Config) -> EnvConfig {
+    if let Some(env) = &options.env {
+        return env.clone();
     }
-    if let (Some(_), Some((path, bytes))) = (&options.agent, packed) {
-        let file = File::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        if let Some(id) = file.metadata(metadata::ENV) {
-            return Ok(id.to_owned());
-        }
-    }
-    Ok(config.env.clone())
+    let named = options.agent.as_ref().and(packed.as_ref()).and_then(|(path, bytes)| file::env(path, bytes).ok());
+    named.unwrap_or_else(|| config.env.clone())
 }
 
 /// Observations that V decoded, `[T+1, O]` and `[N+1, O]`.
@@ -267,10 +260,10 @@ fn imagine(
     }
     if asked(Panel::Dream) {
         let how = dream_options(options.seed, options.temperature);
-        let (low, high) = (&env.spec().action_low, &env.spec().action_high);
+        let ear = env.spec().actions.ear();
         let dreamer = match options.actor {
             Actor::Agent => Dreamer::Controller,
-            Actor::Random | Actor::Zero => Dreamer::Actions(low, high),
+            Actor::Random | Actor::Zero => Dreamer::Actions(&ear),
         };
         let dream = match model {
             Some(model) => Dream::of(episode, model, &codec, dreamer, how),

@@ -28,7 +28,7 @@ impl<'a> Rebuilder<'a> {
     /// At the start of an episode of `env`, whose own state does not matter.
     #[must_use]
     pub fn new(env: &'a AnyEnv) -> Self {
-        let Pose { positions, velocities } = env.pose();
+        let Pose { positions, velocities } = env.pose().unwrap_or_default();
         let blank = Pose { positions: vec![0.0; positions.len()], velocities: vec![0.0; velocities.len()] };
         let quaternions = match env {
             AnyEnv::CartPole(_) => Vec::new(),

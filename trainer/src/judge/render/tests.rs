@@ -10,7 +10,7 @@ use super::scene::{Image, Scene};
 use super::video::{Film, Format, has_ffmpeg};
 use super::{Panel, Strip, frame_steps, parse_size, parse_temperature};
 use crate::env::pool::{Player, Policy};
-use crate::env::{AnyEnv, Env, Pose, ids};
+use crate::env::{AnyEnv, Env, EnvConfig, Pose, ids};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
@@ -18,7 +18,7 @@ use dreamstep_fixtures::skip;
 use std::process::Command;
 
 fn random_episode(id: &str, seed: u64, steps: u32) -> (AnyEnv, Episode) {
-    let mut env = AnyEnv::make(id).unwrap();
+    let mut env = AnyEnv::make(&EnvConfig::from(id)).unwrap();
     let episode = Episode::play(&mut env, Policy::Random, seed, steps).unwrap();
     (env, episode)
 }
@@ -29,14 +29,14 @@ fn a_rebuilt_state_is_observed_as_the_true_one_was() {
     for id in ids().filter(|id| *id != "CartPole-v1") {
         let (env, episode) = random_episode(id, 5, 40);
         let mut rebuilder = Rebuilder::new(&env);
-        let AnyEnv::Mujoco(mut other) = AnyEnv::make(id).unwrap() else { panic!("{id}: a MuJoCo task") };
-        let blocks = env.spec().blocks;
+        let AnyEnv::Mujoco(mut other) = AnyEnv::make(&EnvConfig::from(id)).unwrap() else { panic!("{id}: a MuJoCo task") };
+        let blocks = &env.spec().blocks;
         let mut again = vec![f64::NAN; env.spec().obs];
         for (step, seen) in episode.observations.iter().enumerate() {
             let pose = rebuilder.next(seen).unwrap();
             other.observe_at(&pose, &mut again);
             let (mut from, mut exact, mut close) = (0, 0, 0);
-            for &(block, len) in blocks {
+            for (block, len) in blocks.iter().map(|(name, len)| (name.as_str(), *len)) {
                 let pairs = seen[from..from + len].iter().zip(&again[from..from + len]);
                 from += len;
                 match block {
@@ -54,7 +54,7 @@ fn a_rebuilt_state_is_observed_as_the_true_one_was() {
                     _ => {}
                 }
             }
-            assert!(exact > 0 && exact + close >= env.spec().action, "{id}");
+            assert!(exact > 0 && exact + close >= env.spec().action(), "{id}");
             let told = episode.poses[step].positions.len() - env.unobserved();
             assert!(id != "Humanoid-v5" || (told, exact) == (22, 45), "{id}: {told} {exact}");
         }
@@ -82,7 +82,7 @@ fn cart_pole_tells_everything() {
 #[test]
 fn an_episode_is_the_one_that_the_other_commands_play() {
     let (_, episode) = random_episode("Hopper-v5", 11, 0);
-    let outcome = Player::new("Hopper-v5").unwrap().episode(Policy::Random, 11, 0).unwrap();
+    let outcome = Player::new(&EnvConfig::from("Hopper-v5")).unwrap().episode(Policy::Random, 11, 0).unwrap();
     let steps = episode.steps();
     assert_eq!((outcome.episode_return, outcome.length), (episode.returns[steps], steps as u64));
     assert_eq!(outcome.terminated, episode.terminated);
@@ -91,7 +91,7 @@ fn an_episode_is_the_one_that_the_other_commands_play() {
 
 #[test]
 fn what_no_state_could_be_is_refused_and_quaternions_get_their_length() {
-    let env = AnyEnv::make("Humanoid-v5").unwrap();
+    let env = AnyEnv::make(&EnvConfig::from("Humanoid-v5")).unwrap();
     let mut seen = vec![0.25; env.spec().obs];
     let pose = Rebuilder::new(&env).next_decoded(&seen).unwrap();
     assert_eq!(pose.positions[..7], [0.0, 0.0, 0.25, 0.5, 0.5, 0.5, 0.5]);
@@ -248,7 +248,7 @@ fn a_dream_begins_in_reality_and_goes_its_own_way() {
         v_of(&agent, spoil).write(&path).unwrap();
         Codec::read(&path, agent.settings.dims.obs_len()).unwrap()
     };
-    let mut env = AnyEnv::make("Humanoid-v5").unwrap();
+    let mut env = AnyEnv::make(&EnvConfig::from("Humanoid-v5")).unwrap();
     let episode = Episode::play(&mut env, Policy::Agent(&model), 1000, 30).unwrap();
     let codec_of_agent = codec(0.0);
     let known = codec_of_agent.encode(&episode.observations).unwrap();
@@ -264,9 +264,9 @@ fn a_dream_begins_in_reality_and_goes_its_own_way() {
     assert_eq!(own, dream(Dreamer::Controller, 1, 1.0));
     assert!(own != dream(Dreamer::Controller, 2, 1.0) && own != dream(Dreamer::Controller, 1, 0.2));
     // Another policy dreams with its own actions.
-    let (low, high) = (&env.spec().action_low, &env.spec().action_high);
-    let still = Episode { actions: vec![vec![0.0; env.spec().action]; 30], ..episode.clone() };
-    let other = Dream::of(&still, &model, &codec_of_agent, Dreamer::Actions(low, high), dream_options(1, 1.0)).unwrap();
+    let ear = env.spec().actions.ear();
+    let still = Episode { actions: vec![vec![0.0; env.spec().action()]; 30], ..episode.clone() };
+    let other = Dream::of(&still, &model, &codec_of_agent, Dreamer::Actions(&ear), dream_options(1, 1.0)).unwrap();
     assert!(other.latents[0] == own.latents[0] && other.latents[1] != own.latents[1]);
     // A decoder of another V would draw nonsense.
     let error = Dream::of(&episode, &model, &codec(1.0), Dreamer::Controller, dream_options(1, 1.0)).unwrap_err();

@@ -1,6 +1,7 @@
 //! C's figures: returns of the run's agent beside the random policy and the zero action, and one episode of each step by step.
 
 use crate::agent::file;
+use crate::env::EnvConfig;
 use crate::env::pool::{EnvPool, Policy};
 use crate::judge::evaluate::{self, evaluate};
 use crate::run::folder::RunDir;
@@ -33,7 +34,7 @@ pub struct Rewards {
 ///
 /// # Errors
 /// One line: the agent cannot be read or is of another environment, or an episode failed.
-pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) -> Result<Acting> {
+pub fn act(run: &RunDir, env: &EnvConfig, seed: u64, episodes: usize, threads: usize) -> Result<Acting> {
     let path = run.agent();
     let bytes = file::read(&path)?;
     let model = file::load(&path, &bytes, None)?;
@@ -41,7 +42,7 @@ pub fn act(run: &RunDir, env: &str, seed: u64, episodes: usize, threads: usize) 
     let pool = EnvPool::new(env, threads)?;
     let progress = Progress::new("report: episodes", 0, "episodes");
     let named = || path.display().to_string();
-    let returns = evaluate(&pool, env, Some(&model), true, seed, episodes, &progress).with_context(named)?;
+    let returns = evaluate(&pool, &env.id, Some(&model), true, seed, episodes, &progress).with_context(named)?;
     let policies = [("agent", Policy::Agent(&model)), ("random", Policy::Random), ("zero", Policy::Zero)];
     let rewards = pool.map(policies.len(), |player, i| {
         interrupt::check()?;

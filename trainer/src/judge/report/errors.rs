@@ -80,7 +80,7 @@ pub fn single(array: &Array2<f64>) -> Tensor {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Block {
     /// As the environment names it.
-    pub name: &'static str,
+    pub name: String,
     /// Its numbers in an observation.
     pub size: usize,
     /// Those that vary: the others are whitened to 0 and count nowhere.
@@ -92,9 +92,10 @@ pub struct Block {
 impl Block {
     /// The parts that `blocks` names, of an observation whose dimensions are `alive` or dead.
     #[must_use]
-    pub fn all(blocks: &[(&'static str, usize)], alive: &[bool]) -> Vec<Self> {
+    pub fn all(blocks: &[(String, usize)], alive: &[bool]) -> Vec<Self> {
         let mut start = 0;
-        let block = |&(name, size): &(&'static str, usize)| {
+        let block = |(name, size): &(String, usize)| {
+            let (name, size) = (name.clone(), *size);
             let columns = (start, start + size);
             start += size;
             let alive = alive[columns.0..columns.1].iter().filter(|&&alive| alive).count();
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn blocks_follow_each_other_and_count_what_varies() {
-        let blocks = Block::all(&[("qpos", 2), ("qvel", 3)], &[true, false, true, true, true]);
+        let blocks = Block::all(&crate::env::blocks(&[("qpos", 2), ("qvel", 3)]), &[true, false, true, true, true]);
         assert_eq!((blocks[0].columns(), blocks[0].alive), (0..2, 1));
         assert_eq!((blocks[1].columns(), blocks[1].alive), (2..5, 3));
     }

@@ -75,7 +75,7 @@ fn absent(network: &str) -> Gate {
 
 fn of_vae(vae: &VaeFigures) -> Vec<Gate> {
     let mut gates = Vec::new();
-    for error in vae.blocks.iter().filter(|error| BLOCKS.contains(&error.block.name)) {
+    for error in vae.blocks.iter().filter(|error| BLOCKS.contains(&error.block.name.as_str())) {
         let (found, target, verdict) = match (error.vae, error.pca) {
             (Some(v), Some(pca)) if pca < NOTHING => (number(v), number(pca), Verdict::NotApplicable),
             (Some(v), Some(pca)) => (number(v), number(pca), Verdict::of(v <= pca)),

@@ -120,7 +120,7 @@ impl Fit {
     /// Of no episodes yet.
     #[must_use]
     pub fn new(m: &TrainedMdnRnn, spec: &EnvSpec) -> Self {
-        let (z, a, o) = (m.latent, spec.action, spec.obs);
+        let (z, a, o) = (m.latent, spec.actions.unit_len(), spec.obs);
         Self {
             latents: Moments::new(2 * z + a + 2),
             sampled: m.on_samples.then(|| Moments::new(2 * z + a)),
@@ -205,7 +205,7 @@ impl Measure {
     /// # Errors
     /// A linear model cannot be fitted.
     pub fn new(m: &TrainedMdnRnn, spec: &EnvSpec, fit: &Fit, seed: u64, steps: usize) -> Result<Self> {
-        let (z, a, o) = (m.latent, spec.action, spec.obs);
+        let (z, a, o) = (m.latent, spec.actions.unit_len(), spec.obs);
         let inputs = z + a;
         let columns = |range: std::ops::Range<usize>| (0..inputs).chain(range).collect::<Vec<_>>();
         let next = Ridge::from_moments(&fit.latents.select(&columns(inputs..inputs + z)), inputs, LAMBDA)?;

@@ -149,7 +149,7 @@ pub fn report(config: &Config, run: &RunDir, options: &Options) -> Result<Report
     let history = History::read(run)?;
     let gates = gates(vae.as_ref(), mdnrnn.as_ref());
     let mut report =
-        Report { env: config.env.clone(), data, gates, missing, vae, mdnrnn, acting, history, figures: Vec::new() };
+        Report { env: config.env.id.clone(), data, gates, missing, vae, mdnrnn, acting, history, figures: Vec::new() };
     report.figures = figures::draw(&report, shown.as_ref())?;
     Ok(report)
 }
@@ -187,7 +187,7 @@ impl Networks {
         })?;
 
         // ---- what everything is measured on
-        let blocks = Block::all(spec.blocks, &vae.normalizer.alive());
+        let blocks = Block::all(&spec.blocks, &vae.normalizer.alive());
         let held_out_steps = recorded.steps(&recorded.split.validation);
         let mut measure_v = vae::Measure::new(&observations, vae.shape.latent)?;
         let mut measure_m = match (&m, &fit) {

@@ -5,11 +5,10 @@
 use crate::data::dataset::Dataset;
 use crate::data::rollouts::Episode;
 use crate::data::split::Split;
-use crate::env::{EnvSpec, unit_action};
+use crate::env::EnvSpec;
 use crate::world::nets::{indices, matrix, normals};
 use crate::world::trained::TrainedVae;
 use anyhow::{Result, ensure};
-use dreamstep_core::pack::action_map;
 use dreamstep_core::rng::{Philox, Stream};
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -38,7 +37,8 @@ impl Recorded {
     /// One line: the folder is missing, holds fewer than two episodes, or one that cannot be read or is not of `spec`.
     pub fn open(folder: &Path, spec: &EnvSpec, seed: u64, fraction: f64, threads: usize) -> Result<Self> {
         let data = Dataset::open(folder, threads)?;
-        let EnvSpec { ref id, obs, action, .. } = *spec;
+        let (EnvSpec { id, obs, .. }, action) = (spec, spec.action());
+        let obs = *obs;
         let (found_obs, found_action) = data.dims();
         ensure!(
             (found_obs, found_action) == (obs, action),
@@ -84,7 +84,7 @@ pub struct Chunk {
     pub mean: Tensor,
     /// `[R, Z]` V's log-variance.
     pub log_var: Tensor,
-    /// `[R, A]` in [-1, 1]; 0 in the last row of an episode.
+    /// `[R, U]`: as M hears them; 0 in the last row of an episode.
     pub action: Tensor,
     /// `[N]` the rows that start a step.
     pub steps: Tensor,
@@ -103,18 +103,18 @@ impl Chunk {
         }
         let x = matrix(&x, spec.obs, Device::Cpu);
         let (mean, log_var) = tch::no_grad(|| vae.vae.encode(&x));
-        let (mid, half) = action_map(&spec.action_low, &spec.action_high);
+        let ear = spec.actions.ear();
         let (mut action, mut steps, mut row) = (Vec::new(), Vec::new(), 0);
         for episode in &episodes {
             for values in episode.actions.rows() {
-                action.extend(unit_action(values, &mid, &half));
+                ear.hear(values, &mut action);
                 steps.push(row);
                 row += 1;
             }
-            action.extend(mid.iter().map(|_| 0.0));
+            action.resize(action.len() + ear.len(), 0.0);
             row += 1;
         }
-        let (action, steps) = (matrix(&action, mid.len(), Device::Cpu), indices(&steps, Device::Cpu));
+        let (action, steps) = (matrix(&action, ear.len(), Device::Cpu), indices(&steps, Device::Cpu));
         Self { episodes, x, mean, log_var, action, steps }
     }
 

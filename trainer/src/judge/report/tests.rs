@@ -38,12 +38,11 @@ fn spec() -> EnvSpec {
     EnvSpec {
         id: "linear".into(),
         obs: 2,
-        action: 1,
-        action_low: vec![-1.0],
-        action_high: vec![1.0],
+        actions: crate::env::ActionSpace::symmetric(1, 1.0),
         dt_s: 0.01,
         time_limit: 1000,
-        blocks: &[("qpos", 1), ("qvel", 1)],
+        blocks: crate::env::blocks(&[("qpos", 1), ("qvel", 1)]),
+        image: None,
         healthy_bonus: 5.0,
     }
 }
@@ -115,7 +114,7 @@ static MEASURED: LazyLock<MdnrnnFigures> = LazyLock::new(|| {
     fit.add(&chunk(1), 0, 0).unwrap();
     let mut measure = mdnrnn::Measure::new(&m, &spec, &fit, 0, EPISODES * STEPS).unwrap();
     measure.add(&vae, &m, &chunk(2), HELD_OUT_DRAWS).unwrap();
-    measure.finish(&m, &Block::all(spec.blocks, &[true; 2]))
+    measure.finish(&m, &Block::all(&spec.blocks, &[true; 2]))
 });
 
 /// `found` is `expected` but for what 105,000 steps leave to chance.
@@ -231,7 +230,7 @@ fn v_is_measured_beside_the_axes_of_most_variance() {
         ..vae
     };
     measure.add(&vae, &one).unwrap();
-    let found = measure.finish(&Block::all(spec().blocks, &[true; 2])).unwrap();
+    let found = measure.finish(&Block::all(&spec().blocks, &[true; 2])).unwrap();
 
     let covariance = moments.covariance();
     let trace = covariance[[0, 0]] + covariance[[1, 1]];
@@ -254,7 +253,7 @@ fn v_is_measured_beside_the_axes_of_most_variance() {
 fn observations_that_never_vary_are_reported_without_a_picture_of_them() {
     let chunk = chunk(4);
     let dead = Chunk { x: chunk.x.zeros_like(), ..chunk };
-    let shown = Shown::of(&dead, &vae(), None, &Block::all(spec().blocks, &[false; 2])).unwrap();
+    let shown = Shown::of(&dead, &vae(), None, &Block::all(&spec().blocks, &[false; 2])).unwrap();
     let report = Report {
         env: "linear".into(),
         data: None,

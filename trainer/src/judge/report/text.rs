@@ -70,7 +70,7 @@ fn vision(text: &mut String, vae: &VaeFigures) {
     let row = |name: &str, size: usize, alive: usize, v: Option<f64>, pca: Option<f64>| {
         vec![name.to_string(), size.to_string(), alive.to_string(), share(v), share(pca)]
     };
-    let parts = vae.blocks.iter().map(|e| row(e.block.name, e.block.size, e.block.alive, e.vae, e.pca));
+    let parts = vae.blocks.iter().map(|e| row(&e.block.name, e.block.size, e.block.alive, e.vae, e.pca));
     let sums = vae.blocks.iter().fold((0, 0), |sum, e| (sum.0 + e.block.size, sum.1 + e.block.alive));
     let overall = row("overall", sums.0, sums.1, Some(vae.nmse), Some(vae.pca_nmse));
     let pca = format!("PCA, {}", vae.pca_components);
@@ -107,7 +107,7 @@ fn memory(text: &mut String, m: &MdnrnnFigures) {
         velocity: Some(e.velocity),
         direct_ridge: None,
     };
-    let parts = m.blocks.iter().map(|BlockErrors { block, errors }| row(block.name, errors));
+    let parts = m.blocks.iter().map(|BlockErrors { block, errors }| row(&block.name, errors));
     let header = ["error", "V alone", "M", "ridge", "persistence", "constant velocity", "ridge without V"];
     *text += &markdown_table(
         &header,
@@ -184,7 +184,8 @@ fn controller(text: &mut String, report: &Report) {
         returns.episodes, returns.seed
     );
     let rows = returns.rows.iter().map(|row| {
-        let [length, distance] = [row.length.mean_text(1), row.distance_m.mean_text(2)];
+        let length = row.length.mean_text(1);
+        let distance = row.distance_m.as_ref().map_or("–".into(), |distance| distance.mean_text(2));
         vec![row.policy.into(), row.episode_return.mean_text(1), row.episode_return.iqm_text(1), length, distance]
     });
     *text += &markdown_table(&["policy", "return", "IQM of the return", "length (steps)", "distance (m)"], rows);

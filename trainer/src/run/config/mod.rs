@@ -7,6 +7,7 @@ mod aliases;
 mod bounds;
 mod controller;
 mod dream;
+mod env;
 mod networks;
 mod presets;
 
@@ -16,6 +17,7 @@ pub use controller::{
     StrategyName, controller_of,
 };
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
+pub use env::{EnvConfig, OnError};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
 pub use presets::Preset;
 
@@ -32,8 +34,8 @@ use std::path::Path;
 pub struct Config {
     /// The one seed that drives everything.
     pub seed: u64,
-    /// Environment id, as Gymnasium names it: any of `crate::env::ids`.
-    pub env: String,
+    /// The world.
+    pub env: EnvConfig,
     /// Worker threads for rollouts; 0 takes every core. Results do not depend on it.
     pub threads: usize,
     /// Threads of libtorch. 1 makes training repeat bit for bit.
@@ -86,7 +88,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             seed: 0,
-            env: "Humanoid-v5".into(),
+            env: EnvConfig::default(),
             threads: 0,
             torch_threads: 1,
             collect: CollectConfig::default(),
@@ -119,6 +121,7 @@ impl Config {
         let mut table = toml::Table::try_from(self).context("configuration")?;
         let mut sets_offset = false;
         for (origin, mut over) in over {
+            env::expand(&mut over);
             aliases::translate(&mut over).with_context(|| origin.clone())?;
             sets_offset |= over.get("controller").is_some_and(|controller| controller.get("reward_offset").is_some());
             merge(&mut table, over, "").with_context(|| origin.clone())?;
@@ -127,9 +130,10 @@ impl Config {
             Self::deserialize(table.clone()).map_err(|error| anyhow!("{origin}: {}", one_line(&error.to_string())))?;
         }
         let mut config = Self::deserialize(table).map_err(|error| anyhow!("{origin}: {}", one_line(&error.to_string())))?;
-        if config.env != self.env && !sets_offset {
+        if config.env.id != self.env.id && !sets_offset {
             let default = Self::default();
-            config.controller.reward_offset = if config.env == default.env { default.controller.reward_offset } else { 0.0 };
+            config.controller.reward_offset =
+                if config.env.id == default.env.id { default.controller.reward_offset } else { 0.0 };
         }
         config.validate()?;
         Ok(config)
@@ -179,6 +183,7 @@ impl Config {
     pub fn first_difference(&self, recorded: &str, ignored: &[&str]) -> Result<Option<(String, String, String)>> {
         let now = toml::Table::try_from(self).expect("the configuration serialises");
         let mut then = parse(recorded).context("recorded configuration")?;
+        env::expand(&mut then);
         aliases::translate(&mut then).context("recorded configuration")?;
         let skip = |key: &str| key == "threads" || ignored.contains(&key);
         Ok(then.iter().filter(|(key, _)| !skip(key)).find_map(|(key, then)| difference(key, then, now.get(key)?)))
@@ -196,7 +201,8 @@ impl Config {
     /// One line naming the key, the rule and the value found.
     pub fn validate(&self) -> Result<()> {
         bounds::check(&toml::Table::try_from(self).context("configuration")?)?;
-        let Self { vae, mdnrnn, controller, dream, rounds, .. } = self;
+        let Self { env, vae, mdnrnn, controller, dream, rounds, .. } = self;
+        env.validate()?;
         ensure!(
             mdnrnn.own_steps < mdnrnn.sequence_length,
             "mdnrnn.own_steps = {}: must be below mdnrnn.sequence_length = {}",
@@ -262,6 +268,13 @@ fn merge(base: &mut toml::Table, over: toml::Table, prefix: &str) -> Result<()> 
     for (key, value) in over {
         let path = format!("{prefix}{key}");
         match (base.get_mut(&key), value) {
+            (None, value)
+                if prefix
+                    .strip_suffix('.')
+                    .is_some_and(|at| at == env::FREE || at.starts_with(&format!("{}.", env::FREE))) =>
+            {
+                base.insert(key, value);
+            }
             (None, _) => {
                 bail!("unknown key `{path}`; known here: {}", base.keys().cloned().collect::<Vec<_>>().join(", "))
             }

@@ -75,7 +75,7 @@ mod tests {
         for preset in PRESETS {
             let config = preset.config();
             config.validate().unwrap();
-            assert!(crate::env::ids().any(|id| id == config.env), "{}: {}", preset.name, config.env);
+            assert!(crate::env::ids().any(|id| id == config.env.id), "{}: {}", preset.name, config.env.id);
             assert!(preset.text.starts_with("# "), "{}: the first line is the preset's help", preset.name);
             let mut table: toml::Table = preset.text.parse().unwrap();
             let written = table.clone();

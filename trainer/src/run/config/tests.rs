@@ -158,3 +158,32 @@ fn what_later_rounds_change_is_checked_at_once() {
         assert!(found.contains("rounds.then") && found.contains(part) && !found.contains('\n'), "{found}");
     }
 }
+
+#[test]
+fn an_environment_is_named_by_a_string_or_described_by_a_table() {
+    let overlay = |text: &str, set: &[&str]| {
+        let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+        Config::default().overlay("x.toml", text, &set).map(|config| config.env)
+    };
+    let named = overlay("env = \"CartPole-v1\"\n", &[]).unwrap();
+    assert_eq!(named, EnvConfig::from("CartPole-v1"));
+    assert_eq!(overlay("[env]\nid = \"CartPole-v1\"\n", &[]).unwrap(), named);
+    assert_eq!(overlay("", &["env=CartPole-v1"]).unwrap(), named);
+    // What is passed on is the user's own; it reads back as it was.
+    let text = "[env]\nid = \"gym:X-v0\"\n[env.kwargs]\nwind = 2.5\nlayout = { size = [3, 4], kind = \"wide\" }\n";
+    let env = overlay(text, &["env.kwargs.wind=3.5", "env.kwargs.layout.kind=narrow", "env.time_limit=7"]).unwrap();
+    assert_eq!((env.time_limit, env.kwargs["wind"].as_float()), (7, Some(3.5)));
+    assert_eq!(env.kwargs["layout"]["kind"].as_str(), Some("narrow"));
+    let config = Config { env: env.clone(), ..Config::default() };
+    assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap().env, env);
+    for (text, part) in [
+        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_range, "),
+        ("[env]\naction_range = [1.0]\n", "env.action_range = [1.0]: must be empty, or [low, high]"),
+        ("[env]\naction_range = [1.0, 1.0]\n", "env.action_range"),
+        ("[env]\ntimeout_s = 0.0\n", "env.timeout_s = 0.0: must be a number from 0.001"),
+        ("[env]\non_error = \"cry\"\n", "cry"),
+    ] {
+        let error = format!("{:#}", overlay(text, &[]).unwrap_err());
+        assert!(error.contains(part) && !error.contains('\n'), "{error}");
+    }
+}

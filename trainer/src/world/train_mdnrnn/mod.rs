@@ -19,6 +19,7 @@
 
 use crate::data::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::data::split::Split;
+use crate::env::Ear;
 use crate::run::checkpoint::meta;
 use crate::run::config::{Config, LatentSource};
 use crate::run::folder::digest;
@@ -80,7 +81,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
         data,
         config: input.config,
         device: input.device.into(),
-        action: [input.action_mid, input.action_half],
+        ear: input.actions.ear(),
         rng,
         pools: Reading {
             train: Pools::new(data, &split.train, config.pool, rng, Stream::MdnrnnOrder),
@@ -91,7 +92,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
     // ---- network
     let vs = nn::VarStore::new(input.device.into());
     let shape = MdnRnnShape {
-        action: input.action_mid.len(),
+        action: input.actions.unit_len(),
         latent,
         hidden: config.hidden,
         cell: config.cell,
@@ -126,7 +127,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
     let mut checkpoint = provenance("mdnrnn", input, &split);
     checkpoint.set_meta(&format!("{}vae", meta::UPSTREAM), digest(&input.run.vae())?);
     let dims = [
-        (metadata::DIM_ACTION, input.action_mid.len()),
+        (metadata::DIM_ACTION, input.actions.unit_len()),
         (metadata::DIM_LATENT, latent),
         (metadata::DIM_HIDDEN, config.hidden),
         (metadata::DIM_MIXTURES, config.mixtures),
@@ -144,8 +145,9 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
     checkpoint.set_meta(meta::GATES, meta::gates(config.cell));
     checkpoint.set_meta(meta::LATENTS, if config.sample_latents { "sampled" } else { "mean" });
     let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    checkpoint.set_meta(meta::ACTION_MID, list(input.action_mid));
-    checkpoint.set_meta(meta::ACTION_HALF, list(input.action_half));
+    let (mid, half) = input.actions.map();
+    checkpoint.set_meta(meta::ACTION_MID, list(&mid));
+    checkpoint.set_meta(meta::ACTION_HALF, list(&half));
     training.write(&checkpoint, || model.shift_terminal(objective.terminal_log_odds()))
 }
 
@@ -194,8 +196,7 @@ struct Feed<'a> {
     data: &'a Dataset,
     config: &'a Config,
     device: Device,
-    /// `[A]` middle and half width of the action range.
-    action: [&'a [f32]; 2],
+    ear: Ear,
     rng: Philox,
     pools: Reading,
 }
@@ -216,7 +217,7 @@ impl Feed<'_> {
 
     fn table(&self, source: &Latent, ids: &[usize]) -> Result<Table> {
         let latents = source.of(self.data, ids, self.device)?;
-        Table::new(self.data, ids, latents, self.action, self.config.mdnrnn.sequence_length)
+        Table::new(self.data, ids, latents, &self.ear, self.config.mdnrnn.sequence_length)
     }
 
     /// What latents are sampled with in pool `number` of `epoch`, `[R, Z]`; none where they are not.

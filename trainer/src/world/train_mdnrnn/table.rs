@@ -1,7 +1,7 @@
 //! The steps of a pool of episodes as M is trained on them: one row below the other, cut into windows, and windows packed into batches.
 
 use crate::data::dataset::Dataset;
-use crate::env::unit_action;
+use crate::env::Ear;
 use crate::world::mdnrnn::{MdnRnn, MemoryState, Prediction};
 use crate::world::nets::{indices, matrix};
 use anyhow::Result;
@@ -27,7 +27,7 @@ pub(super) struct Table {
     /// `[R, Z]` and `[R, Z]`: V's mean and standard deviation.
     pub(super) mean: Tensor,
     pub(super) std: Tensor,
-    /// `[R, A]` in [-1, 1].
+    /// `[R, U]`: as M hears them.
     pub(super) action: Tensor,
     /// `[R]`
     pub(super) reward: Tensor,
@@ -48,7 +48,7 @@ pub struct Batch {
     pub order: Vec<usize>,
     /// `[N, Z]`
     pub z: Tensor,
-    /// `[N, A]` in [-1, 1].
+    /// `[N, U]`: as M hears them.
     pub action: Tensor,
     /// `[N, Z]`: where each step led.
     pub next: Tensor,
@@ -66,19 +66,19 @@ impl Table {
         data: &Dataset,
         ids: &[usize],
         (mean, log_var): (Tensor, Tensor),
-        [action_mid, action_half]: [&[f32]; 2],
+        ear: &Ear,
         sequence_length: usize,
     ) -> Result<Self> {
         let (mut action, mut reward, mut terminal) = (Vec::new(), Vec::new(), Vec::new());
         for &id in ids {
             let episode = data.read(id)?;
             for row in episode.actions.rows() {
-                action.extend(unit_action(row, action_mid, action_half));
+                ear.hear(row, &mut action);
             }
             reward.extend(episode.rewards.iter());
             terminal.extend(episode.terminals.iter().map(|&t| f32::from(u8::from(t))));
             // The last observation's row, which starts no step.
-            action.extend(action_mid.iter().map(|_| 0.0));
+            action.resize(action.len() + ear.len(), 0.0);
             reward.push(0.0);
             terminal.push(0.0);
         }
@@ -87,7 +87,7 @@ impl Table {
         Ok(Self {
             mean,
             std: (log_var * 0.5).exp(),
-            action: matrix(&action, action_mid.len(), device),
+            action: matrix(&action, ear.len(), device),
             reward: Tensor::from_slice(&reward).to_device(device),
             terminal: Tensor::from_slice(&terminal).to_device(device),
             windows: windows(lengths, sequence_length),

@@ -3,7 +3,7 @@
 use super::table::{pack, windows};
 use super::*;
 use crate::data::rollouts::Episode;
-use crate::env::{EnvSpec, unit_action};
+use crate::env::{ActionSpace, EnvSpec};
 use crate::judge::report::errors::Block;
 use crate::judge::report::mdnrnn::{Fit, MdnrnnFigures, Measure};
 use crate::judge::report::recorded::Chunk;
@@ -81,12 +81,14 @@ fn config() -> Config {
     Config::default().overlay("test", "", &set.map(String::from)).unwrap()
 }
 
+static ACTIONS: std::sync::LazyLock<ActionSpace> =
+    std::sync::LazyLock::new(|| ActionSpace::Continuous { low: vec![-0.3; 2], high: vec![0.5; 2] });
+
 fn input<'a>(config: &'a Config, data: &'a Dataset, run: &'a RunDir) -> StageInput<'a> {
     StageInput {
         config,
         data,
-        action_mid: &[0.1, 0.1],
-        action_half: &[0.4, 0.4],
+        actions: &ACTIONS,
         run,
         device: crate::world::device::Device::Cpu,
         force: false,
@@ -118,12 +120,11 @@ fn spec() -> EnvSpec {
     EnvSpec {
         id: "known".into(),
         obs: 3,
-        action: 2,
-        action_low: vec![-0.3; 2],
-        action_high: vec![0.5; 2],
+        actions: ACTIONS.clone(),
         dt_s: 0.01,
         time_limit: 1000,
-        blocks: &[("state", 3)],
+        blocks: crate::env::blocks(&[("state", 3)]),
+        image: None,
         healthy_bonus: 0.0,
     }
 }
@@ -142,7 +143,7 @@ fn measured(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
     fit.add(&chunk(data, &split.train, run), 0, 0).unwrap();
     let mut measure = Measure::new(&m, &spec(), &fit, 0, data.steps(&split.validation)).unwrap();
     measure.add(&vae, &m, &chunk(data, &split.validation, run), 1).unwrap();
-    measure.finish(&m, &Block::all(spec().blocks, &vae.normalizer.alive()))
+    measure.finish(&m, &Block::all(&spec().blocks, &vae.normalizer.alive()))
 }
 
 /// Trains in a folder of its own, and measures.
@@ -477,7 +478,6 @@ fn actions_outside_the_range_count_as_its_ends() {
     assert!(at_the_ends == weights([7.0, -1e30]));
     assert!(at_the_ends.1.iter().all(|a| a.abs() <= 1.0));
     assert!(at_the_ends.0 != weights([0.4, -0.3]).0, "an action within the range matters");
-    assert!(unit_action(&[3.0, 0.0], &[3.0, 1.0], &[0.0, 1.0]).eq([0.0, -1.0]), "one without width has one action");
 }
 
 /// Rewards that binary32 cannot square are refused before anything is trained, whoever has them; what it can is trained on, constant or not.

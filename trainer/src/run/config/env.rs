@@ -1,0 +1,95 @@
+//! `[env]`: which world, and how it is made. `env = "CartPole-v1"` is short for the table with that `id`.
+
+use super::Config;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// The world of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvConfig {
+    /// One of `crate::env::ids`, or `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes.
+    pub id: String,
+    /// Gymnasium's environments: the Python interpreter. Empty: the active virtual environment's, else `python3`.
+    pub python: String,
+    /// Gymnasium's environments: seconds that one reset or step may take.
+    pub timeout_s: f64,
+    /// What an environment's own fault comes to while candidates are scored.
+    pub on_error: OnError,
+    /// Steps after which an episode is truncated; 0: what the environment says.
+    pub time_limit: u32,
+    /// Seconds of one step; 0: what the environment says.
+    pub period_s: f64,
+    /// Empty, or `[low, high]`: stands in for the bounds of an action that has none.
+    pub action_range: Vec<f64>,
+    /// Gymnasium's environments: what `gymnasium.make` is given besides the id.
+    pub kwargs: Table,
+}
+
+/// What an environment's own fault (it died, it hung, it raised, its answer makes no sense) comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The run ends.
+    Fail,
+    /// The candidate that met it ranks last.
+    Worst,
+}
+
+/// Where keys are the user's own.
+pub(super) const FREE: &str = "env.kwargs";
+
+impl Default for EnvConfig {
+    fn default() -> Self {
+        Self {
+            id: "Humanoid-v5".into(),
+            python: String::new(),
+            timeout_s: 60.0,
+            on_error: OnError::Fail,
+            time_limit: 0,
+            period_s: 0.0,
+            action_range: Vec::new(),
+            kwargs: Table::new(),
+        }
+    }
+}
+
+/// The environment of that id, as it is by itself.
+impl From<&str> for EnvConfig {
+    fn from(id: &str) -> Self {
+        Self { id: id.into(), ..Self::default() }
+    }
+}
+
+impl EnvConfig {
+    /// The environment that a command line names: an id, or a TOML file with an `[env]` table.
+    ///
+    /// # Errors
+    /// One line: the file cannot be read, or is no configuration.
+    pub fn named(name: &str) -> Result<Self> {
+        match name.ends_with(".toml") {
+            true => Ok(Config::default().overlay_file(Path::new(name), &[])?.env),
+            false => Ok(Self::from(name)),
+        }
+    }
+
+    /// What relates keys to one another; their ranges are checked with all others.
+    pub(super) fn validate(&self) -> Result<()> {
+        let range = &self.action_range;
+        ensure!(
+            range.is_empty() || range.len() == 2 && range[0] < range[1] && range.iter().all(|bound| bound.is_finite()),
+            "env.action_range = {range:?}: must be empty, or [low, high] with the first below the second"
+        );
+        Ok(())
+    }
+}
+
+/// Makes a table of `env = "ID"`.
+pub(super) fn expand(table: &mut Table) {
+    if let Some(value) = table.get_mut("env").filter(|value| value.is_str()) {
+        let id = std::mem::replace(value, Value::Table(Table::new()));
+        value.as_table_mut().map(|env| env.insert("id".into(), id));
+    }
+}
