@@ -67,7 +67,7 @@ struct Found {
 /// # Errors
 /// One line: a file that cannot be read or does not fit the environment, what was expected and found. [`interrupt::Interrupted`].
 pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Options) -> Result<Report> {
-    let (folder, spec) = (run.rollouts(), env::spec(&config.env)?);
+    let (folder, spec, label) = (run.rollouts(), env::spec(&config.env)?, config.env.label());
     let mut new = NewFiles::below(&[&folder, run.root()]);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
@@ -90,7 +90,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     note(&mut notes, "actions outside the environment's range: M learns from the nearest end of it", outside);
 
     let origin = Origin::Imported(format!("{:016x}", digest.value()));
-    let before = manifest::read(&folder, &format!("env = {}, policy = imported", spec.id))?;
+    let before = manifest::read(&folder, &format!("env = {label}, policy = imported"))?;
     let mut parts = before.clone();
     let count = found.len() as u64;
     let known = parts.iter().find(|part| part.origin == origin).map(|part| part.first);
@@ -99,11 +99,11 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         (None, None) => 0,
         (None, Some(last)) => {
             ensure!(
-                options.append && last.env == spec.id,
+                options.append && last.env == label,
                 "{}: expected an empty folder for {}, found `{last}`; name another run{}",
                 folder.join(manifest::FILE).display(),
-                spec.id,
-                if last.env == spec.id { ", or add to it with --append" } else { "" }
+                label,
+                if last.env == label { ", or add to it with --append" } else { "" }
             );
             let end = close(run, &spec, &before)?;
             last.end = Some(end);
@@ -121,7 +121,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         None => run.lock()?,
     };
     if known.is_none() {
-        parts.push(Part { env: spec.id.clone(), origin, first, end: Some(first + count) });
+        parts.push(Part { env: label, origin, first, end: Some(first + count) });
         manifest::write(&folder, &parts)?;
     }
     let steps = found.iter().map(|found| found.episode.steps() as u64).sum();

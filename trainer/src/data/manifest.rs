@@ -58,7 +58,7 @@ pub enum Origin {
 /// Episodes `first..end` of a folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// Environment id.
+    /// The environment's label ([`crate::run::config::EnvConfig::label`]): its id, and what else decides what it does.
     pub env: String,
     /// Where they come from.
     pub origin: Origin,

@@ -93,7 +93,7 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
     });
     let policy = Policy::of(config, named.as_deref().or(known))?;
     let mut asked =
-        Part { env: config.env.id.clone(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
+        Part { env: config.env.label(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
     let mut parts = on_disk.clone();
     match parts.last_mut() {
         None => parts.push(asked),
@@ -133,7 +133,7 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
 fn asked_for(config: &Config, agent: Option<&str>) -> String {
     let policy = Policy::of(config, agent.or(Some("…")));
     let part = |policy| Part {
-        env: config.env.id.clone(),
+        env: config.env.label(),
         origin: Origin::Recorded { policy, seed: config.seed },
         first: 0,
         end: None,

@@ -2,6 +2,7 @@
 
 use super::Config;
 use anyhow::{Result, ensure};
+use dreamstep_core::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Table, Value};
@@ -38,6 +39,9 @@ pub enum OnError {
     Worst,
 }
 
+/// Keys that decide no result.
+pub(super) const IMMATERIAL: [&str; 3] = ["python", "timeout_s", "on_error"];
+
 /// Where keys are the user's own.
 pub(super) const FREE: &str = "env.kwargs";
 
@@ -64,6 +68,27 @@ impl From<&str> for EnvConfig {
 }
 
 impl EnvConfig {
+    /// What of it decides what happens: not which interpreter runs it, how long that may take, and what a fault comes to.
+    #[must_use]
+    pub fn essence(&self) -> Self {
+        let Self { python, timeout_s, on_error, .. } = Self::default();
+        Self { python, timeout_s, on_error, ..self.clone() }
+    }
+
+    /// Its id; where more than that decides what happens, with a digest of the rest. Equal labels, equal worlds.
+    ///
+    /// # Panics
+    /// Never: the table serialises.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let essence = self.essence();
+        if essence == Self::from(self.id.as_str()) {
+            return essence.id;
+        }
+        let text = toml::to_string(&essence).expect("the environment's table serialises");
+        format!("{} (settings {:016x})", self.id, Digest::default().update_bytes(text.as_bytes()).value())
+    }
+
     /// The environment that a command line names: an id, or a TOML file with an `[env]` table.
     ///
     /// # Errors

@@ -166,14 +166,15 @@ impl Config {
         toml::to_string_pretty(self).expect("the configuration serialises")
     }
 
-    /// The TOML text of every value that decides a result, for provenance: the number of worker threads decides none.
+    /// The TOML text of every value that decides a result, for provenance: the number of worker threads decides none, nor does where an
+    /// environment's interpreter lies ([`EnvConfig::essence`]).
     #[must_use]
     pub fn provenance(&self) -> String {
-        Self { threads: 0, ..self.clone() }.to_toml()
+        Self { threads: 0, env: self.env.essence(), ..self.clone() }.to_toml()
     }
 
     /// The first key, in alphabetical order, whose value in the TOML text `recorded` is not the one in force here: key, then, now. The
-    /// sections of `ignored` and the number of worker threads do not count; neither does a key that `recorded` lacks.
+    /// sections of `ignored` and what decides no result ([`Self::provenance`]) do not count; neither does a key that `recorded` lacks.
     ///
     /// # Errors
     /// `recorded` is not TOML.
@@ -185,6 +186,9 @@ impl Config {
         let mut then = parse(recorded).context("recorded configuration")?;
         env::expand(&mut then);
         aliases::translate(&mut then).context("recorded configuration")?;
+        if let Some(env) = then.get_mut("env").and_then(toml::Value::as_table_mut) {
+            env.retain(|key, _| !env::IMMATERIAL.contains(&key));
+        }
         let skip = |key: &str| key == "threads" || ignored.contains(&key);
         Ok(then.iter().filter(|(key, _)| !skip(key)).find_map(|(key, then)| difference(key, then, now.get(key)?)))
     }
@@ -301,7 +305,8 @@ fn merge(base: &mut toml::Table, over: toml::Table, prefix: &str) -> Result<()> 
 /// The first leaf below `path` that differs.
 fn difference(path: &str, then: &toml::Value, now: &toml::Value) -> Option<(String, String, String)> {
     match (then, now) {
-        (toml::Value::Table(then), toml::Value::Table(now)) => {
+        // Where keys are the user's own, one more or less counts.
+        (toml::Value::Table(then), toml::Value::Table(now)) if path != env::FREE => {
             then.iter().find_map(|(key, then)| difference(&format!("{path}.{key}"), then, now.get(key)?))
         }
         _ if then == now => None,

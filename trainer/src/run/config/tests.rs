@@ -187,3 +187,21 @@ fn an_environment_is_named_by_a_string_or_described_by_a_table() {
         assert!(error.contains(part) && !error.contains('\n'), "{error}");
     }
 }
+
+#[test]
+fn where_an_interpreter_lies_decides_nothing_and_what_it_is_given_does() {
+    let plain = Config::default().overlay("x", "env = \"gym:X-v0\"\n", &[]).unwrap();
+    let with = |set: &str| plain.overlay("x", "", &[set.to_string()]).unwrap();
+    for set in ["env.python=/somewhere/python", "env.timeout_s=5", "env.on_error=worst"] {
+        let other = with(set);
+        assert_eq!((other.env.label(), other.provenance()), ("gym:X-v0".into(), plain.provenance()), "{set}");
+        assert_eq!(plain.first_difference(&other.to_toml(), &[]).unwrap(), None, "{set}");
+    }
+    let windy = with("env.kwargs.wind=2");
+    assert_ne!(windy.env.label(), with("env.kwargs.wind=3").env.label());
+    assert!(windy.env.label().starts_with("gym:X-v0 (settings "), "{}", windy.env.label());
+    for (now, then) in [(&plain, &windy), (&windy, &plain)] {
+        let (key, ..) = now.first_difference(&then.to_toml(), &[]).unwrap().unwrap();
+        assert_eq!(key, "env.kwargs");
+    }
+}
