@@ -7,6 +7,7 @@ use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
 use crate::data::dataset::Dataset;
+use crate::env::ends_run;
 use crate::env::pool::{EnvPool, Player, Policy, Trajectory};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
@@ -139,10 +140,13 @@ impl Teacher {
                 let mut trajectory = Trajectory::new();
                 let outcome =
                     player.trajectory(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut trajectory);
-                if outcome.is_err() {
+                if let Err(error) = outcome {
+                    if ends_run(&error, &config.env) {
+                        return Err(error);
+                    }
                     // Whatever the episode left half-done is not used again.
                     *player = Player::under(&config.env, config.controller.physics)?;
-                    return Ok(outcome.map(|outcome| (outcome, Array2::default((0, 0)))));
+                    return Ok(Err(error));
                 }
                 let answers = self.answers(&self.model()?, student, whitening, trajectory.into_iter())?;
                 Ok(outcome.map(|outcome| (outcome, answers)))

@@ -11,6 +11,7 @@
 
 mod actions;
 mod assist;
+mod bridge;
 mod cart_pole;
 mod heun;
 mod model;
@@ -22,9 +23,11 @@ pub mod pool;
 mod task;
 mod tasks;
 
-pub use crate::run::config::{EnvConfig, Physics};
+pub use crate::run::config::{EnvConfig, OnError, Physics};
+use crate::run::interrupt::Interrupted;
 pub use actions::{ActionSpace, Ear};
 use anyhow::{Result, bail, ensure};
+pub use bridge::{Bridge, Picture};
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::Mujoco;
@@ -133,6 +136,13 @@ impl std::fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// Whether `error`, of an episode in `env`, is none of the agent's that played it and ends the run: a fault of the environment's that the
+/// configuration does not tell to bear, or an interruption.
+#[must_use]
+pub fn ends_run(error: &anyhow::Error, env: &EnvConfig) -> bool {
+    error.is::<Interrupted>() || env.on_error == OnError::Fail && error.is::<Fault>()
+}
+
 /// Where everything is, in the order of MuJoCo's `qpos` and `qvel`. CartPole: x and θ, v and ω.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pose {
@@ -201,6 +211,8 @@ pub enum AnyEnv {
     Mujoco(Mujoco),
     /// CartPole-v1.
     CartPole(CartPole),
+    /// Any of Gymnasium's, in Python.
+    Bridge(Bridge),
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -208,11 +220,14 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
 }
 
-/// The specification of `env`; no simulator is made.
+/// The specification of `env`. No simulator is made, but for one of Gymnasium's: a child is asked, once in a process.
 ///
 /// # Errors
-/// One line: an unknown id, with the known ones; a key that this environment has no use for.
+/// One line: an unknown id, with the known ones; a key that this environment has no use for; or as [`Bridge::new`].
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
+    if env.id.starts_with(bridge::PREFIX) {
+        return bridge::spec(env);
+    }
     let spec = if env.id == cart_pole::ID { cart_pole::spec() } else { task(&env.id)?.spec() };
     spec.adjusted(env)
 }
@@ -220,7 +235,7 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
 fn task(id: &str) -> Result<&'static task::Task> {
     match tasks::TASKS.iter().find(|task| task.id == id) {
         Some(task) => Ok(task),
-        None => bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
+        None => bail!("environment `{id}`: unknown; known: {}; Gymnasium's own: gym:ID", ids().collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -238,6 +253,10 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
+        if env.id.starts_with(bridge::PREFIX) {
+            ensure!(physics == Physics::Task, "{}: has no other physics than its own: expected controller.physics = \"task\"", env.id);
+            return Ok(Self::Bridge(Bridge::new(env, false)?));
+        }
         let spec = spec(env)?;
         Ok(match env.id.as_str() {
             cart_pole::ID => Self::CartPole(CartPole::new(spec)),
@@ -249,6 +268,7 @@ impl AnyEnv {
         match self {
             Self::Mujoco(env) => env,
             Self::CartPole(env) => env,
+            Self::Bridge(env) => env,
         }
     }
 
@@ -256,6 +276,7 @@ impl AnyEnv {
         match self {
             Self::Mujoco(env) => env,
             Self::CartPole(env) => env,
+            Self::Bridge(env) => env,
         }
     }
 }

@@ -12,7 +12,7 @@ use ndarray::{Array1, Array2};
 /// Plays one episode to its end. `act(t, obs [O], action [A])` fills in the action of step `t`.
 ///
 /// # Errors
-/// What `act` gives.
+/// What `act` gives; what the environment gives, with the seed and the step.
 ///
 /// # Panics
 /// As [`Env::step`] does, on an action that is not finite.
@@ -20,12 +20,12 @@ pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut
     let (o, a) = (env.spec().obs, env.spec().action());
     let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
     let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
-    env.reset(seed, &mut obs)?;
+    env.reset(seed, &mut obs).with_context(|| format!("seed {seed}"))?;
     observations.extend(obs.iter().map(|&x| x as f32));
     let mut t = 0;
     let end = loop {
         act(t, &obs, &mut action)?;
-        let step = env.step(&action, &mut obs)?;
+        let step = env.step(&action, &mut obs).with_context(|| format!("seed {seed}, step {t}"))?;
         observations.extend(obs.iter().map(|&x| x as f32));
         actions.extend_from_slice(&action);
         rewards.push(step.reward as f32);
