@@ -299,7 +299,7 @@ pub(crate) enum Command {
         /// Episode i is reset(seed + i)
         #[arg(long, default_value_t = 1000)]
         seed: u64,
-        /// Perturbations of each kind: 13 + 39 N controllers
+        /// Perturbations of each kind: 13 + 39 N controllers, 2 + 39 N where a linear C chooses
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
         draws: u32,
         /// Print JSON

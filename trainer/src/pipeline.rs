@@ -111,7 +111,7 @@ pub fn import(config: &Config, run: &RunDir, files: &[PathBuf], options: &import
 /// # Errors
 /// As [`export::export`]'s; or the run's configuration cannot be read.
 pub fn export(run: &RunDir, out: &Path, form: export::Form) -> Result<()> {
-    let (episodes, steps) = export::export(&Config::of(run)?.env.id, &run.rollouts(), out, form)?;
+    let (episodes, steps) = export::export(&Config::of(run)?.env, &run.rollouts(), out, form)?;
     output::line(format!("export: {episodes} episodes, {steps} steps -> {}", out.display()));
     Ok(())
 }

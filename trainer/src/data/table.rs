@@ -1,7 +1,7 @@
 //! One foreign file, or one set of `.npy` files, as a table of steps: which array is what, and where episodes end.
 
 use super::npy::{Array, Npz, exact, read_file};
-use crate::env::EnvSpec;
+use crate::env::{ActionSpace, EnvSpec};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
 use ndarray::{Array2, Ix0};
@@ -191,7 +191,10 @@ impl Reader<'_> {
         );
         let rewards = self.converted("rewards", rewards);
         let whole = actions.is_whole();
-        let actions = self.matrix("actions", actions, self.spec.action())?;
+        let actions = match self.spec.actions {
+            ActionSpace::Continuous { .. } => self.matrix("actions", actions, self.spec.action())?,
+            ActionSpace::Discrete { choices } => self.choices(actions, choices)?,
+        };
         ensure!(actions.nrows() == n, "actions: expected {n} rows beside {n} rewards, found {}", actions.nrows());
         let observations = self.matrix("observations", observations, self.spec.obs)?;
         let rows = observations.nrows();
@@ -306,6 +309,33 @@ impl Reader<'_> {
         Ok(Array2::from_shape_vec((rows, columns), self.converted(key, array))?)
     }
 
+    /// `array` as choices `[n, 1]`: numbers, or one-hot rows.
+    fn choices(&mut self, array: Array, choices: usize) -> Result<Array2<f32>> {
+        let (rows, columns) = array.table().context("actions")?;
+        let id = &self.spec.id;
+        ensure!(
+            columns == 1 || columns == choices,
+            "actions: expected one choice a step for {id}, or one-hot rows of {choices}, found shape {:?}",
+            array.shape
+        );
+        let values = self.converted("actions", array);
+        if columns == 1 {
+            if let Some(t) = values.iter().position(|&choice| !self.spec.actions.allows(0, choice)) {
+                bail!("actions[{t}]: expected a choice from 0 to {} for {}, found {}", choices - 1, self.spec.id, values[t]);
+            }
+            return Ok(Array2::from_shape_vec((rows, 1), values)?);
+        }
+        let mut numbers = Vec::with_capacity(rows);
+        for (t, row) in values.chunks_exact(columns).enumerate() {
+            let chosen = row.iter().position(|&value| value == 1.0);
+            let others = row.iter().filter(|&&value| value != 0.0).count();
+            let choice = chosen.filter(|_| others == 1);
+            numbers.push(choice.with_context(|| format!("actions[{t}]: expected a one-hot row, found {row:?}"))? as f32);
+        }
+        note(self.notes, "arrays of actions: one-hot rows became the choices' numbers", 1);
+        Ok(Array2::from_shape_vec((rows, 1), numbers)?)
+    }
+
     fn converted(&mut self, key: &str, array: Array) -> Vec<f32> {
         if array.dtype != "float32" {
             note(self.notes, format!("arrays of {key}: {} became float32", array.dtype), 1);
@@ -381,5 +411,67 @@ impl Reader<'_> {
         note(self.notes, "ends without a flag, where the next step starts from another observation", breaks.len());
         breaks.into_iter().for_each(|t| end[t] = true);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::rollouts::npz_writer;
+    use crate::env::{self, CHOICES, EnvConfig};
+    use ndarray::{Array, Dimension};
+    use ndarray_npy::WritableElement;
+
+    /// Three steps whose actions are `actions`, read as of an environment of three choices: the choices, and what is to be said.
+    fn read_choices<T: WritableElement, D: Dimension>(actions: Array<T, D>) -> Result<(Vec<f32>, Notes), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npz");
+        let mut npz = npz_writer();
+        npz.add_array("observations", &Array2::<f32>::zeros((3, 4))).unwrap();
+        npz.add_array("actions", &actions).unwrap();
+        npz.add_array("rewards", &ndarray::arr1(&[1.0_f32; 3])).unwrap();
+        npz.add_array("dones", &ndarray::arr1(&[false, false, true])).unwrap();
+        std::fs::write(&path, npz.finish().unwrap().into_inner()).unwrap();
+        let spec = env::spec(&EnvConfig::from(CHOICES)).unwrap();
+        let mut notes = Notes::new();
+        let table = read(&path, &spec, &Options::default(), &mut Digest::default(), &mut notes);
+        let table = table.map_err(|error| format!("{error:#}"))?;
+        assert_eq!(table.actions.dim(), (3, 1));
+        Ok((table.actions.into_iter().collect(), notes))
+    }
+
+    #[test]
+    fn choices_are_numbers_of_any_type_or_one_hot_rows() {
+        let expected = [2.0, 0.0, 1.0];
+        let choices = |found: Result<(Vec<f32>, Notes), String>| found.unwrap().0;
+        assert_eq!(choices(read_choices(ndarray::arr1(&[2_i64, 0, 1]))), expected);
+        assert_eq!(choices(read_choices(ndarray::arr1(&[2_u8, 0, 1]))), expected);
+        assert_eq!(choices(read_choices(ndarray::arr2(&[[2.0_f64], [0.0], [1.0]]))), expected);
+        assert_eq!(choices(read_choices(ndarray::arr1(&[true, false, true]))), [1.0, 0.0, 1.0]);
+        let (found, notes) = read_choices(ndarray::arr2(&[[0_i32, 0, 1], [1, 0, 0], [0, 1, 0]])).unwrap();
+        assert_eq!(found, expected);
+        assert!(notes.contains_key("arrays of actions: one-hot rows became the choices' numbers"), "{notes:?}");
+        let (_, notes) = read_choices(ndarray::arr2(&[[2.0_f32], [0.0], [1.0]])).unwrap();
+        assert!(notes.keys().all(|note| !note.contains("actions")), "nothing was converted: {notes:?}");
+    }
+
+    #[test]
+    fn what_is_no_choice_is_refused_by_its_step() {
+        let refused = |found: Result<(Vec<f32>, Notes), String>| found.unwrap_err();
+        for (numbers, found) in
+            [([0.0, 3.0, 1.0], "3"), ([0.0, -1.0, 9.0], "-1"), ([0.0, 0.5, 1.0], "0.5"), ([0.0, f32::NAN, 1.0], "NaN")]
+        {
+            let error = refused(read_choices(ndarray::arr1(&numbers)));
+            assert_eq!(error, format!("actions[1]: expected a choice from 0 to 2 for {CHOICES}, found {found}"));
+        }
+        for row in [[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.9, 0.1, 0.0], [0.0, 2.0, 0.0], [1.0, f32::NAN, 0.0]] {
+            let error = refused(read_choices(ndarray::arr2(&[[1.0, 0.0, 0.0], row, row])));
+            assert_eq!(error, format!("actions[1]: expected a one-hot row, found {row:?}"));
+        }
+        let error = refused(read_choices(Array2::<f32>::zeros((3, 2))));
+        assert_eq!(
+            error,
+            format!("actions: expected one choice a step for {CHOICES}, or one-hot rows of 3, found shape [3, 2]")
+        );
     }
 }

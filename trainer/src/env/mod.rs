@@ -25,9 +25,11 @@ mod tasks;
 
 pub use crate::run::config::{EnvConfig, OnError, Physics};
 use crate::run::interrupt::Interrupted;
-pub use actions::{ActionSpace, Ear};
+pub use actions::{ActionSpace, Ear, size_text};
 use anyhow::{Result, bail, ensure};
 pub use bridge::{Bridge, Picture};
+#[cfg(test)]
+pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::Mujoco;
@@ -228,7 +230,12 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
     if env.id.starts_with(bridge::PREFIX) {
         return bridge::spec(env);
     }
-    let spec = if env.id == cart_pole::ID { cart_pole::spec() } else { task(&env.id)?.spec() };
+    let spec = match env.id.as_str() {
+        cart_pole::ID => cart_pole::spec(),
+        #[cfg(test)]
+        cart_pole::CHOICES => cart_pole::choices(),
+        id => task(id)?.spec(),
+    };
     spec.adjusted(env)
 }
 
@@ -260,6 +267,8 @@ impl AnyEnv {
         let spec = spec(env)?;
         Ok(match env.id.as_str() {
             cart_pole::ID => Self::CartPole(CartPole::new(spec)),
+            #[cfg(test)]
+            cart_pole::CHOICES => Self::CartPole(CartPole::new(spec)),
             id => Self::Mujoco(Mujoco::new(task(id)?, spec, physics)?),
         })
     }
@@ -396,6 +405,27 @@ mod tests {
             assert!(error.contains(id) && error.contains("torso that moves freely"), "{error}");
             env.assist(0.0).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_no_choice_is_an_error_and_moves_nothing() {
+        let mut env = AnyEnv::make(&EnvConfig::from(CHOICES)).unwrap();
+        let mut obs = vec![0.0; 4];
+        env.reset(0, &mut obs).unwrap();
+        let pose = env.pose();
+        for bad in [3.0, -1.0, 1.5] {
+            let error = env.step(&[bad], &mut obs).unwrap_err().to_string();
+            assert_eq!(error, format!("{CHOICES}: action: expected a choice from 0 to 2, found {bad}"));
+        }
+        let error = env.step(&[0.0, 1.0, 0.0], &mut obs).unwrap_err().to_string();
+        assert_eq!(error, format!("{CHOICES}: expected 1 actions, found 3"));
+        assert_eq!(env.pose(), pose);
+        let mut after = |choice| {
+            env.reset(0, &mut obs).unwrap();
+            env.step(&[choice], &mut obs).unwrap();
+            obs[1]
+        };
+        assert!(after(0.0) < after(1.0) && after(1.0) < after(2.0));
     }
 
     #[test]

@@ -80,10 +80,9 @@ fn read(path: &Path, identity: bool, notes: &mut Vec<String>) -> Result<AlignedB
         notes.push(format!("{}: {} converted to {}", name(), packed2::FORMAT, metadata::FORMAT_PACKED));
     }
     if identity {
-        let (without, agent::Replaced { weights, action_error }) = agent::with_identity(&bytes).with_context(name)?;
+        let (without, agent::Replaced { weights, actions }) = agent::with_identity(&bytes).with_context(name)?;
         notes.push(format!(
-            "{}: V, a copy of its input, replaced by the identity: {weights} weights fewer a step, actions of the self-test changed by \
-             {action_error:.1e} of the range at most",
+            "{}: V, a copy of its input, replaced by the identity: {weights} weights fewer a step, {actions}",
             name()
         ));
         bytes = without;

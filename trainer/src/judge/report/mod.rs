@@ -225,7 +225,7 @@ fn each_chunk(
     let progress = Progress::new(label, ids.len() as u64, "episodes");
     for (number, episodes) in (0..).zip(recorded.read(ids)) {
         interrupt::check()?;
-        let chunk = Chunk::new(episodes?, vae, spec);
+        let chunk = Chunk::new(episodes?, vae, spec)?;
         work(number, &chunk)?;
         progress.add(chunk.episodes.len() as u64);
     }
