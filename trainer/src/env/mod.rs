@@ -19,15 +19,20 @@ mod numpy_math;
 mod numpy_normal;
 pub mod numpy_random;
 pub mod pool;
+mod python;
+mod recorded;
 mod task;
 mod tasks;
 
+use crate::run::config::RecordedConfig;
 pub use crate::run::config::{EnvConfig, Physics};
 pub use actions::{ActionSpace, Ear};
 use anyhow::{Result, bail, ensure};
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::Mujoco;
+pub(crate) use python::interpreter;
+pub use recorded::expect_playable;
 pub use task::View;
 
 /// What an environment is, before anything moves.
@@ -213,6 +218,10 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// One line: an unknown id, with the known ones; a key that this environment has no use for.
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
+    if env.is_recorded() {
+        return recorded::spec(env);
+    }
+    ensure!(env.recorded == RecordedConfig::default(), "env.recorded: {} has sizes of its own: expected env.id = \"recorded\"", env.id);
     let spec = if env.id == cart_pole::ID { cart_pole::spec() } else { task(&env.id)?.spec() };
     spec.adjusted(env)
 }
@@ -220,7 +229,7 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
 fn task(id: &str) -> Result<&'static task::Task> {
     match tasks::TASKS.iter().find(|task| task.id == id) {
         Some(task) => Ok(task),
-        None => bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
+        None => bail!("environment `{id}`: unknown; known: {}, recorded", ids().collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -238,6 +247,7 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
+        expect_playable(env)?;
         let spec = spec(env)?;
         Ok(match env.id.as_str() {
             cart_pole::ID => Self::CartPole(CartPole::new(spec)),
