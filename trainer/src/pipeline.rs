@@ -204,6 +204,7 @@ fn train_network(
 /// One line: what refuses or ends a stage of a round. [`crate::run::interrupt::Interrupted`], where a signal came.
 pub fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
     device::needs_torch("rounds")?;
+    env::expect_playable(&config.env)?;
     env::spec(&config.env)?;
     let _lock = root.lock()?;
     rounds::check(config, root, count, device)?;

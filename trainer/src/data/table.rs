@@ -1,5 +1,6 @@
 //! One foreign file, or one set of `.npy` files, as a table of steps: which array is what, and where episodes end.
 
+use super::contents::Contents;
 use super::npy::{Array, Npz, exact, read_file};
 use crate::env::{ActionSpace, EnvSpec};
 use anyhow::{Context, Result, bail, ensure};
@@ -148,9 +149,22 @@ pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut 
         return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None, ours);
     }
     ensure!(name.ends_with(".npz"), "expected rollouts as .npz, or the *observations.npy of a triplet, found another name");
-    let bytes = read_file(path)?;
-    *digest = digest.update_bytes(&bytes);
-    let mut npz = Npz::new(&bytes)?;
+    read_npz(&read_file(path)?, spec, options, digest, notes)
+}
+
+/// As [`read`], of the `bytes` of an `.npz` file.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_npz(
+    bytes: &[u8],
+    spec: &EnvSpec,
+    options: &Options,
+    digest: &mut Digest,
+    notes: &mut Notes,
+) -> Result<Table> {
+    *digest = digest.update_bytes(bytes);
+    let mut npz = Npz::new(bytes)?;
     // More than an f32 holds; a Python int is written as int64, ours as uint64.
     let seed = npz.find(SEED)?;
     let own = seed.as_deref().and_then(|bytes| exact::<u64, Ix0>(bytes).ok()).map(|seed| seed.into_scalar());
@@ -158,6 +172,36 @@ pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut 
     let seed = own.or_else(|| u64::try_from(other?.into_scalar()).ok());
     let ours = own.is_some() && [TERMINALS[0], TRUNCATIONS[0]].iter().all(|name| npz.names().iter().any(|n| n == name));
     Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed, ours)
+}
+
+/// What the file at `path` is of.
+///
+/// # Errors
+/// One line: no observations or actions are to be found in it.
+pub(super) fn contents(path: &Path) -> Result<Contents> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bytes = if is_observations(&name) { Vec::new() } else { read_file(path)? };
+    let mut store = match is_observations(&name) {
+        true => Store::Files(path, name.trim_end_matches("observations.npy")),
+        false => Store::Archive(Npz::new(&bytes)?),
+    };
+    let mut find = |names: Names| -> Result<Array> {
+        let found = names.iter().find_map(|name| store.find(name, &mut Digest::default()).transpose());
+        found.with_context(|| format!("{}: expected, found none", names[0]))?
+    };
+    let (observations, actions) = (find(OBSERVATIONS)?, find(ACTIONS)?);
+    let (observed, acted) = (observations.table()?.1, actions.table()?.1);
+    let of = |pick: fn(f32, f32) -> f32| actions.values.iter().copied().reduce(pick);
+    let (low, high) = of(f32::min).zip(of(f32::max)).context("actions: expected some, found none")?;
+    let mut contents = Contents { observation: vec![("observation".into(), observed)], ..Contents::default() };
+    if actions.is_whole() && acted == 1 && low >= 0.0 {
+        contents.choices = high as usize + 1;
+    } else {
+        // The shortest decimals that a binary32 has.
+        let decimal = |bound: f32| bound.to_string().parse().ok();
+        contents.action.push((acted, decimal(low), decimal(high)));
+    }
+    Ok(contents)
 }
 
 /// Whether a file of this name stands for a triplet.

@@ -20,9 +20,12 @@ mod numpy_math;
 mod numpy_normal;
 pub mod numpy_random;
 pub mod pool;
+mod python;
+mod recorded;
 mod task;
 mod tasks;
 
+use crate::run::config::RecordedConfig;
 pub use crate::run::config::{EnvConfig, OnError, Physics};
 use crate::run::interrupt::Interrupted;
 pub use actions::{ActionSpace, Ear, size_text};
@@ -33,6 +36,8 @@ pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::Mujoco;
+pub(crate) use python::interpreter;
+pub use recorded::expect_playable;
 pub use task::View;
 
 /// What an environment is, before anything moves.
@@ -227,6 +232,14 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// One line: an unknown id, with the known ones; a key that this environment has no use for; or as [`Bridge::new`].
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
+    if env.is_recorded() {
+        return recorded::spec(env);
+    }
+    ensure!(
+        env.recorded == RecordedConfig::default(),
+        "env.recorded: {} has sizes of its own: expected env.id = \"recorded\"",
+        env.id
+    );
     if env.id.starts_with(bridge::PREFIX) {
         return bridge::spec(env);
     }
@@ -242,7 +255,10 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
 fn task(id: &str) -> Result<&'static task::Task> {
     match tasks::TASKS.iter().find(|task| task.id == id) {
         Some(task) => Ok(task),
-        None => bail!("environment `{id}`: unknown; known: {}; Gymnasium's own: gym:ID", ids().collect::<Vec<_>>().join(", ")),
+        None => bail!(
+            "environment `{id}`: unknown; known: {}, recorded; Gymnasium's own: gym:ID",
+            ids().collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -261,9 +277,14 @@ impl AnyEnv {
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
         if env.id.starts_with(bridge::PREFIX) {
-            ensure!(physics == Physics::Task, "{}: has no other physics than its own: expected controller.physics = \"task\"", env.id);
+            ensure!(
+                physics == Physics::Task,
+                "{}: has no other physics than its own: expected controller.physics = \"task\"",
+                env.id
+            );
             return Ok(Self::Bridge(Bridge::new(env, false)?));
         }
+        expect_playable(env)?;
         let spec = spec(env)?;
         Ok(match env.id.as_str() {
             cart_pole::ID => Self::CartPole(CartPole::new(spec)),

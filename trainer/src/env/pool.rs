@@ -2,6 +2,7 @@
 //! the two baselines that any agent has to beat.
 
 use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, size_text, spec};
+use crate::run::config::RECORDED;
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
@@ -223,13 +224,13 @@ impl Tick<'_> {
 }
 
 /// That `model` was made for the environment `spec`: of its sizes, and, where its file says so, of its id and control period. Two tasks
-/// may be of equal sizes, and an agent of the one would act in the other, badly.
+/// may be of equal sizes, and an agent of the one would act in the other, badly. One of recorded data may be tried in any.
 ///
 /// # Errors
 /// One line with what was expected and what the agent was made for.
 pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     let dims = model.dims();
-    if let Some(found) = model.environment() {
+    if let Some(found) = model.environment().filter(|id| *id != RECORDED) {
         ensure!(found == spec.id, "expected an agent made for {}, found one made for {found}", spec.id);
     }
     ensure!(

@@ -129,6 +129,7 @@ pub struct Report {
 /// One line: an ingredient is missing or does not fit, M cannot dream, or an episode failed. [`interrupt::Interrupted`]:
 /// nothing is written.
 pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Progress) -> Result<Report> {
+    env::expect_playable(&config.env)?;
     let ingredients = Ingredients::read_all(run)?;
     let c = ingredients.controller.ok_or_else(|| anyhow!("{}: expected a controller", run.controller().display()))?;
     let mut config = config.clone();

@@ -66,6 +66,11 @@ pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> R
             (source.with_extension(format!("{}.safetensors", precision.name())), Some(narrow))
         }
     };
+    if let Some(narrow) = &narrow
+        && plays_nothing(&path, narrow)
+    {
+        notes.push("not compared with f32: recorded data have no simulator to play episodes in".into());
+    }
     let packed = Packed { path: out.unwrap_or(path), notes, original, narrow, source };
     write_atomic(&packed.path, packed.bytes())?;
     Ok(packed)
@@ -91,6 +96,11 @@ fn read(path: &Path, identity: bool, notes: &mut Vec<String>) -> Result<AlignedB
     Ok(bytes)
 }
 
+/// Whether the agent in `bytes` is one of recorded data.
+fn plays_nothing(path: &Path, bytes: &[u8]) -> bool {
+    file::env(path, bytes).is_ok_and(|env| env.is_recorded())
+}
+
 impl Packed {
     /// The file.
     #[must_use]
@@ -103,7 +113,8 @@ impl Packed {
     /// # Errors
     /// One line: an agent does not say its environment or does not fit it, or an episode failed.
     pub fn compare(&self, seed: u64, episodes: usize, threads: usize) -> Result<Option<Change>> {
-        let Some(narrow) = self.narrow.as_ref().filter(|_| episodes > 0) else { return Ok(None) };
+        let narrow = self.narrow.as_ref().filter(|narrow| episodes > 0 && !plays_nothing(&self.path, narrow));
+        let Some(narrow) = narrow else { return Ok(None) };
         let models = [file::load(&self.source, &self.original, None)?, file::load(&self.path, narrow, None)?];
         let pool = EnvPool::new(&file::env(&self.path, narrow)?, threads)?;
         let progress = Progress::new("compare", 2 * episodes as u64, "episodes");

@@ -78,6 +78,7 @@ struct Entry {
 pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result<Plan<'a>> {
     let run = RunDir::new(run);
     let folder = run.rollouts();
+    env::expect_playable(&config.env)?;
     let spec = env::spec(&config.env)?;
     let mut agents = BTreeMap::new();
     let named = request.agent.map(|path| -> Result<String> {

@@ -11,13 +11,11 @@
 mod child;
 mod protocol;
 
-use super::{ActionSpace, Env, EnvConfig, EnvSpec, Fault, Step};
+use super::{ActionSpace, Env, EnvConfig, EnvSpec, Fault, Step, interpreter};
 use crate::run::interrupt::Interrupted;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use child::{Child, Lost};
 use protocol::{Actions, Answer, Dtype, Hello, Kind, Leaf, Operation, PROTOCOL};
-use std::ffi::OsString;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -230,15 +228,6 @@ impl Started {
         let hello: Hello = serde_json::from_slice(payload).with_context(|| format!("{id}: specification"))?;
         ensure!(hello.protocol == PROTOCOL, "{id}: expected bridge protocol {PROTOCOL}, found {}", hello.protocol);
         Ok(Self { child, hello })
-    }
-}
-
-/// `env.python`, the active virtual environment's, or what the path finds.
-fn interpreter(env: &EnvConfig) -> OsString {
-    match std::env::var_os("VIRTUAL_ENV") {
-        _ if !env.python.is_empty() => env.python.clone().into(),
-        Some(folder) if !folder.is_empty() => Path::new(&folder).join("bin/python").into(),
-        _ => "python3".into(),
     }
 }
 

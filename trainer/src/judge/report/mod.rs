@@ -144,7 +144,10 @@ pub fn report(config: &Config, run: &RunDir, options: &Options) -> Result<Report
         Some(Networks { data, vae, mdnrnn, shown }) => (Some(data), Some(vae), mdnrnn, shown),
         None => (None, None, None, None),
     };
-    let plays = has_agent && options.episodes > 0;
+    let plays = has_agent && options.episodes > 0 && !config.env.is_recorded();
+    if config.env.is_recorded() {
+        missing.push("returns of C: recorded data have no simulator to play episodes in".into());
+    }
     let acting = plays.then(|| act(run, &config.env, options.seed, options.episodes, options.threads)).transpose()?;
     let history = History::read(run)?;
     let gates = gates(vae.as_ref(), mdnrnn.as_ref());

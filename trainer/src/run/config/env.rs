@@ -1,6 +1,6 @@
 //! `[env]`: which world, and how it is made. `env = "CartPole-v1"` is short for the table with that `id`.
 
-use super::Config;
+use super::{Config, RecordedConfig};
 use anyhow::{Result, ensure};
 use dreamstep_core::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvConfig {
-    /// One of `crate::env::ids`, or `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes.
+    /// One of `crate::env::ids`; `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes; or `recorded`: there is none.
     pub id: String,
     /// Gymnasium's environments: the Python interpreter. Empty: the active virtual environment's, else `python3`.
     pub python: String,
@@ -27,6 +27,8 @@ pub struct EnvConfig {
     pub action_range: Vec<f64>,
     /// Gymnasium's environments: what `gymnasium.make` is given besides the id.
     pub kwargs: Table,
+    /// `env = "recorded"`: what the recorded data are of.
+    pub recorded: RecordedConfig,
 }
 
 /// What an environment's own fault (it died, it hung, it raised, its answer makes no sense) comes to.
@@ -56,6 +58,7 @@ impl Default for EnvConfig {
             period_s: 0.0,
             action_range: Vec::new(),
             kwargs: Table::new(),
+            recorded: RecordedConfig::default(),
         }
     }
 }
@@ -107,7 +110,7 @@ impl EnvConfig {
             range.is_empty() || range.len() == 2 && range[0] < range[1] && range.iter().all(|bound| bound.is_finite()),
             "env.action_range = {range:?}: must be empty, or [low, high] with the first below the second"
         );
-        Ok(())
+        self.recorded.validate()
     }
 }
 

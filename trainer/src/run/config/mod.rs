@@ -10,6 +10,7 @@ mod dream;
 mod env;
 mod networks;
 mod presets;
+mod recorded;
 
 pub use bounds::MAX_THREADS;
 pub use controller::{
@@ -20,6 +21,7 @@ pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use env::{EnvConfig, OnError};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
 pub use presets::Preset;
+pub use recorded::{BlockConfig, RECORDED, RangeConfig, RecordedConfig};
 
 use crate::run::folder::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
