@@ -6,11 +6,12 @@
 //!
 //! A specification is had without making a simulator.
 //!
-//! A new MuJoCo task is one row of `tasks.rs`; anything else is one file and one variant of [`AnyEnv`]. MuJoCo is bit-identical
-//! to itself in one version on one kind of machine; nothing is promised across either.
+//! A MuJoCo task is a text, a user's own as much as one of Gymnasium's (`configs/tasks`); anything else is one file and one variant of
+//! [`AnyEnv`]. MuJoCo is bit-identical to itself in one version on one kind of machine; nothing is promised across either.
 
 mod actions;
 mod assist;
+mod builtin;
 mod cart_pole;
 mod heun;
 mod model;
@@ -19,9 +20,10 @@ mod numpy_math;
 mod numpy_normal;
 pub mod numpy_random;
 pub mod pool;
+mod randomise;
 mod task;
-mod tasks;
 
+use crate::run::config::TaskConfig;
 pub use crate::run::config::{EnvConfig, Physics};
 pub use actions::{ActionSpace, Ear};
 use anyhow::{Result, bail, ensure};
@@ -58,20 +60,26 @@ impl EnvSpec {
         self.actions.len()
     }
 
-    /// As `env` changes what is built in: only where an episode is cut.
+    /// As `env` changes what is built in, or a task on a model of the user's own: only where an episode is cut.
     fn adjusted(mut self, env: &EnvConfig) -> Result<Self> {
         let Self { id, dt_s, .. } = &self;
+        let is_own = !env.mjcf.is_empty();
         ensure!(
             env.period_s == 0.0 || env.period_s == *dt_s,
             "env.period_s = {}: {id} has its own: expected 0 or {dt_s}",
             env.period_s
         );
         ensure!(
-            env.action_range.is_empty(),
+            is_own || env.task == TaskConfig::default(),
+            "env.task: {id} has its own; for another, name a model with env.mjcf, and give env.id a name of your own"
+        );
+        ensure!(
+            is_own || env.action_range.is_empty(),
             "env.action_range: {id} has its own: expected [], found {:?}",
             env.action_range
         );
-        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none (`gym:{id}` is Gymnasium's own), found {}", env.kwargs);
+        let whose = if is_own { String::new() } else { format!(" (`gym:{id}` is Gymnasium's own)") };
+        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {}", env.kwargs);
         if env.time_limit > 0 {
             self.time_limit = env.time_limit;
         }
@@ -174,6 +182,11 @@ pub trait Env: Send {
         None
     }
 
+    /// Whether an observation tells the state, all but the first [`Self::unobserved`] positions.
+    fn tells_pose(&self) -> bool {
+        false
+    }
+
     /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
     ///
     /// # Panics
@@ -205,23 +218,32 @@ pub enum AnyEnv {
 
 /// The ids that [`AnyEnv::make`] knows.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
+    builtin::ids().chain([cart_pole::ID])
 }
 
-/// The specification of `env`; no simulator is made.
+/// The specification of `env`; no simulator is made. Of a MuJoCo task its model is compiled, once per process.
 ///
 /// # Errors
-/// One line: an unknown id, with the known ones; a key that this environment has no use for.
+/// One line: an unknown id, with the known ones; a key that this environment has no use for; a model file or a task that is wrong.
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
-    let spec = if env.id == cart_pole::ID { cart_pole::spec() } else { task(&env.id)?.spec() };
+    let spec = if is_mujoco(env) {
+        model::compiled(env, Physics::Task)?.spec.clone()
+    } else {
+        ensure!(
+            env.id == cart_pole::ID,
+            "environment `{}`: unknown; known: {}",
+            env.id,
+            ids().collect::<Vec<_>>().join(", ")
+        );
+        ensure!(!env.randomise.is_on(), "env.randomise: {} is no MuJoCo model: expected none of its keys", env.id);
+        cart_pole::spec()
+    };
     spec.adjusted(env)
 }
 
-fn task(id: &str) -> Result<&'static task::Task> {
-    match tasks::TASKS.iter().find(|task| task.id == id) {
-        Some(task) => Ok(task),
-        None => bail!("environment `{id}`: unknown; known: {}", ids().collect::<Vec<_>>().join(", ")),
-    }
+/// Whether it is simulated here, in MuJoCo.
+fn is_mujoco(env: &EnvConfig) -> bool {
+    !env.mjcf.is_empty() || builtin::ids().any(|id| id == env.id)
 }
 
 impl AnyEnv {
@@ -239,9 +261,9 @@ impl AnyEnv {
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
         let spec = spec(env)?;
-        Ok(match env.id.as_str() {
-            cart_pole::ID => Self::CartPole(CartPole::new(spec)),
-            id => Self::Mujoco(Mujoco::new(task(id)?, spec, physics)?),
+        Ok(match is_mujoco(env) {
+            true => Self::Mujoco(Mujoco::new(model::compiled(env, physics)?, spec, env, physics)?),
+            false => Self::CartPole(CartPole::new(spec)),
         })
     }
 
@@ -279,6 +301,10 @@ impl Env for AnyEnv {
 
     fn pose(&self) -> Option<Pose> {
         self.env().pose()
+    }
+
+    fn tells_pose(&self) -> bool {
+        self.env().tells_pose()
     }
 
     fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
