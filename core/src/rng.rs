@@ -60,6 +60,8 @@ pub enum Stream {
     Correlation = 53,
     /// Gaussian noise of actions during collection; the step is `episode·2³² + tick`.
     CollectNoise = 40,
+    /// Factors on the numbers of a simulated model, of the episode whose seed is the key; the step says which, the index of what.
+    Randomise = 70,
     /// Episodes of a bootstrap resample; the step is the resample.
     Bootstrap = 60,
 }

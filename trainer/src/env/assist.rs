@@ -1,12 +1,12 @@
 //! The assistive force: an external spring on the torso that holds an agent upright while it learns, and is annealed to nothing.
 
-use super::task::Task;
 use anyhow::{Context, Result};
-use mujoco_rs::wrappers::mj_model::{MjtJoint, MjtObjBase};
+use mujoco_rs::wrappers::mj_model::MjtJoint;
 use mujoco_rs::wrappers::{MjData, MjModel};
 use std::sync::Arc;
 
-/// A vertical spring that lifts a torso that sinks, and an angular spring and damper that turn it upright.
+/// A vertical spring that lifts a torso that sinks, and an angular spring and damper that turn it upright. The torso is the body of the
+/// model's first joint, which is free.
 pub(super) struct AssistiveForce {
     torso: usize,
     /// N: the greatest lift.
@@ -29,10 +29,10 @@ impl AssistiveForce {
     ///
     /// # Errors
     /// The task has no torso that moves freely.
-    pub(super) fn new(task: &Task, model: &MjModel, force: f64) -> Result<Self> {
-        let torso =
-            model.name_to_id(MjtObjBase::mjOBJ_BODY, "torso").filter(|_| model.jnt_type()[0] == MjtJoint::mjJNT_FREE);
-        let torso = torso.with_context(|| format!("{}: assistive force: expected a torso that moves freely", task.id))?;
+    pub(super) fn new(id: &str, model: &MjModel, force: f64) -> Result<Self> {
+        let free = model.jnt_type().first() == Some(&MjtJoint::mjJNT_FREE);
+        let torso = model.jnt_bodyid().first().filter(|_| free).map(|body| *body as usize);
+        let torso = torso.with_context(|| format!("{id}: assistive force: expected a torso that moves freely"))?;
         let (mass, height, gravity) = (model.body_mass().iter().sum::<f64>(), model.qpos0()[2], -model.opt().gravity[2]);
         let lift = force * mass * gravity;
         Ok(Self { torso, lift, below: BELOW * height, stiffness: lift * height })

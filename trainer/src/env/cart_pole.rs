@@ -137,6 +137,10 @@ impl Env for CartPole {
         Some(Pose { positions: vec![x, angle], velocities: vec![v, omega] })
     }
 
+    fn tells_pose(&self) -> bool {
+        true
+    }
+
     fn read_pose(&self, obs: &[f64], pose: &mut Pose) {
         pose.positions.copy_from_slice(&[obs[0], obs[2]]);
         pose.velocities.copy_from_slice(&[obs[1], obs[3]]);

@@ -6,12 +6,13 @@
 //!
 //! A specification is had without making a simulator.
 //!
-//! A new MuJoCo task is one row of `tasks.rs`; anything else is one file and one variant of [`AnyEnv`]. MuJoCo is bit-identical
-//! to itself in one version on one kind of machine; nothing is promised across either.
+//! A MuJoCo task is a text, a user's own as much as one of Gymnasium's (`configs/tasks`); anything else is one file and one variant of
+//! [`AnyEnv`]. MuJoCo is bit-identical to itself in one version on one kind of machine; nothing is promised across either.
 
 mod actions;
 mod assist;
 mod bridge;
+mod builtin;
 mod cart_pole;
 mod heun;
 mod model;
@@ -21,12 +22,12 @@ mod numpy_normal;
 pub mod numpy_random;
 pub mod pool;
 mod python;
+mod randomise;
 mod recorded;
 mod task;
-mod tasks;
 
-use crate::run::config::RecordedConfig;
 pub use crate::run::config::{EnvConfig, OnError, Physics};
+use crate::run::config::{RecordedConfig, TaskConfig};
 use crate::run::interrupt::Interrupted;
 pub use actions::{ActionSpace, Ear, size_text};
 use anyhow::{Result, bail, ensure};
@@ -68,20 +69,26 @@ impl EnvSpec {
         self.actions.len()
     }
 
-    /// As `env` changes what is built in: only where an episode is cut.
+    /// As `env` changes what is built in, or a task on a model of the user's own: only where an episode is cut.
     fn adjusted(mut self, env: &EnvConfig) -> Result<Self> {
         let Self { id, dt_s, .. } = &self;
+        let is_own = !env.mjcf.is_empty();
         ensure!(
             env.period_s == 0.0 || env.period_s == *dt_s,
             "env.period_s = {}: {id} has its own: expected 0 or {dt_s}",
             env.period_s
         );
         ensure!(
-            env.action_range.is_empty(),
+            is_own || env.task == TaskConfig::default(),
+            "env.task: {id} has its own; for another, name a model with env.mjcf, and give env.id a name of your own"
+        );
+        ensure!(
+            is_own || env.action_range.is_empty(),
             "env.action_range: {id} has its own: expected [], found {:?}",
             env.action_range
         );
-        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none (`gym:{id}` is Gymnasium's own), found {}", env.kwargs);
+        let whose = if is_own { String::new() } else { format!(" (`gym:{id}` is Gymnasium's own)") };
+        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {}", env.kwargs);
         if env.time_limit > 0 {
             self.time_limit = env.time_limit;
         }
@@ -191,6 +198,11 @@ pub trait Env: Send {
         None
     }
 
+    /// Whether an observation tells the state, all but the first [`Self::unobserved`] positions.
+    fn tells_pose(&self) -> bool {
+        false
+    }
+
     /// Writes the part of `pose` that is observed, out of an observation `[O]`; the rest stays.
     ///
     /// # Panics
@@ -215,50 +227,71 @@ pub trait Env: Send {
 /// Any of the environments.
 pub enum AnyEnv {
     /// A task in MuJoCo.
-    Mujoco(Mujoco),
+    Mujoco(Box<Mujoco>),
     /// CartPole-v1.
     CartPole(CartPole),
     /// Any of Gymnasium's, in Python.
-    Bridge(Bridge),
+    Bridge(Box<Bridge>),
 }
 
 /// The ids that [`AnyEnv::make`] knows.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    tasks::TASKS.iter().map(|task| task.id).chain([cart_pole::ID])
+    builtin::ids().chain([cart_pole::ID])
 }
 
-/// The specification of `env`. No simulator is made, but for one of Gymnasium's: a child is asked, once in a process.
+/// The specification of `env`. No simulator is made: of a MuJoCo task its model is compiled, one of Gymnasium's is asked; each once in a
+/// process.
 ///
 /// # Errors
-/// One line: an unknown id, with the known ones; a key that this environment has no use for; or as [`Bridge::new`].
+/// One line: an unknown id, with the known ones; a key that this environment has no use for; a model file or a task that is wrong; or as
+/// [`Bridge::new`].
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
-    if env.is_recorded() {
-        return recorded::spec(env);
-    }
-    ensure!(
-        env.recorded == RecordedConfig::default(),
-        "env.recorded: {} has sizes of its own: expected env.id = \"recorded\"",
-        env.id
-    );
-    if env.id.starts_with(bridge::PREFIX) {
-        return bridge::spec(env);
-    }
-    let spec = match env.id.as_str() {
-        cart_pole::ID => cart_pole::spec(),
+    match Kind::of(env)? {
+        Kind::Recorded => recorded::spec(env),
+        Kind::Bridge => bridge::spec(env),
+        Kind::Mujoco => model::compiled(env, Physics::Task)?.spec.clone().adjusted(env),
+        Kind::CartPole => cart_pole::spec().adjusted(env),
         #[cfg(test)]
-        cart_pole::CHOICES => cart_pole::choices(),
-        id => task(id)?.spec(),
-    };
-    spec.adjusted(env)
+        Kind::Choices => cart_pole::choices().adjusted(env),
+    }
 }
 
-fn task(id: &str) -> Result<&'static task::Task> {
-    match tasks::TASKS.iter().find(|task| task.id == id) {
-        Some(task) => Ok(task),
-        None => bail!(
-            "environment `{id}`: unknown; known: {}, recorded; Gymnasium's own: gym:ID",
-            ids().collect::<Vec<_>>().join(", ")
-        ),
+/// Who makes an environment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Mujoco,
+    CartPole,
+    #[cfg(test)]
+    Choices,
+    Bridge,
+    Recorded,
+}
+
+impl Kind {
+    /// Of `env`, which has no keys that another kind reads.
+    fn of(env: &EnvConfig) -> Result<Self> {
+        let id = env.id.as_str();
+        let kind = match id {
+            _ if !env.mjcf.is_empty() || builtin::ids().any(|known| known == id) => Self::Mujoco,
+            _ if env.is_recorded() => Self::Recorded,
+            _ if id.starts_with(bridge::PREFIX) => Self::Bridge,
+            cart_pole::ID => Self::CartPole,
+            #[cfg(test)]
+            cart_pole::CHOICES => Self::Choices,
+            _ => bail!(
+                "environment `{id}`: unknown; known: {}, recorded; Gymnasium's own: gym:ID",
+                ids().collect::<Vec<_>>().join(", ")
+            ),
+        };
+        ensure!(
+            kind == Self::Recorded || env.recorded == RecordedConfig::default(),
+            "env.recorded: {id} has sizes of its own: expected env.id = \"recorded\""
+        );
+        ensure!(
+            kind == Self::Mujoco || !env.randomise.is_on(),
+            "env.randomise: {id} is no MuJoCo model that is simulated here: expected none of its keys"
+        );
+        Ok(kind)
     }
 }
 
@@ -276,37 +309,33 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
-        if env.id.starts_with(bridge::PREFIX) {
-            ensure!(
-                physics == Physics::Task,
-                "{}: has no other physics than its own: expected controller.physics = \"task\"",
-                env.id
-            );
-            return Ok(Self::Bridge(Bridge::new(env, false)?));
-        }
+        let kind = Kind::of(env)?;
         expect_playable(env)?;
-        let spec = spec(env)?;
-        Ok(match env.id.as_str() {
-            cart_pole::ID => Self::CartPole(CartPole::new(spec)),
-            #[cfg(test)]
-            cart_pole::CHOICES => Self::CartPole(CartPole::new(spec)),
-            id => Self::Mujoco(Mujoco::new(task(id)?, spec, physics)?),
+        ensure!(
+            physics == Physics::Task || kind == Kind::Mujoco,
+            "{}: has no other physics than its own: expected controller.physics = \"task\"",
+            env.id
+        );
+        Ok(match kind {
+            Kind::Bridge => Self::Bridge(Box::new(Bridge::new(env, false)?)),
+            Kind::Mujoco => Self::Mujoco(Box::new(Mujoco::new(model::compiled(env, physics)?, spec(env)?, env, physics)?)),
+            _ => Self::CartPole(CartPole::new(spec(env)?)),
         })
     }
 
     fn env(&self) -> &dyn Env {
         match self {
-            Self::Mujoco(env) => env,
+            Self::Mujoco(env) => env.as_ref(),
             Self::CartPole(env) => env,
-            Self::Bridge(env) => env,
+            Self::Bridge(env) => env.as_ref(),
         }
     }
 
     fn env_mut(&mut self) -> &mut dyn Env {
         match self {
-            Self::Mujoco(env) => env,
+            Self::Mujoco(env) => env.as_mut(),
             Self::CartPole(env) => env,
-            Self::Bridge(env) => env,
+            Self::Bridge(env) => env.as_mut(),
         }
     }
 }
@@ -330,6 +359,10 @@ impl Env for AnyEnv {
 
     fn pose(&self) -> Option<Pose> {
         self.env().pose()
+    }
+
+    fn tells_pose(&self) -> bool {
+        self.env().tells_pose()
     }
 
     fn read_pose(&self, obs: &[f64], pose: &mut Pose) {

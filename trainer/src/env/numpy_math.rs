@@ -1,15 +1,6 @@
 //! numpy's sums and powers, to the last bit: the few that rewards are made of, in its order and precision.
 
-use std::ops::{Add, AddAssign, Mul};
-
-/// `numpy.sum(numpy.square(values))` of a contiguous array, in the array's own precision.
-pub(super) fn sum_of_squares<T>(values: impl IntoIterator<Item = T>) -> T
-where
-    T: Copy + Default + Add<Output = T> + AddAssign + Mul<Output = T>,
-{
-    let squares: Vec<T> = values.into_iter().map(|x| x * x).collect();
-    sum(&squares)
-}
+use std::ops::{Add, AddAssign};
 
 /// `numpy.sum` of a contiguous array: pairwise, with eight interleaved partial sums in blocks of up to 128. (Inputs here are
 /// masses and squares, so the sign of an empty or zero sum does not come up.)

@@ -179,6 +179,7 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
     let episode = Episode::play(&mut env, policy, options.seed, options.steps).with_context(named)?;
 
     let mut notes = Vec::new();
+    let options = &Options { panels: drawable(&options.panels, &env, &mut notes), ..options.clone() };
     let imagined = imagine(run, &config, options, &env, &episode, model.as_ref(), &mut notes)?;
     let strips = strips(options, &env, &episode, &imagined);
     ensure!(!strips.is_empty(), "nothing to draw: {}", notes.join("; "));
@@ -225,6 +226,17 @@ fn environment(options: &Options, packed: &Option<(PathBuf, AlignedBytes)>, conf
     }
     let named = options.agent.as_ref().and(packed.as_ref()).and_then(|(path, bytes)| file::env(path, bytes).ok());
     named.unwrap_or_else(|| config.env.clone())
+}
+
+/// The panels that can be drawn: those that are made of observations need one that tells the state. What is left out is noted.
+fn drawable(panels: &[Panel], env: &AnyEnv, notes: &mut Vec<String>) -> Vec<Panel> {
+    let (drawn, left): (Vec<Panel>, Vec<Panel>) =
+        panels.iter().partition(|panel| **panel == Panel::True || env.tells_pose());
+    if !left.is_empty() {
+        let names: Vec<&str> = left.into_iter().map(Panel::name).collect();
+        notes.push(format!("{} left out: an observation of {} does not tell the state", names.join(" and "), env.spec().id));
+    }
+    drawn
 }
 
 /// Observations that V decoded, `[T+1, O]` and `[N+1, O]`.

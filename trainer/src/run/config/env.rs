@@ -1,6 +1,6 @@
 //! `[env]`: which world, and how it is made. `env = "CartPole-v1"` is short for the table with that `id`.
 
-use super::{Config, RecordedConfig};
+use super::{Config, RandomiseConfig, RecordedConfig, TaskConfig};
 use anyhow::{Result, ensure};
 use dreamstep_core::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvConfig {
-    /// One of `crate::env::ids`; `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes; or `recorded`: there is none.
+    /// One of `crate::env::ids`; `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes; `recorded`: there is none. Beside `mjcf`: a name of the
+    /// user's own.
     pub id: String,
     /// Gymnasium's environments: the Python interpreter. Empty: the active virtual environment's, else `python3`.
     pub python: String,
@@ -29,6 +30,12 @@ pub struct EnvConfig {
     pub kwargs: Table,
     /// `env = "recorded"`: what the recorded data are of.
     pub recorded: RecordedConfig,
+    /// Empty, or a MuJoCo model of the user's own: beside the configuration that names it, in the current folder, or one of Gymnasium's.
+    pub mjcf: String,
+    /// `mjcf`: what the task is.
+    pub task: TaskConfig,
+    /// MuJoCo models: what is a little other in every episode.
+    pub randomise: RandomiseConfig,
 }
 
 /// What an environment's own fault (it died, it hung, it raised, its answer makes no sense) comes to.
@@ -59,6 +66,9 @@ impl Default for EnvConfig {
             action_range: Vec::new(),
             kwargs: Table::new(),
             recorded: RecordedConfig::default(),
+            mjcf: String::new(),
+            task: TaskConfig::default(),
+            randomise: RandomiseConfig::default(),
         }
     }
 }
@@ -110,7 +120,17 @@ impl EnvConfig {
             range.is_empty() || range.len() == 2 && range[0] < range[1] && range.iter().all(|bound| bound.is_finite()),
             "env.action_range = {range:?}: must be empty, or [low, high] with the first below the second"
         );
-        self.recorded.validate()
+        self.recorded.validate()?;
+        self.randomise.validate()
+    }
+}
+
+/// A model file that `table`, which stands in `folder`, names and that lies there is named with its folder.
+pub(super) fn beside(table: &mut Table, folder: &Path) {
+    let Some(Value::String(file)) = table.get_mut("env").and_then(|env| env.get_mut("mjcf")) else { return };
+    let path = folder.join(file.as_str());
+    if !file.is_empty() && path.is_file() {
+        *file = path.display().to_string();
     }
 }
 

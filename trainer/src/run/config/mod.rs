@@ -11,6 +11,7 @@ mod env;
 mod networks;
 mod presets;
 mod recorded;
+mod task;
 
 pub use bounds::MAX_THREADS;
 pub use controller::{
@@ -22,6 +23,9 @@ pub use env::{EnvConfig, OnError};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
 pub use presets::Preset;
 pub use recorded::{BlockConfig, RECORDED, RangeConfig, RecordedConfig};
+pub use task::{
+    CameraConfig, ExpectConfig, Map, Minus, Numbers, QuantityConfig, RandomiseConfig, Span, StartConfig, Take, TaskConfig,
+};
 
 use crate::run::folder::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -116,7 +120,11 @@ impl Config {
     /// # Errors
     /// One line that names the unknown key or the bad value, and `origin` or the override.
     pub fn overlay(&self, origin: &str, text: &str, overrides: &[String]) -> Result<Self> {
-        let mut over = vec![(origin.to_string(), parse(text).with_context(|| origin.to_string())?)];
+        self.overlay_table(origin, parse(text).with_context(|| origin.to_string())?, overrides)
+    }
+
+    fn overlay_table(&self, origin: &str, first: toml::Table, overrides: &[String]) -> Result<Self> {
+        let mut over = vec![(origin.to_string(), first)];
         for item in overrides {
             let origin = format!("--set {item}");
             over.push((origin.clone(), assignment(item).context(origin)?));
@@ -157,7 +165,10 @@ impl Config {
     pub fn overlay_file(&self, path: &Path, overrides: &[String]) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the configuration", path.display()))?;
-        self.overlay(&path.display().to_string(), &text, overrides)
+        let origin = path.display().to_string();
+        let mut table = parse(&text).with_context(|| origin.clone())?;
+        env::beside(&mut table, path.parent().unwrap_or(Path::new("")));
+        self.overlay_table(&origin, table, overrides)
     }
 
     /// The TOML text of every value in force.

@@ -20,8 +20,16 @@ fn range_of(key: &str) -> Option<Range> {
     RANGES.iter().find(|(known, _)| *known == key).map(|(_, range)| *range)
 }
 
-/// Arrays of something else than numbers.
-const LISTS: [&str; 3] = ["rounds.then", "env.recorded.observation", "env.recorded.action"];
+/// Lists of words or tables.
+const LISTS: [&str; 7] = [
+    "rounds.then",
+    "env.recorded.observation",
+    "env.recorded.action",
+    "env.task.reset",
+    "env.task.observe",
+    "env.task.reward",
+    "env.task.terminate",
+];
 
 #[test]
 fn every_number_has_a_range_and_every_range_a_number() {
