@@ -98,7 +98,7 @@ fn a_value_of_the_wrong_type_is_refused_in_one_line_that_names_the_key() {
         for text in ["true", "word", "[[1]]", "[true]", "[\"word\"]", "{ a = 1 }", "1979-05-27", "7"] {
             let set = format!("{key}={text}");
             let is_right = match &value {
-                Value::String(_) => ["env.id", "env.python"].contains(&key.as_str()) && text == "word",
+                Value::String(_) => ["env.id", "env.python", "env.mjcf"].contains(&key.as_str()) && text == "word",
                 Value::Boolean(_) => text == "true",
                 Value::Integer(_) | Value::Float(_) => text == "7",
                 _ => false,
