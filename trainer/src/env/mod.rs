@@ -323,6 +323,28 @@ impl AnyEnv {
         })
     }
 
+    /// The environment `env`, that can be looked at.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn visible(env: &EnvConfig) -> Result<Self> {
+        match Kind::of(env)? {
+            Kind::Bridge => Ok(Self::Bridge(Box::new(Bridge::new(env, true)?))),
+            _ => Self::make(env),
+        }
+    }
+
+    /// What it looks like now, where it draws itself: where it is drawn by its [`Env::pose`], none.
+    ///
+    /// # Errors
+    /// A [`Fault`]: it does not, although it should.
+    pub fn picture(&mut self) -> Result<Option<Picture>> {
+        match self {
+            Self::Bridge(env) => env.picture().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     fn env(&self) -> &dyn Env {
         match self {
             Self::Mujoco(env) => env.as_ref(),

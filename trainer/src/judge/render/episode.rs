@@ -28,6 +28,20 @@ impl Episode {
     /// # Errors
     /// The agent is of another environment, or the simulation gave a non-finite observation.
     pub fn play(env: &mut AnyEnv, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Self> {
+        Self::watch(env, policy, seed, max_steps, |_, _, _| Ok(()))
+    }
+
+    /// As [`Self::play`]; `look(env, step, is_last)` is called at the start (step 0) and after each step.
+    ///
+    /// # Errors
+    /// As [`Self::play`]'s, or what `look` gives.
+    pub fn watch(
+        env: &mut AnyEnv,
+        policy: Policy<'_>,
+        seed: u64,
+        max_steps: u32,
+        mut look: impl FnMut(&mut AnyEnv, usize, bool) -> Result<()>,
+    ) -> Result<Self> {
         let mut memory = Vec::new();
         let mut agent = match policy {
             Policy::Agent(model) => {
@@ -42,6 +56,7 @@ impl Episode {
         let mut observation = vec![0.0; env.spec().obs];
         let mut action = vec![0.0; env.spec().action()];
         env.reset(seed, &mut observation).with_context(|| format!("seed {seed}"))?;
+        look(env, 0, false)?;
         let mut episode = Self {
             poses: vec![env.pose().unwrap_or_default()],
             observations: vec![observation.clone()],
@@ -68,7 +83,9 @@ impl Episode {
             episode.actions.push(action.clone());
             episode.returns.push(earned);
             episode.terminated = outcome.terminated;
-            if outcome.terminated || outcome.truncated || step + 1 == u64::from(max_steps) {
+            let is_last = outcome.terminated || outcome.truncated || step + 1 == u64::from(max_steps);
+            look(env, episode.steps(), is_last)?;
+            if is_last {
                 break;
             }
         }

@@ -33,6 +33,7 @@ use episode::Episode;
 use imagined::{Codec, Dream, Dreamer, dream_options};
 use rebuild::Rebuilder;
 use scene::{Image, Scene};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use video::{Film, Format};
 
@@ -134,6 +135,8 @@ struct Strip {
     panel: Panel,
     /// By step; none where the numbers are no state. A dream's may end early.
     poses: Vec<Option<Pose>>,
+    /// By step, of an environment that draws itself.
+    pictures: BTreeMap<usize, Image>,
     /// Rewards so far, by step.
     returns: Option<Vec<f64>>,
     /// It ended by itself at its last step.
@@ -155,7 +158,7 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
 
     let packed = read_agent(run, options)?;
     let made = environment(options, &packed, &config);
-    let mut env = AnyEnv::make(&made)?;
+    let mut env = AnyEnv::visible(&made)?;
     let load = |(path, bytes)| -> Result<Model<'_>> {
         let model = file::load(path, bytes, None)?;
         file::check(path, &model, env.spec())?;
@@ -176,15 +179,24 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
         (Actor::Zero, _) => Policy::Zero,
     };
     let named = || packed.as_ref().map_or_else(|| made.id.clone(), |(path, _)| path.display().to_string());
-    let episode = Episode::play(&mut env, policy, options.seed, options.steps).with_context(named)?;
+    let mut pictures = BTreeMap::new();
+    let shown = Shown { dt_s: env.spec().dt_s, fps: options.fps };
+    let look = |env: &mut AnyEnv, step: usize, is_last: bool| {
+        // No frame shows the others.
+        if is_last || shown.has(step) {
+            pictures.extend(env.picture()?.map(|picture| (step, Image::fitting(&picture, width, height))));
+        }
+        Ok(())
+    };
+    let episode = Episode::watch(&mut env, policy, options.seed, options.steps, look).with_context(named)?;
 
     let mut notes = Vec::new();
     let options = &Options { panels: drawable(&options.panels, &env, &mut notes), ..options.clone() };
     let imagined = imagine(run, &config, options, &env, &episode, model.as_ref(), &mut notes)?;
-    let strips = strips(options, &env, &episode, &imagined);
+    let strips = strips(options, &env, &episode, pictures, &imagined);
     ensure!(!strips.is_empty(), "nothing to draw: {}", notes.join("; "));
 
-    let numbers = frame_steps(episode.steps(), env.spec().dt_s, options.fps);
+    let numbers = shown.frames(episode.steps());
     let progress = Progress::new("render", numbers.len() as u64, "frames");
     let mut panel = Image::new(width, height);
     let mut draw = |number: usize, frame: &mut Image| {
@@ -300,12 +312,19 @@ fn imagine(
 }
 
 /// The states of every panel that was asked for and is there.
-fn strips(options: &Options, env: &AnyEnv, episode: &Episode, imagined: &Imagined) -> Vec<Strip> {
+fn strips(
+    options: &Options,
+    env: &AnyEnv,
+    episode: &Episode,
+    pictures: BTreeMap<usize, Image>,
+    imagined: &Imagined,
+) -> Vec<Strip> {
+    let mut pictures = Some(pictures);
     let decoded = |observations: &[Vec<f64>]| {
         let mut rebuilder = Rebuilder::new(env);
         observations.iter().map(|observation| rebuilder.next_decoded(observation)).collect()
     };
-    let strip = |&panel: &Panel| {
+    let mut strip = |&panel: &Panel| {
         let (poses, returns, ended) = match panel {
             Panel::True => {
                 (episode.poses.iter().cloned().map(Some).collect(), Some(episode.returns.clone()), episode.terminated)
@@ -320,9 +339,10 @@ fn strips(options: &Options, env: &AnyEnv, episode: &Episode, imagined: &Imagine
                 (decoded(observations), Some(dream.returns.clone()), dream.ended)
             }
         };
-        Some(Strip { panel, poses, returns, ended })
+        let pictures = if panel == Panel::True { pictures.take() } else { None };
+        Some(Strip { panel, poses, pictures: pictures.unwrap_or_default(), returns, ended })
     };
-    options.panels.iter().filter_map(strip).collect()
+    options.panels.iter().filter_map(&mut strip).collect()
 }
 
 impl Strip {
@@ -330,9 +350,10 @@ impl Strip {
     fn draw(&self, step: usize, scene: &mut Scene, image: &mut Image) -> Result<()> {
         let last = self.poses.len() - 1;
         let at = step.min(last);
-        match self.poses[..=at].iter().rev().flatten().next() {
-            Some(pose) => scene.draw(pose, image)?,
-            None => image.rgb.fill(96),
+        match (self.pictures.range(..=at).next_back(), self.poses[..=at].iter().rev().flatten().next()) {
+            (Some((_, picture)), _) => image.rgb.copy_from_slice(&picture.rgb),
+            (None, Some(pose)) => scene.draw(pose, image)?,
+            (None, None) => image.rgb.fill(96),
         }
         let status = match (self.ended && at == last, self.poses[at].is_some()) {
             (true, _) => format!("ended at step {last}"),
@@ -347,15 +368,34 @@ impl Strip {
     }
 }
 
-/// The steps that frames show: frame k the one under way at k/fps seconds, and at last the last.
-fn frame_steps(steps: usize, dt_s: f64, fps: u32) -> Vec<usize> {
-    // A step that begins with the frame is that frame's, whatever the division makes of it.
-    let step = |frame: u32| (f64::from(frame) / (f64::from(fps) * dt_s) + 1e-9) as usize;
-    let mut numbers: Vec<usize> = (0..).map(step).take_while(|&step| step <= steps).collect();
-    if numbers.last() != Some(&steps) {
-        numbers.push(steps);
+/// Which steps are shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    dt_s: f64,
+    fps: u32,
+}
+
+impl Shown {
+    /// The step that frame `frame` shows: the one under way so many fps-ths of a second after the start. A step that begins with the frame is
+    /// that frame's, whatever the division makes of it.
+    fn step(self, frame: u64) -> usize {
+        (frame as f64 / (f64::from(self.fps) * self.dt_s) + 1e-9) as usize
     }
-    numbers
+
+    /// Whether a frame shows `step`.
+    fn has(self, step: usize) -> bool {
+        let about = (step as f64 * f64::from(self.fps) * self.dt_s) as u64;
+        (about.saturating_sub(1)..=about + 1).any(|frame| self.step(frame) == step)
+    }
+
+    /// The steps that the frames of an episode of `steps` show; at last the last.
+    fn frames(self, steps: usize) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..).map(|frame| self.step(frame)).take_while(|&step| step <= steps).collect();
+        if numbers.last() != Some(&steps) {
+            numbers.push(steps);
+        }
+        numbers
+    }
 }
 
 /// `WxH`, in pixels.

@@ -4,7 +4,7 @@
 //! The model drawn is a copy: shadows, multisampling and mirrors, which are nine tenths of the time without a GPU, are switched off in
 //! it, and the model that is simulated stays as it is.
 
-use crate::env::{AnyEnv, Env, Mujoco, Pose, View, cart_pole_geometry};
+use crate::env::{AnyEnv, Env, Mujoco, Picture, Pose, View, cart_pole_geometry};
 use anyhow::{Context, Result, anyhow};
 use mujoco_rs::renderer::MjRenderer;
 use mujoco_rs::wrappers::{MjData, MjModel, MjvCamera};
@@ -38,6 +38,39 @@ impl Image {
         }
     }
 
+    /// `picture`, as large as fits into `width` × `height`, in the middle of black: each pixel is the mean of those that it stands for.
+    #[must_use]
+    pub fn fitting(picture: &Picture, width: usize, height: usize) -> Self {
+        let mut image = Self::new(width, height);
+        let (from_width, from_height) = (picture.width, picture.height);
+        if from_width == 0 || from_height == 0 {
+            return image;
+        }
+        let scale = (width as f64 / from_width as f64).min(height as f64 / from_height as f64);
+        let side = |from: usize, most: usize| ((from as f64 * scale).round() as usize).clamp(1, most);
+        let (w, h) = (side(from_width, width), side(from_height, height));
+        let (left, top) = ((width - w) / 2, (height - h) / 2);
+        let range = |at: usize, to: usize, from: usize| {
+            let start = at * from / to;
+            start..((at + 1) * from).div_ceil(to).max(start + 1)
+        };
+        for y in 0..h {
+            for x in 0..w {
+                let (mut sum, mut count) = ([0_u32; 3], 0);
+                for row in range(y, h, from_height) {
+                    for column in range(x, w, from_width) {
+                        let at = 3 * (row * from_width + column);
+                        sum.iter_mut().zip(&picture.rgb[at..at + 3]).for_each(|(sum, &value)| *sum += u32::from(value));
+                        count += 1;
+                    }
+                }
+                let at = 3 * ((top + y) * width + left + x);
+                image.rgb[at..at + 3].iter_mut().zip(sum).for_each(|(to, sum)| *to = ((sum + count / 2) / count) as u8);
+            }
+        }
+        image
+    }
+
     /// Copies `other` into this picture with its left edge at `x`.
     ///
     /// # Panics
@@ -57,6 +90,8 @@ pub enum Scene {
     Mujoco(Box<Stage>),
     /// CartPole-v1.
     CartPole,
+    /// An environment that draws itself: its states are its own.
+    Own,
 }
 
 impl Scene {
@@ -68,7 +103,7 @@ impl Scene {
         match env {
             AnyEnv::Mujoco(env) => Ok(Self::Mujoco(Box::new(Stage::new(env, width, height)?))),
             AnyEnv::CartPole(_) => Ok(Self::CartPole),
-            AnyEnv::Bridge(_) => anyhow::bail!("todo"),
+            AnyEnv::Bridge(_) => Ok(Self::Own),
         }
     }
 
@@ -83,6 +118,7 @@ impl Scene {
                 draw_cart_pole(pose, image);
                 Ok(())
             }
+            Self::Own => Ok(()),
         }
     }
 }

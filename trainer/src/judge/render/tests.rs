@@ -8,13 +8,14 @@ use super::imagined::{Codec, Dream, Dreamer, dream_options};
 use super::rebuild::Rebuilder;
 use super::scene::{Image, Scene};
 use super::video::{Film, Format, has_ffmpeg};
-use super::{Panel, Strip, frame_steps, parse_size, parse_temperature};
+use super::{Panel, Shown, Strip, parse_size, parse_temperature};
 use crate::env::pool::{Player, Policy};
-use crate::env::{AnyEnv, Env, EnvConfig, Pose, ids};
+use crate::env::{AnyEnv, Env, EnvConfig, Picture, Pose, ids};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_fixtures::skip;
+use std::collections::BTreeMap;
 use std::process::Command;
 
 fn random_episode(id: &str, seed: u64, steps: u32) -> (AnyEnv, Episode) {
@@ -279,7 +280,7 @@ fn a_panel_stands_still_where_there_is_no_state() {
     let mut scene = Scene::new(&env, 96, 72).unwrap();
     let at = |x: f64| Some(Pose { positions: vec![x, 0.0], velocities: vec![0.0; 2] });
     let poses = vec![None, at(0.0), None, at(1.0)];
-    let strip = Strip { panel: Panel::Dream, poses, returns: Some(vec![0.0; 4]), ended: true };
+    let strip = Strip { panel: Panel::Dream, poses, pictures: BTreeMap::new(), returns: Some(vec![0.0; 4]), ended: true };
     // Below the caption.
     let mut lower = |step: usize| {
         let mut image = Image::new(96, 72);
@@ -294,10 +295,19 @@ fn a_panel_stands_still_where_there_is_no_state() {
 
 #[test]
 fn frames_keep_to_simulated_time() {
+    let frame_steps = |steps, dt_s, fps| {
+        let (shown, last) = (Shown { dt_s, fps }, steps);
+        let frames = shown.frames(steps);
+        assert!((0..last).all(|step| shown.has(step) == frames.contains(&step)), "{frames:?}");
+        frames
+    };
     assert_eq!(frame_steps(10, 0.02, 25), [0, 2, 4, 6, 8, 10]);
     assert_eq!(frame_steps(7, 0.015, 25), [0, 2, 5, 7], "0.04 s are 2⅔ steps");
     assert_eq!(frame_steps(3, 0.05, 40), [0, 0, 1, 1, 2, 2, 3, 3]);
     assert_eq!(frame_steps(2, 0.01, 25), [0, 2], "the last step is shown");
+    for (dt_s, fps) in [(0.02, 50), (1.0 / 30.0, 30), (0.2, 25), (0.003, 24), (1.0 / 15.0, 60), (0.25, 4)] {
+        frame_steps(700, dt_s, fps);
+    }
 }
 
 #[test]
@@ -419,4 +429,20 @@ fn other_extensions_are_refused() {
         assert!(error.contains(path) && error.contains(".mp4 or .gif"), "{error}");
     }
     assert_eq!(Format::of("FILM.GIF".as_ref()).unwrap(), Format::Gif);
+}
+
+#[test]
+fn a_picture_is_fitted_into_its_panel_and_each_pixel_is_a_mean() {
+    let rgb = (0..4 * 2).flat_map(|i| [10 * i as u8, 200, 7]).collect();
+    let picture = Picture { width: 4, height: 2, rgb };
+    let half = Image::fitting(&picture, 2, 2);
+    // 2 × 1 pixels in the middle of 2 × 2: of the columns 0, 1 and 2, 3 of both rows.
+    assert_eq!(half.rgb, [[25, 200, 7], [45, 200, 7]].concat().into_iter().chain([0; 6]).collect::<Vec<u8>>());
+    let doubled = Image::fitting(&picture, 8, 6);
+    let pixel = |x: usize, y: usize| &doubled.rgb[3 * (y * 8 + x)..3 * (y * 8 + x) + 3];
+    assert!([0, 5].iter().all(|&y| pixel(3, y) == [0, 0, 0]), "black above and below");
+    assert!([(0, 1, 0), (7, 1, 30), (1, 4, 40), (6, 3, 70)].iter().all(|&(x, y, red)| pixel(x, y) == [red, 200, 7]));
+    assert_eq!(Image::fitting(&picture, 4, 2).rgb, picture.rgb);
+    let empty = Picture { width: 0, height: 0, rgb: Vec::new() };
+    assert_eq!(Image::fitting(&empty, 3, 3), Image::new(3, 3));
 }
