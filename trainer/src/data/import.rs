@@ -67,7 +67,7 @@ struct Found {
 /// # Errors
 /// One line: a file that cannot be read or does not fit the environment, what was expected and found. [`interrupt::Interrupted`].
 pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Options) -> Result<Report> {
-    let (folder, spec, label) = (run.rollouts(), env::spec(&config.env)?, config.env.label());
+    let (folder, spec, label) = (run.rollouts(), env::spec(&config.env)?, env::label(&config.env)?);
     let mut new = NewFiles::below(&[&folder, run.root()]);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };

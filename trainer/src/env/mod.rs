@@ -79,7 +79,8 @@ impl EnvSpec {
             env.action_range
         );
         let whose = if is_own { String::new() } else { format!(" (`gym:{id}` is Gymnasium's own)") };
-        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {}", env.kwargs);
+        let given = env.kwargs.keys().cloned().collect::<Vec<_>>().join(", ");
+        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {given}");
         if env.time_limit > 0 {
             self.time_limit = env.time_limit;
         }
@@ -239,6 +240,18 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
         cart_pole::spec()
     };
     spec.adjusted(env)
+}
+
+/// [`EnvConfig::label`], in which a model of the user's own stands for itself: not where its file lies, but what is in it.
+///
+/// # Errors
+/// As [`spec`]'s.
+pub fn label(env: &EnvConfig) -> Result<String> {
+    if env.mjcf.is_empty() {
+        return Ok(env.label());
+    }
+    let mjcf = model::compiled(env, Physics::Task)?.digest()?;
+    Ok(EnvConfig { mjcf, ..env.clone() }.label())
 }
 
 /// Whether it is simulated here, in MuJoCo.

@@ -7,6 +7,7 @@ use super::task::{Read, Task};
 use super::{ActionSpace, EnvConfig, EnvSpec, Physics};
 use crate::run::config::{ExpectConfig, TaskConfig};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use dreamstep_core::digest::Digest;
 use mujoco_rs::logging::set_log_handler;
 use mujoco_rs::wrappers::MjModel;
 use mujoco_rs::wrappers::mj_logging::{MjtLogLevel, log_config, set_log_config};
@@ -104,6 +105,15 @@ impl Compiled {
         };
         check(&spec, &config.expect, file, *is_own)?;
         Ok(Self { model: Arc::new(model), task, spec, frame_skip })
+    }
+}
+
+impl Compiled {
+    /// Of everything in the model, meshes and included files too.
+    pub(super) fn digest(&self) -> Result<String> {
+        let mut bytes = vec![0; self.model.size()];
+        self.model.save_to_buffer(&mut bytes).context("[env] mjcf")?;
+        Ok(format!("{:016x}", Digest::default().update_bytes(&bytes).value()))
     }
 }
 
