@@ -47,6 +47,15 @@ def control(tensors, metadata, features):
     return layers(tensors, "fc", len(metadata["c.hidden"].split(",")), activation, features)
 
 
+def act(metadata, packed, scores):
+    """What M hears of an action, and what the environment takes."""
+    if metadata["action.kind"] == "discrete":
+        choice = np.argmax(scores)
+        return np.eye(len(scores))[choice], np.array([choice])
+    u = np.tanh(scores) if metadata["action.squash"] == "tanh" else np.clip(scores, -1, 1)
+    return u, packed["action.mid"][: len(u)] + packed["action.half"][: len(u)] * u
+
+
 def lstm(tensors, x, h, c):
     """PyTorch's LSTMCell: gates i, f, g, o."""
     gates = tensors["rnn.weight_ih_l0"] @ x + tensors["rnn.bias_ih_l0"] + tensors["rnn.weight_hh_l0"] @ h + tensors["rnn.bias_hh_l0"]
@@ -70,11 +79,8 @@ def main(run):
     with safe_open(f"{run}/agent.safetensors", "np") as agent:
         metadata = agent.metadata()
         packed = {name: agent.get_tensor(name) for name in agent.keys() if not name.endswith(".panels")}
-    o, a = int(metadata["dims.obs"]), int(metadata["dims.action"])
-    observations, expected = packed["selftest.observations"][:, :o], packed["selftest.actions"][:, :a]
-    middle, half = packed["action.mid"][:a], packed["action.half"][:a]
+    observations, expected = packed["selftest.observations"][:, : int(metadata["dims.obs"])], packed["selftest.actions"]
     clip = float(metadata["observation.clip"])
-    squash = np.tanh if metadata["action.squash"] == "tanh" else lambda u: np.clip(u, -1, 1)
 
     h = c = np.zeros(tensors["rnn.weight_hh_l0"].shape[1])
     cell = gru if metadata["m.kind"] == "gru" else lstm
@@ -82,8 +88,8 @@ def main(run):
     for observation, action in zip(observations, expected):
         x = np.clip((observation - tensors["normalizer.mean"]) * tensors["normalizer.inv_std"], -clip, clip)
         z = encode(tensors, metadata, x)
-        u = squash(control(tensors, metadata, np.concatenate([z, h])))
-        worst = max(worst, np.abs(middle + half * u - action).max())
+        u, acted = act(metadata, packed, control(tensors, metadata, np.concatenate([z, h])))
+        worst = max(worst, np.abs(acted - action[: len(acted)]).max())
         h, c = cell(tensors, np.concatenate([u, z]), h, c)
     print(f"{len(observations)} steps, largest difference from dreamstep's actions {worst:.1e}")
     return 0 if worst < 1e-5 else 1

@@ -31,7 +31,7 @@ class WorldModel(nn.Module):
         )
         self.encoder = layers(o, e1, e2, 2 * z)  # means, then log-variances
         self.decoder = layers(z, e2, e1, o)
-        # Input [action, z], the action in [-1, 1]; four gates of an LSTM, or three of a GRU.
+        # Input [action, z], the action in [-1, 1], or one-hot; four gates of an LSTM, or three of a GRU.
         self.rnn = (nn.GRU if shape("rnn.bias_hh_l0")[0] == 3 * h else nn.LSTM)(a + z, h)
         self.gmm_linear = nn.Linear(h, head)  # means [K,Z], log-sigmas [K,Z], logits [K], reward, terminal logit
         self.fc = nn.Linear(z + h, a)  # input [z, h]
@@ -39,6 +39,15 @@ class WorldModel(nn.Module):
     def encode(self, observation, clip):
         x = (observation - self.normalizer.mean) * self.normalizer.inv_std
         return self.encoder(x.clamp(-clip, clip)).chunk(2, -1)
+
+
+def act(metadata, packed, scores):
+    """What M hears of an action, and what the environment takes."""
+    if metadata["action.kind"] == "discrete":
+        choice = scores.argmax()
+        return nn.functional.one_hot(choice, len(scores)).float(), choice[None]
+    u = scores.tanh() if metadata["action.squash"] == "tanh" else scores.clamp(-1, 1)
+    return u, packed["action.mid"][: len(u)] + packed["action.half"][: len(u)] * u
 
 
 def main(run):
@@ -50,18 +59,17 @@ def main(run):
         packed = {name: agent.get_tensor(name) for name in agent.keys() if not name.endswith(".panels")}
     model = WorldModel(tensors)
     model.load_state_dict(tensors, strict=True)
-    a, o, h = model.fc.out_features, len(tensors["normalizer.mean"]), model.rnn.hidden_size
-    observations, expected = packed["selftest.observations"][:, :o], packed["selftest.actions"][:, :a]
-    middle, half = packed["action.mid"][:a], packed["action.half"][:a]
-    squash = torch.tanh if metadata["action.squash"] == "tanh" else lambda u: u.clamp(-1, 1)
+    o, h = len(tensors["normalizer.mean"]), model.rnn.hidden_size
+    observations, expected = packed["selftest.observations"][:, :o], packed["selftest.actions"]
 
     state = torch.zeros(1, h) if isinstance(model.rnn, nn.GRU) else (torch.zeros(1, h), torch.zeros(1, h))
     worst = 0.0
     with torch.no_grad():
         for observation, action in zip(observations, expected):
             z, _ = model.encode(observation, float(metadata["observation.clip"]))
-            u = squash(model.fc(torch.cat([z, state[0] if isinstance(model.rnn, nn.GRU) else state[0][0]])))
-            worst = max(worst, (middle + half * u - action).abs().max().item())
+            scores = model.fc(torch.cat([z, state[0] if isinstance(model.rnn, nn.GRU) else state[0][0]]))
+            u, acted = act(metadata, packed, scores)
+            worst = max(worst, (acted - action[: len(acted)]).abs().max().item())
             _, state = model.rnn(torch.cat([u, z])[None], state)
     print(f"{len(observations)} steps, largest difference from dreamstep's actions {worst:.1e}")
     return 0 if worst < 1e-5 else 1

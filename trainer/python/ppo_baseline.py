@@ -21,7 +21,7 @@ import time
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("env", help="environment id, as Gymnasium names it")
+    parser.add_argument("env", help="environment id, as Gymnasium names it, or as the run does: gym:ID")
     parser.add_argument("--steps", type=int, help="real steps to learn from; whole rollouts are finished")
     parser.add_argument("--cpu-hours", type=float, help="processor time to learn in, all threads; both given: whichever ends first")
     parser.add_argument("--out", required=True, metavar="FILE", help="where to write the result, JSON")
@@ -52,7 +52,7 @@ def learn(args, gymnasium, torch, sb3):
             return args.cpu_hours is None or time.process_time() - start < 3600 * args.cpu_hours
 
     torch.set_num_threads(args.threads)
-    envs = VecNormalize(DummyVecEnv([lambda: gymnasium.make(args.env)] * args.envs), gamma=0.99)
+    envs = VecNormalize(DummyVecEnv([lambda: gymnasium.make(args.env.removeprefix("gym:"))] * args.envs), gamma=0.99)
     model = sb3.PPO("MlpPolicy", envs, seed=args.learning_seed, device="cpu")
     start = time.process_time()
     model.learn(args.steps or sys.maxsize, callback=Budget())
@@ -62,7 +62,7 @@ def learn(args, gymnasium, torch, sb3):
 def judge(args, gymnasium, model, normaliser):
     """Every episode of the protocol."""
     normaliser.training = False
-    env, outcomes = gymnasium.make(args.env), []
+    env, outcomes = gymnasium.make(args.env.removeprefix("gym:")), []
     for episode in range(args.episodes):
         observation, _ = env.reset(seed=args.seed + episode)
         total, length, over = 0.0, 0, False
@@ -97,7 +97,7 @@ def main():
     except ImportError as error:
         sys.exit(f"ppo_baseline.py: {error}: expected what ppo-requirements.txt names, and a full torch")
     try:
-        gymnasium.make(args.env)
+        gymnasium.make(args.env.removeprefix("gym:"))
     except gymnasium.error.Error as error:
         sys.exit(f"ppo_baseline.py: {error}")
     model, normaliser, steps, cpu_hours = learn(args, gymnasium, torch, sb3)

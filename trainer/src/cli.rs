@@ -41,8 +41,10 @@ pub(crate) enum Command {
     },
     /// Take rollouts that another program recorded as RUN/rollouts
     ///
-    /// FILES are .npz (TorchWM, ctallec, or dumps of D4RL, Minari or Gymnasium: observations, actions, rewards and flags of ends), the
-    /// *observations.npy of a triplet (its actions, rewards and flags lie beside it), our own episodes, or folders of them. `--set env=…` names the environment that they are of.
+    /// FILES are .npz (TorchWM, ctallec, or dumps of D4RL or Gymnasium: observations, actions, rewards and flags of ends), the
+    /// *observations.npy of a triplet (its actions, rewards and flags lie beside it), our own episodes, folders of them, or Minari's
+    /// datasets: minari:ID, or a dataset's folder. `--set env=…` names the environment that they are of; `recorded`, with
+    /// `[env.recorded]`, where there is none.
     Import {
         #[command(flatten)]
         run: RunArgs,
@@ -299,7 +301,7 @@ pub(crate) enum Command {
         /// Episode i is reset(seed + i)
         #[arg(long, default_value_t = 1000)]
         seed: u64,
-        /// Perturbations of each kind: 13 + 39 N controllers
+        /// Perturbations of each kind: 13 + 39 N controllers, 2 + 39 N where a linear C chooses
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
         draws: u32,
         /// Print JSON

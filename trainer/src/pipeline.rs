@@ -111,7 +111,7 @@ pub fn import(config: &Config, run: &RunDir, files: &[PathBuf], options: &import
 /// # Errors
 /// As [`export::export`]'s; or the run's configuration cannot be read.
 pub fn export(run: &RunDir, out: &Path, form: export::Form) -> Result<()> {
-    let (episodes, steps) = export::export(&Config::of(run)?.env.id, &run.rollouts(), out, form)?;
+    let (episodes, steps) = export::export(&Config::of(run)?.env, &run.rollouts(), out, form)?;
     output::line(format!("export: {episodes} episodes, {steps} steps -> {}", out.display()));
     Ok(())
 }
@@ -204,6 +204,7 @@ fn train_network(
 /// One line: what refuses or ends a stage of a round. [`crate::run::interrupt::Interrupted`], where a signal came.
 pub fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
     device::needs_torch("rounds")?;
+    env::expect_playable(&config.env)?;
     env::spec(&config.env)?;
     let _lock = root.lock()?;
     rounds::check(config, root, count, device)?;

@@ -7,7 +7,9 @@
 //! ```
 //! What C is (which layers, of what sizes) says [`Dims::c`] alone; nothing here knows how many layers there are.
 
+use crate::agent::action;
 use crate::agent::mlp::Mlp;
+use crate::env::ActionSpace;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, controller_of};
 use crate::stats::uniform_values;
@@ -67,14 +69,17 @@ pub fn check_trained(checkpoint: &Checkpoint, config: &Config) -> Result<()> {
     let Some(recorded) = checkpoint.metadata.get(meta::CONFIG) else { return Ok(()) };
     let table = |text: &str| text.parse::<toml::Table>().with_context(|| format!("{}: {}", checkpoint.origin, meta::CONFIG));
     let (then, now) = (table(recorded)?, table(&config.provenance())?);
+    let is_discrete = action::is_discrete(checkpoint);
     fn at<'t>(table: &'t toml::Table, key: &str) -> Option<&'t toml::Value> {
         match key.split_once('.') {
             Some((section, key)) => at(table.get(section)?.as_table()?, key),
             None => table.get(key),
         }
     }
+    // Nothing follows the layer of a linear C, and nothing squashes choices.
     let is_linear = config.controller.hidden.is_empty();
-    for key in TRAINED_WITH.into_iter().filter(|key| !(is_linear && key.ends_with("activation"))) {
+    let unread = |key: &str| is_linear && key.ends_with("activation") || is_discrete && key.ends_with("squash");
+    for key in TRAINED_WITH.into_iter().filter(|key| !unread(key)) {
         if let (Some(then), Some(now)) = (at(&then, key), at(&now, key)) {
             ensure!(
                 then == now,
@@ -123,27 +128,12 @@ pub fn insert(checkpoint: &mut Checkpoint, dims: &Dims, values: &[f32]) {
     say(checkpoint, &dims.c);
 }
 
-/// Says in `checkpoint` how C squashes, and to which action range of middle `mid` and half `half` `[A]`.
-pub fn say_acting(checkpoint: &mut Checkpoint, squash: Squash, [mid, half]: [&[f32]; 2]) {
-    checkpoint.set_meta(metadata::ACTION_SQUASH, squash.name());
-    checkpoint.set_meta(meta::ACTION_MID, list(mid));
-    checkpoint.set_meta(meta::ACTION_HALF, list(half));
-}
-
-/// That the C in `checkpoint`, if it says, was trained for the action range of middle `mid` and half `half` `[A]`.
-///
-/// # Errors
-/// One line: the key, then and now.
-pub fn check_range(checkpoint: &Checkpoint, [mid, half]: [&[f32]; 2]) -> Result<()> {
-    for (key, now) in [(meta::ACTION_MID, list(mid)), (meta::ACTION_HALF, list(half))] {
-        let then = checkpoint.metadata.get(key).unwrap_or(&now);
-        ensure!(*then == now, "{}: trained with {key} = {then}, expected the environment's {now}", checkpoint.origin);
+/// Says in `checkpoint` to what actions C's outputs come, and how continuous ones are squashed.
+pub fn say_acting(checkpoint: &mut Checkpoint, squash: Squash, actions: &ActionSpace) {
+    if let ActionSpace::Continuous { .. } = actions {
+        checkpoint.set_meta(metadata::ACTION_SQUASH, squash.name());
     }
-    Ok(())
-}
-
-fn list(values: &[f32]) -> String {
-    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    action::say(checkpoint, actions);
 }
 
 /// Says in `checkpoint` what C is; the usual goes without saying.

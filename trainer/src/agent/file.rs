@@ -2,7 +2,7 @@
 
 use crate::env::pool::check_fit;
 use crate::env::{EnvConfig, EnvSpec};
-use crate::run::config::Config;
+use crate::run::config::{Config, RECORDED};
 use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::metadata;
@@ -66,6 +66,9 @@ pub fn check(path: &Path, model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     if !unsaid.is_empty() {
         let (path, what, id) = (path.display(), unsaid.join(" and "), &spec.id);
         output::warning(format!("{path}: does not say for which {what} the agent was made; used in {id}"));
+    }
+    if model.environment() == Some(RECORDED) && spec.id != RECORDED {
+        output::warning(format!("{}: made of recorded data; used in {}", path.display(), spec.id));
     }
     Ok(())
 }

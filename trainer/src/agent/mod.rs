@@ -1,5 +1,6 @@
 //! V, M and C as one file: made out of checkpoints, taken from PyTorch, loaded, inspected.
 
+pub mod action;
 pub mod controller;
 pub mod file;
 pub mod inspect;

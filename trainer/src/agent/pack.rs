@@ -2,11 +2,12 @@
 //! a packed agent comes out that carries its own proof: recorded observations, and the actions and state that they must give. Or a
 //! packed agent goes in, and comes out in another precision, in today's format, or without a V that only copies its input.
 
+use crate::agent::action::{self, Choices};
 use crate::agent::v::VaeShape;
 use crate::agent::{controller, file};
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
-use crate::env::{self, EnvConfig, EnvSpec};
+use crate::env::{self, EnvConfig, EnvSpec, size_text};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, digest};
@@ -98,7 +99,7 @@ impl Ingredients {
             v.encoder().with_context(|| self.vae.origin.clone())?,
             self.mdnrnn.cell()?.memory(recurrent),
             c,
-            Action::Continuous { len: inputs - v.latent },
+            action::said(&self.mdnrnn, inputs - v.latent)?,
         );
         // Leaves out the V and M of a controller that reads observations alone.
         Ok(dims.with_input(c.input))
@@ -224,7 +225,7 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
     settings.period_s = Some(spec.dt_s);
     let (tensors, (mid, half)) = (ingredients.tensors(), spec.actions.map());
     if let Some(controller) = &ingredients.controller {
-        controller::check_range(controller, [&mid, &half])?;
+        action::check(controller, &spec.actions)?;
     }
     let provenance = provenance(config, &ingredients);
     let files = list(rollouts)?;
@@ -308,13 +309,31 @@ fn env_of(bytes: &[u8]) -> Option<String> {
     File::parse(bytes).ok()?.metadata(key::ENV).map(str::to_owned)
 }
 
+/// What became of actions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ActionsChange {
+    /// The largest change of a continuous one, as a fraction of the action range.
+    OfRange(f64),
+    /// Of discrete ones.
+    Choices(Choices),
+}
+
+impl std::fmt::Display for ActionsChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OfRange(error) => write!(f, "actions of the self-test changed by {error:.1e} of the range at most"),
+            Self::Choices(choices) => write!(f, "{choices} of the self-test changed"),
+        }
+    }
+}
+
 /// What became of V in [`with_identity`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replaced {
     /// Weights that a step no longer reads.
     pub weights: usize,
-    /// Largest change of an action on the self-test's observations, as a fraction of the action range.
-    pub action_error: f64,
+    /// What becomes of the actions on the self-test's observations.
+    pub actions: ActionsChange,
 }
 
 /// The packed f32 agent in `bytes` with the identity for V, where its V is an MLP that copies its input, as `vae.start = "identity"` made
@@ -346,11 +365,17 @@ pub fn with_identity(bytes: &[u8]) -> Result<(AlignedBytes, Replaced)> {
     };
     let sealed = seal(&parts, &agent.selftest.observations)?;
     let after = unpack(&sealed).map_err(|error| anyhow!("packed agent: {error}"))?;
-    let pairs = agent.selftest.actions.iter().flatten().zip(after.selftest.actions.iter().flatten());
-    let halves = agent.action_half.iter().cycle();
-    let errors = pairs.zip(halves).map(|((a, b), half)| 0.5 * f64::from((a - b).abs()) / f64::from(*half));
+    let pairs = || agent.selftest.actions.iter().flatten().zip(after.selftest.actions.iter().flatten());
+    let actions = match before.dims.action {
+        Action::Discrete { .. } => ActionsChange::Choices(Choices::changed(pairs().map(|(a, b)| a != b))),
+        _ => {
+            let halves = agent.action_half.iter().cycle();
+            let errors = pairs().zip(halves).map(|((a, b), half)| 0.5 * f64::from((a - b).abs()) / f64::from(*half));
+            ActionsChange::OfRange(errors.fold(0.0, f64::max))
+        }
+    };
     let weights = before.dims.step_weights() - agent.settings.dims.step_weights();
-    Ok((sealed, Replaced { weights, action_error: errors.fold(0.0, f64::max) }))
+    Ok((sealed, Replaced { weights, actions }))
 }
 
 /// Whether the encoder `v` in `tensors` copies the first Z values of its input, which are within ± `clip`.
@@ -436,13 +461,13 @@ fn action_range(config: &Config, dims: &Dims) -> Result<(Vec<f32>, Vec<f32>)> {
 fn spec(config: &Config, dims: &Dims) -> Result<EnvSpec> {
     let spec = env::spec(&config.env)?;
     ensure!(
-        (spec.obs, spec.action()) == (dims.obs_len(), dims.action_len()),
+        (spec.obs, spec.actions.kind()) == (dims.obs_len(), dims.action),
         "{}: expected networks for observations of {} and actions of {}, found {} and {}",
         config.env.id,
         spec.obs,
-        spec.action(),
+        size_text(&spec.actions.kind()),
         dims.obs_len(),
-        dims.action_len()
+        size_text(&dims.action)
     );
     Ok(spec)
 }

@@ -12,9 +12,9 @@
 //! (`model.`). What cannot run here is refused by name: a convolutional V, a second layer, a file of `torch.save`. Sizes follow from shapes
 //! and from the environment.
 
-use crate::agent::controller;
 use crate::agent::pack::{Ingredients, base_agent};
-use crate::env::{self, EnvSpec};
+use crate::agent::{action, controller};
+use crate::env::{self, ActionSpace, EnvSpec};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
@@ -61,7 +61,7 @@ pub enum Sigma {
 /// The network's conventions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Has to be named where the environment's range is not [-1, 1], because then they differ.
+    /// Has to be named where the environment's range is not [-1, 1], because then they differ. Of choices there is one form.
     pub actions: Option<Actions>,
     /// M's input.
     pub input: InputOrder,
@@ -254,8 +254,17 @@ impl Import<'_> {
         Part { given: Checkpoint { tensors, ..checkpoint.clone() }, checkpoint }
     }
 
-    /// Middle and half of the action range, where the network's actions have to be brought into [-1, 1].
+    /// Middle and half of the action range, where the network's actions have to be brought into [-1, 1]; of choices none.
     fn raw_actions(&self) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
+        if let ActionSpace::Discrete { choices } = self.spec.actions {
+            ensure!(
+                self.options.actions != Some(Actions::Raw),
+                "{}: --actions raw: the actions of {} are {choices} choices, which M hears one-hot and C scores: expected none, or unit",
+                self.origin.display(),
+                self.spec.id
+            );
+            return Ok(None);
+        }
         let (mid, half) = self.spec.actions.map();
         if mid.iter().all(|&m| m == 0.0) && half.iter().all(|&h| h == 1.0) {
             return Ok(None);
@@ -335,8 +344,7 @@ impl Import<'_> {
         part.put(names::GMM_WEIGHT, &[outputs, hidden], weight);
         part.put(names::GMM_BIAS, &[outputs], bias);
 
-        let (mid, half) = self.spec.actions.map();
-        let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        action::say(&mut part.checkpoint, &self.spec.actions);
         for (key, value) in [
             (metadata::DIM_ACTION, a.to_string()),
             (metadata::DIM_LATENT, z.to_string()),
@@ -350,8 +358,6 @@ impl Import<'_> {
             (metadata::RNN_INPUT, "action,z".into()),
             (meta::RNN_CELL, cell.name().into()),
             (meta::GATES, meta::gates(cell).into()),
-            (meta::ACTION_MID, list(&mid)),
-            (meta::ACTION_HALF, list(&half)),
         ] {
             part.checkpoint.set_meta(key, value);
         }

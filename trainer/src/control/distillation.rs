@@ -7,13 +7,16 @@ use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
 use crate::data::dataset::Dataset;
+use crate::env::ends_run;
 use crate::env::pool::{EnvPool, Player, Policy, Trajectory};
+use crate::env::size_text;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
 use crate::stats::{Moments, Ridge};
 use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::action::Action;
 use dreamstep_core::c::ControllerKind;
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
@@ -78,12 +81,12 @@ impl Teacher {
         let (mine, theirs) =
             (&self.parts.settings.dims, unpack(base).map_err(|error| anyhow!("base agent: {error}"))?.settings.dims);
         ensure!(
-            (mine.obs_len(), mine.action_len()) == (theirs.obs_len(), theirs.action_len()),
+            (mine.obs_len(), mine.action) == (theirs.obs_len(), theirs.action),
             "teacher: expected observations of {} and actions of {}, found {} and {}",
             theirs.obs_len(),
-            theirs.action_len(),
+            size_text(&theirs.action),
             mine.obs_len(),
-            mine.action_len()
+            size_text(&mine.action)
         );
         ensure!(theirs.c.kind == ControllerKind::Linear || self.hand_over(base)?.is_some(), "{}", Self::LINEAR);
         Ok(())
@@ -139,10 +142,13 @@ impl Teacher {
                 let mut trajectory = Trajectory::new();
                 let outcome =
                     player.trajectory(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut trajectory);
-                if outcome.is_err() {
+                if let Err(error) = outcome {
+                    if ends_run(&error, &config.env) {
+                        return Err(error);
+                    }
                     // Whatever the episode left half-done is not used again.
                     *player = Player::under(&config.env, config.controller.physics)?;
-                    return Ok(outcome.map(|outcome| (outcome, Array2::default((0, 0)))));
+                    return Ok(Err(error));
                 }
                 let answers = self.answers(&self.model()?, student, whitening, trajectory.into_iter())?;
                 Ok(outcome.map(|outcome| (outcome, answers)))
@@ -165,7 +171,7 @@ impl Teacher {
     fn recorded(&self, student: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Moments> {
         let model = self.model()?;
         let dims = student.dims();
-        let mut moments = Moments::new(dims.controller_inputs() + 2 * dims.action_len());
+        let mut moments = Moments::new(dims.controller_inputs() + 2 * dims.unit_len());
         let mut rows = 0;
         for id in (0..data.len()).rev() {
             interrupt::check()?;
@@ -183,7 +189,7 @@ impl Teacher {
     }
 
     /// Of every step of a trajectory: what the student's controller would read, whitened, what the teacher would have
-    /// answered, as far as it makes a difference, and what its answer was before that cut. `[T, I+A+A]`
+    /// answered, as far as it makes a difference, and what its answer was before that cut. `[T, I+U+U]`
     fn answers(
         &self,
         model: &Model<'_>,
@@ -202,8 +208,18 @@ impl Teacher {
             }
             rows.extend(whitening.whiten(student.controller_input().iter().copied()));
             let answers = answer.forward(teacher.controller_input().iter().map(|&feature| f64::from(feature)))?;
-            rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
-            rows.extend(answers.iter().map(|&answer| answer as f32));
+            match model.dims().action {
+                Action::Discrete { .. } => {
+                    // What all scores have in common makes no difference.
+                    let mean = answers.iter().sum::<f64>() / answers.len() as f64;
+                    let scores = || answers.iter().map(|answer| (answer - mean) as f32);
+                    rows.extend(scores().chain(scores()));
+                }
+                _ => {
+                    rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
+                    rows.extend(answers.iter().map(|&answer| answer as f32));
+                }
+            }
             count += 1;
             // Both remember the action that was taken.
             for agent in [&mut teacher, &mut student] {

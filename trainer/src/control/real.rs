@@ -6,8 +6,8 @@
 use super::candidate::{Candidates, Controller};
 use super::scored::Scored;
 use super::whitening::add_rows;
-use crate::env::Physics;
 use crate::env::pool::{EnvPool, Estimate, Outcome, Player, Policy};
+use crate::env::{EnvConfig, Physics, ends_run};
 use crate::run::config::Config;
 use crate::stats::Spread;
 use anyhow::{Context, Result};
@@ -88,8 +88,10 @@ impl<'a> RealEpisodes<'a> {
             let controller = Controller::new(self.model.dims(), &values);
             let making = start.elapsed();
             let named = || format!("candidate {}", which[i]);
-            let scored = controller.and_then(|made| self.play(player, &made, number, episodes.clone(), terms));
-            let scored = scored.unwrap_or_else(|error| Scored::failed(&error.context(named())));
+            let scored = match controller.and_then(|made| self.play(player, &made, number, episodes.clone(), terms)) {
+                Err(error) if ends_run(&error, &self.config.env) => return Err(error),
+                scored => scored.unwrap_or_else(|error| Scored::failed(&error.context(named()))),
+            };
             if scored.error.is_some() {
                 // Whatever the episode left half-done is not used again.
                 *player = Player::under(&self.config.env, self.config.controller.physics)?;
@@ -118,7 +120,7 @@ impl<'a> RealEpisodes<'a> {
                 false => player.episode(Policy::Agent(&model), seed, terms.max_steps),
             }
         });
-        let mut scored = Scored::of(outcomes, episodes.len(), terms.reward_offset);
+        let mut scored = Scored::of(outcomes, episodes.len(), terms.reward_offset, &self.config.env)?;
         player.assist(0.0)?;
         if online {
             let mut observed = Spread::new(self.model.dims().controller_inputs());
@@ -147,11 +149,14 @@ pub(super) fn returns(
     let model = made.model(model).context("mean")?;
     let outcomes = pool.map(episodes, |player, i| {
         let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, name, i as u32);
-        let outcome = player.episode(Policy::Agent(&model), seed, 0);
-        if outcome.is_err() {
-            *player = Player::new(&config.env)?;
+        match player.episode(Policy::Agent(&model), seed, 0) {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(error) if ends_run(&error, &config.env) => Err(error),
+            Err(_) => {
+                *player = Player::new(&config.env)?;
+                Ok(None)
+            }
         }
-        Ok(outcome.ok())
     })?;
     let returns: Option<Vec<f64>> = outcomes.iter().map(|outcome| outcome.map(|outcome| outcome.episode_return)).collect();
     let mean = returns.map_or(f64::NEG_INFINITY, |returns| Estimate::of(&returns).mean);
@@ -160,40 +165,63 @@ pub(super) fn returns(
 }
 
 impl Scored {
-    /// Of the `outcomes` of `count` episodes: the mean return, `offset` taken off every step. An episode that failed is the last.
-    fn of(outcomes: impl Iterator<Item = Result<Outcome>>, count: usize, offset: f64) -> Self {
+    /// Of the `outcomes` of `count` episodes in `env`: the mean return, `offset` taken off every step. An episode that failed is the last.
+    ///
+    /// # Errors
+    /// An episode's that ends the run.
+    fn of(outcomes: impl Iterator<Item = Result<Outcome>>, count: usize, offset: f64, env: &EnvConfig) -> Result<Self> {
         let mut scored = Self { episodes: count, ..Self::default() };
         let count = count as f64;
         for outcome in outcomes {
             let outcome = match outcome {
                 Ok(outcome) => outcome,
-                Err(error) => return Self { steps: scored.steps, ..Self::failed(&error) },
+                Err(error) if ends_run(&error, env) => return Err(error),
+                Err(error) => return Ok(Self { steps: scored.steps, ..Self::failed(&error) }),
             };
             scored.score += (outcome.episode_return - offset * outcome.length as f64) / count;
             scored.mean_return += outcome.episode_return / count;
             scored.steps += outcome.length;
         }
-        scored
+        Ok(scored)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::{Fault, OnError};
+    use crate::run::interrupt::Interrupted;
     use anyhow::anyhow;
 
     /// What the simulator gives that is not finite, or a panic in it, is one candidate's bad luck.
     #[test]
     fn an_episode_that_fails_is_the_candidates_last_and_its_score_is_no_number() {
         let played = |episode_return, length| Ok(Outcome { episode_return, length, ..Outcome::default() });
-        let sound = Scored::of([played(3.0, 10), played(5.0, 20)].into_iter(), 2, 0.1);
+        let env = EnvConfig::default();
+        let sound = Scored::of([played(3.0, 10), played(5.0, 20)].into_iter(), 2, 0.1, &env).unwrap();
         assert!((sound.score - 2.5).abs() < 1e-12 && sound.mean_return == 4.0, "{sound:?}");
         assert_eq!((sound.steps, sound.episodes, &sound.error), (30, 2, &None));
         let unplayed = std::iter::once_with(|| unreachable!("none is played after one that failed"));
         let broken = [played(3.0, 10), Err(anyhow!("observation[2]: expected a finite value, found NaN"))];
-        let failed = Scored::of(broken.into_iter().chain(unplayed), 3, 0.0);
+        let failed = Scored::of(broken.into_iter().chain(unplayed), 3, 0.0, &env).unwrap();
         assert!(failed.score.is_nan() && failed.steps == 10 && failed.error.unwrap().contains("observation[2]"));
         // A reward that is not finite is no error, and no score either.
-        assert!(!Scored::of([played(f64::INFINITY, 10)].into_iter(), 1, 0.0).score.is_finite());
+        assert!(!Scored::of([played(f64::INFINITY, 10)].into_iter(), 1, 0.0, &env).unwrap().score.is_finite());
+    }
+
+    /// What the environment itself does is the run's end, but where the configuration says that it is bad luck, too.
+    #[test]
+    fn a_fault_ends_the_run_or_is_the_candidate_s_last_as_the_configuration_says() {
+        let faulty = || std::iter::once_with(|| Err(anyhow::Error::new(Fault("it died".into())).context("seed 3, step 5")));
+        let [fail, worst] = [OnError::Fail, OnError::Worst].map(|on_error| EnvConfig { on_error, ..EnvConfig::default() });
+        let error = Scored::of(faulty(), 1, 0.0, &fail).unwrap_err();
+        assert_eq!(format!("{error:#}"), "seed 3, step 5: it died");
+        let scored = Scored::of(faulty(), 1, 0.0, &worst).unwrap();
+        assert!(scored.score.is_nan() && scored.error.unwrap().contains("it died"));
+        // An interruption is nobody's bad luck.
+        for env in [fail, worst] {
+            let interrupted = std::iter::once_with(|| Err(anyhow::Error::new(Interrupted).context("seed 3")));
+            assert!(Scored::of(interrupted, 1, 0.0, &env).unwrap_err().is::<Interrupted>());
+        }
     }
 }

@@ -264,8 +264,7 @@ impl Search {
         let mut result = self.provenance(config, run)?;
         controller::insert(&mut result, dims, best);
         let spec = env::spec(&config.env)?;
-        let (mid, half) = spec.actions.map();
-        controller::say_acting(&mut result, config.controller.squash, [&mid, &half]);
+        controller::say_acting(&mut result, config.controller.squash, &spec.actions);
         Ok(result)
     }
 

@@ -2,14 +2,14 @@
 //! is packed as another than was trained. On a tiny CartPole run with V and M of its own.
 
 use super::dream::Imagined;
-use super::dream::tests::{Small, small};
+use super::dream::tests::{CHOICES, Small, small};
 use super::real::RealEpisodes;
 use super::*;
 use crate::agent::pack::pack;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, ScoredOn};
 use crate::world::device::Device;
-use dreamstep_runtime::{Model, Squash};
+use dreamstep_runtime::{Action, Model, Squash};
 
 const ON: [&str; 2] = ["controller.scored_on=episodes", "controller.scored_on=dreams"];
 
@@ -28,8 +28,8 @@ fn with_search<T>(small: &Small, config: &Config, act: impl FnOnce(Search, &Scor
 /// As after Ctrl-C before the first validation, and then with a budget that is spent already.
 #[test]
 fn a_result_has_always_been_validated() {
-    for on in ON {
-        let small = small(&[on, "dream.generations=1000", "controller.steps=1000000", "dream.validate_every=50"]);
+    for (on, env) in [(ON[0], "env=CartPole-v1"), (ON[1], "env=CartPole-v1"), (ON[0], CHOICES)] {
+        let small = small(&[on, env, "dream.generations=1000", "controller.steps=1000000", "dream.validate_every=50"]);
         for generations in [0, 1, 3] {
             let dims = *Model::load(&small.agents()[0]).unwrap().dims();
             with_search(&small, &small.config, |mut search, scorer| {
@@ -130,4 +130,37 @@ fn an_agent_is_packed_as_it_was_trained() {
     result.set_meta("action.half", "2");
     result.write(&path).unwrap();
     assert!(squash(&small.config).unwrap_err().contains("trained with action.half = 2, expected the environment's"));
+}
+
+/// Of choices nothing is squashed; and a number is another action than a choice, whatever the sizes.
+#[test]
+fn an_agent_of_choices_is_packed_as_it_was_trained() {
+    let small = small(&[CHOICES, "dream.generations=2"]);
+    small.train(&small.config, false).unwrap();
+    let action = |config: &Config| {
+        let bytes = pack(config, &small.run).map_err(|error| format!("{error:#}"))?;
+        Ok::<_, String>(Model::load(&bytes).unwrap().dims().action)
+    };
+    assert_eq!(action(&small.config), Ok(Action::Discrete { choices: 3 }));
+    let squashed = small.with(&["controller.squash=tanh"]);
+    assert_eq!(action(&squashed), action(&small.config), "it makes no difference");
+    let [mdnrnn, controller] = [small.run.mdnrnn(), small.run.controller()];
+    for (path, message) in [
+        (&controller, "trained with action.kind = continuous, expected the environment's discrete"),
+        (&mdnrnn, "expected networks for observations of 4 and actions of 1 of 3 choices, found 4 and 3"),
+    ] {
+        let mut changed = Checkpoint::read(path).unwrap();
+        assert_eq!(changed.metadata["action.kind"], "discrete");
+        assert!(!changed.metadata.contains_key("action.half") && !changed.metadata.contains_key("action.squash"));
+        changed.set_meta("action.kind", "continuous");
+        changed.write(path).unwrap();
+        if path == &mdnrnn {
+            // C is of that M.
+            let mut c = Checkpoint::read(&controller).unwrap();
+            c.metadata.retain(|key, _| !key.starts_with("upstream."));
+            c.write(&controller).unwrap();
+        }
+        let error = action(&small.config).unwrap_err();
+        assert!(error.contains(message) && !error.contains('\n'), "{error}");
+    }
 }

@@ -228,12 +228,29 @@ pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
     Ok(is_of(&result, config, run)? && State::read(&result)?.is_done(config))
 }
 
+/// That `config`, whose environment is recorded, asks for no episode of it.
+fn expect_no_episodes(config: &Config) -> Result<()> {
+    let why = "where env = \"recorded\": there is no simulator to play episodes in";
+    ensure!(
+        config.controller.scored_on == ScoredOn::Dreams,
+        "controller.scored_on = \"episodes\": must be \"dreams\" {why}"
+    );
+    let dream = &config.dream;
+    for (key, episodes) in [("validation", dream.validation_episodes), ("rerank", dream.rerank_episodes)] {
+        ensure!(episodes == 0, "dream.{key}_episodes = {episodes}: must be 0 {why}");
+    }
+    Ok(())
+}
+
 /// That [`train`] would find what it begins with, so that a refusal comes before anything is written: in `run`, where V and M are there
 /// (`networks_stay`), and in `teacher`, the packed agent that C is to begin as, where it is not the run's already.
 ///
 /// # Errors
 /// As [`train`]'s.
 pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, teacher: Option<&AlignedBytes>) -> Result<()> {
+    if config.env.is_recorded() {
+        expect_no_episodes(config)?;
+    }
     if config.controller.scored_on == ScoredOn::Dreams {
         if config.dream.engine == DreamEngine::Torch {
             device::needs_torch("dream.engine = \"torch\"")?;

@@ -4,16 +4,18 @@
 //!
 //! | form | files |
 //! |---|---|
-//! | `torchwm` | `rollout_0000000.npz`: `observations [T,O]`, `actions [T,A]`, `rewards [T]`, `terminals [T]`, all float32; ours: `final_observation [O]`, `truncations [T]`, `seed` |
-//! | `triplet` | `{env}_{N}_rollout_{observations,actions,rewards}.npy`, float32; ours: `…_dones` (an episode's last step), `…_terminals` (the task ended), `…_truncations` `[N]` bool, `…_final_observations [E,O]` |
+//! | `torchwm` | `rollout_0000000.npz`: `observations [T,O]`, `actions [T,A]`, `rewards [T]`, `terminals [T]`, all float32; ours: `final_observation [O]`, `truncations [T]`, `seed`. Actions that are choices are one-hot `[T,U]`, as networks read them |
+//! | `triplet` | `{env}_{N}_rollout_{observations,actions,rewards}.npy`, float32; ours: `…_dones` (an episode's last step), `…_terminals` (the task ended), `…_truncations` `[N]` bool, `…_final_observations [E,O]`. Of choices, actions are their numbers |
 //!
 //! A triplet has no place for seeds: read back, episodes have their numbers for seeds.
 
 use super::NewFiles;
 use super::rollouts::{Episode, files, npz_writer, read_dir};
+use crate::env::{self, ActionSpace, EnvConfig};
 use anyhow::{Context, Result, ensure};
 use ndarray::{Array1, Array2, Axis, concatenate, s};
 use ndarray_npy::WriteNpyExt;
+use std::borrow::Cow;
 use std::path::Path;
 
 /// A form of files.
@@ -28,35 +30,48 @@ pub enum Form {
 /// Writes the episodes in `rollouts`, of environment `env`, into the empty or missing folder `out`. Returns how many episodes and steps.
 ///
 /// # Errors
-/// One line: no episodes, a file that cannot be read or written, or a folder that is not empty. [`crate::run::interrupt::Interrupted`] on Ctrl-C. The
+/// One line: no episodes, a file that cannot be read or written, an unknown environment, or a folder that is not empty. [`crate::run::interrupt::Interrupted`] on Ctrl-C. The
 /// folder is then as it was.
-pub fn export(env: &str, rollouts: &Path, out: &Path, form: Form) -> Result<(u64, u64)> {
+pub fn export(env: &EnvConfig, rollouts: &Path, out: &Path, form: Form) -> Result<(u64, u64)> {
     let files = files(rollouts)?;
     let taken = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     ensure!(!taken, "{}: expected an empty folder or none, found files in it", out.display());
     let mut new = NewFiles::below(&[out]);
     let count = match form {
         Form::Torchwm => {
+            let actions = env::spec(env)?.actions;
             let mut steps = 0;
             for (i, file) in files.iter().enumerate() {
                 let episode = Episode::read(file)?;
-                new.write(out.join(format!("rollout_{i:07}.npz")), &torchwm(&episode)?)?;
+                new.write(
+                    out.join(format!("rollout_{i:07}.npz")),
+                    &torchwm(&episode, &actions).with_context(|| file.display().to_string())?,
+                )?;
                 steps += episode.steps() as u64;
             }
             (files.len() as u64, steps)
         }
-        Form::Triplet => triplet(env, &read_dir(rollouts)?, out, &mut new)?,
+        // Of an id in Gymnasium's long form, what a file's name may have.
+        Form::Triplet => triplet(&env.id.replace([':', '/'], "-"), &read_dir(rollouts)?, out, &mut new)?,
     };
     new.keep();
     Ok(count)
 }
 
-fn torchwm(episode: &Episode) -> Result<Vec<u8>> {
+fn torchwm(episode: &Episode, actions: &ActionSpace) -> Result<Vec<u8>> {
     let t = episode.steps();
+    let actions = match actions {
+        ActionSpace::Continuous { .. } => Cow::Borrowed(&episode.actions),
+        ActionSpace::Discrete { choices } => {
+            let (ear, mut heard) = (actions.ear(), Vec::new());
+            episode.actions.rows().into_iter().try_for_each(|row| ear.hear(row, &mut heard))?;
+            Cow::Owned(Array2::from_shape_vec((t, *choices), heard)?)
+        }
+    };
     let number = |flags: &Array1<bool>| flags.mapv(|flag| f32::from(u8::from(flag)));
     let mut npz = npz_writer();
     npz.add_array("observations", &episode.observations.slice(s![..t, ..]))?;
-    npz.add_array("actions", &episode.actions)?;
+    npz.add_array("actions", &*actions)?;
     npz.add_array("rewards", &episode.rewards)?;
     npz.add_array("terminals", &number(&episode.terminals))?;
     npz.add_array("truncations", &number(&episode.truncations))?;
@@ -90,4 +105,46 @@ fn triplet(env: &str, episodes: &[Episode], out: &Path, new: &mut NewFiles) -> R
     write("truncations", &|bytes| truncations.write_npy(bytes))?;
     write("final_observations", &|bytes| finals.write_npy(bytes))?;
     Ok((episodes.len() as u64, n as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::collect::{Request, collect};
+    use crate::data::import::{Options, import};
+    use crate::data::npy::Npz;
+    use crate::env::CHOICES;
+    use crate::run::config::Config;
+    use crate::run::folder::RunDir;
+    use crate::run::progress::Progress;
+    use ndarray::Ix2;
+
+    /// One-hot where networks read them, numbers elsewhere.
+    #[test]
+    fn choices_go_out_and_come_in_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { env: CHOICES.into(), ..Config::default() };
+        config.collect.steps = 200;
+        let run = RunDir::new(&folder.path().join("run"));
+        collect(&config, run.root(), &Request::default(), &Progress::hidden()).unwrap();
+        let recorded = read_dir(&run.rollouts()).unwrap();
+        for (form, out) in [(Form::Torchwm, "torchwm"), (Form::Triplet, "triplet")] {
+            let out = folder.path().join(out);
+            export(&config.env, &run.rollouts(), &out, form).unwrap();
+            let back = RunDir::new(&out.with_extension("back"));
+            import(&config, &back, &[out], &Options::default()).unwrap();
+            for (found, recorded) in read_dir(&back.rollouts()).unwrap().iter().zip(&recorded) {
+                assert_eq!((&found.actions, &found.observations), (&recorded.actions, &recorded.observations), "{form:?}");
+            }
+        }
+        let bytes = std::fs::read(folder.path().join("torchwm/rollout_0000000.npz")).unwrap();
+        let actions = Npz::new(&bytes).unwrap().exact::<f32, Ix2>("actions", "float32").unwrap();
+        for (row, choice) in actions.rows().into_iter().zip(&recorded[0].actions) {
+            assert_eq!(row.to_vec(), [0.0, 1.0, 2.0].map(|other| f32::from(u8::from(other == *choice))));
+        }
+        let numbers = std::fs::read_dir(folder.path().join("triplet")).unwrap().map(|entry| entry.unwrap().file_name());
+        let steps: usize = recorded.iter().map(Episode::steps).sum();
+        let name = format!("{CHOICES}_{steps}_rollout_actions.npy");
+        assert!(numbers.into_iter().any(|found| found.to_string_lossy() == name), "{name}");
+    }
 }

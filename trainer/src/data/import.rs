@@ -3,7 +3,8 @@
 //! | form | files | rows |
 //! |---|---|---|
 //! | triplet | `X_observations.npy` and beside it `X_actions.npy`, `X_rewards.npy`, `X_dones.npy` (or another flag) | N steps of one episode or more |
-//! | TorchWM, ctallec, D4RL, Minari, Gymnasium | `.npz` with `observations`, `actions`, `rewards` and flags | the same |
+//! | TorchWM, ctallec, D4RL, Gymnasium | `.npz` with `observations`, `actions`, `rewards` and flags | the same |
+//! | Minari | `minari:ID`, or a dataset's folder | its episodes, read by its own package ([`super::minari`]) |
 //! | dreamstep | `.npz` as [`crate::data::rollouts`] has them | one episode |
 //!
 //! Names: `observations` or `obs`, `actions` or `acts`, `rewards` or `rews`. Every array that is not read, and everything that is dropped,
@@ -25,15 +26,17 @@
 
 use super::NewFiles;
 use super::collect::close;
+use super::contents::Contents;
 use super::manifest::{self, Origin, Part};
+use super::minari::{self, Frame};
 use super::rollouts::{Episode, file_name};
 use super::table::{self, Finals, Notes, Numbers, Table, note};
 pub use super::table::{Options, Rows};
-use crate::env::{self, EnvSpec};
-use crate::run::config::Config;
+use crate::env::{self, ActionSpace, EnvSpec};
+use crate::run::config::{Config, RecordedConfig};
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::digest::Digest;
 use ndarray::{Array1, Array2, s};
 use std::path::{Path, PathBuf};
@@ -67,7 +70,11 @@ struct Found {
 /// # Errors
 /// One line: a file that cannot be read or does not fit the environment, what was expected and found. [`interrupt::Interrupted`].
 pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Options) -> Result<Report> {
-    let (folder, spec, label) = (run.rollouts(), env::spec(&config.env)?, env::label(&config.env)?);
+    let spec = env::spec(&config.env).map_err(|error| match hint(config, paths) {
+        Some(hint) => anyhow!("{error:#}; as far as these data say: {hint}"),
+        None => error,
+    })?;
+    let (folder, label) = (run.rollouts(), env::label(&config.env)?);
     let mut new = NewFiles::below(&[&folder, run.root()]);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
@@ -75,15 +82,42 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     let meaning = format!("{options:?}", options = Options { append: false, ..*options });
     let mut digest = Digest::default().update_bytes(meaning.as_bytes());
     let mut found = Vec::new();
-    for path in expand(paths)? {
+    for source in expand(paths)? {
         interrupt::check()?;
-        let read = table::read(&path, &spec, options, &mut digest, &mut notes);
-        let cut = read.and_then(|table| cut(&path, table, &spec, options, &mut found, &mut notes));
-        cut.with_context(|| path.display().to_string())?;
+        match source {
+            Source::File(path) => {
+                let read = table::read(&path, &spec, options, &mut digest, &mut notes);
+                let cut = read.and_then(|table| cut(&path, table, &spec, options, &mut found, &mut notes));
+                cut.with_context(|| path.display().to_string())?;
+            }
+            Source::Minari(dataset) => {
+                let path = PathBuf::from(dataset.name());
+                let taken = dataset.read(&config.env, |frame| match frame {
+                    Frame::Contents(contents) => fit(contents, &spec),
+                    Frame::Episode(bytes) => {
+                        let table = table::read_npz(bytes, &spec, options, &mut digest, &mut notes)?;
+                        cut(&path, table, &spec, options, &mut found, &mut notes)
+                    }
+                });
+                taken.with_context(|| dataset.name())?;
+            }
+        }
     }
     ensure!(!found.is_empty(), "import: expected at least one episode of two steps, found none");
     if spec.id == "CartPole-v1" {
         choices(&mut found, &mut notes)?;
+    }
+    if let ActionSpace::Discrete { choices } = spec.actions {
+        for Found { file, episode, .. } in &found {
+            let odd = episode.actions.iter().find(|&&action| !spec.actions.allows(0, action));
+            ensure!(
+                odd.is_none(),
+                "{}: actions: expected choices from 0 to {}, found {}",
+                file.display(),
+                choices - 1,
+                odd.copied().unwrap_or_default()
+            );
+        }
     }
     let in_range = |(i, a): (usize, &f32)| spec.actions.allows(i % spec.action(), *a);
     let outside = found.iter().map(|found| found.episode.actions.iter().enumerate().filter(|&a| !in_range(a)).count()).sum();
@@ -159,12 +193,24 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     Ok(Report { episodes: count, steps, steps_in_folder, notes })
 }
 
-/// The files that `paths` name, in order: those of a folder by name, and of a triplet the observations.
-fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// Where episodes come from.
+enum Source {
+    /// An `.npz`, or the observations of a triplet.
+    File(PathBuf),
+    /// A dataset of Minari's.
+    Minari(minari::Source),
+}
+
+/// What `paths` name, in order: the files of a folder by name, and of a triplet the observations.
+fn expand(paths: &[PathBuf]) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
     for path in paths {
+        if let Some(dataset) = minari::Source::of(path) {
+            sources.push(Source::Minari(dataset));
+            continue;
+        }
         if !path.is_dir() {
-            files.push(path.clone());
+            sources.push(Source::File(path.clone()));
             continue;
         }
         let entries = std::fs::read_dir(path).with_context(|| format!("{}: cannot list", path.display()))?;
@@ -175,9 +221,57 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         });
         found.sort();
         ensure!(!found.is_empty(), "{}: expected .npz files or *observations.npy in it, found none", path.display());
-        files.extend(found);
+        sources.extend(found.into_iter().map(Source::File));
     }
-    Ok(files)
+    Ok(sources)
+}
+
+/// The options that would say what `paths` are of, where `[env.recorded]` does not and they can be read.
+fn hint(config: &Config, paths: &[PathBuf]) -> Option<String> {
+    let RecordedConfig { observation, action, choices } = &config.env.recorded;
+    if !config.env.is_recorded() || !observation.is_empty() && (!action.is_empty() || *choices > 0) {
+        return None;
+    }
+    let mut all = Contents::default();
+    for source in expand(paths).ok()? {
+        match source {
+            Source::File(path) => all.add(table::contents(&path).ok()?),
+            Source::Minari(dataset) => {
+                let mut found = None;
+                // One frame is enough.
+                let _ = dataset.read(&config.env, |frame| match frame {
+                    Frame::Contents(contents) => {
+                        found = Some(contents.clone());
+                        bail!("seen")
+                    }
+                    Frame::Episode(_) => Ok(()),
+                });
+                all.add(found?);
+            }
+        }
+    }
+    Some(all.options())
+}
+
+/// That a dataset whose files say what they are of is of `spec`; sizes are asked episode by episode.
+fn fit(contents: &Contents, spec: &EnvSpec) -> Result<()> {
+    let (expected, found) = match spec.actions {
+        ActionSpace::Discrete { choices } => (choices, contents.choices),
+        ActionSpace::Continuous { .. } => (0, contents.choices),
+    };
+    // CartPole's choices are numbers here.
+    ensure!(
+        expected == found || expected == 0 && spec.id == "CartPole-v1",
+        "actions: expected {} for {}, found {}",
+        kind(expected),
+        spec.id,
+        kind(found)
+    );
+    Ok(())
+}
+
+fn kind(choices: usize) -> String {
+    if choices == 0 { "numbers in a range".into() } else { format!("one of {choices} choices") }
 }
 
 /// Cuts the rows of `table`, from `file`, at the ends of episodes.

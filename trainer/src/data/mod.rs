@@ -1,10 +1,12 @@
 //! Recorded episodes: collected or imported into a run's folder, exported, and read back for training.
 
 pub mod collect;
+mod contents;
 pub mod dataset;
 pub mod export;
 pub mod import;
 pub mod manifest;
+mod minari;
 pub mod npy;
 pub mod prefetch;
 pub mod rollouts;

@@ -1,7 +1,8 @@
 //! One foreign file, or one set of `.npy` files, as a table of steps: which array is what, and where episodes end.
 
+use super::contents::Contents;
 use super::npy::{Array, Npz, exact, read_file};
-use crate::env::EnvSpec;
+use crate::env::{ActionSpace, EnvSpec};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
 use ndarray::{Array2, Ix0};
@@ -148,9 +149,22 @@ pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut 
         return Reader { store, spec, options, digest, notes, unread: BTreeSet::new() }.table(None, ours);
     }
     ensure!(name.ends_with(".npz"), "expected rollouts as .npz, or the *observations.npy of a triplet, found another name");
-    let bytes = read_file(path)?;
-    *digest = digest.update_bytes(&bytes);
-    let mut npz = Npz::new(&bytes)?;
+    read_npz(&read_file(path)?, spec, options, digest, notes)
+}
+
+/// As [`read`], of the `bytes` of an `.npz` file.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_npz(
+    bytes: &[u8],
+    spec: &EnvSpec,
+    options: &Options,
+    digest: &mut Digest,
+    notes: &mut Notes,
+) -> Result<Table> {
+    *digest = digest.update_bytes(bytes);
+    let mut npz = Npz::new(bytes)?;
     // More than an f32 holds; a Python int is written as int64, ours as uint64.
     let seed = npz.find(SEED)?;
     let own = seed.as_deref().and_then(|bytes| exact::<u64, Ix0>(bytes).ok()).map(|seed| seed.into_scalar());
@@ -158,6 +172,36 @@ pub(super) fn read(path: &Path, spec: &EnvSpec, options: &Options, digest: &mut 
     let seed = own.or_else(|| u64::try_from(other?.into_scalar()).ok());
     let ours = own.is_some() && [TERMINALS[0], TRUNCATIONS[0]].iter().all(|name| npz.names().iter().any(|n| n == name));
     Reader { store: Store::Archive(npz), spec, options, digest, notes, unread: BTreeSet::new() }.table(seed, ours)
+}
+
+/// What the file at `path` is of.
+///
+/// # Errors
+/// One line: no observations or actions are to be found in it.
+pub(super) fn contents(path: &Path) -> Result<Contents> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bytes = if is_observations(&name) { Vec::new() } else { read_file(path)? };
+    let mut store = match is_observations(&name) {
+        true => Store::Files(path, name.trim_end_matches("observations.npy")),
+        false => Store::Archive(Npz::new(&bytes)?),
+    };
+    let mut find = |names: Names| -> Result<Array> {
+        let found = names.iter().find_map(|name| store.find(name, &mut Digest::default()).transpose());
+        found.with_context(|| format!("{}: expected, found none", names[0]))?
+    };
+    let (observations, actions) = (find(OBSERVATIONS)?, find(ACTIONS)?);
+    let (observed, acted) = (observations.table()?.1, actions.table()?.1);
+    let of = |pick: fn(f32, f32) -> f32| actions.values.iter().copied().reduce(pick);
+    let (low, high) = of(f32::min).zip(of(f32::max)).context("actions: expected some, found none")?;
+    let mut contents = Contents { observation: vec![("observation".into(), observed)], ..Contents::default() };
+    if actions.is_whole() && acted == 1 && low >= 0.0 {
+        contents.choices = high as usize + 1;
+    } else {
+        // The shortest decimals that a binary32 has.
+        let decimal = |bound: f32| bound.to_string().parse().ok();
+        contents.action.push((acted, decimal(low), decimal(high)));
+    }
+    Ok(contents)
 }
 
 /// Whether a file of this name stands for a triplet.
@@ -191,7 +235,10 @@ impl Reader<'_> {
         );
         let rewards = self.converted("rewards", rewards);
         let whole = actions.is_whole();
-        let actions = self.matrix("actions", actions, self.spec.action())?;
+        let actions = match self.spec.actions {
+            ActionSpace::Continuous { .. } => self.matrix("actions", actions, self.spec.action())?,
+            ActionSpace::Discrete { choices } => self.choices(actions, choices)?,
+        };
         ensure!(actions.nrows() == n, "actions: expected {n} rows beside {n} rewards, found {}", actions.nrows());
         let observations = self.matrix("observations", observations, self.spec.obs)?;
         let rows = observations.nrows();
@@ -306,6 +353,33 @@ impl Reader<'_> {
         Ok(Array2::from_shape_vec((rows, columns), self.converted(key, array))?)
     }
 
+    /// `array` as choices `[n, 1]`: numbers, or one-hot rows.
+    fn choices(&mut self, array: Array, choices: usize) -> Result<Array2<f32>> {
+        let (rows, columns) = array.table().context("actions")?;
+        let id = &self.spec.id;
+        ensure!(
+            columns == 1 || columns == choices,
+            "actions: expected one choice a step for {id}, or one-hot rows of {choices}, found shape {:?}",
+            array.shape
+        );
+        let values = self.converted("actions", array);
+        if columns == 1 {
+            if let Some(t) = values.iter().position(|&choice| !self.spec.actions.allows(0, choice)) {
+                bail!("actions[{t}]: expected a choice from 0 to {} for {}, found {}", choices - 1, self.spec.id, values[t]);
+            }
+            return Ok(Array2::from_shape_vec((rows, 1), values)?);
+        }
+        let mut numbers = Vec::with_capacity(rows);
+        for (t, row) in values.chunks_exact(columns).enumerate() {
+            let chosen = row.iter().position(|&value| value == 1.0);
+            let others = row.iter().filter(|&&value| value != 0.0).count();
+            let choice = chosen.filter(|_| others == 1);
+            numbers.push(choice.with_context(|| format!("actions[{t}]: expected a one-hot row, found {row:?}"))? as f32);
+        }
+        note(self.notes, "arrays of actions: one-hot rows became the choices' numbers", 1);
+        Ok(Array2::from_shape_vec((rows, 1), numbers)?)
+    }
+
     fn converted(&mut self, key: &str, array: Array) -> Vec<f32> {
         if array.dtype != "float32" {
             note(self.notes, format!("arrays of {key}: {} became float32", array.dtype), 1);
@@ -381,5 +455,67 @@ impl Reader<'_> {
         note(self.notes, "ends without a flag, where the next step starts from another observation", breaks.len());
         breaks.into_iter().for_each(|t| end[t] = true);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::rollouts::npz_writer;
+    use crate::env::{self, CHOICES, EnvConfig};
+    use ndarray::{Array, Dimension};
+    use ndarray_npy::WritableElement;
+
+    /// Three steps whose actions are `actions`, read as of an environment of three choices: the choices, and what is to be said.
+    fn read_choices<T: WritableElement, D: Dimension>(actions: Array<T, D>) -> Result<(Vec<f32>, Notes), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npz");
+        let mut npz = npz_writer();
+        npz.add_array("observations", &Array2::<f32>::zeros((3, 4))).unwrap();
+        npz.add_array("actions", &actions).unwrap();
+        npz.add_array("rewards", &ndarray::arr1(&[1.0_f32; 3])).unwrap();
+        npz.add_array("dones", &ndarray::arr1(&[false, false, true])).unwrap();
+        std::fs::write(&path, npz.finish().unwrap().into_inner()).unwrap();
+        let spec = env::spec(&EnvConfig::from(CHOICES)).unwrap();
+        let mut notes = Notes::new();
+        let table = read(&path, &spec, &Options::default(), &mut Digest::default(), &mut notes);
+        let table = table.map_err(|error| format!("{error:#}"))?;
+        assert_eq!(table.actions.dim(), (3, 1));
+        Ok((table.actions.into_iter().collect(), notes))
+    }
+
+    #[test]
+    fn choices_are_numbers_of_any_type_or_one_hot_rows() {
+        let expected = [2.0, 0.0, 1.0];
+        let choices = |found: Result<(Vec<f32>, Notes), String>| found.unwrap().0;
+        assert_eq!(choices(read_choices(ndarray::arr1(&[2_i64, 0, 1]))), expected);
+        assert_eq!(choices(read_choices(ndarray::arr1(&[2_u8, 0, 1]))), expected);
+        assert_eq!(choices(read_choices(ndarray::arr2(&[[2.0_f64], [0.0], [1.0]]))), expected);
+        assert_eq!(choices(read_choices(ndarray::arr1(&[true, false, true]))), [1.0, 0.0, 1.0]);
+        let (found, notes) = read_choices(ndarray::arr2(&[[0_i32, 0, 1], [1, 0, 0], [0, 1, 0]])).unwrap();
+        assert_eq!(found, expected);
+        assert!(notes.contains_key("arrays of actions: one-hot rows became the choices' numbers"), "{notes:?}");
+        let (_, notes) = read_choices(ndarray::arr2(&[[2.0_f32], [0.0], [1.0]])).unwrap();
+        assert!(notes.keys().all(|note| !note.contains("actions")), "nothing was converted: {notes:?}");
+    }
+
+    #[test]
+    fn what_is_no_choice_is_refused_by_its_step() {
+        let refused = |found: Result<(Vec<f32>, Notes), String>| found.unwrap_err();
+        for (numbers, found) in
+            [([0.0, 3.0, 1.0], "3"), ([0.0, -1.0, 9.0], "-1"), ([0.0, 0.5, 1.0], "0.5"), ([0.0, f32::NAN, 1.0], "NaN")]
+        {
+            let error = refused(read_choices(ndarray::arr1(&numbers)));
+            assert_eq!(error, format!("actions[1]: expected a choice from 0 to 2 for {CHOICES}, found {found}"));
+        }
+        for row in [[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.9, 0.1, 0.0], [0.0, 2.0, 0.0], [1.0, f32::NAN, 0.0]] {
+            let error = refused(read_choices(ndarray::arr2(&[[1.0, 0.0, 0.0], row, row])));
+            assert_eq!(error, format!("actions[1]: expected a one-hot row, found {row:?}"));
+        }
+        let error = refused(read_choices(Array2::<f32>::zeros((3, 2))));
+        assert_eq!(
+            error,
+            format!("actions: expected one choice a step for {CHOICES}, or one-hot rows of 3, found shape [3, 2]")
+        );
     }
 }

@@ -5,9 +5,19 @@
 //! | continuous | in the environment's units | in [-1, 1] over the range |
 //! | discrete, n choices | one number, 0 to n − 1 | one-hot |
 
+use anyhow::{Result, ensure};
 use dreamstep_core::action::Action;
 use dreamstep_core::pack::action_map;
 use dreamstep_core::rng::{Philox, Stream};
+
+/// The size of an action in a message: `17`, or `1 of 3 choices`.
+#[must_use]
+pub fn size_text(action: &Action) -> String {
+    match action {
+        Action::Discrete { choices } => format!("1 of {choices} choices"),
+        other => other.len().to_string(),
+    }
+}
 
 /// An environment's actions.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +154,10 @@ impl Ear {
     }
 
     /// Appends what M hears `[U]` of the `action [A]`.
-    pub fn hear<'a>(&self, action: impl IntoIterator<Item = &'a f32>, unit: &mut Vec<f32>) {
+    ///
+    /// # Errors
+    /// One line: there is no such choice.
+    pub fn hear<'a>(&self, action: impl IntoIterator<Item = &'a f32>, unit: &mut Vec<f32>) -> Result<()> {
         match self {
             Self::Continuous { mid, half } => {
                 let one = |(a, (mid, half)): (&f32, (&f32, &f32))| {
@@ -154,9 +167,16 @@ impl Ear {
             }
             Self::Discrete { choices } => {
                 let choice = action.into_iter().next().copied().unwrap_or_default();
-                unit.extend((0..*choices).map(|i| f32::from(u8::from(i as f32 == choice))));
+                let heard = (0..*choices).map(|i| f32::from(u8::from(i as f32 == choice)));
+                ensure!(
+                    heard.clone().any(|heard| heard == 1.0),
+                    "action: expected a choice from 0 to {}, found {choice}",
+                    choices - 1
+                );
+                unit.extend(heard);
             }
         }
+        Ok(())
     }
 }
 
@@ -168,7 +188,7 @@ mod tests {
     fn what_m_hears_is_what_was_done() {
         let heard = |space: &ActionSpace, action: &[f32]| {
             let mut unit = Vec::new();
-            space.ear().hear(action, &mut unit);
+            space.ear().hear(action, &mut unit).unwrap();
             assert_eq!(unit.len(), space.unit_len());
             unit
         };
@@ -176,6 +196,10 @@ mod tests {
         assert_eq!(heard(&space, &[3.5, 0.0, -7.0]), [0.5, 0.0, -1.0]);
         assert_eq!(heard(&ActionSpace::Discrete { choices: 3 }, &[2.0]), [0.0, 0.0, 1.0]);
         assert_eq!(ActionSpace::symmetric(2, 0.4).len(), 2);
+        for none in [3.0, -1.0, 0.5, f32::NAN] {
+            let error = ActionSpace::Discrete { choices: 3 }.ear().hear(&[none], &mut Vec::new()).unwrap_err().to_string();
+            assert_eq!(error, format!("action: expected a choice from 0 to 2, found {none}"));
+        }
     }
 
     #[test]

@@ -45,6 +45,16 @@ pub(super) fn spec() -> EnvSpec {
     }
 }
 
+/// What tests of choices play: to the left, not at all, or to the right.
+#[cfg(test)]
+pub(crate) const CHOICES: &str = "CartPole-choices";
+
+/// What [`CHOICES`] is.
+#[cfg(test)]
+pub(super) fn choices() -> EnvSpec {
+    EnvSpec { id: CHOICES.into(), actions: ActionSpace::Discrete { choices: 3 }, ..spec() }
+}
+
 /// How far the cart may go to either side, and how long the pole is, in metres.
 pub(crate) const fn geometry() -> (f64, f64) {
     (MAX_X_M, 2.0 * HALF_LENGTH)
@@ -64,6 +74,15 @@ impl CartPole {
     /// A cart that waits for its first [`Env::reset`].
     pub(super) fn new(spec: EnvSpec) -> Self {
         Self { spec, state: [0.0; 4], elapsed: 0, over: false }
+    }
+
+    /// What `action` pushes with, in newtons.
+    fn force(&self, action: f32) -> f64 {
+        #[cfg(test)]
+        if self.spec.id == CHOICES {
+            return FORCE * (f64::from(action) - 1.0);
+        }
+        if action >= 0.0 { FORCE } else { -FORCE }
     }
 
     fn observe(&self, obs: &mut [f64]) {
@@ -100,7 +119,7 @@ impl Env for CartPole {
     fn step(&mut self, action: &[f32], obs: &mut [f64]) -> Result<Step> {
         self.spec.check_action(action)?;
         self.spec.check_obs(obs)?;
-        self.advance(if action[0] >= 0.0 { FORCE } else { -FORCE });
+        self.advance(self.force(action[0]));
         self.observe(obs);
         let [x, _, angle, _] = self.state;
         let terminated = x.abs() > MAX_X_M || angle.abs() > MAX_ANGLE;

@@ -11,6 +11,7 @@
 
 mod actions;
 mod assist;
+mod bridge;
 mod builtin;
 mod cart_pole;
 mod heun;
@@ -20,16 +21,24 @@ mod numpy_math;
 mod numpy_normal;
 pub mod numpy_random;
 pub mod pool;
+mod python;
 mod randomise;
+mod recorded;
 mod task;
 
-use crate::run::config::TaskConfig;
-pub use crate::run::config::{EnvConfig, Physics};
-pub use actions::{ActionSpace, Ear};
+pub use crate::run::config::{EnvConfig, OnError, Physics};
+use crate::run::config::{RecordedConfig, TaskConfig};
+use crate::run::interrupt::Interrupted;
+pub use actions::{ActionSpace, Ear, size_text};
 use anyhow::{Result, bail, ensure};
+pub use bridge::{Bridge, Picture};
+#[cfg(test)]
+pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
 pub use mujoco::Mujoco;
+pub(crate) use python::interpreter;
+pub use recorded::expect_playable;
 pub use task::View;
 
 /// What an environment is, before anything moves.
@@ -68,10 +77,6 @@ impl EnvSpec {
             env.period_s == 0.0 || env.period_s == *dt_s,
             "env.period_s = {}: {id} has its own: expected 0 or {dt_s}",
             env.period_s
-        );
-        ensure!(
-            is_own || env.task == TaskConfig::default(),
-            "env.task: {id} has its own; for another, name a model with env.mjcf, and give env.id a name of your own"
         );
         ensure!(
             is_own || env.action_range.is_empty(),
@@ -141,6 +146,13 @@ impl std::fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Whether `error`, of an episode in `env`, is none of the agent's that played it and ends the run: a fault of the environment's that the
+/// configuration does not tell to bear, or an interruption.
+#[must_use]
+pub fn ends_run(error: &anyhow::Error, env: &EnvConfig) -> bool {
+    error.is::<Interrupted>() || env.on_error == OnError::Fail && error.is::<Fault>()
+}
 
 /// Where everything is, in the order of MuJoCo's `qpos` and `qvel`. CartPole: x and θ, v and ω.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -215,6 +227,8 @@ pub enum AnyEnv {
     Mujoco(Mujoco),
     /// CartPole-v1.
     CartPole(CartPole),
+    /// Any of Gymnasium's, in Python.
+    Bridge(Bridge),
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -222,22 +236,44 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     builtin::ids().chain([cart_pole::ID])
 }
 
-/// The specification of `env`; no simulator is made. Of a MuJoCo task its model is compiled, once per process.
+/// The specification of `env`. No simulator is made, but for one of Gymnasium's: a child is asked, once in a process. Of a MuJoCo task
+/// its model is compiled, once too.
 ///
 /// # Errors
-/// One line: an unknown id, with the known ones; a key that this environment has no use for; a model file or a task that is wrong.
+/// One line: an unknown id, with the known ones; a key that this environment has no use for; a model file or a task that is wrong; or as
+/// [`Bridge::new`].
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
-    let spec = if is_mujoco(env) {
-        model::compiled(env, Physics::Task)?.spec.clone()
-    } else {
-        ensure!(
-            env.id == cart_pole::ID,
-            "environment `{}`: unknown; known: {}",
-            env.id,
+    let (id, is_own) = (&env.id, !env.mjcf.is_empty());
+    let is_taken = env.is_recorded() || id.starts_with(bridge::PREFIX) || ids().any(|known| known == id);
+    ensure!(!is_own || !is_taken, "env.id = {id:?}: means another; give the task of env.mjcf a name of your own");
+    ensure!(
+        is_own || env.task == TaskConfig::default(),
+        "env.task: {id} has its own; for another, name a model with env.mjcf, and give env.id a name of your own"
+    );
+    ensure!(
+        is_mujoco(env) || !env.randomise.is_on(),
+        "env.randomise: {id} is no MuJoCo model of ours: expected none of its keys"
+    );
+    if env.is_recorded() {
+        return recorded::spec(env);
+    }
+    ensure!(
+        env.recorded == RecordedConfig::default(),
+        "env.recorded: {} has sizes of its own: expected env.id = \"recorded\"",
+        env.id
+    );
+    if env.id.starts_with(bridge::PREFIX) {
+        return bridge::spec(env);
+    }
+    let spec = match env.id.as_str() {
+        _ if is_mujoco(env) => model::compiled(env, Physics::Task)?.spec.clone(),
+        cart_pole::ID => cart_pole::spec(),
+        #[cfg(test)]
+        cart_pole::CHOICES => cart_pole::choices(),
+        id => bail!(
+            "environment `{id}`: unknown; known: {}, recorded; Gymnasium's own: gym:ID; a model of your own: env.mjcf",
             ids().collect::<Vec<_>>().join(", ")
-        );
-        ensure!(!env.randomise.is_on(), "env.randomise: {} is no MuJoCo model: expected none of its keys", env.id);
-        cart_pole::spec()
+        ),
     };
     spec.adjusted(env)
 }
@@ -273,6 +309,15 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
+        if env.id.starts_with(bridge::PREFIX) {
+            ensure!(
+                physics == Physics::Task,
+                "{}: has no other physics than its own: expected controller.physics = \"task\"",
+                env.id
+            );
+            return Ok(Self::Bridge(Bridge::new(env, false)?));
+        }
+        expect_playable(env)?;
         let spec = spec(env)?;
         Ok(match is_mujoco(env) {
             true => Self::Mujoco(Mujoco::new(model::compiled(env, physics)?, spec, env, physics)?),
@@ -284,6 +329,7 @@ impl AnyEnv {
         match self {
             Self::Mujoco(env) => env,
             Self::CartPole(env) => env,
+            Self::Bridge(env) => env,
         }
     }
 
@@ -291,6 +337,7 @@ impl AnyEnv {
         match self {
             Self::Mujoco(env) => env,
             Self::CartPole(env) => env,
+            Self::Bridge(env) => env,
         }
     }
 }
@@ -414,6 +461,27 @@ mod tests {
             assert!(error.contains(id) && error.contains("torso that moves freely"), "{error}");
             env.assist(0.0).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_no_choice_is_an_error_and_moves_nothing() {
+        let mut env = AnyEnv::make(&EnvConfig::from(CHOICES)).unwrap();
+        let mut obs = vec![0.0; 4];
+        env.reset(0, &mut obs).unwrap();
+        let pose = env.pose();
+        for bad in [3.0, -1.0, 1.5] {
+            let error = env.step(&[bad], &mut obs).unwrap_err().to_string();
+            assert_eq!(error, format!("{CHOICES}: action: expected a choice from 0 to 2, found {bad}"));
+        }
+        let error = env.step(&[0.0, 1.0, 0.0], &mut obs).unwrap_err().to_string();
+        assert_eq!(error, format!("{CHOICES}: expected 1 actions, found 3"));
+        assert_eq!(env.pose(), pose);
+        let mut after = |choice| {
+            env.reset(0, &mut obs).unwrap();
+            env.step(&[choice], &mut obs).unwrap();
+            obs[1]
+        };
+        assert!(after(0.0) < after(1.0) && after(1.0) < after(2.0));
     }
 
     #[test]

@@ -55,17 +55,14 @@ struct Definition {
 
 impl Definition {
     fn of(env: &EnvConfig) -> Result<Self> {
-        let built_in = builtin::task(&env.id).transpose()?;
         let is_own = !env.mjcf.is_empty();
-        match built_in {
-            Some(task) if !is_own => {
-                let EnvConfig { mjcf, task, .. } = task;
-                let path = model_file(&mjcf_dir()?, &env.id, &mjcf)?;
-                Ok(Self { env: EnvConfig { mjcf, task, ..env.clone() }, path, is_own })
-            }
-            Some(_) => bail!("env.id = {:?}: built in; give the task of env.mjcf a name of your own", env.id),
-            None => Ok(Self { path: own_file(&env.mjcf)?, env: env.clone(), is_own }),
+        if is_own {
+            return Ok(Self { path: own_file(&env.mjcf)?, env: env.clone(), is_own });
         }
+        let built_in = builtin::task(&env.id).with_context(|| format!("{}: expected a task that is built in", env.id))?;
+        let EnvConfig { mjcf, task, .. } = built_in?;
+        let path = model_file(&mjcf_dir()?, &env.id, &mjcf)?;
+        Ok(Self { env: EnvConfig { mjcf, task, ..env.clone() }, path, is_own })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The environment pool: threads that play episodes, of an agent stepped by the runtime itself (what is trained is what will run), and of
 //! the two baselines that any agent has to beat.
 
-use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, spec};
+use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, size_text, spec};
+use crate::run::config::RECORDED;
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
@@ -32,9 +33,9 @@ pub struct Outcome {
 pub enum Policy<'a> {
     /// A packed agent.
     Agent(&'a Model<'a>),
-    /// Uniform over the action range.
+    /// Uniform over the action range, or over the choices.
     Random,
-    /// The zero action.
+    /// The zero action; of choices, the first.
     Zero,
 }
 
@@ -223,23 +224,23 @@ impl Tick<'_> {
 }
 
 /// That `model` was made for the environment `spec`: of its sizes, and, where its file says so, of its id and control period. Two tasks
-/// may be of equal sizes, and an agent of the one would act in the other, badly.
+/// may be of equal sizes, and an agent of the one would act in the other, badly. One of recorded data may be tried in any.
 ///
 /// # Errors
 /// One line with what was expected and what the agent was made for.
 pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     let dims = model.dims();
-    if let Some(found) = model.environment() {
+    if let Some(found) = model.environment().filter(|id| *id != RECORDED) {
         ensure!(found == spec.id, "expected an agent made for {}, found one made for {found}", spec.id);
     }
     ensure!(
-        (spec.obs, spec.action()) == (dims.obs_len(), dims.action_len()),
+        (spec.obs, spec.actions.kind()) == (dims.obs_len(), dims.action),
         "agent does not fit {}: expected observations of {} and actions of {}, found a model for {} and {}",
         spec.id,
         spec.obs,
-        spec.action(),
+        size_text(&spec.actions.kind()),
         dims.obs_len(),
-        dims.action_len()
+        size_text(&dims.action)
     );
     if let Some(found) = model.period_s() {
         ensure!(

@@ -275,7 +275,7 @@ mod tests {
     fn what_has_no_gain_or_is_no_model_is_refused() {
         let mut other = config("CartPole-v1", |all| all.mass = vec![0.5, 2.0]);
         let error = format!("{:#}", AnyEnv::make(&other).err().unwrap());
-        assert!(error.contains("env.randomise: CartPole-v1 is no MuJoCo model"), "{error}");
+        assert!(error.contains("env.randomise: CartPole-v1 is no MuJoCo model of ours"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.xml");
         let muscle = "<mujoco><worldbody><body><joint name='j' range='-1 1' limited='true'/><geom size='0.1'/></body></worldbody>\

@@ -1,10 +1,12 @@
 //! The cost of a narrower precision: the packed agent beside the f32 agent that it was made from: bytes, what it answers to
 //! the same recorded observations, and what it earns in the real environment on the same seeds.
 
+use crate::agent::action::Choices;
 use crate::env::pool::{EnvPool, Policy};
 use crate::run::interrupt;
 use crate::stats::{Estimate, Quantiles};
 use anyhow::Result;
+use dreamstep_core::action::Action;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::Serialize;
 
@@ -22,8 +24,10 @@ pub struct Change {
     pub bytes: usize,
     /// Episodes whose observations were answered.
     pub recorded_episodes: usize,
-    /// |action − f32's action| as a fraction of the action range, over all components and steps of the recorded episodes.
-    pub action_error: Quantiles,
+    /// |action − f32's action| as a fraction of the action range, over all components and steps of the recorded episodes; none of choices.
+    pub action_error: Option<Quantiles>,
+    /// Choices that are others than f32's in the steps of the recorded episodes; none of continuous actions.
+    pub choices: Option<Choices>,
     /// Episodes played by each agent.
     pub episodes: usize,
     /// Episode i is `reset(seed + i)`.
@@ -60,6 +64,7 @@ pub fn compare(
         Ok(Estimate::of(&outcomes.iter().map(|outcome| outcome.episode_return).collect::<Vec<_>>()))
     };
     let (return_f32, return_packed) = (returns(original)?, returns(packed)?);
+    let is_discrete = matches!(original.dims().action, Action::Discrete { .. });
     let standard_error = return_f32.standard_error.hypot(return_packed.standard_error);
     let difference = return_packed.mean - return_f32.mean;
     Ok(Change {
@@ -67,7 +72,8 @@ pub fn compare(
         bytes_f32,
         bytes,
         recorded_episodes,
-        action_error: Quantiles::of(errors.into_iter().flatten().collect()),
+        action_error: (!is_discrete).then(|| Quantiles::of(errors.iter().flatten().copied().collect())),
+        choices: is_discrete.then(|| Choices::changed(errors.iter().flatten().map(|&error| error > 0.0))),
         episodes,
         seed,
         return_f32,
@@ -76,7 +82,8 @@ pub fn compare(
     })
 }
 
-/// |Δaction| over the action range, for each observation and component. Each agent keeps its own state.
+/// |Δaction| over the action range, for each observation and component; of choices, 1 where they differ, for each observation. Each agent
+/// keeps its own state.
 fn errors(original: &Model<'_>, packed: &Model<'_>, seed: u64, observations: &[Vec<f32>]) -> Result<Vec<f64>> {
     let dims = original.dims();
     let mut memories = [vec![0.0; memory_len(dims)], vec![0.0; memory_len(packed.dims())]];
@@ -89,9 +96,19 @@ fn errors(original: &Model<'_>, packed: &Model<'_>, seed: u64, observations: &[V
         for (agent, action) in agents.iter_mut().zip(&mut actions) {
             agent.act(observation, action)?;
         }
-        // In [-1, 1], so that half the difference is the fraction of the range.
-        let [a, b] = [agents[0].unit_action(), agents[1].unit_action()];
-        errors.extend(a.iter().zip(b).map(|(a, b)| 0.5 * f64::from((a - b).abs())));
+        match agents[0].choice().zip(agents[1].choice()) {
+            Some((a, b)) => {
+                errors.push(f64::from(u8::from(a != b)));
+                // What was observed next came of the original's choice.
+                let [first, _] = &actions;
+                agents[1].override_action(first)?;
+            }
+            None => {
+                // In [-1, 1], so that half the difference is the fraction of the range.
+                let [a, b] = [agents[0].unit_action(), agents[1].unit_action()];
+                errors.extend(a.iter().zip(b).map(|(a, b)| 0.5 * f64::from((a - b).abs())));
+            }
+        }
         agents.iter_mut().try_for_each(Agent::advance)?;
     }
     Ok(errors)
@@ -99,17 +116,21 @@ fn errors(original: &Model<'_>, packed: &Model<'_>, seed: u64, observations: &[V
 
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { precision, bytes_f32, bytes, recorded_episodes, action_error, episodes, seed, .. } = self;
+        let Self { precision, bytes_f32, bytes, recorded_episodes, episodes, seed, .. } = self;
         writeln!(f, "{precision} against f32")?;
         writeln!(f, "  bytes          {bytes} instead of {bytes_f32}: {:.3}", *bytes as f64 / *bytes_f32 as f64)?;
-        let Quantiles { p50, p99, max } = action_error;
-        writeln!(
-            f,
-            "  action error   p50 {:.3} %, p99 {:.3} %, max {:.3} % of the range, on {recorded_episodes} recorded episodes",
-            100.0 * p50,
-            100.0 * p99,
-            100.0 * max
-        )?;
+        if let Some(Quantiles { p50, p99, max }) = self.action_error {
+            writeln!(
+                f,
+                "  action error   p50 {:.3} %, p99 {:.3} %, max {:.3} % of the range, on {recorded_episodes} recorded episodes",
+                100.0 * p50,
+                100.0 * p99,
+                100.0 * max
+            )?;
+        }
+        if let Some(choices) = self.choices {
+            writeln!(f, "  other choices  {choices}, on {recorded_episodes} recorded episodes")?;
+        }
         let (a, b) = (self.return_packed, self.return_f32);
         writeln!(
             f,

@@ -30,6 +30,8 @@ use crate::stats::{Estimate, jackknife_variance, spearman};
 use crate::world::device::Device;
 use crate::world::ensemble;
 use anyhow::{Result, anyhow, ensure};
+use dreamstep_core::action::Action;
+use dreamstep_core::c::ControllerKind;
 use dreamstep_core::rng::{Philox, Stream, dream_step};
 use dreamstep_runtime::Model;
 use serde::Serialize;
@@ -55,7 +57,7 @@ pub struct Options {
     pub episodes: usize,
     /// Episode i is `reset(seed + i)`.
     pub seed: u64,
-    /// Perturbations of each factor and size of noise: 13 + 39 a draw controllers.
+    /// Perturbations of each factor and size of noise: 13 + 39 a draw controllers; 2 + 39 of a linear one that chooses.
     pub draws: u32,
 }
 
@@ -127,6 +129,7 @@ pub struct Report {
 /// One line: an ingredient is missing or does not fit, M cannot dream, or an episode failed. [`interrupt::Interrupted`]:
 /// nothing is written.
 pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Progress) -> Result<Report> {
+    env::expect_playable(&config.env)?;
     let ingredients = Ingredients::read_all(run)?;
     let c = ingredients.controller.ok_or_else(|| anyhow!("{}: expected a controller", run.controller().display()))?;
     let mut config = config.clone();
@@ -151,7 +154,10 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
         "{}: expected a controller other than zero, found zeros: multiples of it are all the same",
         run.controller().display()
     );
-    let (mut tried, parameters): (Vec<_>, Vec<_>) = spread(&evolved, options.draws, config.seed).into_iter().unzip();
+    // Whatever a linear C that chooses is multiplied by, it chooses the same.
+    let multiples_differ = !matches!((dims.action, dims.c.kind), (Action::Discrete { .. }, ControllerKind::Linear));
+    let spread = spread(&evolved, options.draws, config.seed, multiples_differ);
+    let (mut tried, parameters): (Vec<_>, Vec<_>) = spread.into_iter().unzip();
     let controllers: Vec<Vec<f32>> = parameters.iter().map(|parameters| features.fold(parameters)).collect();
     let panels: Vec<_> = controllers.iter().map(|values| controller::panels(dims, values)).collect::<Result<_>>()?;
     let mut candidates: Vec<Model<'_>> = Vec::with_capacity(panels.len());
@@ -194,13 +200,14 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     Ok(report)
 }
 
-/// Controllers around the whitened parameters `evolved`: multiples of it, and multiples with noise.
-fn spread(evolved: &[f32], draws: u32, seed: u64) -> Vec<(Tried, Vec<f32>)> {
+/// Controllers around the whitened parameters `evolved`: multiples of it (itself and zero, where others do not differ), and multiples with
+/// noise.
+fn spread(evolved: &[f32], draws: u32, seed: u64, multiples_differ: bool) -> Vec<(Tried, Vec<f32>)> {
     let size = (evolved.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / evolved.len() as f64).sqrt();
     let mut all = Vec::new();
     for draw in 0..draws {
         for (kind, noise) in (0_u32..).zip(NOISE).filter(|&(_, noise)| noise > 0.0 || draw == 0) {
-            for tenths in TENTHS {
+            for tenths in TENTHS.filter(|tenths| multiples_differ || noise > 0.0 || tenths % 10 == 0) {
                 let factor = f64::from(tenths) / 10.0;
                 let mut parameters = vec![0.0; evolved.len()];
                 // Named by its place in the whole, so that more draws add controllers and change none.
@@ -391,7 +398,7 @@ mod tests {
     fn controllers_are_of_every_kind_and_more_draws_change_none() {
         let evolved: Vec<f32> = (0..400).map(|i| if i % 2 == 0 { 3.0 } else { -1.0 }).collect();
         let size = 5_f64.sqrt();
-        let one = spread(&evolved, 1, 7);
+        let one = spread(&evolved, 1, 7, true);
         assert_eq!(one.len(), 52);
         let differs = |a: &[f32], b: &[f32]| a.iter().zip(b).filter(|(a, b)| a != b).count();
         for (i, (tried, parameters)) in one.iter().enumerate() {
@@ -403,11 +410,14 @@ mod tests {
         }
         assert!(one[0].1.iter().all(|&value| value == 0.0), "C times nothing");
         assert_eq!(one[10].1, evolved);
-        let three = spread(&evolved, 3, 7);
+        let three = spread(&evolved, 3, 7, true);
         assert_eq!(three.len(), 13 + 3 * 39);
         assert_eq!(three[..52], one[..]);
         assert!(three[52..].iter().all(|(tried, _)| tried.noise > 0.0));
-        assert_ne!(spread(&evolved, 1, 8)[13].1, one[13].1);
+        assert_ne!(spread(&evolved, 1, 8, true)[13].1, one[13].1);
+        // Where multiples are the same: zero, C, and those with noise.
+        let choosing = spread(&evolved, 1, 7, false);
+        assert_eq!((&choosing[0], &choosing[1], &choosing[2..]), (&one[0], &one[10], &one[13..]));
     }
 
     /// Ten multiples without noise and with four draws of it, whose true scores are the multiple plus normal noise; dreams see these with an

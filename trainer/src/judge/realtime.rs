@@ -75,7 +75,7 @@ pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtim
     for seed in seed..seed + episodes {
         agent.reset();
         agent.set_seed(seed);
-        env.reset(seed, &mut wide)?;
+        env.reset(seed, &mut wide).with_context(|| format!("seed {seed}"))?;
         let start_x = env.position_x();
         let mut outcome = Outcome::default();
         let begin = Instant::now();
@@ -91,7 +91,7 @@ pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtim
             advance_times.push(advanced - acted);
             missed_by_agent += u64::from(advanced - before > dt);
 
-            let step = env.step(&action, &mut wide)?;
+            let step = env.step(&action, &mut wide).with_context(|| format!("seed {seed}, step {}", outcome.length))?;
             outcome.episode_return += step.reward;
             outcome.length += 1;
             tick += dt;

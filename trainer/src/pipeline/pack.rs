@@ -66,6 +66,11 @@ pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> R
             (source.with_extension(format!("{}.safetensors", precision.name())), Some(narrow))
         }
     };
+    if let Some(narrow) = &narrow
+        && plays_nothing(&path, narrow)
+    {
+        notes.push("not compared with f32: recorded data have no simulator to play episodes in".into());
+    }
     let packed = Packed { path: out.unwrap_or(path), notes, original, narrow, source };
     write_atomic(&packed.path, packed.bytes())?;
     Ok(packed)
@@ -80,16 +85,20 @@ fn read(path: &Path, identity: bool, notes: &mut Vec<String>) -> Result<AlignedB
         notes.push(format!("{}: {} converted to {}", name(), packed2::FORMAT, metadata::FORMAT_PACKED));
     }
     if identity {
-        let (without, agent::Replaced { weights, action_error }) = agent::with_identity(&bytes).with_context(name)?;
+        let (without, agent::Replaced { weights, actions }) = agent::with_identity(&bytes).with_context(name)?;
         notes.push(format!(
-            "{}: V, a copy of its input, replaced by the identity: {weights} weights fewer a step, actions of the self-test changed by \
-             {action_error:.1e} of the range at most",
+            "{}: V, a copy of its input, replaced by the identity: {weights} weights fewer a step, {actions}",
             name()
         ));
         bytes = without;
     }
     file::load(path, &bytes, None)?;
     Ok(bytes)
+}
+
+/// Whether the agent in `bytes` is one of recorded data.
+fn plays_nothing(path: &Path, bytes: &[u8]) -> bool {
+    file::env(path, bytes).is_ok_and(|env| env.is_recorded())
 }
 
 impl Packed {
@@ -104,7 +113,8 @@ impl Packed {
     /// # Errors
     /// One line: an agent does not say its environment or does not fit it, or an episode failed.
     pub fn compare(&self, seed: u64, episodes: usize, threads: usize) -> Result<Option<Change>> {
-        let Some(narrow) = self.narrow.as_ref().filter(|_| episodes > 0) else { return Ok(None) };
+        let narrow = self.narrow.as_ref().filter(|narrow| episodes > 0 && !plays_nothing(&self.path, narrow));
+        let Some(narrow) = narrow else { return Ok(None) };
         let models = [file::load(&self.source, &self.original, None)?, file::load(&self.path, narrow, None)?];
         let pool = EnvPool::new(&file::env(&self.path, narrow)?, threads)?;
         let progress = Progress::new("compare", 2 * episodes as u64, "episodes");

@@ -55,7 +55,7 @@ impl Plan {
         check_data(config, run, data, spec)?;
         let teacher = options.teacher.map(|path| read_teacher(path, run, spec, options.force)).transpose()?.flatten();
         let wants = |stage| options.stage == stage || options.stage == Stage::All;
-        let place = Place { config, run, data };
+        let place = Place { config, run, data, spec };
 
         let (vae, force) = place.network(Network::Vae, wants(Stage::Vae), options.force, false)?;
         let (mdnrnn, force) = place.network(Network::Mdnrnn, wants(Stage::Mdnrnn), force, vae.makes())?;
@@ -106,6 +106,7 @@ struct Place<'a> {
     config: &'a Config,
     run: &'a RunDir,
     data: &'a Dataset,
+    spec: &'a EnvSpec,
 }
 
 impl Place<'_> {
@@ -113,7 +114,7 @@ impl Place<'_> {
     /// for. A result that is kept must have been made with the values in force, so that `config.toml` never stands beside one that it does
     /// not describe.
     fn network(&self, network: Network, wanted: bool, force: bool, upstream_is_made: bool) -> Result<(Decision, bool)> {
-        let Self { config, run, data } = *self;
+        let Self { config, run, data, .. } = *self;
         let path = result(network, run);
         let may_resume = wanted && !force && !upstream_is_made && (network == Network::Vae || run.vae().exists());
         let under_way = if may_resume { resume::under_way(network, config, run, data)? } else { None };
@@ -137,7 +138,7 @@ impl Place<'_> {
     /// the gradients once more while they are saved.
     fn check_memory(&self, network: Network) -> Result<()> {
         let Config { vae, mdnrnn, .. } = self.config;
-        let (obs, action) = self.data.dims();
+        let (obs, action) = (self.spec.obs, self.spec.actions.unit_len());
         let (parameters, what) = match network {
             Network::Vae => {
                 let widths: Vec<usize> = [&[obs], &vae.hidden[..], &[vae.latent]].concat();

@@ -35,7 +35,7 @@ pub mod meta {
     pub const RNN_CELL: &str = "rnn.cell";
     /// Order of the memory's gates, see [`gates`].
     pub const GATES: &str = "rnn.gates";
-    /// `[A]`, comma-separated: M's action input is `(a − mid)/half`.
+    /// `[A]`, comma-separated: M's input of a continuous action is `(a − mid)/half`.
     pub const ACTION_MID: &str = "action.mid";
     /// `[A]`, comma-separated: see [`ACTION_MID`].
     pub const ACTION_HALF: &str = "action.half";

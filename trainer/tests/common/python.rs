@@ -14,6 +14,11 @@ pub(crate) fn run(args: &[&str]) -> Vec<u8> {
     output(command().args(args))
 }
 
+/// As [`run`], by the interpreter that bridged environments have.
+pub(crate) fn run_as_bridged(args: &[&str]) -> Vec<u8> {
+    output(Command::new(script("python/interpreter.sh")).args(args))
+}
+
 /// As [`run`], with PyTorch.
 ///
 /// Set-up installs PyTorch's wheel without the CUDA libraries beside it: the trainer links only its CPU half, and they are three gigabytes.

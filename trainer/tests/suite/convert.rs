@@ -68,7 +68,7 @@ fn what_goes_out_comes_in_again() {
     let original = episodes();
     let run = run_with(&path("run"), &original);
     for (form, out) in [(Form::Torchwm, "torchwm"), (Form::Triplet, "triplet")] {
-        let (count, steps) = export(ENV, &run.rollouts(), &path(out), form).unwrap();
+        let (count, steps) = export(&ENV.into(), &run.rollouts(), &path(out), form).unwrap();
         assert_eq!((count, steps), (7, original.iter().map(|e| e.steps() as u64).sum()));
         let back = format!("{out}-back");
         let report = import_with(&path(&back), &[path(out)], Options::default()).unwrap();
@@ -81,7 +81,7 @@ fn what_goes_out_comes_in_again() {
             let seed = if form == Form::Torchwm { original.seed } else { index };
             assert_eq!(found.seed, seed, "{out}: a triplet has no place for seeds");
         }
-        let error = export(ENV, &run.rollouts(), &path(out), form).unwrap_err().to_string();
+        let error = export(&ENV.into(), &run.rollouts(), &path(out), form).unwrap_err().to_string();
         assert!(error.contains("expected an empty folder"), "{error}");
     }
     // Our own form, too: how two runs' data are put together.
@@ -95,8 +95,8 @@ fn numpy_reads_what_goes_out() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let original = episodes();
     let run = run_with(&folder.path().join("run"), &original);
-    export(ENV, &run.rollouts(), Path::new(&path("t")), Form::Torchwm).unwrap();
-    export(ENV, &run.rollouts(), Path::new(&path("n")), Form::Triplet).unwrap();
+    export(&ENV.into(), &run.rollouts(), Path::new(&path("t")), Form::Torchwm).unwrap();
+    export(&ENV.into(), &run.rollouts(), Path::new(&path("n")), Form::Triplet).unwrap();
     let program = "
 import sys, glob, numpy as np
 ours = [np.load(f) for f in sorted(glob.glob(sys.argv[1] + '/rollouts/*.npz'))]

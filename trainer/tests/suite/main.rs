@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bridge;
+mod bridge_faults;
 mod collect;
 mod controller_costs;
 mod convert;

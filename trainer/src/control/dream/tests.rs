@@ -24,6 +24,9 @@ use dreamstep_core::precision::Precision;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, DreamBatch, DreamOptions, Termination, dreams_memory_len, memory_len};
 
+/// Three choices instead of one number.
+pub(in crate::control) const CHOICES: &str = "env=CartPole-choices";
+
 const SETTINGS: &str = r#"
     env = "CartPole-v1"
     threads = 1
@@ -117,7 +120,7 @@ impl Small {
 /// Panels and biases of candidates of very different skill.
 fn controllers(model: &Model<'_>, count: usize) -> Vec<Vec<f32>> {
     let dims = model.dims();
-    let shape = Panels::dense(dims.action_len(), dims.controller_inputs());
+    let shape = Panels::dense(dims.unit_len(), dims.controller_inputs());
     let draw = |name: usize, n: usize| {
         let mut values = vec![0.0; n];
         Philox::new(3).fill_normal(Stream::Evolution, name as u64, &mut values);
@@ -212,7 +215,12 @@ fn the_step_that_ends_the_task_earns_what_it_earns() {
 
 #[test]
 fn scores_are_those_of_dreams_alone_whatever_the_threads_and_the_neighbours() {
-    let small = small(&[]);
+    for set in [&[][..], &[CHOICES]] {
+        scores_are_those_of_dreams_alone(&small(set));
+    }
+}
+
+fn scores_are_those_of_dreams_alone(small: &Small) {
     let agents = small.agents();
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
@@ -261,7 +269,12 @@ fn the_horizon_and_the_bound_end_dreams() {
 
 #[test]
 fn dreams_begin_at_recorded_latents_with_the_memory_that_acting_had() {
-    let small = small(&[]);
+    for set in [&[][..], &[CHOICES]] {
+        dreams_begin_at_recorded_latents(&small(set));
+    }
+}
+
+fn dreams_begin_at_recorded_latents(small: &Small) {
     let agents = small.agents();
     let models = [Model::load(&agents[0]).unwrap()];
     let recorded = small.recorded(&models);
@@ -309,7 +322,12 @@ fn dreams_begin_at_recorded_latents_with_the_memory_that_acting_had() {
 
 #[test]
 fn other_ms_tell_the_dream_and_the_agents_own_remembers_it() {
-    let small = small(&["dream.ensemble=2", "dream.pessimism=0.5"]);
+    for env in ["env=CartPole-v1", CHOICES] {
+        other_ms_tell_the_dream(&small(&["dream.ensemble=2", "dream.pessimism=0.5", env]));
+    }
+}
+
+fn other_ms_tell_the_dream(small: &Small) {
     let agents = small.agents();
     let [own, other] = [0, 1].map(|i| Model::load(&agents[i]).unwrap());
     let controllers = controllers(&own, 3);
@@ -438,7 +456,13 @@ fn c_begins_as_the_teacher_on_the_recorded_episodes_and_reads_what_it_is_told_to
 
 #[test]
 fn a_run_that_is_gone_on_with_ends_in_the_bytes_of_one_that_was_not_whatever_the_threads() {
-    let small = small(&["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"]);
+    let plays = ["dream.validation_episodes=2", "dream.rerank=2", "dream.rerank_episodes=3", "dream.patience=0"];
+    for set in [&[][..], &[CHOICES]] {
+        a_run_is_gone_on_with(&small(&[&plays, set].concat()));
+    }
+}
+
+fn a_run_is_gone_on_with(small: &Small) {
     let whole = small.train(&small.config, false).unwrap();
     let bytes = || std::fs::read(small.run.controller()).unwrap();
     let (expected, state) = (bytes(), std::fs::read(small.run.evolution()).unwrap());

@@ -8,7 +8,8 @@
 //! The dreams are the runtime's ([`super::runtime`], [`dreamstep_runtime::DreamBatch`]): the same beginnings, the same ends, and the same draws
 //! (Philox, made on the host: all candidates share them, so they are few). What differs is rounding: libtorch sums in another order, which
 //! may depend on the number of rows. So the same batch on the same device gives the same bytes again (with `torch_threads = 1` on a
-//! processor); on another device, or in the runtime, the same dream is as near as rounding leaves it.
+//! processor); on another device, or in the runtime, the same dream is as near as rounding leaves it, and where two choices of a discrete
+//! action score the same to the last digit, rounding may choose the other.
 
 use super::recorded::Recorded;
 use super::runtime::{Score, Tally, scores};
@@ -18,6 +19,7 @@ use crate::run::config::Config;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::world::nets::{import, indices, matrix};
 use anyhow::{Context, Result, anyhow, ensure};
+use dreamstep_core::action::Action;
 use dreamstep_core::c::{Activation, ControllerInput, ControllerKind};
 use dreamstep_core::m::{MemoryCell, Mixture, Recurrent};
 use dreamstep_core::pack::{AlignedBytes, unpack};
@@ -245,7 +247,7 @@ impl<'a> TorchDreams<'a> {
         batch.active = stays;
     }
 
-    /// Actions in [-1, 1] `[R, A]`: each candidate's in its own rows.
+    /// Actions as M hears them `[R, U]`: each candidate's in its own rows.
     fn act(&self, batch: &Batch) -> Tensor {
         let features = match self.settings.dims.input() {
             ControllerInput::Latent => batch.z.shallow_clone(),
@@ -264,9 +266,10 @@ impl<'a> TorchDreams<'a> {
             }
         }
         let raw = read.reshape([-1, dims.unit_len() as i64]);
-        match self.settings.squash {
-            Squash::Clamp => raw.clamp(-1.0, 1.0),
-            Squash::Tanh => raw.tanh(),
+        match (dims.action, self.settings.squash) {
+            (Action::Discrete { .. }, _) => one_hot_of_greatest(&raw),
+            (_, Squash::Clamp) => raw.clamp(-1.0, 1.0),
+            (_, Squash::Tanh) => raw.tanh(),
         }
     }
 
@@ -283,6 +286,20 @@ impl<'a> TorchDreams<'a> {
         let of = |block: &Tensor| block.gather(1, &at, false).squeeze_dim(1); // [R, Z]
         of(&head.means) + of(&head.log_sigmas).exp() * f64::from(temperature.sqrt()) * noise
     }
+}
+
+/// Of scores `[R, U]`, 1 at each row's greatest and 0 elsewhere, as the runtime chooses ([`dreamstep_core::action::greatest`]): the first of
+/// equals; NaN counts as less than any number, and where there is no number the first is chosen.
+fn one_hot_of_greatest(scores: &Tensor) -> Tensor {
+    let is_number = scores.isnan().logical_not();
+    let numbers = scores.masked_fill(&is_number.logical_not(), f64::NEG_INFINITY);
+    let greatest = numbers.eq_tensor(&numbers.amax(1, true)).logical_and(&is_number);
+    // −∞ is a number too, so that a row has none only where all are NaN.
+    let none = greatest.any_dim(1, true).logical_not();
+    let first = greatest.narrow(1, 0, 1).logical_or(&none);
+    let greatest = Tensor::cat(&[first, greatest.narrow(1, 1, greatest.size()[1] - 1)], 1);
+    let up_to = greatest.cumsum(1, Kind::Int64);
+    greatest.logical_and(&up_to.eq(1)).to_kind(Kind::Float)
 }
 
 impl Member {
@@ -351,5 +368,30 @@ impl Batch {
             tallies[job] = Tally { score, steps: steps as u32 };
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::nets::to_vec;
+    use dreamstep_core::action::greatest;
+
+    #[test]
+    fn libtorch_chooses_as_the_runtime_does() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let values = [-1.0, 0.0, -0.0, 2.0, nan, inf, -inf];
+        // Every row of three of them.
+        let rows: Vec<[f32; 3]> = (0..343).map(|i| [values[i / 49], values[i / 7 % 7], values[i % 7]]).collect();
+        let chosen = to_vec(&one_hot_of_greatest(&matrix(rows.as_flattened(), 3, Device::Cpu))).unwrap();
+        for (row, chosen) in rows.iter().zip(chosen.chunks(3)) {
+            let expected: Vec<f32> = (0..3).map(|i| f32::from(u8::from(i == greatest(row)))).collect();
+            assert_eq!(chosen, expected, "{row:?}");
+        }
+        assert_eq!(
+            to_vec(&one_hot_of_greatest(&matrix(&[nan, -7.0], 1, Device::Cpu))).unwrap(),
+            [1.0, 1.0],
+            "of one choice"
+        );
     }
 }

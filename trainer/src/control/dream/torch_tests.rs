@@ -1,7 +1,7 @@
 //! libtorch's dreams are the runtime's: the same draws, so the same dreams but for rounding, whatever M, C and the settings are; then the
 //! same distribution, and C learns as much in them.
 
-use super::tests::{Small, small};
+use super::tests::{CHOICES, Small, small};
 use super::*;
 use crate::agent::controller;
 use crate::env::pool::Estimate;
@@ -37,7 +37,7 @@ fn both<T>(small: &Small, agents: &[AlignedBytes], set: &[&str], ask: impl Fn(&E
 #[test]
 fn both_engines_dream_the_same_dreams() {
     let hopper = ["env=Hopper-v5", "controller.reward_offset=2", "vae.hidden=[16,16]", "collect.steps=600"];
-    let variants: [(&[&str], &[&str]); 8] = [
+    let variants: [(&[&str], &[&str]); 10] = [
         (&[], &["dream.ensemble=1"]),
         (&["mdnrnn.cell=gru", "mdnrnn.mixture=per-dimension", "controller.input=z"], &["controller.squash=tanh"]),
         (&["mdnrnn.target=z", "controller.input=h"], &["dream.recorded_starts=1"]),
@@ -45,6 +45,8 @@ fn both_engines_dream_the_same_dreams() {
         (&hopper, &["dream.bound=0.2"]),
         (&["mdnrnn.mixtures=1"], &["dream.bound=0", "dream.horizon=33"]),
         (&["controller.hidden=[6]"], &[]),
+        (&[CHOICES], &["dream.recorded_starts=0.5"]),
+        (&[CHOICES, "controller.hidden=[6]", "mdnrnn.cell=gru", "dream.ensemble=2"], &["controller.squash=tanh"]),
         (&["controller.hidden=[6,5]", "controller.activation=relu", "controller.input=z", "vae.start=identity"], &[]),
     ];
     for (made, asked) in variants {

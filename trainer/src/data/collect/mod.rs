@@ -26,6 +26,7 @@ use dreamstep_runtime::Model;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What was collected, whether now or before.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +78,7 @@ struct Entry {
 pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result<Plan<'a>> {
     let run = RunDir::new(run);
     let folder = run.rollouts();
+    env::expect_playable(&config.env)?;
     let spec = env::spec(&config.env)?;
     let mut agents = BTreeMap::new();
     let named = request.agent.map(|path| -> Result<String> {
@@ -297,17 +299,23 @@ impl Plan<'_> {
             let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
             let missing = target.saturating_sub(steps).div_ceil(mean_length).max(closed.saturating_sub(episodes));
             let batch = missing.min(16 * pool.current_num_threads() as u64);
-            let batch: Vec<Option<Entry>> = pool.install(|| {
+            let failed = AtomicBool::new(false);
+            let mut batch: Vec<Option<Result<Entry>>> = pool.install(|| {
                 (episodes..episodes + batch)
                     .into_par_iter()
                     .map_init(
                         || AnyEnv::make(&config.env),
-                        |env, index| if interrupt::requested() { Ok(None) } else { one(env, index).map(Some) },
+                        |env, index| {
+                            let go_on = !interrupt::requested() && !failed.load(Ordering::Relaxed);
+                            go_on.then(|| one(env, index).inspect_err(|_| failed.store(true, Ordering::Relaxed)))
+                        },
                     )
-                    .collect::<Result<_>>()
-            })?;
-            // What was recorded before Ctrl-C.
-            let batch: Vec<Entry> = batch.into_iter().map_while(|entry| entry).collect();
+                    .collect()
+            });
+            // What was recorded before Ctrl-C, or before an episode that failed: it is kept, so that the same command goes on from there.
+            let whole = batch.iter().take_while(|entry| matches!(entry, Some(Ok(_)))).count();
+            let error = batch.split_off(whole).into_iter().flatten().find_map(Result::err);
+            let batch: Vec<Entry> = batch.into_iter().flatten().flatten().collect();
             // The shortest prefix that is enough; what lies past it never touches the disk.
             let (mut prefix, mut all_kept) = (0, true);
             for entry in &batch {
@@ -324,6 +332,9 @@ impl Plan<'_> {
             episodes += prefix as u64;
             if self.needs(episodes, steps) {
                 interrupt::check()?;
+                if let Some(error) = error {
+                    return Err(error);
+                }
             }
             if all_kept {
                 progress.resume_at(steps.min(target));

@@ -494,7 +494,7 @@ fn a_model_that_does_not_fit_is_answered_in_one_line() {
         (
             fits.clone(),
             "id = 'Hopper-v5'\nmjcf = 'm.xml'".to_owned(),
-            "env.id = \"Hopper-v5\": built in; give the task of env.mjcf a name",
+            "env.id = \"Hopper-v5\": means another; give the task of env.mjcf a name",
         ),
         (
             fits.clone(),

@@ -20,6 +20,7 @@ use crate::agent::file;
 use crate::agent::pack::{self, Ingredients};
 use crate::control;
 use crate::data::dataset::Dataset;
+use crate::env::expect_playable;
 use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, ScoredOn};
@@ -191,6 +192,7 @@ pub struct ArmResult {
 /// One line: V or M is missing, something there is of another configuration (`force` makes it anew) or another protocol, an episode
 /// failed. [`interrupt::Interrupted`]: the same command resumes.
 pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report> {
+    expect_playable(&config.env)?;
     let folder = run.root().join("ablation");
     let arms: Vec<Job> = Arm::ALL
         .into_iter()

@@ -41,7 +41,7 @@ impl Episode {
         };
         let mut observation = vec![0.0; env.spec().obs];
         let mut action = vec![0.0; env.spec().action()];
-        env.reset(seed, &mut observation)?;
+        env.reset(seed, &mut observation).with_context(|| format!("seed {seed}"))?;
         let mut episode = Self {
             poses: vec![env.pose().unwrap_or_default()],
             observations: vec![observation.clone()],
@@ -61,7 +61,7 @@ impl Episode {
                 (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), step, &mut action),
                 (None, _) => {}
             }
-            let outcome = env.step(&action, &mut observation)?;
+            let outcome = env.step(&action, &mut observation).with_context(|| format!("seed {seed}, step {step}"))?;
             earned += outcome.reward;
             episode.poses.push(env.pose().unwrap_or_default());
             episode.observations.push(observation.clone());

@@ -99,7 +99,7 @@ impl Dream {
                 Dreamer::Controller => dreams.act(),
                 Dreamer::Actions(ear) => {
                     let mut unit = Vec::new();
-                    ear.hear(action, &mut unit);
+                    ear.hear(action, &mut unit)?;
                     dreams.set_action(0, &unit).map_err(|error| anyhow!("{error}"))?;
                 }
             }

@@ -31,7 +31,7 @@ impl<'a> Rebuilder<'a> {
         let Pose { positions, velocities } = env.pose().unwrap_or_default();
         let blank = Pose { positions: vec![0.0; positions.len()], velocities: vec![0.0; velocities.len()] };
         let quaternions = match env {
-            AnyEnv::CartPole(_) => Vec::new(),
+            AnyEnv::CartPole(_) | AnyEnv::Bridge(_) => Vec::new(),
             AnyEnv::Mujoco(env) => {
                 let joints = env.model().jnt_type().iter().zip(env.model().jnt_qposadr());
                 let begin = joints.filter_map(|(kind, &at)| match kind {

@@ -144,7 +144,10 @@ pub fn report(config: &Config, run: &RunDir, options: &Options) -> Result<Report
         Some(Networks { data, vae, mdnrnn, shown }) => (Some(data), Some(vae), mdnrnn, shown),
         None => (None, None, None, None),
     };
-    let plays = has_agent && options.episodes > 0;
+    let plays = has_agent && options.episodes > 0 && !config.env.is_recorded();
+    if config.env.is_recorded() {
+        missing.push("returns of C: recorded data have no simulator to play episodes in".into());
+    }
     let acting = plays.then(|| act(run, &config.env, options.seed, options.episodes, options.threads)).transpose()?;
     let history = History::read(run)?;
     let gates = gates(vae.as_ref(), mdnrnn.as_ref());
@@ -225,7 +228,7 @@ fn each_chunk(
     let progress = Progress::new(label, ids.len() as u64, "episodes");
     for (number, episodes) in (0..).zip(recorded.read(ids)) {
         interrupt::check()?;
-        let chunk = Chunk::new(episodes?, vae, spec);
+        let chunk = Chunk::new(episodes?, vae, spec)?;
         work(number, &chunk)?;
         progress.add(chunk.episodes.len() as u64);
     }

@@ -8,7 +8,7 @@ use crate::data::split::Split;
 use crate::env::EnvSpec;
 use crate::world::nets::{indices, matrix, normals};
 use crate::world::trained::TrainedVae;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -92,8 +92,10 @@ pub struct Chunk {
 
 impl Chunk {
     /// Encodes `episodes`, recorded in `spec`.
-    #[must_use]
-    pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Self {
+    ///
+    /// # Errors
+    /// One line: a choice that there is none of in `spec`.
+    pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Result<Self> {
         let mut x = vec![0.0; episodes.iter().map(|e| e.steps() + 1).sum::<usize>() * spec.obs];
         let rows = episodes.iter().flat_map(|e| e.observations.rows());
         let mut raw = vec![0.0; spec.obs];
@@ -107,7 +109,7 @@ impl Chunk {
         let (mut action, mut steps, mut row) = (Vec::new(), Vec::new(), 0);
         for episode in &episodes {
             for values in episode.actions.rows() {
-                ear.hear(values, &mut action);
+                ear.hear(values, &mut action).with_context(|| format!("episode of seed {}", episode.seed))?;
                 steps.push(row);
                 row += 1;
             }
@@ -115,7 +117,7 @@ impl Chunk {
             row += 1;
         }
         let (action, steps) = (matrix(&action, ear.len(), Device::Cpu), indices(&steps, Device::Cpu));
-        Self { episodes, x, mean, log_var, action, steps }
+        Ok(Self { episodes, x, mean, log_var, action, steps })
     }
 
     /// `[R, Z]` latents drawn from V's posterior, by the draws that `name` names.

@@ -81,7 +81,6 @@ const RANGES: &[(&str, Range)] = &[
     ("mdnrnn.schedule.patience", Whole(0, SOME)),
     ("mdnrnn.schedule.factor", Real(LEAST, GREATEST)),
     ("mdnrnn.schedule.stop_after", Whole(0, SOME)),
-    // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
     ("env.timeout_s", Real(1e-3, 86_400.0)),
     ("env.time_limit", Whole(0, SOME)),
     ("env.period_s", Real(0.0, 3600.0)),
@@ -101,6 +100,8 @@ const RANGES: &[(&str, Range)] = &[
     ("env.randomise.damping", Real(0.0, 1e3)),
     ("env.randomise.armature", Real(0.0, 1e3)),
     ("env.randomise.gain", Real(1e-3, 1e3)),
+    ("env.recorded.choices", Whole(0, WIDTH)),
+    // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
     ("controller.hidden", Whole(1, 4096)),
     ("controller.steps", Whole(1, MANY)),
     ("controller.episodes", Whole(1, MAX_VECTORS as i64)),

@@ -1,6 +1,6 @@
 //! `[env]`: which world, and how it is made. `env = "CartPole-v1"` is short for the table with that `id`.
 
-use super::{Config, RandomiseConfig, TaskConfig};
+use super::{Config, RandomiseConfig, RecordedConfig, TaskConfig};
 use anyhow::{Result, ensure};
 use dreamstep_core::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvConfig {
-    /// One of `crate::env::ids`, or `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes. Beside `mjcf`: a name of the user's own.
+    /// One of `crate::env::ids`; `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes; `recorded`: there is none; or, beside `mjcf`, a
+    /// name of the user's own.
     pub id: String,
     /// Gymnasium's environments: the Python interpreter. Empty: the active virtual environment's, else `python3`.
     pub python: String,
@@ -33,6 +34,8 @@ pub struct EnvConfig {
     pub task: TaskConfig,
     /// MuJoCo models: what is a little other in every episode.
     pub randomise: RandomiseConfig,
+    /// `env = "recorded"`: what the recorded data are of.
+    pub recorded: RecordedConfig,
 }
 
 /// What an environment's own fault (it died, it hung, it raised, its answer makes no sense) comes to.
@@ -65,6 +68,7 @@ impl Default for EnvConfig {
             mjcf: String::new(),
             task: TaskConfig::default(),
             randomise: RandomiseConfig::default(),
+            recorded: RecordedConfig::default(),
         }
     }
 }
@@ -117,7 +121,7 @@ impl EnvConfig {
             "env.action_range = {range:?}: must be empty, or [low, high] with the first below the second"
         );
         self.randomise.validate()?;
-        Ok(())
+        self.recorded.validate()
     }
 }
 

@@ -10,6 +10,7 @@ mod dream;
 mod env;
 mod networks;
 mod presets;
+mod recorded;
 mod task;
 
 pub use bounds::MAX_THREADS;
@@ -21,6 +22,7 @@ pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use env::{EnvConfig, OnError};
 pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
 pub use presets::Preset;
+pub use recorded::{BlockConfig, RECORDED, RangeConfig, RecordedConfig};
 pub use task::{
     CameraConfig, ExpectConfig, Map, Minus, Numbers, QuantityConfig, RandomiseConfig, Span, StartConfig, Take, TaskConfig,
 };
@@ -66,11 +68,12 @@ pub struct CollectConfig {
     pub steps: u64,
     /// The policy.
     pub policy: CollectPolicy,
-    /// `noise`: its standard deviation, in halves of the action range.
+    /// `noise`: its standard deviation, in halves of the action range; of choices it makes no difference.
     pub noise_scale: f64,
     /// `noise` and exploration: steps after which the noise has forgotten all but 1/e of itself; 0 is white noise.
     pub noise_correlation: f64,
-    /// `agent`: standard deviation of the noise on its actions, in halves of the action range; 0 records it as it is.
+    /// `agent`: standard deviation of the noise on its actions, in halves of the action range; of choices, the share of steps in which the
+    /// noise chooses in its place. 0 records it as it is.
     pub exploration: f64,
 }
 
@@ -78,11 +81,11 @@ pub struct CollectConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CollectPolicy {
-    /// Uniform over the action range, every step anew.
+    /// Uniform over the action range, or the choices, every step anew.
     Random,
-    /// The zero action (`CartPole-v1` reads it as a push to the right).
+    /// The zero action (`CartPole-v1` reads it as a push to the right); of choices, the first.
     Zero,
-    /// Gaussian noise around the middle of the range, correlated in time.
+    /// Gaussian noise around the middle of the range, correlated in time; of choices, each is scored by such noise, and the greatest wins.
     Noise,
     /// A packed agent.
     Agent,

@@ -17,6 +17,7 @@
 //! 0.10 against 0.12 of the variance, ridge 0.17); training on samples, drawn anew each epoch, keeps the reward from overfitting
 //! (R² 0.55 against 0.45) and leaves a dream fewer gaps to exploit. Samples, as in the paper, are the default.
 
+use crate::agent::action;
 use crate::data::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::data::split::Split;
 use crate::env::Ear;
@@ -144,10 +145,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
     checkpoint.set_meta(meta::RNN_CELL, config.cell.name());
     checkpoint.set_meta(meta::GATES, meta::gates(config.cell));
     checkpoint.set_meta(meta::LATENTS, if config.sample_latents { "sampled" } else { "mean" });
-    let list = |v: &[f32]| v.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let (mid, half) = input.actions.map();
-    checkpoint.set_meta(meta::ACTION_MID, list(&mid));
-    checkpoint.set_meta(meta::ACTION_HALF, list(&half));
+    action::say(&mut checkpoint, input.actions);
     training.write(&checkpoint, || model.shift_terminal(objective.terminal_log_odds()))
 }
 

@@ -4,7 +4,7 @@ use crate::data::dataset::Dataset;
 use crate::env::Ear;
 use crate::world::mdnrnn::{MdnRnn, MemoryState, Prediction};
 use crate::world::nets::{indices, matrix};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tch::{Device, Tensor};
 
 /// Windows evaluated at a time where no gradient is kept.
@@ -73,7 +73,7 @@ impl Table {
         for &id in ids {
             let episode = data.read(id)?;
             for row in episode.actions.rows() {
-                ear.hear(row, &mut action);
+                ear.hear(row, &mut action).with_context(|| format!("episode {id} (seed {})", episode.seed))?;
             }
             reward.extend(episode.rewards.iter());
             terminal.extend(episode.terminals.iter().map(|&t| f32::from(u8::from(t))));

@@ -132,7 +132,7 @@ fn spec() -> EnvSpec {
 /// The episodes `ids` of `data` through the run's V.
 fn chunk(data: &Dataset, ids: &[usize], run: &RunDir) -> Chunk {
     let vae = TrainedVae::read(&run.vae(), Device::Cpu).unwrap();
-    Chunk::new(ids.iter().map(|&id| data.read(id).unwrap().into_owned()).collect(), &vae, &spec())
+    Chunk::new(ids.iter().map(|&id| data.read(id).unwrap().into_owned()).collect(), &vae, &spec()).unwrap()
 }
 
 /// What the report says of the run's M.

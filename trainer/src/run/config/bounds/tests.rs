@@ -20,8 +20,16 @@ fn range_of(key: &str) -> Option<Range> {
     RANGES.iter().find(|(known, _)| *known == key).map(|(_, range)| *range)
 }
 
-/// Lists of words or tables.
-const NO_NUMBERS: [&str; 5] = ["rounds.then", "env.task.reset", "env.task.observe", "env.task.reward", "env.task.terminate"];
+/// Lists of something else than numbers.
+const LISTS: [&str; 7] = [
+    "rounds.then",
+    "env.recorded.observation",
+    "env.recorded.action",
+    "env.task.reset",
+    "env.task.observe",
+    "env.task.reward",
+    "env.task.terminate",
+];
 
 /// Words of the user's own.
 const FREE: [&str; 6] =
@@ -31,7 +39,8 @@ const FREE: [&str; 6] =
 fn every_number_has_a_range_and_every_range_a_number() {
     let mut numbers = 0;
     for (key, value) in defaults() {
-        let is_number = value.is_integer() || value.is_float() || (value.is_array() && !NO_NUMBERS.contains(&key.as_str()));
+        let is_list = value.is_array() && !LISTS.contains(&key.as_str());
+        let is_number = value.is_integer() || value.is_float() || is_list;
         assert_eq!(is_number, range_of(&key).is_some(), "{key}");
         numbers += usize::from(is_number);
     }
@@ -95,9 +104,7 @@ fn a_value_of_the_wrong_type_is_refused_in_one_line_that_names_the_key() {
             let is_right = match &value {
                 Value::String(_) => FREE.contains(&key.as_str()) && text == "word",
                 // A word stands for a table with that `of`.
-                Value::Array(_) => {
-                    key.starts_with("env.task.") && NO_NUMBERS.contains(&key.as_str()) && text == "[\"word\"]"
-                }
+                Value::Array(_) => key.starts_with("env.task.") && LISTS.contains(&key.as_str()) && text == "[\"word\"]",
                 Value::Boolean(_) => text == "true",
                 Value::Integer(_) | Value::Float(_) => text == "7",
                 _ => false,

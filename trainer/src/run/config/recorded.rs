@@ -1,0 +1,94 @@
+//! `[env.recorded]`: what recorded data are of, where there is no environment (`env = "recorded"`).
+
+use super::EnvConfig;
+use anyhow::{Result, ensure};
+use dreamstep_core::dims::MAX_DIM;
+use serde::{Deserialize, Serialize};
+
+/// The id of data without an environment.
+pub const RECORDED: &str = "recorded";
+
+/// Sizes and ranges, which no file says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordedConfig {
+    /// What an observation is made of, in order. Empty: not said.
+    pub observation: Vec<BlockConfig>,
+    /// What an action is made of, in order. Empty: not said, or one of some choices.
+    pub action: Vec<RangeConfig>,
+    /// An action is one of so many choices, numbered from 0; 0: it is not.
+    pub choices: usize,
+}
+
+/// Some numbers of an observation, one after another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockConfig {
+    /// What the report calls them.
+    #[serde(default = "observation")]
+    pub name: String,
+    /// How many they are.
+    pub size: usize,
+}
+
+/// Some numbers of an action, one after another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeConfig {
+    /// How many they are.
+    pub size: usize,
+    /// The least that each may be, in the units of the recording.
+    pub low: f64,
+    /// The most.
+    pub high: f64,
+}
+
+fn observation() -> String {
+    "observation".into()
+}
+
+impl EnvConfig {
+    /// Whether there is no environment, only what was recorded of one.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.id == RECORDED
+    }
+}
+
+impl RecordedConfig {
+    /// `O`; 0 where it is not said.
+    #[must_use]
+    pub fn obs(&self) -> usize {
+        self.observation.iter().map(|block| block.size).sum()
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let Self { observation, action, choices } = self;
+        let size = |key: &str, i: usize, size: usize| {
+            ensure!(
+                (1..=MAX_DIM).contains(&size),
+                "env.recorded.{key}[{i}].size = {size}: must be a whole number from 1 to {MAX_DIM}"
+            );
+            Ok(())
+        };
+        for (i, block) in observation.iter().enumerate() {
+            size("observation", i, block.size)?;
+        }
+        for (i, &RangeConfig { size: len, low, high }) in action.iter().enumerate() {
+            size("action", i, len)?;
+            let range = [low, high].map(|bound| bound as f32);
+            ensure!(
+                range[0] < range[1] && range.iter().all(|bound| bound.is_finite()),
+                "env.recorded.action[{i}]: low = {low:?}, high = {high:?}: must be finite, the first below the second"
+            );
+        }
+        for (key, sum) in [("observation", self.obs()), ("action", action.iter().map(|range| range.size).sum())] {
+            ensure!(sum <= MAX_DIM, "env.recorded.{key}: must be {MAX_DIM} numbers at most, found {sum}");
+        }
+        ensure!(
+            *choices == 0 || action.is_empty(),
+            "env.recorded.choices = {choices}: must be 0 where env.recorded.action says that actions are numbers in a range"
+        );
+        Ok(())
+    }
+}
