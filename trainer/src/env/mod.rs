@@ -248,7 +248,7 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
     ensure!(!is_own || !is_taken, "env.id = {id:?}: means another; give the task of env.mjcf a name of your own");
     ensure!(
         is_own || env.task == TaskConfig::default(),
-        "env.task: {id} has its own; for another, name a model with env.mjcf, and give env.id a name of your own"
+        "env.task: expected a model file, env.mjcf, beside it, and a name of your own in env.id; found env.id = {id:?} alone"
     );
     ensure!(
         is_mujoco(env) || !env.randomise.is_on(),

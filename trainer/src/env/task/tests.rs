@@ -496,11 +496,7 @@ fn a_model_that_does_not_fit_is_answered_in_one_line() {
             "id = 'Hopper-v5'\nmjcf = 'm.xml'".to_owned(),
             "env.id = \"Hopper-v5\": means another; give the task of env.mjcf a name",
         ),
-        (
-            fits.clone(),
-            "id = 'Hopper-v5'".to_owned(),
-            "env.task: Hopper-v5 has its own; for another, name a model with env.mjcf",
-        ),
+        (fits.clone(), "id = 'Hopper-v5'".to_owned(), "env.task: expected a model file, env.mjcf, beside it"),
         (fits.clone(), format!("{own}\nkwargs = {{ a = 1 }}"), "env.kwargs: M takes none, found"),
         (fits.clone(), format!("{own}\nperiod_s = 1"), "env.period_s = 1: M has its own"),
         (
