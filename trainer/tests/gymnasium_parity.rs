@@ -10,6 +10,7 @@ use common::python;
 use dreamstep::env::numpy_random::NumpyRandom;
 use dreamstep::env::{ActionSpace, AnyEnv, Env, EnvConfig, ids};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 /// What the reference is asked to do.
@@ -117,9 +118,13 @@ struct Seen {
 
 /// Follows the reference step by step.
 fn compare(job: &Job) -> Seen {
+    compare_with(job, &mut AnyEnv::make(&EnvConfig::from(job.id)).unwrap())
+}
+
+/// As [`compare`], by an environment that should be that one.
+fn compare_with(job: &Job, env: &mut AnyEnv) -> Seen {
     let mut records = Records(&REFERENCE[job]);
     let id = job.id;
-    let mut env = AnyEnv::make(&EnvConfig::from(id)).unwrap();
     let spec = env.spec().clone();
     assert_eq!((spec.obs as u64, spec.action() as u64), (records.u64(), records.u64()), "{id}: sizes");
     assert_eq!((spec.dt_s.to_bits(), u64::from(spec.time_limit)), (records.f64().to_bits(), records.u64()), "{id}: times");
@@ -231,6 +236,28 @@ fn every_environment_is_compared() {
     let mut known: Vec<_> = ids().collect();
     known.sort_unstable();
     assert_eq!(known, ENVIRONMENTS.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+}
+
+/// A user's own task on a user's own model is the same mechanism: each file of `configs/tasks`, under another name, as `--env FILE` reads it.
+#[test]
+fn a_users_task_is_gymnasiums_where_it_says_the_same() {
+    let tasks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/tasks");
+    let folder = tempfile::tempdir().unwrap();
+    let mut compared = 0;
+    for entry in std::fs::read_dir(tasks).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let (id, time_limit) = ENVIRONMENTS.iter().find(|(id, _)| text.contains(&format!("id = \"{id}\""))).unwrap();
+        let path = folder.path().join("own.toml");
+        std::fs::write(&path, text.replace(&format!("id = \"{id}\""), &format!("id = \"My-{id}\""))).unwrap();
+        let config = EnvConfig::named(path.to_str().unwrap()).unwrap();
+        let mut env = AnyEnv::make(&config).unwrap();
+        assert_eq!(env.spec().id, format!("My-{id}"));
+        for job in [Job::episodes(id), Job::beyond(id), Job::past_the_end(id, *time_limit), Job::starts(id)] {
+            compare_with(&job, &mut env);
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, ENVIRONMENTS.len() - 1, "all but CartPole");
 }
 
 /// Enough draws for the rare branches too: one in 150 leaves the first, one in 4,000 comes from the tail.

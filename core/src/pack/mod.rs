@@ -95,7 +95,7 @@ pub fn with_self_test(bytes: &[u8], selftest: &SelfTest, digest: u64) -> Result<
 }
 
 /// A file's metadata, JSON escapes resolved.
-fn all_metadata(file: &File<'_>) -> BTreeMap<String, String> {
+pub fn all_metadata(file: &File<'_>) -> BTreeMap<String, String> {
     let unescape = |text: &str| serde_json::from_str::<String>(&format!("\"{text}\"")).unwrap_or_else(|_| text.to_string());
     file.metadata_entries().map(|(key, value)| (key.to_string(), unescape(value))).collect()
 }

@@ -6,7 +6,7 @@ use crate::run::config::{Config, RECORDED};
 use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::names::metadata;
-use dreamstep_core::pack::{AlignedBytes, packed2};
+use dreamstep_core::pack::{AlignedBytes, all_metadata, packed2};
 use dreamstep_core::reader::File;
 use dreamstep_runtime::{Backend, LoadError, Model, SelfTestError, memory_len};
 use std::path::Path;
@@ -83,6 +83,6 @@ pub fn env(path: &Path, bytes: &[u8]) -> Result<EnvConfig> {
         format!("{}: metadata {}: not found; name the environment with --env", path.display(), metadata::ENV)
     })?;
     // A key of another version is no reason not to run the agent: its environment is then what its name says.
-    let made = file.metadata(CONFIG).and_then(|text| Config::default().overlay(CONFIG, text, &[]).ok());
+    let made = all_metadata(&file).remove(CONFIG).and_then(|text| Config::default().overlay(CONFIG, &text, &[]).ok());
     Ok(made.map(|config| config.env).filter(|env| env.id == id).unwrap_or_else(|| EnvConfig::from(id)))
 }

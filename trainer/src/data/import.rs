@@ -74,7 +74,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         Some(hint) => anyhow!("{error:#}; as far as these data say: {hint}"),
         None => error,
     })?;
-    let (folder, label) = (run.rollouts(), config.env.label());
+    let (folder, label) = (run.rollouts(), env::label(&config.env)?);
     let mut new = NewFiles::below(&[&folder, run.root()]);
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };

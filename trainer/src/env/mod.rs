@@ -79,16 +79,13 @@ impl EnvSpec {
             env.period_s
         );
         ensure!(
-            is_own || env.task == TaskConfig::default(),
-            "env.task: {id} has its own; for another, name a model with env.mjcf, and give env.id a name of your own"
-        );
-        ensure!(
             is_own || env.action_range.is_empty(),
             "env.action_range: {id} has its own: expected [], found {:?}",
             env.action_range
         );
         let whose = if is_own { String::new() } else { format!(" (`gym:{id}` is Gymnasium's own)") };
-        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {}", env.kwargs);
+        let given = env.kwargs.keys().cloned().collect::<Vec<_>>().join(", ");
+        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {given}");
         if env.time_limit > 0 {
             self.time_limit = env.time_limit;
         }
@@ -270,29 +267,47 @@ enum Kind {
 impl Kind {
     /// Of `env`, which has no keys that another kind reads.
     fn of(env: &EnvConfig) -> Result<Self> {
-        let id = env.id.as_str();
+        let (id, is_own) = (env.id.as_str(), !env.mjcf.is_empty());
         let kind = match id {
-            _ if !env.mjcf.is_empty() || builtin::ids().any(|known| known == id) => Self::Mujoco,
             _ if env.is_recorded() => Self::Recorded,
             _ if id.starts_with(bridge::PREFIX) => Self::Bridge,
             cart_pole::ID => Self::CartPole,
             #[cfg(test)]
             cart_pole::CHOICES => Self::Choices,
+            _ if is_own || builtin::ids().any(|known| known == id) => Self::Mujoco,
             _ => bail!(
-                "environment `{id}`: unknown; known: {}, recorded; Gymnasium's own: gym:ID",
+                "environment `{id}`: unknown; known: {}, recorded; Gymnasium's own: gym:ID; a model of your own: env.mjcf",
                 ids().collect::<Vec<_>>().join(", ")
             ),
         };
+        let is_taken = kind != Self::Mujoco || builtin::ids().any(|known| known == id);
+        ensure!(!is_own || !is_taken, "env.id = {id:?}: means another; give the task of env.mjcf a name of your own");
+        ensure!(
+            is_own || env.task == TaskConfig::default(),
+            "env.task: expected a model file, env.mjcf, beside it, and a name of your own in env.id; found env.id = {id:?} alone"
+        );
         ensure!(
             kind == Self::Recorded || env.recorded == RecordedConfig::default(),
             "env.recorded: {id} has sizes of its own: expected env.id = \"recorded\""
         );
         ensure!(
             kind == Self::Mujoco || !env.randomise.is_on(),
-            "env.randomise: {id} is no MuJoCo model that is simulated here: expected none of its keys"
+            "env.randomise: {id} is no MuJoCo model of ours: expected none of its keys"
         );
         Ok(kind)
     }
+}
+
+/// [`EnvConfig::label`], in which a model of the user's own stands for itself: not where its file lies, but what is in it.
+///
+/// # Errors
+/// As [`spec`]'s.
+pub fn label(env: &EnvConfig) -> Result<String> {
+    if env.mjcf.is_empty() {
+        return Ok(env.label());
+    }
+    let mjcf = model::compiled(env, Physics::Task)?.digest()?;
+    Ok(EnvConfig { mjcf, ..env.clone() }.label())
 }
 
 impl AnyEnv {

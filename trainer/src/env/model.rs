@@ -7,6 +7,7 @@ use super::task::{Read, Task};
 use super::{ActionSpace, EnvConfig, EnvSpec, Physics};
 use crate::run::config::{ExpectConfig, TaskConfig};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use dreamstep_core::digest::Digest;
 use mujoco_rs::logging::set_log_handler;
 use mujoco_rs::wrappers::MjModel;
 use mujoco_rs::wrappers::mj_logging::{MjtLogLevel, log_config, set_log_config};
@@ -54,17 +55,14 @@ struct Definition {
 
 impl Definition {
     fn of(env: &EnvConfig) -> Result<Self> {
-        let built_in = builtin::task(&env.id).transpose()?;
         let is_own = !env.mjcf.is_empty();
-        match built_in {
-            Some(task) if !is_own => {
-                let EnvConfig { mjcf, task, .. } = task;
-                let path = model_file(&mjcf_dir()?, &env.id, &mjcf)?;
-                Ok(Self { env: EnvConfig { mjcf, task, ..env.clone() }, path, is_own })
-            }
-            Some(_) => bail!("env.id = {:?}: built in; give the task of env.mjcf a name of your own", env.id),
-            None => Ok(Self { path: own_file(&env.mjcf)?, env: env.clone(), is_own }),
+        if is_own {
+            return Ok(Self { path: own_file(&env.mjcf)?, env: env.clone(), is_own });
         }
+        let built_in = builtin::task(&env.id).with_context(|| format!("{}: expected a task that is built in", env.id))?;
+        let EnvConfig { mjcf, task, .. } = built_in?;
+        let path = model_file(&mjcf_dir()?, &env.id, &mjcf)?;
+        Ok(Self { env: EnvConfig { mjcf, task, ..env.clone() }, path, is_own })
     }
 }
 
@@ -104,6 +102,15 @@ impl Compiled {
         };
         check(&spec, &config.expect, file, *is_own)?;
         Ok(Self { model: Arc::new(model), task, spec, frame_skip })
+    }
+}
+
+impl Compiled {
+    /// Of everything in the model, meshes and included files too.
+    pub(super) fn digest(&self) -> Result<String> {
+        let mut bytes = vec![0; self.model.size()];
+        self.model.save_to_buffer(&mut bytes).context("[env] mjcf")?;
+        Ok(format!("{:016x}", Digest::default().update_bytes(&bytes).value()))
     }
 }
 

@@ -17,6 +17,7 @@ mod inputs;
 mod kinds;
 mod mujoco_log;
 mod output;
+mod own_model;
 mod ppo;
 mod road;
 mod rounds;

@@ -87,15 +87,15 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
         Ok(digest)
     });
     let named = named.transpose()?;
-    let on_disk = manifest::read(&folder, &asked_for(config, named.as_deref()))?;
+    let label = env::label(&config.env)?;
+    let on_disk = manifest::read(&folder, &asked_for(config, &label, named.as_deref()))?;
     // An agent's part that is resumed knows its agent.
     let known = on_disk.last().and_then(|part| match &part.origin {
         Origin::Recorded { policy: Policy::Agent(digest, _), .. } => Some(digest.as_str()),
         _ => None,
     });
     let policy = Policy::of(config, named.as_deref().or(known))?;
-    let mut asked =
-        Part { env: config.env.label(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
+    let mut asked = Part { env: label, origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
     let mut parts = on_disk.clone();
     match parts.last_mut() {
         None => parts.push(asked),
@@ -132,14 +132,10 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
 }
 
 /// The line that a folder of its own would have.
-fn asked_for(config: &Config, agent: Option<&str>) -> String {
+fn asked_for(config: &Config, label: &str, agent: Option<&str>) -> String {
     let policy = Policy::of(config, agent.or(Some("…")));
-    let part = |policy| Part {
-        env: config.env.label(),
-        origin: Origin::Recorded { policy, seed: config.seed },
-        first: 0,
-        end: None,
-    };
+    let part =
+        |policy| Part { env: label.to_owned(), origin: Origin::Recorded { policy, seed: config.seed }, first: 0, end: None };
     policy.map_or(String::new(), |policy| part(policy).to_string())
 }
 

@@ -15,6 +15,8 @@ mod place;
 mod pose;
 mod quantity;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use super::Pose;
 use super::numpy_random::NumpyRandom;

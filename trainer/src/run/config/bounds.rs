@@ -85,7 +85,6 @@ const RANGES: &[(&str, Range)] = &[
     ("env.time_limit", Whole(0, SOME)),
     ("env.period_s", Real(0.0, 3600.0)),
     ("env.action_range", Real(-GREATEST, GREATEST)),
-    ("env.recorded.choices", Whole(0, WIDTH)),
     ("env.task.frame_skip", Whole(1, 100_000)),
     ("env.task.time_limit", Whole(1, SOME)),
     ("env.task.camera.look_at", Real(-GREATEST, GREATEST)),
@@ -101,6 +100,7 @@ const RANGES: &[(&str, Range)] = &[
     ("env.randomise.damping", Real(0.0, 1e3)),
     ("env.randomise.armature", Real(0.0, 1e3)),
     ("env.randomise.gain", Real(1e-3, 1e3)),
+    ("env.recorded.choices", Whole(0, WIDTH)),
     // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
     ("controller.hidden", Whole(1, 4096)),
     ("controller.steps", Whole(1, MANY)),

@@ -11,8 +11,8 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvConfig {
-    /// One of `crate::env::ids`; `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes; `recorded`: there is none. Beside `mjcf`: a name of the
-    /// user's own.
+    /// One of `crate::env::ids`; `gym:ID` or `gym:MODULE:ID`, what `gymnasium.make` takes; `recorded`: there is none; or, beside `mjcf`, a
+    /// name of the user's own.
     pub id: String,
     /// Gymnasium's environments: the Python interpreter. Empty: the active virtual environment's, else `python3`.
     pub python: String,
@@ -28,14 +28,14 @@ pub struct EnvConfig {
     pub action_range: Vec<f64>,
     /// Gymnasium's environments: what `gymnasium.make` is given besides the id.
     pub kwargs: Table,
-    /// `env = "recorded"`: what the recorded data are of.
-    pub recorded: RecordedConfig,
     /// Empty, or a MuJoCo model of the user's own: beside the configuration that names it, in the current folder, or one of Gymnasium's.
     pub mjcf: String,
     /// `mjcf`: what the task is.
     pub task: TaskConfig,
     /// MuJoCo models: what is a little other in every episode.
     pub randomise: RandomiseConfig,
+    /// `env = "recorded"`: what the recorded data are of.
+    pub recorded: RecordedConfig,
 }
 
 /// What an environment's own fault (it died, it hung, it raised, its answer makes no sense) comes to.
@@ -65,10 +65,10 @@ impl Default for EnvConfig {
             period_s: 0.0,
             action_range: Vec::new(),
             kwargs: Table::new(),
-            recorded: RecordedConfig::default(),
             mjcf: String::new(),
             task: TaskConfig::default(),
             randomise: RandomiseConfig::default(),
+            recorded: RecordedConfig::default(),
         }
     }
 }
@@ -120,8 +120,8 @@ impl EnvConfig {
             range.is_empty() || range.len() == 2 && range[0] < range[1] && range.iter().all(|bound| bound.is_finite()),
             "env.action_range = {range:?}: must be empty, or [low, high] with the first below the second"
         );
-        self.recorded.validate()?;
-        self.randomise.validate()
+        self.randomise.validate()?;
+        self.recorded.validate()
     }
 }
 

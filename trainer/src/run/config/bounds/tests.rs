@@ -20,7 +20,7 @@ fn range_of(key: &str) -> Option<Range> {
     RANGES.iter().find(|(known, _)| *known == key).map(|(_, range)| *range)
 }
 
-/// Lists of words or tables.
+/// Lists of something else than numbers.
 const LISTS: [&str; 7] = [
     "rounds.then",
     "env.recorded.observation",
@@ -30,6 +30,10 @@ const LISTS: [&str; 7] = [
     "env.task.reward",
     "env.task.terminate",
 ];
+
+/// Words of the user's own.
+const FREE: [&str; 6] =
+    ["env.id", "env.python", "env.mjcf", "env.task.keyframe", "env.task.distance", "env.task.camera.body"];
 
 #[test]
 fn every_number_has_a_range_and_every_range_a_number() {
@@ -98,7 +102,9 @@ fn a_value_of_the_wrong_type_is_refused_in_one_line_that_names_the_key() {
         for text in ["true", "word", "[[1]]", "[true]", "[\"word\"]", "{ a = 1 }", "1979-05-27", "7"] {
             let set = format!("{key}={text}");
             let is_right = match &value {
-                Value::String(_) => ["env.id", "env.python", "env.mjcf"].contains(&key.as_str()) && text == "word",
+                Value::String(_) => FREE.contains(&key.as_str()) && text == "word",
+                // A word stands for a table with that `of`.
+                Value::Array(_) => key.starts_with("env.task.") && LISTS.contains(&key.as_str()) && text == "[\"word\"]",
                 Value::Boolean(_) => text == "true",
                 Value::Integer(_) | Value::Float(_) => text == "7",
                 _ => false,
