@@ -6,8 +6,8 @@
 use super::candidate::{Candidates, Controller};
 use super::scored::Scored;
 use super::whitening::add_rows;
-use crate::env::{EnvConfig, Physics, ends_run};
 use crate::env::pool::{EnvPool, Estimate, Outcome, Player, Policy};
+use crate::env::{EnvConfig, Physics, ends_run};
 use crate::run::config::Config;
 use crate::stats::Spread;
 use anyhow::{Context, Result};

@@ -242,7 +242,9 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
 fn task(id: &str) -> Result<&'static task::Task> {
     match tasks::TASKS.iter().find(|task| task.id == id) {
         Some(task) => Ok(task),
-        None => bail!("environment `{id}`: unknown; known: {}; Gymnasium's own: gym:ID", ids().collect::<Vec<_>>().join(", ")),
+        None => {
+            bail!("environment `{id}`: unknown; known: {}; Gymnasium's own: gym:ID", ids().collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -261,7 +263,11 @@ impl AnyEnv {
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
         if env.id.starts_with(bridge::PREFIX) {
-            ensure!(physics == Physics::Task, "{}: has no other physics than its own: expected controller.physics = \"task\"", env.id);
+            ensure!(
+                physics == Physics::Task,
+                "{}: has no other physics than its own: expected controller.physics = \"task\"",
+                env.id
+            );
             return Ok(Self::Bridge(Bridge::new(env, false)?));
         }
         let spec = spec(env)?;

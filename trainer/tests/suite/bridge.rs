@@ -77,9 +77,7 @@ fn agrees(env: &EnvConfig, records: &mut Records) -> usize {
 /// All of `jobs` are the same here and there.
 #[track_caller]
 fn same_as_gymnasium(jobs: &[(EnvConfig, Vec<u64>, usize)]) {
-    let ask = |(env, seeds, steps): &(EnvConfig, Vec<u64>, usize)| {
-        json!({ "id": env.id.strip_prefix("gym:"), "kwargs": serde_json::to_value(&env.kwargs).unwrap(), "seeds": seeds, "steps": steps })
-    };
+    let ask = |(env, seeds, steps): &(EnvConfig, Vec<u64>, usize)| json!({ "id": env.id.strip_prefix("gym:"), "kwargs": serde_json::to_value(&env.kwargs).unwrap(), "seeds": seeds, "steps": steps });
     let asked = Value::Array(jobs.iter().map(ask).collect()).to_string();
     let script = python::script("python/bridge_reference.py").display().to_string();
     let mut records = Records(python::run_as_bridged(&[&script, &asked]), 0);
@@ -94,7 +92,8 @@ fn same_as_gymnasium(jobs: &[(EnvConfig, Vec<u64>, usize)]) {
 
 #[test]
 fn gymnasium_s_tasks_are_bit_for_bit_what_they_are_in_python() {
-    let mujoco = ["Ant", "HalfCheetah", "Hopper", "Humanoid", "HumanoidStandup", "InvertedDoublePendulum", "InvertedPendulum"];
+    let mujoco =
+        ["Ant", "HalfCheetah", "Hopper", "Humanoid", "HumanoidStandup", "InvertedDoublePendulum", "InvertedPendulum"];
     let mujoco = mujoco.into_iter().chain(["Pusher", "Reacher", "Swimmer", "Walker2d"]).map(|name| format!("{name}-v5"));
     let others = ["CartPole-v1", "Acrobot-v1", "MountainCarContinuous-v0", "LunarLander-v3", "Taxi-v4", "Blackjack-v1"];
     let ids: Vec<String> = mujoco.chain(others.map(String::from)).collect();
@@ -232,7 +231,8 @@ fn bounds_that_are_infinite_are_the_ones_that_the_configuration_says() {
 #[test]
 fn what_has_no_numbers_is_refused_by_name() {
     let known = "expected Box, Discrete, MultiBinary, MultiDiscrete, and Dict and Tuple of these, found";
-    let spaces = [("text", "", "Text"), ("graph", "", "Graph"), ("sequence", " `seen`", "Sequence"), ("one-of", " `0`", "OneOf")];
+    let spaces =
+        [("text", "", "Text"), ("graph", "", "Graph"), ("sequence", " `seen`", "Sequence"), ("one-of", " `0`", "OneOf")];
     for (name, place, found) in spaces {
         let error = format!("{:#}", spec(&own("Spaces", &format!("observation = {name:?}"))).unwrap_err());
         assert_eq!(error, format!("gym:bridge_envs:Spaces-v0: observation space{place}: {known} {found}"));

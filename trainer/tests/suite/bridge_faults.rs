@@ -16,7 +16,10 @@ const IN_STEP: [(&str, &[&str]); 31] = [
     ("sysexit", &["step raised SystemExit: tired (at ", " in happen"]),
     ("exit", &["step: the process exited with status 3; the last that it printed: going home"]),
     ("kill", &["step: the process died: signal: 9 (SIGKILL)"]),
-    ("crash", &["step: the process died: signal: 11 (SIGSEGV)", "Fatal Python error: Segmentation fault (at ", " in happen, "]),
+    (
+        "crash",
+        &["step: the process died: signal: 11 (SIGSEGV)", "Fatal Python error: Segmentation fault (at ", " in happen, "],
+    ),
     ("hang", &["step: no answer within 1 s (it was at ", " in happen, ", "environments.py:"]),
     ("hang-in-c", &["step: no answer within 1 s (it was at ", " in happen, "]),
     ("deaf", &["step: no answer within 1 s"]),
@@ -95,7 +98,8 @@ fn every_fault_is_told_in_one_line_and_the_next_reset_works() {
         let error = result.unwrap_err();
         let line = format!("{error:#}");
         assert!(error.is::<Fault>(), "{fault}: {line}");
-        let whole = line.starts_with(&format!("{ID}: ")) && !line.contains('\n') && said.iter().all(|part| line.contains(part));
+        let whole =
+            line.starts_with(&format!("{ID}: ")) && !line.contains('\n') && said.iter().all(|part| line.contains(part));
         assert!(whole && line.len() < 1000, "{fault} in {place}: expected {said:?} in {line}");
         // Nothing more of that episode; a fresh child has the same fault ahead of it in its third step, or first reset.
         let mut obs = [0.0; 3];
@@ -134,19 +138,29 @@ fn what_is_missing_is_one_line_each() {
         let [interpreter, path] = [python::script("python/interpreter.sh"), packages.parent().unwrap().to_path_buf()];
         let [interpreter, path] = [interpreter, path].map(|path| path.display().to_string());
         // In front of what is installed.
-        script(&format!("{package}.sh"), &format!("#!/bin/sh\nexec {interpreter} -c \"import sys; sys.path.insert(0, '{path}'); exec(sys.argv.pop())\" \"$2\"\n"))
+        script(
+            &format!("{package}.sh"),
+            &format!(
+                "#!/bin/sh\nexec {interpreter} -c \"import sys; sys.path.insert(0, '{path}'); exec(sys.argv.pop())\" \"$2\"\n"
+            ),
+        )
     };
     let refused = |python: &str, id: &str, said: &[&str]| {
         let env = EnvConfig { python: python.into(), ..gym(id, "") };
         let error = spec(&env).unwrap_err();
         let line = format!("{error:#}");
-        let whole = line.starts_with(&format!("gym:{id}: ")) && !line.contains('\n') && said.iter().all(|part| line.contains(part));
+        let whole =
+            line.starts_with(&format!("gym:{id}: ")) && !line.contains('\n') && said.iter().all(|part| line.contains(part));
         assert!(whole && !error.is::<Fault>(), "expected {said:?} in {line}");
         assert_eq!(AnyEnv::make(&env).err().map(|error| format!("{error:#}")), Some(line));
     };
     let python = python::script("python/interpreter.sh").display().to_string();
     refused("python9.9", "CartPole-v1", &["cannot start python9.9: No such file", "env.python"]);
-    refused(&script("bad.sh", "#!/bin/sh\necho not a snake >&2\nexit 7\n"), "CartPole-v1", &["the process exited with status 7", "not a snake"]);
+    refused(
+        &script("bad.sh", "#!/bin/sh\necho not a snake >&2\nexit 7\n"),
+        "CartPole-v1",
+        &["the process exited with status 7", "not a snake"],
+    );
     refused(&script("empty", ""), "CartPole-v1", &["cannot start", "env.python"]);
     refused(&bare, "CartPole-v1", &["cannot import numpy (No module named 'numpy'): pip install numpy"]);
     let none = with("gymnasium", "raise ImportError('shadowed')");
@@ -189,12 +203,17 @@ fn what_the_caller_got_wrong_is_an_error_and_the_child_stays() {
     let mut env = AnyEnv::make(&own("Slide", "")).unwrap();
     let (mut obs, mut again) = ([0.0; 3], [0.0; 3]);
     env.reset(1, &mut obs).unwrap();
-    for (action, said) in [(&[f32::NAN][..], "action[0]: expected a finite number, found NaN"), (&[0.0; 2], "expected 1 actions, found 2")] {
+    for (action, said) in
+        [(&[f32::NAN][..], "action[0]: expected a finite number, found NaN"), (&[0.0; 2], "expected 1 actions, found 2")]
+    {
         let error = env.step(action, &mut obs).unwrap_err();
         assert_eq!(error.to_string(), format!("{ID}: {said}"));
         assert!(!error.is::<Fault>());
     }
-    assert_eq!(env.step(&[0.0], &mut obs[1..]).unwrap_err().to_string(), format!("{ID}: expected an observation buffer of 3, found 2"));
+    assert_eq!(
+        env.step(&[0.0], &mut obs[1..]).unwrap_err().to_string(),
+        format!("{ID}: expected an observation buffer of 3, found 2")
+    );
     env.step(&[0.5], &mut obs).unwrap();
     env.reset(1, &mut again).unwrap();
     env.step(&[0.5], &mut again).unwrap();

@@ -356,7 +356,10 @@ mod tests {
             }
         };
         let garbage = said("echo 'Welcome to this shell, in 24 letters' >&0; sleep 30");
-        assert!(garbage.starts_with("expected an answer on the socket, found 38 bytes that are none (57 65 6c"), "{garbage}");
+        assert!(
+            garbage.starts_with("expected an answer on the socket, found 38 bytes that are none (57 65 6c"),
+            "{garbage}"
+        );
         let ended = said("echo first >&2; echo last >&2; exit 3");
         assert!(ended.ends_with("; the last that it printed: last"), "{ended}");
     }

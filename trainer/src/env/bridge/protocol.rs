@@ -61,7 +61,8 @@ pub(super) fn request(frame: &mut Vec<u8>, number: u32, operation: Operation, pa
 impl Answer {
     /// Reads a header; nothing where the bytes are none.
     pub(super) fn read(bytes: &[u8; HEADER]) -> Option<Self> {
-        let [l0, l1, l2, l3, n0, n1, n2, n3, r0, r1, r2, r3, r4, r5, r6, r7, kind, terminated, truncated, rest @ ..] = *bytes;
+        let [l0, l1, l2, l3, n0, n1, n2, n3, r0, r1, r2, r3, r4, r5, r6, r7, kind, terminated, truncated, rest @ ..] =
+            *bytes;
         let flag = |byte| (byte < 2).then_some(byte == 1);
         let kind = match kind {
             0 => Kind::Spec,
@@ -182,7 +183,9 @@ fn json(value: &Value, text: &mut String) -> Result<()> {
             }
             text.push('}');
         }
-        Value::Datetime(value) => bail!("env.kwargs: expected numbers, text, flags, lists and tables, found the date {value}"),
+        Value::Datetime(value) => {
+            bail!("env.kwargs: expected numbers, text, flags, lists and tables, found the date {value}")
+        }
     }
     Ok(())
 }
@@ -217,7 +220,8 @@ mod tests {
     #[test]
     fn keyword_arguments_keep_their_types_and_infinities_are_python_s() {
         let mut text = String::new();
-        let table: toml::Table = "a = [0.7, inf, -inf, nan]\nb = 3\nc = 3.0\nd = \"x \\\" y\"\ne = { f = true }".parse().unwrap();
+        let table: toml::Table =
+            "a = [0.7, inf, -inf, nan]\nb = 3\nc = 3.0\nd = \"x \\\" y\"\ne = { f = true }".parse().unwrap();
         json(&Value::Table(table), &mut text).unwrap();
         let expected = r#"{"a":[0.7,Infinity,-Infinity,NaN],"b":3,"c":3.0,"d":"x \" y","e":{"f":true}}"#;
         assert_eq!(text, expected);
