@@ -5,6 +5,7 @@ mod common;
 
 mod bridge;
 mod bridge_faults;
+mod choices;
 mod collect;
 mod controller_costs;
 mod convert;
