@@ -62,6 +62,8 @@ pub enum Stream {
     CollectNoise = 40,
     /// Episodes of a bootstrap resample; the step is the resample.
     Bootstrap = 60,
+    /// Gaussian noise of an observation, in an episode of that seed; the step is the episode's.
+    ObservationNoise = 70,
 }
 
 /// The step that names the draws of tick `tick` of dream `dream`: `dream·2³² + tick`.

@@ -14,6 +14,7 @@ mod assist;
 mod bridge;
 mod cart_pole;
 mod heun;
+mod imperfect;
 mod model;
 mod mujoco;
 mod numpy_math;
@@ -35,6 +36,7 @@ pub use bridge::{Bridge, Picture};
 pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
+pub use imperfect::Imperfect;
 pub use mujoco::Mujoco;
 pub(crate) use python::interpreter;
 pub use recorded::expect_playable;
@@ -220,6 +222,8 @@ pub enum AnyEnv {
     CartPole(CartPole),
     /// Any of Gymnasium's, in Python.
     Bridge(Bridge),
+    /// Any of them, late and noisy.
+    Imperfect(Box<Imperfect>),
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -240,6 +244,13 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
         "env.recorded: {} has sizes of its own: expected env.id = \"recorded\"",
         env.id
     );
+    let spec = perfect(env)?;
+    imperfect::deviations(env, &spec)?;
+    Ok(spec)
+}
+
+/// That of the environment itself.
+fn perfect(env: &EnvConfig) -> Result<EnvSpec> {
     if env.id.starts_with(bridge::PREFIX) {
         return bridge::spec(env);
     }
@@ -276,6 +287,9 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
+        if imperfect::is_asked_for(env) {
+            return Ok(Self::Imperfect(Box::new(Imperfect::new(env, physics)?)));
+        }
         if env.id.starts_with(bridge::PREFIX) {
             ensure!(
                 physics == Physics::Task,
@@ -299,6 +313,7 @@ impl AnyEnv {
             Self::Mujoco(env) => env,
             Self::CartPole(env) => env,
             Self::Bridge(env) => env,
+            Self::Imperfect(env) => env.as_ref(),
         }
     }
 
@@ -307,6 +322,7 @@ impl AnyEnv {
             Self::Mujoco(env) => env,
             Self::CartPole(env) => env,
             Self::Bridge(env) => env,
+            Self::Imperfect(env) => env.as_mut(),
         }
     }
 }

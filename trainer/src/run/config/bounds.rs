@@ -85,6 +85,9 @@ const RANGES: &[(&str, Range)] = &[
     ("env.time_limit", Whole(0, SOME)),
     ("env.period_s", Real(0.0, 3600.0)),
     ("env.action_range", Real(-GREATEST, GREATEST)),
+    ("env.action_delay", Whole(0, 1000)),
+    ("env.observation_delay", Whole(0, 1000)),
+    ("env.observation_noise", Real(0.0, GREATEST)),
     ("env.recorded.choices", Whole(0, WIDTH)),
     // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
     ("controller.hidden", Whole(1, 4096)),
