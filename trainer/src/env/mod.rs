@@ -15,6 +15,7 @@ mod bridge;
 mod builtin;
 mod cart_pole;
 mod heun;
+mod imperfect;
 mod model;
 mod mujoco;
 mod numpy_math;
@@ -36,6 +37,7 @@ pub use bridge::{Bridge, Picture};
 pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
+pub use imperfect::Imperfect;
 pub use mujoco::Mujoco;
 pub(crate) use python::interpreter;
 pub use recorded::expect_playable;
@@ -229,6 +231,8 @@ pub enum AnyEnv {
     CartPole(CartPole),
     /// Any of Gymnasium's, in Python.
     Bridge(Box<Bridge>),
+    /// Any of them, late and noisy.
+    Imperfect(Box<Imperfect>),
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -243,14 +247,16 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 /// One line: an unknown id, with the known ones; a key that this environment has no use for; a model file or a task that is wrong; or as
 /// [`Bridge::new`].
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
-    match Kind::of(env)? {
-        Kind::Recorded => recorded::spec(env),
-        Kind::Bridge => bridge::spec(env),
-        Kind::Mujoco => model::compiled(env, Physics::Task)?.spec.clone().adjusted(env),
-        Kind::CartPole => cart_pole::spec().adjusted(env),
+    let spec = match Kind::of(env)? {
+        Kind::Recorded => return recorded::spec(env),
+        Kind::Bridge => bridge::spec(env)?,
+        Kind::Mujoco => model::compiled(env, Physics::Task)?.spec.clone().adjusted(env)?,
+        Kind::CartPole => cart_pole::spec().adjusted(env)?,
         #[cfg(test)]
-        Kind::Choices => cart_pole::choices().adjusted(env),
-    }
+        Kind::Choices => cart_pole::choices().adjusted(env)?,
+    };
+    imperfect::deviations(env, &spec)?;
+    Ok(spec)
 }
 
 /// Who makes an environment.
@@ -324,18 +330,7 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn with(env: &EnvConfig, physics: Physics) -> Result<Self> {
-        let kind = Kind::of(env)?;
-        expect_playable(env)?;
-        ensure!(
-            physics == Physics::Task || kind == Kind::Mujoco,
-            "{}: has no other physics than its own: expected controller.physics = \"task\"",
-            env.id
-        );
-        Ok(match kind {
-            Kind::Bridge => Self::Bridge(Box::new(Bridge::new(env, false)?)),
-            Kind::Mujoco => Self::Mujoco(Box::new(Mujoco::new(model::compiled(env, physics)?, spec(env)?, env, physics)?)),
-            _ => Self::CartPole(CartPole::new(spec(env)?)),
-        })
+        Self::new(env, physics, false)
     }
 
     /// The environment `env`, that can be looked at.
@@ -343,10 +338,26 @@ impl AnyEnv {
     /// # Errors
     /// As [`Self::make`].
     pub fn visible(env: &EnvConfig) -> Result<Self> {
-        match Kind::of(env)? {
-            Kind::Bridge => Ok(Self::Bridge(Box::new(Bridge::new(env, true)?))),
-            _ => Self::make(env),
-        }
+        Self::new(env, Physics::Task, true)
+    }
+
+    fn new(env: &EnvConfig, physics: Physics, visible: bool) -> Result<Self> {
+        let kind = Kind::of(env)?;
+        expect_playable(env)?;
+        ensure!(
+            physics == Physics::Task || kind == Kind::Mujoco,
+            "{}: has no other physics than its own: expected controller.physics = \"task\"",
+            env.id
+        );
+        let perfect = match kind {
+            Kind::Bridge => Self::Bridge(Box::new(Bridge::new(env, visible)?)),
+            Kind::Mujoco => Self::Mujoco(Box::new(Mujoco::new(model::compiled(env, physics)?, spec(env)?, env, physics)?)),
+            _ => Self::CartPole(CartPole::new(spec(env)?)),
+        };
+        Ok(match imperfect::is_asked_for(env) {
+            true => Self::Imperfect(Box::new(Imperfect::new(perfect, env)?)),
+            false => perfect,
+        })
     }
 
     /// What it looks like now, where it draws itself: where it is drawn by its [`Env::pose`], none.
@@ -356,6 +367,7 @@ impl AnyEnv {
     pub fn picture(&mut self) -> Result<Option<Picture>> {
         match self {
             Self::Bridge(env) => env.picture().map(Some),
+            Self::Imperfect(env) => env.inner_mut().picture(),
             _ => Ok(None),
         }
     }
@@ -365,6 +377,7 @@ impl AnyEnv {
             Self::Mujoco(env) => env.as_ref(),
             Self::CartPole(env) => env,
             Self::Bridge(env) => env.as_ref(),
+            Self::Imperfect(env) => env.as_ref(),
         }
     }
 
@@ -373,6 +386,7 @@ impl AnyEnv {
             Self::Mujoco(env) => env.as_mut(),
             Self::CartPole(env) => env,
             Self::Bridge(env) => env.as_mut(),
+            Self::Imperfect(env) => env.as_mut(),
         }
     }
 }

@@ -100,6 +100,9 @@ const RANGES: &[(&str, Range)] = &[
     ("env.randomise.damping", Real(0.0, 1e3)),
     ("env.randomise.armature", Real(0.0, 1e3)),
     ("env.randomise.gain", Real(1e-3, 1e3)),
+    ("env.action_delay", Whole(0, 1000)),
+    ("env.observation_delay", Whole(0, 1000)),
+    ("env.observation_noise", Real(0.0, GREATEST)),
     ("env.recorded.choices", Whole(0, WIDTH)),
     // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
     ("controller.hidden", Whole(1, 4096)),
