@@ -73,16 +73,21 @@ pub fn check(path: &Path, model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     Ok(())
 }
 
+/// Resolves JSON's escapes, which the reader leaves as they stand.
+pub(super) fn unescape(value: &str) -> String {
+    serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_string())
+}
+
 /// The environment that the agent in `bytes`, the contents of `path`, was made for, as the configuration in its provenance makes it.
 ///
 /// # Errors
 /// One line that names `path`: it does not say, or is no model file.
 pub fn env(path: &Path, bytes: &[u8]) -> Result<EnvConfig> {
     let file = File::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    let id = file.metadata(metadata::ENV).with_context(|| {
+    let id = file.metadata(metadata::ENV).map(unescape).with_context(|| {
         format!("{}: metadata {}: not found; name the environment with --env", path.display(), metadata::ENV)
     })?;
     // A key of another version is no reason not to run the agent: its environment is then what its name says.
-    let made = file.metadata(CONFIG).and_then(|text| Config::default().overlay(CONFIG, text, &[]).ok());
-    Ok(made.map(|config| config.env).filter(|env| env.id == id).unwrap_or_else(|| EnvConfig::from(id)))
+    let made = file.metadata(CONFIG).and_then(|text| Config::default().overlay(CONFIG, &unescape(text), &[]).ok());
+    Ok(made.map(|config| config.env).filter(|env| env.id == id).unwrap_or_else(|| EnvConfig::from(id.as_str())))
 }

@@ -1,7 +1,7 @@
 //! `inspect`: the contents of a packed agent or a checkpoint: sizes, tensors, where it comes from, and whether this machine computes what
 //! the packer's did.
 
-use crate::agent::file;
+use crate::agent::file::{self, unescape};
 use crate::run::checkpoint::meta;
 use anyhow::{Result, anyhow};
 use dreamstep_core::c::ControllerInput;
@@ -211,11 +211,6 @@ fn said(file: &File<'_>, key: &str, usual: &str) -> String {
 /// What the controller of a file with C reads.
 fn reads(file: &File<'_>) -> String {
     said(file, metadata::CONTROLLER_INPUT, ControllerInput::LatentHidden.name())
-}
-
-/// Resolves JSON's escapes, which the reader leaves as they stand.
-fn unescape(value: &str) -> String {
-    serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_string())
 }
 
 impl std::fmt::Display for Report {

@@ -117,9 +117,7 @@ class Actions:
         return numpy.concatenate(parts, axis=1)
 
 
-def dataset(kind, name):
-    import minari
-
+def dataset(minari, kind, name):
     if kind == "folder":
         return minari.MinariDataset(name)
     from minari.storage.datasets_root_dir import get_dataset_path
@@ -131,10 +129,11 @@ def dataset(kind, name):
 
 
 def main(kind, name):
+    import minari  # first: it brings the others
     import numpy
     from gymnasium import spaces
 
-    data = dataset(kind, name)
+    data = dataset(minari, kind, name)
     actions = None
     for episode in data.iterate_episodes():
         observed = list(leaves(spaces, data.observation_space, episode.observations, [], "observation"))
