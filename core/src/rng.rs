@@ -64,6 +64,8 @@ pub enum Stream {
     Randomise = 70,
     /// Episodes of a bootstrap resample; the step is the resample.
     Bootstrap = 60,
+    /// Gaussian noise of an observation, in an episode of that seed; the step is the episode's.
+    ObservationNoise = 80,
 }
 
 /// The step that names the draws of tick `tick` of dream `dream`: `dream·2³² + tick`.

@@ -107,18 +107,6 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     if spec.id == "CartPole-v1" {
         choices(&mut found, &mut notes)?;
     }
-    if let ActionSpace::Discrete { choices } = spec.actions {
-        for Found { file, episode, .. } in &found {
-            let odd = episode.actions.iter().find(|&&action| !spec.actions.allows(0, action));
-            ensure!(
-                odd.is_none(),
-                "{}: actions: expected choices from 0 to {}, found {}",
-                file.display(),
-                choices - 1,
-                odd.copied().unwrap_or_default()
-            );
-        }
-    }
     let in_range = |(i, a): (usize, &f32)| spec.actions.allows(i % spec.action(), *a);
     let outside = found.iter().map(|found| found.episode.actions.iter().enumerate().filter(|&a| !in_range(a)).count()).sum();
     note(&mut notes, "actions outside the environment's range: M learns from the nearest end of it", outside);

@@ -15,6 +15,7 @@ mod bridge;
 mod builtin;
 mod cart_pole;
 mod heun;
+mod imperfect;
 mod model;
 mod mujoco;
 mod numpy_math;
@@ -36,6 +37,7 @@ pub use bridge::{Bridge, Picture};
 pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
+pub use imperfect::Imperfect;
 pub use mujoco::Mujoco;
 pub(crate) use python::interpreter;
 pub use recorded::expect_playable;
@@ -232,6 +234,8 @@ pub enum AnyEnv {
     CartPole(CartPole),
     /// Any of Gymnasium's, in Python.
     Bridge(Box<Bridge>),
+    /// Any of them, late and noisy.
+    Imperfect(Box<Imperfect>),
 }
 
 /// The ids that [`AnyEnv::make`] knows.
@@ -246,14 +250,16 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 /// One line: an unknown id, with the known ones; a key that this environment has no use for; a model file or a task that is wrong; or as
 /// [`Bridge::new`].
 pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
-    match Kind::of(env)? {
+    let spec = match Kind::of(env)? {
         Kind::Recorded => recorded::spec(env),
         Kind::Bridge => bridge::spec(env),
         Kind::Mujoco => model::compiled(env, Physics::Task)?.spec.clone().adjusted(env),
         Kind::CartPole => cart_pole::spec().adjusted(env),
         #[cfg(test)]
         Kind::Choices => cart_pole::choices().adjusted(env),
-    }
+    }?;
+    imperfect::deviations(env, &spec)?;
+    Ok(spec)
 }
 
 /// Who makes an environment.
@@ -316,11 +322,12 @@ impl AnyEnv {
             "{}: has no other physics than its own: expected controller.physics = \"task\"",
             env.id
         );
-        Ok(match kind {
+        let made = match kind {
             Kind::Bridge => Self::Bridge(Box::new(Bridge::new(env, false)?)),
             Kind::Mujoco => Self::Mujoco(Box::new(Mujoco::new(model::compiled(env, physics)?, spec(env)?, env, physics)?)),
             _ => Self::CartPole(CartPole::new(spec(env)?)),
-        })
+        };
+        Imperfect::around(made, env)
     }
 
     /// The environment `env`, that can be looked at.
@@ -329,7 +336,7 @@ impl AnyEnv {
     /// As [`Self::make`].
     pub fn visible(env: &EnvConfig) -> Result<Self> {
         match Kind::of(env)? {
-            Kind::Bridge => Ok(Self::Bridge(Box::new(Bridge::new(env, true)?))),
+            Kind::Bridge => Imperfect::around(Self::Bridge(Box::new(Bridge::new(env, true)?)), env),
             _ => Self::make(env),
         }
     }
@@ -341,6 +348,7 @@ impl AnyEnv {
     pub fn picture(&mut self) -> Result<Option<Picture>> {
         match self {
             Self::Bridge(env) => env.picture().map(Some),
+            Self::Imperfect(env) => env.picture(),
             _ => Ok(None),
         }
     }
@@ -350,6 +358,7 @@ impl AnyEnv {
             Self::Mujoco(env) => env.as_ref(),
             Self::CartPole(env) => env,
             Self::Bridge(env) => env.as_ref(),
+            Self::Imperfect(env) => env.as_ref(),
         }
     }
 
@@ -358,6 +367,7 @@ impl AnyEnv {
             Self::Mujoco(env) => env.as_mut(),
             Self::CartPole(env) => env,
             Self::Bridge(env) => env.as_mut(),
+            Self::Imperfect(env) => env.as_mut(),
         }
     }
 }

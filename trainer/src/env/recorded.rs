@@ -39,6 +39,12 @@ pub(super) fn spec(env: &EnvConfig) -> Result<EnvSpec> {
         "environment {}: expected no env.action_range and no env.kwargs: there is nothing to be made",
         env.id
     );
+    if let Some(found) = env.imperfections() {
+        bail!(
+            "environment {}: expected data that are as they are, found {found} (env.action_delay, …): nothing is played",
+            env.id
+        );
+    }
     Ok(EnvSpec {
         id: env.id.clone(),
         obs: env.recorded.obs(),

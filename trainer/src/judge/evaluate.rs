@@ -1,5 +1,6 @@
-//! `evaluate`: an agent's returns, lengths and distances. The returns of many episodes on fixed seeds, in the unmodified environment: their mean with its
-//! standard error, and their interquartile mean with its bootstrap interval; beside the two policies that any agent has to beat.
+//! `evaluate`: an agent's returns, lengths and distances, over many episodes on fixed seeds, in the environment's own physics and with the
+//! delays and noise that `[env]` asks for: the mean of the returns with its standard error, and their interquartile mean with its bootstrap
+//! interval; beside the two policies that any agent has to beat.
 
 use crate::env::pool::{EnvPool, Outcome, Policy};
 use crate::run::progress::Progress;
@@ -40,6 +41,9 @@ impl Row {
 pub struct Report {
     /// Environment id.
     pub env: String,
+    /// What is between the policies and the environment: delays and noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imperfections: Option<String>,
     /// Episode i is `reset(seed + i)`.
     pub seed: u64,
     /// Episodes per policy.
@@ -71,13 +75,23 @@ pub fn evaluate(
     for (policy, who) in policies {
         rows.push(Row::of(policy, pool.episodes(who, seed, count, || progress.add(1))?));
     }
-    Ok(Report { env: env.to_string(), seed, episodes: count, backend: model.map(|m| m.backend().name()), rows })
+    Ok(Report {
+        env: env.to_string(),
+        imperfections: pool.imperfections().map(ToOwned::to_owned),
+        seed,
+        episodes: count,
+        backend: model.map(|m| m.backend().name()),
+        rows,
+    })
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let last = self.seed + self.episodes as u64 - 1;
         writeln!(f, "{}, {} episodes each, reset(seed) for seeds {} to {last}", self.env, self.episodes, self.seed)?;
+        if let Some(imperfections) = &self.imperfections {
+            writeln!(f, "with {imperfections}")?;
+        }
         writeln!(
             f,
             "IQM: mean of the middle half of the episodes, with its 95 % interval over {RESAMPLES} bootstrap resamples"

@@ -31,6 +31,9 @@ impl Latency {
 pub struct Report {
     /// Environment id.
     pub env: String,
+    /// What is between the agent and the environment: delays and noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imperfections: Option<String>,
     /// Back end.
     pub backend: &'static str,
     /// Whether the loop kept to the wall clock.
@@ -58,6 +61,7 @@ pub struct Report {
 /// # Errors
 /// The agent does not fit the environment, or the simulator gave a non-finite observation.
 pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
+    let imperfections = env.imperfections();
     let mut env = AnyEnv::make(env)?;
     check_fit(model, env.spec())?;
     let spec = env.spec().clone();
@@ -117,6 +121,7 @@ pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtim
     let ticks = outcomes.iter().map(|outcome| outcome.length).sum::<u64>();
     Ok(Report {
         env: spec.id,
+        imperfections,
         backend: model.backend().name(),
         realtime,
         dt_s: spec.dt_s,
@@ -139,6 +144,9 @@ impl std::fmt::Display for Report {
             self.backend,
             if self.realtime { "wall clock" } else { "as fast as it goes" }
         )?;
+        if let Some(imperfections) = &self.imperfections {
+            writeln!(f, "with {imperfections}")?;
+        }
         for outcome in &self.outcomes {
             let Outcome { episode_return, length, distance_m, terminated } = *outcome;
             let end = if terminated { "terminated" } else { "time limit" };

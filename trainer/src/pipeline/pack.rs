@@ -2,8 +2,9 @@
 
 use super::plan::check_made;
 use crate::agent::{file, pack as agent};
+use crate::data::rollouts::{Episode, list};
 use crate::env::pool::EnvPool;
-use crate::judge::compare::{Change, compare};
+use crate::judge::compare::{Change, RECORDED_EPISODES, compare, compare_recorded};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::progress::Progress;
@@ -39,6 +40,8 @@ pub struct Packed {
     /// In another precision than f32.
     narrow: Option<AlignedBytes>,
     source: PathBuf,
+    /// The run's recorded episodes.
+    rollouts: Option<PathBuf>,
 }
 
 /// Packs `source` in `precision` into `out`, or beside the source under a name that says the precision.
@@ -47,7 +50,7 @@ pub struct Packed {
 /// One line: an ingredient is missing or does not fit, the self-test fails, or the file cannot be written.
 pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> Result<Packed> {
     let mut notes = Vec::new();
-    let (original, source) = match source {
+    let (original, source, rollouts) = match source {
         Source::Run(config, run) => {
             let packed = agent::pack(config, run)?;
             for network in [Network::Vae, Network::Mdnrnn] {
@@ -55,9 +58,9 @@ pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> R
                 let ignored = ["collect", "seed", "torch_threads"];
                 check_made(network, config, run, &ignored, "dreamstep train --force makes it so")?;
             }
-            (packed, run.agent())
+            (packed, run.agent(), Some(run.rollouts()))
         }
-        Source::Agent { path, identity } => (read(path, identity, &mut notes)?, path.to_path_buf()),
+        Source::Agent { path, identity } => (read(path, identity, &mut notes)?, path.to_path_buf(), None),
     };
     let (path, narrow) = match precision {
         Precision::F32 => (source.clone(), None),
@@ -66,12 +69,10 @@ pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> R
             (source.with_extension(format!("{}.safetensors", precision.name())), Some(narrow))
         }
     };
-    if let Some(narrow) = &narrow
-        && plays_nothing(&path, narrow)
-    {
-        notes.push("not compared with f32: recorded data have no simulator to play episodes in".into());
+    if narrow.is_some() && rollouts.is_none() && plays_nothing(&source, &original) {
+        notes.push("not compared with f32: recorded data have no simulator, and only a run has them (pack --run)".into());
     }
-    let packed = Packed { path: out.unwrap_or(path), notes, original, narrow, source };
+    let packed = Packed { path: out.unwrap_or(path), notes, original, narrow, source, rollouts };
     write_atomic(&packed.path, packed.bytes())?;
     Ok(packed)
 }
@@ -108,17 +109,23 @@ impl Packed {
         self.narrow.as_ref().unwrap_or(&self.original)
     }
 
-    /// What a precision other than f32 changed, on `episodes` episodes from `reset(seed)` on; none where nothing can have changed.
+    /// What a precision other than f32 changed, on `episodes` episodes from `reset(seed)` on; of recorded data, on the run's own. None where nothing
+    /// can have changed, or there are no episodes.
     ///
     /// # Errors
     /// One line: an agent does not say its environment or does not fit it, or an episode failed.
     pub fn compare(&self, seed: u64, episodes: usize, threads: usize) -> Result<Option<Change>> {
-        let narrow = self.narrow.as_ref().filter(|narrow| episodes > 0 && !plays_nothing(&self.path, narrow));
-        let Some(narrow) = narrow else { return Ok(None) };
+        let Some(narrow) = self.narrow.as_ref().filter(|_| episodes > 0) else { return Ok(None) };
         let models = [file::load(&self.source, &self.original, None)?, file::load(&self.path, narrow, None)?];
+        let models = [&models[0], &models[1]];
+        let sizes = [self.original.len(), narrow.len()];
+        if plays_nothing(&self.source, &self.original) {
+            let Some(rollouts) = &self.rollouts else { return Ok(None) };
+            let recorded = list(rollouts)?.into_iter().take(RECORDED_EPISODES.min(episodes));
+            return compare_recorded(models, sizes, recorded.map(|path| Episode::read(&path))).map(Some);
+        }
         let pool = EnvPool::new(&file::env(&self.path, narrow)?, threads)?;
         let progress = Progress::new("compare", 2 * episodes as u64, "episodes");
-        let sizes = [self.original.len(), narrow.len()];
-        compare(&pool, [&models[0], &models[1]], sizes, seed, episodes, || progress.add(1)).map(Some)
+        compare(&pool, models, sizes, seed, episodes, || progress.add(1)).map(Some)
     }
 }

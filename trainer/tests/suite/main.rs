@@ -12,6 +12,7 @@ mod defects;
 mod dream;
 mod evolution;
 mod gru;
+mod imperfect;
 mod import;
 mod inputs;
 mod kinds;

@@ -52,7 +52,10 @@ make('unbounded', box(1), Box(-np.inf, np.inf, (1,)), lambda a: a)
 
 /// Sizes of each.
 const SIZES: [(&str, &str); 4] = [
-    ("arm", "--set env.recorded.observation=[{size=3}] --set env.recorded.action=[{size=1,low=-1,high=1},{size=1,low=0,high=3}]"),
+    (
+        "arm",
+        "--set env.recorded.observation=[{size=3}] --set env.recorded.action=[{size=1,low=-1,high=1},{size=1,low=0,high=3}]",
+    ),
     ("everything", "--set env.recorded.observation=[{size=17}] --set env.recorded.choices=4"),
     (
         "hand",
@@ -99,7 +102,12 @@ fn a_dataset_comes_in_as_gymnasium_flattens_it() {
         let expected = episodes(folder, &format!("plain-run-{name}"));
         // By its id, by its folder, by the folder in it, and by the file.
         let place = format!("datasets/robots/{name}-v0");
-        let forms = [format!("minari:robots/{name}-v0"), place.clone(), format!("{place}/data"), format!("{place}/data/main_data.hdf5")];
+        let forms = [
+            format!("minari:robots/{name}-v0"),
+            place.clone(),
+            format!("{place}/data"),
+            format!("{place}/data/main_data.hdf5"),
+        ];
         // Starting Python takes longer than all else.
         let forms = if name == "arm" { &forms[..] } else { &forms[..1] };
         for (i, form) in forms.iter().enumerate() {
@@ -117,21 +125,39 @@ fn a_dataset_comes_in_as_gymnasium_flattens_it() {
 
     // ---- refused in one line, which says what to do
     let refuse = |args: &str, parts: &[&str]| refused_command(&mut import(folder, args, &packages), folder, parts);
-    refuse("--run n minari:robots/arm-v0", &[
-        "env.recorded.observation=[{ name = \"observation\", size = 3 }]",
-        "env.recorded.action=[{ size = 1, low = -1.0, high = 1.0 }, { size = 1, low = 0.0, high = 3.0 }]",
-    ]);
-    refuse("--run n minari:robots/everything-v0", &[
-        "{ name = \"a\", size = 3 }, { name = \"b\", size = 2 }, { name = \"m\", size = 5 }, { name = \"t.0\", size = 1 }",
-        "--set env.recorded.choices=4",
-    ]);
+    refuse(
+        "--run n minari:robots/arm-v0",
+        &[
+            "env.recorded.observation=[{ name = \"observation\", size = 3 }]",
+            "env.recorded.action=[{ size = 1, low = -1.0, high = 1.0 }, { size = 1, low = 0.0, high = 3.0 }]",
+        ],
+    );
+    refuse(
+        "--run n minari:robots/everything-v0",
+        &[
+            "{ name = \"a\", size = 3 }, { name = \"b\", size = 2 }, { name = \"m\", size = 5 }, { name = \"t.0\", size = 1 }",
+            "--set env.recorded.choices=4",
+        ],
+    );
     refuse("--run n minari:robots/unbounded-v0", &["low = ?, high = ?"]);
-    refuse("--run n --set env=CartPole-v1 --set env.period_s=0 minari:robots/speech-v0", &["observation space `word`: expected Box, ", "found Text"]);
+    refuse(
+        "--run n --set env=CartPole-v1 --set env.period_s=0 minari:robots/speech-v0",
+        &["observation space `word`: expected Box, ", "found Text"],
+    );
     let (arm, choices) = (SIZES[0].1, SIZES[1].1);
-    refuse(&format!("--run n {arm} minari:robots/leg-v0"), &["minari:robots/leg-v0: expected a dataset in", "minari download robots/leg-v0"]);
-    refuse(&format!("--run n {choices} minari:robots/arm-v0"), &["expected one of 4 choices for recorded, found numbers in a range"]);
+    refuse(
+        &format!("--run n {arm} minari:robots/leg-v0"),
+        &["minari:robots/leg-v0: expected a dataset in", "minari download robots/leg-v0"],
+    );
+    refuse(
+        &format!("--run n {choices} minari:robots/arm-v0"),
+        &["expected one of 4 choices for recorded, found numbers in a range"],
+    );
     let fewer = choices.replace("choices=4", "choices=3");
-    refuse(&format!("--run n {fewer} minari:robots/everything-v0"), &["expected one of 3 choices for recorded, found one of 4 choices"]);
+    refuse(
+        &format!("--run n {fewer} minari:robots/everything-v0"),
+        &["expected one of 3 choices for recorded, found one of 4 choices"],
+    );
     refuse(
         &format!("--run n {} minari:robots/arm-v0", arm.replace("size=3", "size=5")),
         &["minari:robots/arm-v0: episode 0: observations: expected 5 numbers a step for recorded, found 3"],
@@ -142,7 +168,8 @@ fn a_dataset_comes_in_as_gymnasium_flattens_it() {
         folder,
         &["minari:robots/arm-v0: ", "No module named 'minari'; ", "python -m pip install 'minari[hdf5]'"],
     );
-    let mut missing = import(folder, &format!("--run n {arm} --set env.python=/nowhere/python minari:robots/arm-v0"), &packages);
+    let mut missing =
+        import(folder, &format!("--run n {arm} --set env.python=/nowhere/python minari:robots/arm-v0"), &packages);
     refused_command(&mut missing, folder, &["cannot start /nowhere/python: ", "env.python names another"]);
     // A dataset that was cut off.
     let broken = folder.join("datasets/robots/arm-v0/data/main_data.hdf5");

@@ -71,8 +71,15 @@ fn logs_become_an_agent_without_an_environment() {
     }
     succeed(folder, "train --run r --set controller.scored_on=dreams");
     succeed(folder, "pack --run r");
-    let narrow = succeed(folder, "pack --run r --precision i8");
-    assert!(narrow.contains("not compared with f32: recorded data have no simulator"), "{narrow}");
+    // A narrower precision is judged by its answers to the recorded observations.
+    let narrow = json(folder, "pack --run r --precision i8 --json");
+    let error = &narrow["action_error"];
+    assert!(
+        narrow["recorded_episodes"] == 8 && narrow["return_z"].is_null() && error["max"].as_f64() < Some(0.2),
+        "{narrow}"
+    );
+    let said = succeed(folder, "pack --agent r/agent.safetensors --precision i8 --out x.safetensors");
+    assert!(said.contains("not compared with f32: recorded data have no simulator, and only a run has them"), "{said}");
     let inspected = json(folder, "inspect r/agent.safetensors --json");
     let agent = &inspected["agent"];
     assert_eq!((&agent["environment"], &agent["period_s"]), (&"recorded".into(), &0.02.into()), "{inspected}");
@@ -97,7 +104,11 @@ fn logs_become_an_agent_without_an_environment() {
         refused_naming(folder, &command, &["environment recorded: there are recorded data and no simulator", "--env ID"]);
     }
     // Elsewhere it is an agent like another, of the same sizes and period.
-    refused(folder, &format!("evaluate {agent} --env Hopper-v5"), "expected observations of 11 and actions of 3, found a model for 12 and 4");
+    refused(
+        folder,
+        &format!("evaluate {agent} --env Hopper-v5"),
+        "expected observations of 11 and actions of 3, found a model for 12 and 4",
+    );
 }
 
 #[test]
@@ -108,8 +119,16 @@ fn choices_come_in_as_numbers() {
     succeed(folder, &format!("import --run r {choices}=3 choices"));
     let config = Config::default().overlay_file(&folder.join("r/config.toml"), &[]).unwrap();
     assert_eq!(spec(&config.env).unwrap().actions, ActionSpace::Discrete { choices: 3 });
-    refused(folder, &format!("import --run s {choices}=2 choices"), "choices/0.npz: actions: expected choices from 0 to 1, found 2");
-    refused(folder, &format!("import --run s {choices}=3 logs"), "logs/0.npz: actions: expected 1 numbers a step for recorded, found 4");
+    refused(
+        folder,
+        &format!("import --run s {choices}=2 choices"),
+        "choices/0.npz: actions[1]: expected a choice from 0 to 1 for recorded, found 2",
+    );
+    refused(
+        folder,
+        &format!("import --run s {choices}=3 logs"),
+        "logs/0.npz: actions: expected one choice a step for recorded, or one-hot rows of 3",
+    );
 }
 
 /// What is missing is named, with what the files say of it, ready to be pasted.
@@ -122,15 +141,28 @@ fn what_no_file_says_is_asked_for_by_name() {
     refused_naming(folder, "import --run r --set env=recorded logs", &[asked, "env.period_s = 0.02; found none; ", hint]);
     refused(folder, "import --run r --set env=recorded choices", "--set env.recorded.choices=3");
     let hints = "--set env.recorded.observation=[{size=12}] --set env.recorded.action=[{size=4,low=-0.9,high=1.9}]";
-    refused(folder, &format!("import --run r --set env=recorded {hints} logs"), "expected keys such as env.period_s = 0.02; found none");
+    refused(
+        folder,
+        &format!("import --run r --set env=recorded {hints} logs"),
+        "expected keys such as env.period_s = 0.02; found none",
+    );
     succeed(folder, &format!("import --run r --set env=recorded --set env.period_s=0.1 {hints} logs"));
 
     let import = "import --run s --config robot.toml";
     for (set, part) in [
-        ("env.recorded.observation=[{size=11}]", "logs/0.npz: observations: expected 11 numbers a step for recorded, found 12"),
-        ("env.recorded.action=[{size=5,low=-1,high=1}]", "logs/0.npz: actions: expected 5 numbers a step for recorded, found 4"),
+        (
+            "env.recorded.observation=[{size=11}]",
+            "logs/0.npz: observations: expected 11 numbers a step for recorded, found 12",
+        ),
+        (
+            "env.recorded.action=[{size=5,low=-1,high=1}]",
+            "logs/0.npz: actions: expected 5 numbers a step for recorded, found 4",
+        ),
         ("env.time_limit=20", "expected at most 20 steps, the time limit of recorded, found 30"),
-        ("env.recorded.action=[{size=4,low=1,high=1}]", "env.recorded.action[0]: low = 1.0, high = 1.0: must be finite, the first below"),
+        (
+            "env.recorded.action=[{size=4,low=1,high=1}]",
+            "env.recorded.action[0]: low = 1.0, high = 1.0: must be finite, the first below",
+        ),
         ("env.recorded.action=[{size=4,low=-1}]", "missing field `high` in `env.recorded.action`"),
         ("env.recorded.observation=[{size=0}]", "env.recorded.observation[0].size = 0: must be a whole number from 1 to"),
         ("env.recorded.observation=[{size=12,unit=1}]", "unknown field `unit`"),

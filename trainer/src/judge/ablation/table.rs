@@ -26,6 +26,9 @@ pub struct Row {
 pub struct Report {
     /// Environment id.
     pub env: String,
+    /// What is between the controllers and the environment: delays and noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imperfections: Option<String>,
     /// Episode i is `reset(seed + i)`.
     pub seed: u64,
     /// Episodes of each arm.
@@ -54,9 +57,11 @@ impl fmt::Display for Report {
         writeln!(f, "# {}: what each part is worth\n", self.env)?;
         writeln!(
             f,
-            "{} episodes each, reset(seed) for seeds {} to {last}, in the unmodified environment. IQM: mean of the middle half of the \
+            "{} episodes each, reset(seed) for seeds {} to {last}, in the environment {}. IQM: mean of the middle half of the \
              episodes, with its 95 % interval over {RESAMPLES} bootstrap resamples; then mean ± standard error.\n",
-            self.episodes, self.seed
+            self.episodes,
+            self.seed,
+            self.imperfections.as_ref().map_or("as it is".into(), |found| format!("with {found}"))
         )?;
         let header =
             ["arm", "what acts", "return, IQM [95 %]", "return", "length", "real steps", "dream steps", "CPU-hours"];

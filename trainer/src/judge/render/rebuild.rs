@@ -30,19 +30,7 @@ impl<'a> Rebuilder<'a> {
     pub fn new(env: &'a AnyEnv) -> Self {
         let Pose { positions, velocities } = env.pose().unwrap_or_default();
         let blank = Pose { positions: vec![0.0; positions.len()], velocities: vec![0.0; velocities.len()] };
-        let quaternions = match env {
-            AnyEnv::CartPole(_) | AnyEnv::Bridge(_) => Vec::new(),
-            AnyEnv::Mujoco(env) => {
-                let joints = env.model().jnt_type().iter().zip(env.model().jnt_qposadr());
-                let begin = joints.filter_map(|(kind, &at)| match kind {
-                    MjtJoint::mjJNT_FREE => Some(at as usize + 3),
-                    MjtJoint::mjJNT_BALL => Some(at as usize),
-                    _ => None,
-                });
-                begin.collect()
-            }
-        };
-        Self { env, blank, travelled: vec![0.0; env.unobserved()], quaternions }
+        Self { env, blank, travelled: vec![0.0; env.unobserved()], quaternions: quaternions(env) }
     }
 
     /// The state of the next step, from its observation `[O]` alone. None where that holds a number that no simulator takes.
@@ -79,5 +67,22 @@ impl<'a> Rebuilder<'a> {
             }
         }
         Some(pose)
+    }
+}
+
+/// Where quaternions begin among the positions of `env`.
+fn quaternions(env: &AnyEnv) -> Vec<usize> {
+    match env {
+        AnyEnv::CartPole(_) | AnyEnv::Bridge(_) => Vec::new(),
+        AnyEnv::Imperfect(env) => quaternions(env.inner()),
+        AnyEnv::Mujoco(env) => {
+            let joints = env.model().jnt_type().iter().zip(env.model().jnt_qposadr());
+            let begin = joints.filter_map(|(kind, &at)| match kind {
+                MjtJoint::mjJNT_FREE => Some(at as usize + 3),
+                MjtJoint::mjJNT_BALL => Some(at as usize),
+                _ => None,
+            });
+            begin.collect()
+        }
     }
 }

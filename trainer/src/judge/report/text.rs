@@ -183,6 +183,9 @@ fn controller(text: &mut String, report: &Report) {
          (IQM) with its 95 % bootstrap interval too.\n\n",
         returns.episodes, returns.seed
     );
+    if let Some(imperfections) = &returns.imperfections {
+        let _ = write!(text, "With {imperfections}.\n\n");
+    }
     let rows = returns.rows.iter().map(|row| {
         let length = row.length.mean_text(1);
         let distance = row.distance_m.as_ref().map_or("–".into(), |distance| distance.mean_text(2));

@@ -28,6 +28,13 @@ pub struct EnvConfig {
     pub action_range: Vec<f64>,
     /// Gymnasium's environments: what `gymnasium.make` is given besides the id.
     pub kwargs: Table,
+    /// Steps by which an action is done late.
+    pub action_delay: u32,
+    /// Steps by which an observation is seen late.
+    pub observation_delay: u32,
+    /// Standard deviation of Gaussian noise on an observation, in its own units: one for all of its numbers, one for each of its parts, or
+    /// one for each number. Empty: none.
+    pub observation_noise: Vec<f64>,
     /// `env = "recorded"`: what the recorded data are of.
     pub recorded: RecordedConfig,
     /// Empty, or a MuJoCo model of the user's own: beside the configuration that names it, in the current folder, or one of Gymnasium's.
@@ -65,6 +72,9 @@ impl Default for EnvConfig {
             period_s: 0.0,
             action_range: Vec::new(),
             kwargs: Table::new(),
+            action_delay: 0,
+            observation_delay: 0,
+            observation_noise: Vec::new(),
             recorded: RecordedConfig::default(),
             mjcf: String::new(),
             task: TaskConfig::default(),
@@ -100,6 +110,23 @@ impl EnvConfig {
         }
         let text = toml::to_string(&essence).expect("the environment's table serialises");
         format!("{} (settings {:016x})", self.id, Digest::default().update_bytes(text.as_bytes()).value())
+    }
+
+    /// What is between an agent and the environment, in words; none where nothing is.
+    #[must_use]
+    pub fn imperfections(&self) -> Option<String> {
+        let late = |what: &str, steps: u32| {
+            (steps > 0).then(|| format!("{what} {steps} step{} late", if steps == 1 { "" } else { "s" }))
+        };
+        let noise = &self.observation_noise;
+        let noisy = noise.iter().any(|&deviation| deviation > 0.0);
+        let noisy = noisy.then(|| match noise[..] {
+            [one] => format!("observations with noise of standard deviation {one}"),
+            _ => format!("observations with noise of standard deviations {noise:?}"),
+        });
+        let all = [late("actions", self.action_delay), late("observations", self.observation_delay), noisy];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// The environment that a command line names: an id, or a TOML file with an `[env]` table.
