@@ -205,3 +205,24 @@ fn where_an_interpreter_lies_decides_nothing_and_what_it_is_given_does() {
         assert_eq!(key, "env.kwargs");
     }
 }
+
+#[test]
+fn a_task_is_written_where_there_is_one_and_reads_back() {
+    assert!(!Config::default().to_toml().contains("env.task"), "a task that is built in has other values");
+    let text = "[env]\nid = 'Own'\nmjcf = 'own.xml'\n[env.task]\nframe_skip = 3\nobserve = ['qpos[1:]', { of = 'qvel', clip = 10, minus = 1 }]\n\
+                reward = [{ of = 'com[0]', rate = true, weight = -1, limit = 2, inside = [0, inf] }]\n\
+                reset = [{ of = 'qpos', uniform = [0, 1] }, { of = 'qpos[:2]', box = [[-1, 1], [0, 1]], nearer_than = 1 }]\n";
+    let own = Config::default().overlay("x", text, &["env.task.camera.body=hull".into()]).unwrap();
+    let QuantityConfig { of, clip, minus, .. } = &own.env.task.observe[1];
+    assert_eq!((of.as_str(), *clip, minus), ("qvel", Some(Span::Half(10.0)), &Minus::Numbers(Numbers::One(1.0))));
+    assert_eq!((own.env.task.observe[0].of.as_str(), own.env.task.camera.body.as_str()), ("qpos[1:]", "hull"));
+    let written = own.to_toml();
+    assert_eq!(Config::default().overlay("x", &written, &[]).unwrap(), own);
+    assert_eq!(own.first_difference(&written, &[]).unwrap(), None);
+    // What is not written is the default, and another than what is.
+    for (now, then) in [(&own, &Config::default()), (&Config::default(), &own)] {
+        let now = Config { env: EnvConfig { task: now.env.task.clone(), ..then.env.clone() }, ..Config::default() };
+        let (key, ..) = now.first_difference(&then.to_toml(), &[]).unwrap().unwrap();
+        assert!(key.starts_with("env.task."), "{key}");
+    }
+}
