@@ -4,6 +4,7 @@
 mod common;
 
 mod bridge;
+mod bridge_ends;
 mod bridge_faults;
 mod collect;
 mod controller_costs;
