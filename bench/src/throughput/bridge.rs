@@ -150,7 +150,10 @@ fn scaling(options: &Options) -> Result<Table> {
             let start = Instant::now();
             let outcomes = pool.episodes(Policy::Zero, 0, episodes, || ())?;
             let played: u64 = outcomes.iter().map(|outcome| outcome.length).sum();
-            ensure!(played == episodes as u64 * u64::from(steps), "expected {episodes} whole episodes, found {played} steps");
+            ensure!(
+                played == episodes as u64 * u64::from(steps),
+                "expected {episodes} whole episodes, found {played} steps"
+            );
             Ok(start.elapsed().as_secs_f64() * 1e6 / played as f64)
         }));
     }

@@ -65,7 +65,9 @@ impl Marked {
             let environment = std::fs::read(path.join("environ")).unwrap_or_default();
             environment.split(|&byte| byte == 0).any(|variable| variable == self.mark.as_bytes())
         });
-        marked.map(|path| text(&std::fs::read(path.join("cmdline")).unwrap_or_default()).chars().take(60).collect()).collect()
+        marked
+            .map(|path| text(&std::fs::read(path.join("cmdline")).unwrap_or_default()).chars().take(60).collect())
+            .collect()
     }
 
     /// That none is left, soon: two seconds where there is a processor for them. How long it took.
@@ -73,7 +75,12 @@ impl Marked {
     fn all_gone(&self, what: &str) -> Duration {
         let start = Instant::now();
         while !self.processes().is_empty() {
-            assert!(start.elapsed() < Duration::from_secs(20), "{what}: {:?} after its end: {:?}", start.elapsed(), self.processes());
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "{what}: {:?} after its end: {:?}",
+                start.elapsed(),
+                self.processes()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         start.elapsed()
@@ -100,7 +107,11 @@ fn no_process_is_left_whatever_ends_the_program() {
                         assert!(start.elapsed() < Duration::from_secs(120), "{name}: never came to its fault");
                         std::thread::sleep(Duration::from_millis(20));
                     }
-                    assert!(marked.processes().len() >= 3, "{name}: a program, a supervisor and a worker: {:?}", marked.processes());
+                    assert!(
+                        marked.processes().len() >= 3,
+                        "{name}: a program, a supervisor and a worker: {:?}",
+                        marked.processes()
+                    );
                     let start = Instant::now();
                     signal(&child, end);
                     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
@@ -109,7 +120,10 @@ fn no_process_is_left_whatever_ends_the_program() {
                     if *end != "-KILL" {
                         let stderr = text(&stderr);
                         assert_eq!(status.code(), Some(130), "{name}: {stderr}");
-                        assert!(stderr.starts_with("interrupted; to go on: dreamstep collect") && stderr.lines().count() == 1, "{stderr}");
+                        assert!(
+                            stderr.starts_with("interrupted; to go on: dreamstep collect") && stderr.lines().count() == 1,
+                            "{stderr}"
+                        );
                         // Two of grace, and what a busy machine adds.
                         assert!(took < Duration::from_secs(15), "{name}: {took:?}");
                     }
@@ -138,7 +152,11 @@ fn a_fault_ends_every_command_in_one_line() {
     let marked = Marked::new(here, "commands");
     let toml = format!("{}/env.toml", here.display());
     let python = crate::common::python::script("python/interpreter.sh");
-    std::fs::write(&toml, format!("[env]\nid = \"gym:bridge_envs:Slide-v0\"\npython = {:?}\n", python.display().to_string())).unwrap();
+    std::fs::write(
+        &toml,
+        format!("[env]\nid = \"gym:bridge_envs:Slide-v0\"\npython = {:?}\n", python.display().to_string()),
+    )
+    .unwrap();
     let agent = format!("--agent r/agent.safetensors --env {toml}");
     for (command, seed) in [
         (format!("collect --run other {}", flags()), "seed "),
@@ -150,7 +168,8 @@ fn a_fault_ends_every_command_in_one_line() {
         let before = results(here);
         let output = marked.command(here, &command, "raise:5").output().unwrap();
         assert!(marked.happened(), "{command}: {}", text(&output.stderr));
-        let said = [seed, ", step 4: ", "gym:bridge_envs:Slide-v0: step raised ValueError: the arm is broken (at ", "faults.py:"];
+        let said =
+            [seed, ", step 4: ", "gym:bridge_envs:Slide-v0: step raised ValueError: the arm is broken (at ", "faults.py:"];
         check_refusal(&output, &command, &said);
         let new: Vec<_> = results(here).into_keys().filter(|name| !before.contains_key(name)).collect();
         assert!(new.iter().all(|name| name.starts_with("other/")), "{command}: {new:?}");
@@ -164,7 +183,11 @@ fn a_fault_ends_every_command_in_one_line() {
     let failed = log.lines().filter(|line| !line.contains("\"failed\":0") && line.contains("\"failed\":")).count();
     assert!(failed > 0, "{log}");
     let output = marked.command(here, worst, "kill:1").output().unwrap();
-    check_refusal(&output, worst, &["expected a candidate that can be scored, found none", "step 0", "died: signal: 9 (SIGKILL)"]);
+    check_refusal(
+        &output,
+        worst,
+        &["expected a candidate that can be scored, found none", "step 0", "died: signal: 9 (SIGKILL)"],
+    );
     marked.all_gone(worst);
 }
 
@@ -201,7 +224,9 @@ fn two_hundred_random_faults_leave_whole_files_and_no_process_and_the_run_goes_o
     copy(&here.join("learnt"), &here.join("evolved"));
     succeed(here, "train --run evolved --stage controller");
     // All but what says how many workers there were.
-    let results = |run: &str| -> BTreeMap<_, _> { results(&here.join(run)).into_iter().filter(|(name, _)| name != "config.toml").collect() };
+    let results = |run: &str| -> BTreeMap<_, _> {
+        results(&here.join(run)).into_iter().filter(|(name, _)| name != "config.toml").collect()
+    };
     let expected = [results("collected"), results("evolved")];
 
     let (happened, chains, kinds) = (AtomicUsize::new(0), AtomicUsize::new(0), KINDS.map(|_| AtomicUsize::new(0)));
@@ -246,8 +271,10 @@ fn two_hundred_random_faults_leave_whole_files_and_no_process_and_the_run_goes_o
                             break;
                         }
                         // Each episode under its name is the whole one.
-                        let other: Vec<_> =
-                            found.iter().filter(|(name, bytes)| name.ends_with(".npz") && whole.get(*name) != Some(bytes)).collect();
+                        let other: Vec<_> = found
+                            .iter()
+                            .filter(|(name, bytes)| name.ends_with(".npz") && whole.get(*name) != Some(bytes))
+                            .collect();
                         assert!(other.is_empty(), "{what}: {:?}", other.iter().map(|(name, _)| name).collect::<Vec<_>>());
                     }
                     std::fs::remove_dir_all(here.join(&run)).unwrap();
@@ -255,7 +282,8 @@ fn two_hundred_random_faults_leave_whole_files_and_no_process_and_the_run_goes_o
             });
         }
     });
-    let counts: BTreeMap<_, _> = KINDS.iter().zip(&kinds).map(|((name, _), count)| (name, count.load(Ordering::Relaxed))).collect();
+    let counts: BTreeMap<_, _> =
+        KINDS.iter().zip(&kinds).map(|((name, _), count)| (name, count.load(Ordering::Relaxed))).collect();
     let (happened, chains) = (happened.into_inner(), chains.into_inner());
     println!("seed {seed}: {happened} faults in {chains} runs in {:.1} s: {counts:?}", start.elapsed().as_secs_f64());
     assert!(happened >= FAULTS && counts.values().all(|&count| count > 0), "{counts:?}");
