@@ -130,6 +130,18 @@ impl EnvConfig {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
+    /// What else than the environment itself its episodes are under, in words, for reports: [`Self::imperfections`] and `randomise`; none
+    /// where nothing is.
+    #[must_use]
+    pub fn conditions(&self) -> Option<String> {
+        let RandomiseConfig { mass, friction, damping, armature, gain } = &self.randomise;
+        let factors = [("mass", mass), ("friction", friction), ("damping", damping), ("armature", armature), ("gain", gain)];
+        let drawn: Vec<&str> = factors.iter().filter(|(_, range)| !range.is_empty()).map(|(name, _)| *name).collect();
+        let randomised = (!drawn.is_empty()).then(|| format!("randomised {}", drawn.join(", ")));
+        let all: Vec<String> = self.imperfections().into_iter().chain(randomised).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
     /// The environment that a command line names: an id, or a TOML file with an `[env]` table.
     ///
     /// # Errors

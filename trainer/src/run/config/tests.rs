@@ -177,7 +177,7 @@ fn an_environment_is_named_by_a_string_or_described_by_a_table() {
     let config = Config { env: env.clone(), ..Config::default() };
     assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap().env, env);
     for (text, part) in [
-        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_delay, action_range, "),
+        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_delay, "),
         ("[env]\naction_range = [1.0]\n", "env.action_range = [1.0]: must be empty, or [low, high]"),
         ("[env]\naction_range = [1.0, 1.0]\n", "env.action_range"),
         ("[env]\ntimeout_s = 0.0\n", "env.timeout_s = 0.0: must be a number from 0.001"),
