@@ -5,7 +5,7 @@
 //! | `roofline` | step time over the time of loading the step's weights, every precision and back end; dreams in batches | – |
 //! | `tail` | latencies of a paced loop, idle and beside other work | – |
 //! | `peers` | the same step in libtorch, ONNX Runtime, tract, candle and plain Rust | feature `peers` |
-//! | `throughput` | simulator, training, evolution, dreams | feature `trainer` |
+//! | `throughput` | simulator, training, evolution, dreams, bridge | feature `trainer` |
 //! | `regress` | one commit's library against another's, in one process | two builds of the C library |
 //!
 //! Every figure that is kept is a ratio of times taken in turn, round by round, in one run, so that whatever else the machine does meets

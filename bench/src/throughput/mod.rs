@@ -1,9 +1,10 @@
-//! How much work do the trainer's parts get done: the simulator, an optimiser's step, a generation, a dream?
+//! How much work do the trainer's parts get done: the simulator, an optimiser's step, a generation, a dream, a bridged step?
 //!
 //! Everything is taken in turn with what it is compared with, round by round (`take_turns`). Where both sides compute in one thread
 //! the clock is that of the processor, not of the wall: time that others took on the machine is in neither. Python does its rounds in a
 //! child process ([`python`]), which reads its own clock, so that neither its start nor the pipe counts.
 
+pub mod bridge;
 pub mod dreams;
 pub mod evolution;
 pub mod python;
@@ -111,6 +112,8 @@ pub enum Part {
     Evolution,
     /// Dreams by batch and threads, against libtorch
     Dreams,
+    /// A step of one of Gymnasium's environments beside its time in Python, and two workers
+    Bridge,
     /// All of them
     All,
 }
@@ -134,6 +137,9 @@ pub fn measure(part: Part, options: &Options) -> Result<Vec<Table>> {
     }
     if wanted(Part::Dreams) {
         tables.extend(dreams::tables(options, device).context("dreams")?);
+    }
+    if wanted(Part::Bridge) {
+        tables.extend(bridge::tables(options).context("bridge")?);
     }
     Ok(tables)
 }

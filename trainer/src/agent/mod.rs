@@ -6,5 +6,6 @@ pub mod file;
 pub mod inspect;
 pub mod mlp;
 pub mod pack;
+mod sizes;
 pub mod v;
 pub mod weights;

@@ -13,8 +13,9 @@
 //! and from the environment.
 
 use crate::agent::pack::{Ingredients, base_agent};
+use crate::agent::sizes::{self, Known};
 use crate::agent::{action, controller};
-use crate::env::{self, ActionSpace, EnvSpec};
+use crate::env::{ActionSpace, EnvSpec};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
@@ -104,7 +105,6 @@ pub struct Report {
 /// One line: a tensor that is unknown, missing or of another shape; a part that cannot run here, that does not fit the environment or what
 /// the run has, or that is there already (`options.force` replaces it).
 pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> Result<Report> {
-    let spec = env::spec(&config.env)?;
     // A refusal makes no folder: one that is not there yet is locked when nothing can be refused any more.
     let lock = if run.root().exists() { Some(run.lock()?) } else { None };
     let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
@@ -126,8 +126,10 @@ pub fn import(config: &Config, run: &RunDir, path: &Path, options: &Options) -> 
         );
     }
     let source = format!("{:016x}", Digest::default().update_bytes(&bytes).value());
-    let mut import = Import { spec: &spec, options, origin: path, source, notes: Vec::new(), config: config.clone() };
-    let mut tensors = import.names(file.tensors)?;
+    let (mut notes, mut config) = (Vec::new(), config.clone());
+    let mut tensors = named(file.tensors, path, &mut notes)?;
+    let spec = sizes::spec(&mut config.env, &Known::new(&tensors, run)?, path, &mut notes)?;
+    let mut import = Import { spec: &spec, options, origin: path, source, notes, config };
     let mut take = |prefixes: &[&str]| -> BTreeMap<String, Array> {
         tensors.extract_if(.., |name, _| prefixes.iter().any(|prefix| name.starts_with(prefix))).collect()
     };
@@ -188,6 +190,49 @@ fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
+/// The `tensors` of the file at `origin` under our names.
+fn named(tensors: BTreeMap<String, Array>, origin: &Path, notes: &mut Vec<String>) -> Result<BTreeMap<String, Array>> {
+    const ALIASES: [(&str, &str); 5] = [
+        ("encoder.fc1.", "encoder.0."),
+        ("encoder.fc2.", "encoder.2."),
+        ("decoder.fc1.", "decoder.0."),
+        ("decoder.fc2.", "decoder.2."),
+        ("decoder.fc3.", "decoder.4."),
+    ];
+    let bare = |name: &String| -> Vec<String> {
+        name.split('.').filter(|part| !WRAPPERS.contains(part)).map(ToOwned::to_owned).collect()
+    };
+    let bare: Vec<Vec<String>> = tensors.keys().map(bare).collect();
+    // A prefix that all names share is that of the module that held the network.
+    let held = bare.first().and_then(|name| name.iter().position(|part| PARTS.contains(&part.as_str()))).unwrap_or(0);
+    let held = if bare.iter().all(|name| name.starts_with(&bare[0][..held])) { held } else { 0 };
+    if held > 0 {
+        notes.push(format!("names: the prefix {}. taken off", bare[0][..held].join(".")));
+    }
+    let mut found = BTreeMap::new();
+    for ((full, array), name) in tensors.into_iter().zip(&bare) {
+        ensure!(
+            array.shape.len() <= 2,
+            "{}: tensor {full}: expected a dense layer, found shape {:?}: dreamstep's V reads vectors and has no convolutions",
+            origin.display(),
+            array.shape
+        );
+        let mut name = name[held..].join(".");
+        if let Some((alias, ours)) = ALIASES.iter().find(|(alias, _)| name.starts_with(alias)) {
+            name = name.replacen(alias, ours, 1);
+        }
+        if name.starts_with("rnn.") && !name.contains("_l") {
+            name += "_l0";
+        }
+        ensure!(
+            found.insert(name.clone(), array).is_none(),
+            "{}: tensor {full}: expected {name} once, found it twice",
+            origin.display()
+        );
+    }
+    Ok(found)
+}
+
 struct Import<'a> {
     spec: &'a EnvSpec,
     options: &'a Options,
@@ -199,49 +244,6 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// The tensors under our names.
-    fn names(&mut self, tensors: BTreeMap<String, Array>) -> Result<BTreeMap<String, Array>> {
-        const ALIASES: [(&str, &str); 5] = [
-            ("encoder.fc1.", "encoder.0."),
-            ("encoder.fc2.", "encoder.2."),
-            ("decoder.fc1.", "decoder.0."),
-            ("decoder.fc2.", "decoder.2."),
-            ("decoder.fc3.", "decoder.4."),
-        ];
-        let bare = |name: &String| -> Vec<String> {
-            name.split('.').filter(|part| !WRAPPERS.contains(part)).map(ToOwned::to_owned).collect()
-        };
-        let bare: Vec<Vec<String>> = tensors.keys().map(bare).collect();
-        // A prefix that all names share is that of the module that held the network.
-        let held = bare.first().and_then(|name| name.iter().position(|part| PARTS.contains(&part.as_str()))).unwrap_or(0);
-        let held = if bare.iter().all(|name| name.starts_with(&bare[0][..held])) { held } else { 0 };
-        if held > 0 {
-            self.notes.push(format!("names: the prefix {}. taken off", bare[0][..held].join(".")));
-        }
-        let mut found = BTreeMap::new();
-        for ((full, array), name) in tensors.into_iter().zip(&bare) {
-            ensure!(
-                array.shape.len() <= 2,
-                "{}: tensor {full}: expected a dense layer, found shape {:?}: dreamstep's V reads vectors and has no convolutions",
-                self.origin.display(),
-                array.shape
-            );
-            let mut name = name[held..].join(".");
-            if let Some((alias, ours)) = ALIASES.iter().find(|(alias, _)| name.starts_with(alias)) {
-                name = name.replacen(alias, ours, 1);
-            }
-            if name.starts_with("rnn.") && !name.contains("_l") {
-                name += "_l0";
-            }
-            ensure!(
-                found.insert(name.clone(), array).is_none(),
-                "{}: tensor {full}: expected {name} once, found it twice",
-                self.origin.display()
-            );
-        }
-        Ok(found)
-    }
-
     /// A checkpoint of `stage` that takes its tensors from `tensors`, every one of which must be used.
     fn part(&self, stage: &str, tensors: BTreeMap<String, Array>) -> Part {
         let mut checkpoint = Checkpoint { origin: self.origin.display().to_string(), ..Checkpoint::default() };
@@ -515,7 +517,8 @@ impl Import<'_> {
         if let (Some(Some(vae)), Some(Some(mdnrnn)), controller) = (all.next(), all.next(), all.next().flatten()) {
             let (latent, hidden) = (self.config.vae.latent, self.config.mdnrnn.hidden);
             let ingredients = Ingredients { vae, mdnrnn, controller: None };
-            base_agent(&ingredients, &self.config)?;
+            let config = Config { env: sizes::complete(&self.config.env), ..self.config.clone() };
+            base_agent(&ingredients, &config)?;
             if let Some(controller) = controller {
                 let hidden: usize = ingredients.mdnrnn.meta(metadata::DIM_HIDDEN).unwrap_or(hidden);
                 let latent: usize = ingredients.mdnrnn.meta(metadata::DIM_LATENT).unwrap_or(latent);

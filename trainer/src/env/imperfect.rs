@@ -280,6 +280,9 @@ mod tests {
             said,
             "actions 1 step late, observations 2 steps late, observations with noise of standard deviation 0.01"
         );
+        let mut drawn = config("Hopper-v5", 1, 0, &[]);
+        (drawn.randomise.mass, drawn.randomise.gain) = (vec![0.9, 1.1], vec![0.8, 1.0]);
+        assert_eq!(drawn.conditions().unwrap(), "actions 1 step late, randomised mass, gain");
     }
 
     #[test]

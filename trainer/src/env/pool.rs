@@ -258,7 +258,7 @@ pub struct EnvPool {
     pool: rayon::ThreadPool,
     players: Vec<Mutex<Player>>,
     time_limit: u32,
-    imperfections: Option<String>,
+    conditions: Option<String>,
 }
 
 impl EnvPool {
@@ -278,13 +278,13 @@ impl EnvPool {
         let players = (0..threads).map(|_| Player::under(env, physics).map(Mutex::new)).collect::<Result<_>>()?;
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the worker threads")?;
-        Ok(Self { pool, players, time_limit: spec(env)?.time_limit, imperfections: env.imperfections() })
+        Ok(Self { pool, players, time_limit: spec(env)?.time_limit, conditions: env.conditions() })
     }
 
-    /// What is between an agent and the environment ([`EnvConfig::imperfections`]).
+    /// What the episodes are under ([`EnvConfig::conditions`]).
     #[must_use]
-    pub fn imperfections(&self) -> Option<&str> {
-        self.imperfections.as_deref()
+    pub fn conditions(&self) -> Option<&str> {
+        self.conditions.as_deref()
     }
 
     /// Steps after which the environment cuts an episode.

@@ -102,9 +102,9 @@ pub struct Row {
 pub struct Report {
     /// Environment id.
     pub env: String,
-    /// What is between the controllers and the environment: delays and noise.
+    /// What the episodes are under: delays, noise, randomised physics.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub imperfections: Option<String>,
+    pub conditions: Option<String>,
     /// Episode i is `reset(seed + i)`.
     pub seed: u64,
     /// Real episodes of each controller.
@@ -189,7 +189,7 @@ pub fn correlate(config: &Config, run: &RunDir, options: &Options, progress: &Pr
     }
     let report = Report {
         env: config.env.id.clone(),
-        imperfections: config.env.imperfections(),
+        conditions: config.env.conditions(),
         seed: options.seed,
         episodes: options.episodes,
         dream: config.dream,
@@ -353,8 +353,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { env, seed, episodes, dream, dream_steps, real_steps, controllers, .. } = self;
         writeln!(f, "# {env}: how well dreams rank controllers\n")?;
-        if let Some(imperfections) = &self.imperfections {
-            writeln!(f, "The environment with {imperfections}.\n")?;
+        if let Some(conditions) = &self.conditions {
+            writeln!(f, "The environment with {conditions}.\n")?;
         }
         writeln!(
             f,

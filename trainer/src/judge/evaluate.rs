@@ -41,9 +41,9 @@ impl Row {
 pub struct Report {
     /// Environment id.
     pub env: String,
-    /// What is between the policies and the environment: delays and noise.
+    /// What the episodes are under: delays, noise, randomised physics.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub imperfections: Option<String>,
+    pub conditions: Option<String>,
     /// Episode i is `reset(seed + i)`.
     pub seed: u64,
     /// Episodes per policy.
@@ -77,7 +77,7 @@ pub fn evaluate(
     }
     Ok(Report {
         env: env.to_string(),
-        imperfections: pool.imperfections().map(ToOwned::to_owned),
+        conditions: pool.conditions().map(ToOwned::to_owned),
         seed,
         episodes: count,
         backend: model.map(|m| m.backend().name()),
@@ -89,8 +89,8 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let last = self.seed + self.episodes as u64 - 1;
         writeln!(f, "{}, {} episodes each, reset(seed) for seeds {} to {last}", self.env, self.episodes, self.seed)?;
-        if let Some(imperfections) = &self.imperfections {
-            writeln!(f, "with {imperfections}")?;
+        if let Some(conditions) = &self.conditions {
+            writeln!(f, "with {conditions}")?;
         }
         writeln!(
             f,

@@ -31,9 +31,9 @@ impl Latency {
 pub struct Report {
     /// Environment id.
     pub env: String,
-    /// What is between the agent and the environment: delays and noise.
+    /// What the episodes are under: delays, noise, randomised physics.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub imperfections: Option<String>,
+    pub conditions: Option<String>,
     /// Back end.
     pub backend: &'static str,
     /// Whether the loop kept to the wall clock.
@@ -61,7 +61,7 @@ pub struct Report {
 /// # Errors
 /// The agent does not fit the environment, or the simulator gave a non-finite observation.
 pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtime: bool) -> Result<Report> {
-    let imperfections = env.imperfections();
+    let conditions = env.conditions();
     let mut env = AnyEnv::make(env)?;
     check_fit(model, env.spec())?;
     let spec = env.spec().clone();
@@ -121,7 +121,7 @@ pub fn run(model: &Model<'_>, env: &EnvConfig, seed: u64, episodes: u64, realtim
     let ticks = outcomes.iter().map(|outcome| outcome.length).sum::<u64>();
     Ok(Report {
         env: spec.id,
-        imperfections,
+        conditions,
         backend: model.backend().name(),
         realtime,
         dt_s: spec.dt_s,
@@ -144,8 +144,8 @@ impl std::fmt::Display for Report {
             self.backend,
             if self.realtime { "wall clock" } else { "as fast as it goes" }
         )?;
-        if let Some(imperfections) = &self.imperfections {
-            writeln!(f, "with {imperfections}")?;
+        if let Some(conditions) = &self.conditions {
+            writeln!(f, "with {conditions}")?;
         }
         for outcome in &self.outcomes {
             let Outcome { episode_return, length, distance_m, terminated } = *outcome;

@@ -28,20 +28,20 @@ fn an_agent_meets_the_delays_and_the_noise_that_it_was_made_with() {
     let said = "actions 1 step late, observations 2 steps late, observations with noise of standard deviation 0.01";
     let evaluate = "--agent 1/agent.safetensors --episodes 6 --json";
     let own = json(folder, &format!("evaluate {evaluate} --baselines --threads 2"));
-    assert_eq!(own["imperfections"], said);
+    assert_eq!(own["conditions"], said);
     assert_eq!(own, json(folder, &format!("evaluate {evaluate} --baselines --threads 1")));
     let clean = json(folder, &format!("evaluate {evaluate} --env CartPole-v1"));
-    assert!(clean.get("imperfections").is_none(), "{clean}");
+    assert!(clean.get("conditions").is_none(), "{clean}");
     // The random policy takes no notice of what it sees, so that only the actions' delay tells.
     fs::write(folder.join("late.toml"), "[env]\nid = \"CartPole-v1\"\naction_delay = 1\n").unwrap();
     let late = json(folder, &format!("evaluate {evaluate} --baselines --env late.toml"));
-    assert_eq!(late["imperfections"], "actions 1 step late");
+    assert_eq!(late["conditions"], "actions 1 step late");
     assert_eq!(late["rows"][0], own["rows"][0], "random");
     assert_ne!(late["rows"][2], own["rows"][2], "the agent");
     let text = succeed(folder, "evaluate --agent 1/agent.safetensors --episodes 2");
     assert!(text.contains(&format!("\nwith {said}\n")), "{text}");
     let run = json(folder, "run --agent 1/agent.safetensors --seed 1000 --json");
-    assert_eq!((&run["imperfections"], &run["outcomes"][0]), (&said.into(), &own["rows"][2]["outcomes"][0]));
+    assert_eq!((&run["conditions"], &run["outcomes"][0]), (&said.into(), &own["rows"][2]["outcomes"][0]));
     let report = succeed(folder, &format!("report --run 1 --episodes 2 --set threads=1 {SETTINGS}"));
     assert!(report.contains(&format!("\nWith {said}.\n")), "{report}");
 

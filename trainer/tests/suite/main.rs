@@ -4,6 +4,7 @@
 mod common;
 
 mod bridge;
+mod bridge_ends;
 mod bridge_faults;
 mod choices;
 mod collect;

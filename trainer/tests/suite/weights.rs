@@ -13,6 +13,7 @@ use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{Agent, Model, memory_len};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn example(name: &str) -> PathBuf {
@@ -378,4 +379,81 @@ fn an_mdn_rnn_that_pytorch_built_predicts_the_same_here() {
     }
     let terminal = 1.0 / (1.0 + (-expected[45]).exp());
     assert!((prediction.terminal_probability() - terminal).abs() < 1e-5, "terminal");
+}
+
+/// Sizes that no environment here has: a robot's. What the configuration does not say, the networks do.
+#[test]
+fn networks_of_any_sizes_come_in_as_a_robots() {
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, path) = (folder.path(), |name: &str| folder.path().join(name));
+    let (o, a, z, h, k) = (29, 9, 37, 50, 3);
+    let script = example("save_mdnrnn.py").display().to_string();
+    let [actions, latents, units, mixtures] = [a, z, h, k].map(|size| size.to_string());
+    let out = path("m.safetensors").display().to_string();
+    python::run_with_torch(&[&script, &out, &actions, &latents, &units, &mixtures]);
+    // V and C of TorchWM's sizes, and all three in one file.
+    let file = Checkpoint::read(&path("m.safetensors")).unwrap();
+    let dims = Dims::vector(o, a, &[24, 16], z, h, k);
+    let others = synthetic::tensors(&dims, 3);
+    let others = others.iter().filter(|(name, _)| !name.starts_with("rnn") && !name.starts_with("gmm"));
+    let write = |name: &str, parts: &[&str]| {
+        let tensors = others.clone().filter(|(name, _)| parts.iter().any(|part| name.starts_with(part)));
+        let mut all = if parts.contains(&"rnn") { file.clone() } else { Checkpoint::default() };
+        tensors.for_each(|(name, (shape, data))| all.insert(name, shape, data.clone()));
+        all.write(&path(name)).unwrap();
+    };
+    write("mc.safetensors", &["rnn", "fc."]);
+    write("v.safetensors", &["encoder", "decoder", "normalizer"]);
+    write("all.safetensors", &["rnn", "fc.", "encoder", "decoder", "normalizer"]);
+    let read = |path: &Path| Checkpoint::read(path).unwrap().tensors;
+    let recorded = |run: &str| Config::default().overlay_file(&path(run).join("config.toml"), &[]).unwrap().env.recorded;
+
+    // ---- M and C alone: C says how many actions there are
+    let said = succeed(folder, "import-weights --run mc --set env=recorded mc.safetensors");
+    let note = "env.recorded.action = [{ size = 9, low = -1.0, high = 1.0 }], by C's rows, in the networks' own units";
+    assert!(said.contains(note), "{said}");
+    let run = RunDir::new(&path("mc"));
+    let both: BTreeMap<_, _> = read(&run.mdnrnn()).into_iter().chain(read(&run.controller())).collect();
+    assert_eq!(both, read(&path("mc.safetensors")), "bit for bit");
+    assert_eq!((recorded("mc").action[0].size, recorded("mc").obs()), (a, 0));
+    // ---- then V
+    let said = succeed(folder, "import-weights --run mc v.safetensors");
+    assert!(said.contains("env.recorded.observation = [{ size = 29 }], by V's inputs"), "{said}");
+    assert_eq!(recorded("mc").obs(), o);
+    // ---- all at once, or V first: M's inputs less V's latent
+    succeed(folder, "import-weights --run all --set env=recorded all.safetensors");
+    succeed(folder, "import-weights --run v --set env=recorded --set env.recorded.choices=9 v.safetensors");
+    succeed(
+        folder,
+        "import-weights --run vm --set env=recorded --set env.recorded.action=[{size=9,low=0,high=4}] v.safetensors",
+    );
+    refused(
+        folder,
+        "import-weights --run vm m.safetensors",
+        "expected --actions unit or --actions raw: the actions of recorded span 0 to 4",
+    );
+    succeed(folder, "import-weights --run vm --actions raw m.safetensors");
+    let names = ["vae.safetensors", "mdnrnn.safetensors", "controller.safetensors"];
+    assert!(names.iter().all(|name| read(&path("all").join(name)) == read(&path("mc").join(name))));
+    // ---- packed, once the period is known
+    let episode = "
+import numpy as np, sys
+np.savez(sys.argv[1], observations=np.ones((9, 29)), actions=np.zeros((8, 9)), rewards=np.zeros(8), terminated=np.zeros(8, bool))
+";
+    python::run(&["-c", episode, &path("log.npz").display().to_string()]);
+    refused(folder, "pack --run all", "expected keys such as env.period_s = 0.02; found none");
+    succeed(folder, "import --run all --set env.period_s=0.05 log.npz");
+    succeed(folder, "pack --run all");
+
+    // ---- what nobody says is asked for
+    refused(
+        folder,
+        "import-weights --run n --set env=recorded m.safetensors",
+        "m.safetensors: expected env.recorded.action, such as [{ size = 3, low = -1.0, high = 1.0 }], or env.recorded.choices: 46 inputs of M",
+    );
+    refused(
+        folder,
+        "import-weights --run n --set env=recorded --set env.recorded.action=[{size=8,low=-1,high=1}] mc.safetensors",
+        "tensor gmm_linear.weight: expected [(2·38+1)·K+2, 50]",
+    );
 }

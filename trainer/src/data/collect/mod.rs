@@ -268,7 +268,7 @@ impl Plan<'_> {
             .num_threads(config.worker_threads())
             .build()
             .context("threads: cannot start the workers")?;
-        let one = |env: &mut Result<AnyEnv>, index: u64| -> Result<Entry> {
+        let one = |env: &mut Option<AnyEnv>, index: u64| -> Result<Entry> {
             let part = part_of(parts, index).context("collect.txt: expected a last part that is open")?;
             if let Some(episode) = kept(folder, spec, part, index) {
                 return Ok(Entry { index, kept: true, episode });
@@ -285,8 +285,10 @@ impl Plan<'_> {
                 })?),
                 _ => None,
             };
-            // The model was compiled before; a failure here is memory running out.
-            let env = env.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?;
+            let env = match env {
+                Some(env) => env,
+                None => env.insert(AnyEnv::make(&config.env)?),
+            };
             Ok(Entry { index, kept: false, episode: policy::episode(env, policy, model, *seed, index)? })
         };
 
@@ -304,7 +306,7 @@ impl Plan<'_> {
                 (episodes..episodes + batch)
                     .into_par_iter()
                     .map_init(
-                        || AnyEnv::make(&config.env),
+                        || None,
                         |env, index| {
                             let go_on = !interrupt::requested() && !failed.load(Ordering::Relaxed);
                             go_on.then(|| one(env, index).inspect_err(|_| failed.store(true, Ordering::Relaxed)))

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// What an id of Gymnasium's begins with.
 pub(super) const PREFIX: &str = "gym:";
-/// The far side.
-const SCRIPT: &str = include_str!("bridge.py");
+/// The far side: one program.
+const SCRIPT: &str = concat!(include_str!("spaces.py"), "\n\n", include_str!("bridge.py"));
 /// What importing Gymnasium and making an environment may take.
 const START: Duration = Duration::from_secs(120);
 

@@ -229,7 +229,7 @@ pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report
     let steps = data.map(|data| data.entries().iter().map(|episode| episode.steps as u64).sum());
     let report = Report {
         env: config.env.id.clone(),
-        imperfections: config.env.imperfections(),
+        conditions: config.env.conditions(),
         seed: options.seed,
         episodes: options.episodes,
         recorded_steps: steps,

@@ -26,9 +26,9 @@ pub struct Row {
 pub struct Report {
     /// Environment id.
     pub env: String,
-    /// What is between the controllers and the environment: delays and noise.
+    /// What the episodes are under: delays, noise, randomised physics.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub imperfections: Option<String>,
+    pub conditions: Option<String>,
     /// Episode i is `reset(seed + i)`.
     pub seed: u64,
     /// Episodes of each arm.
@@ -61,7 +61,7 @@ impl fmt::Display for Report {
              episodes, with its 95 % interval over {RESAMPLES} bootstrap resamples; then mean ± standard error.\n",
             self.episodes,
             self.seed,
-            self.imperfections.as_ref().map_or("as it is".into(), |found| format!("with {found}"))
+            self.conditions.as_ref().map_or("as it is".into(), |found| format!("with {found}"))
         )?;
         let header =
             ["arm", "what acts", "return, IQM [95 %]", "return", "length", "real steps", "dream steps", "CPU-hours"];

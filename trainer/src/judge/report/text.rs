@@ -183,8 +183,8 @@ fn controller(text: &mut String, report: &Report) {
          (IQM) with its 95 % bootstrap interval too.\n\n",
         returns.episodes, returns.seed
     );
-    if let Some(imperfections) = &returns.imperfections {
-        let _ = write!(text, "With {imperfections}.\n\n");
+    if let Some(conditions) = &returns.conditions {
+        let _ = write!(text, "With {conditions}.\n\n");
     }
     let rows = returns.rows.iter().map(|row| {
         let length = row.length.mean_text(1);

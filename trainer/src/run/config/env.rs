@@ -1,7 +1,7 @@
 //! `[env]`: which world, and how it is made. `env = "CartPole-v1"` is short for the table with that `id`.
 
 use super::{Config, RandomiseConfig, RecordedConfig, TaskConfig};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dreamstep_core::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -30,7 +30,8 @@ pub struct EnvConfig {
     pub kwargs: Table,
     /// Empty, or a MuJoCo model of the user's own: beside the configuration that names it, in the current folder, or one of Gymnasium's.
     pub mjcf: String,
-    /// `mjcf`: what the task is.
+    /// `mjcf`: what the task is. Not written where it is left as it is: a task that is built in has another.
+    #[serde(skip_serializing_if = "TaskConfig::is_default")]
     pub task: TaskConfig,
     /// MuJoCo models: what is a little other in every episode.
     pub randomise: RandomiseConfig,
@@ -129,6 +130,18 @@ impl EnvConfig {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
+    /// What else than the environment itself its episodes are under, in words, for reports: [`Self::imperfections`] and `randomise`; none
+    /// where nothing is.
+    #[must_use]
+    pub fn conditions(&self) -> Option<String> {
+        let RandomiseConfig { mass, friction, damping, armature, gain } = &self.randomise;
+        let factors = [("mass", mass), ("friction", friction), ("damping", damping), ("armature", armature), ("gain", gain)];
+        let drawn: Vec<&str> = factors.iter().filter(|(_, range)| !range.is_empty()).map(|(name, _)| *name).collect();
+        let randomised = (!drawn.is_empty()).then(|| format!("randomised {}", drawn.join(", ")));
+        let all: Vec<String> = self.imperfections().into_iter().chain(randomised).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
     /// The environment that a command line names: an id, or a TOML file with an `[env]` table.
     ///
     /// # Errors
@@ -159,6 +172,17 @@ pub(super) fn beside(table: &mut Table, folder: &Path) {
     if !file.is_empty() && path.is_file() {
         *file = path.display().to_string();
     }
+}
+
+/// Every key of a configuration, those too that are not written where they are left as they are.
+///
+/// # Errors
+/// Never: the defaults serialise.
+pub(super) fn complete(mut table: Table) -> Result<Table> {
+    if let Some(env) = table.get_mut("env").and_then(Value::as_table_mut).filter(|env| !env.contains_key("task")) {
+        env.insert("task".into(), Value::try_from(TaskConfig::default()).context("env.task")?);
+    }
+    Ok(table)
 }
 
 /// Makes a table of `env = "ID"`.

@@ -129,7 +129,7 @@ impl Config {
             let origin = format!("--set {item}");
             over.push((origin.clone(), assignment(item).context(origin)?));
         }
-        let mut table = toml::Table::try_from(self).context("configuration")?;
+        let mut table = self.table()?;
         let mut sets_offset = false;
         for (origin, mut over) in over {
             env::expand(&mut over);
@@ -171,6 +171,11 @@ impl Config {
         self.overlay_table(&origin, table, overrides)
     }
 
+    /// Every key, with its value.
+    fn table(&self) -> Result<toml::Table> {
+        env::complete(toml::Table::try_from(self).context("configuration")?)
+    }
+
     /// The TOML text of every value in force.
     ///
     /// # Panics
@@ -192,14 +197,12 @@ impl Config {
     ///
     /// # Errors
     /// `recorded` is not TOML.
-    ///
-    /// # Panics
-    /// Never: the configuration serialises.
     pub fn first_difference(&self, recorded: &str, ignored: &[&str]) -> Result<Option<(String, String, String)>> {
-        let now = toml::Table::try_from(self).expect("the configuration serialises");
+        let now = self.table()?;
         let mut then = parse(recorded).context("recorded configuration")?;
         env::expand(&mut then);
         aliases::translate(&mut then).context("recorded configuration")?;
+        then = env::complete(then)?;
         if let Some(env) = then.get_mut("env").and_then(toml::Value::as_table_mut) {
             env.retain(|key, _| !env::IMMATERIAL.contains(&key));
         }
@@ -218,7 +221,7 @@ impl Config {
     /// # Errors
     /// One line naming the key, the rule and the value found.
     pub fn validate(&self) -> Result<()> {
-        bounds::check(&toml::Table::try_from(self).context("configuration")?)?;
+        bounds::check(&self.table()?)?;
         let Self { env, vae, mdnrnn, controller, dream, rounds, .. } = self;
         env.validate()?;
         ensure!(

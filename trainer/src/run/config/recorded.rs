@@ -25,10 +25,22 @@ pub struct RecordedConfig {
 #[serde(deny_unknown_fields)]
 pub struct BlockConfig {
     /// What the report calls them.
-    #[serde(default = "observation")]
+    #[serde(default = "BlockConfig::usual")]
     pub name: String,
     /// How many they are.
     pub size: usize,
+}
+
+impl BlockConfig {
+    fn usual() -> String {
+        "observation".into()
+    }
+
+    /// The only ones, so many.
+    #[must_use]
+    pub fn of(size: usize) -> Self {
+        Self { name: Self::usual(), size }
+    }
 }
 
 /// Some numbers of an action, one after another.
@@ -41,10 +53,6 @@ pub struct RangeConfig {
     pub low: f64,
     /// The most.
     pub high: f64,
-}
-
-fn observation() -> String {
-    "observation".into()
 }
 
 impl EnvConfig {

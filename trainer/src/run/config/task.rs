@@ -276,6 +276,12 @@ impl Default for CameraConfig {
     }
 }
 
+impl TaskConfig {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl RandomiseConfig {
     /// Every range, by its key.
     fn ranges(&self) -> [(&'static str, &[f64]); 5] {

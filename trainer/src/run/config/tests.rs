@@ -177,7 +177,7 @@ fn an_environment_is_named_by_a_string_or_described_by_a_table() {
     let config = Config { env: env.clone(), ..Config::default() };
     assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap().env, env);
     for (text, part) in [
-        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_range, "),
+        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_delay, "),
         ("[env]\naction_range = [1.0]\n", "env.action_range = [1.0]: must be empty, or [low, high]"),
         ("[env]\naction_range = [1.0, 1.0]\n", "env.action_range"),
         ("[env]\ntimeout_s = 0.0\n", "env.timeout_s = 0.0: must be a number from 0.001"),
@@ -203,5 +203,26 @@ fn where_an_interpreter_lies_decides_nothing_and_what_it_is_given_does() {
     for (now, then) in [(&plain, &windy), (&windy, &plain)] {
         let (key, ..) = now.first_difference(&then.to_toml(), &[]).unwrap().unwrap();
         assert_eq!(key, "env.kwargs");
+    }
+}
+
+#[test]
+fn a_task_is_written_where_there_is_one_and_reads_back() {
+    assert!(!Config::default().to_toml().contains("env.task"), "a task that is built in has other values");
+    let text = "[env]\nid = 'Own'\nmjcf = 'own.xml'\n[env.task]\nframe_skip = 3\nobserve = ['qpos[1:]', { of = 'qvel', clip = 10, minus = 1 }]\n\
+                reward = [{ of = 'com[0]', rate = true, weight = -1, limit = 2, inside = [0, inf] }]\n\
+                reset = [{ of = 'qpos', uniform = [0, 1] }, { of = 'qpos[:2]', box = [[-1, 1], [0, 1]], nearer_than = 1 }]\n";
+    let own = Config::default().overlay("x", text, &["env.task.camera.body=hull".into()]).unwrap();
+    let QuantityConfig { of, clip, minus, .. } = &own.env.task.observe[1];
+    assert_eq!((of.as_str(), *clip, minus), ("qvel", Some(Span::Half(10.0)), &Minus::Numbers(Numbers::One(1.0))));
+    assert_eq!((own.env.task.observe[0].of.as_str(), own.env.task.camera.body.as_str()), ("qpos[1:]", "hull"));
+    let written = own.to_toml();
+    assert_eq!(Config::default().overlay("x", &written, &[]).unwrap(), own);
+    assert_eq!(own.first_difference(&written, &[]).unwrap(), None);
+    // What is not written is the default, and another than what is.
+    for (now, then) in [(&own, &Config::default()), (&Config::default(), &own)] {
+        let now = Config { env: EnvConfig { task: now.env.task.clone(), ..then.env.clone() }, ..Config::default() };
+        let (key, ..) = now.first_difference(&then.to_toml(), &[]).unwrap().unwrap();
+        assert!(key.starts_with("env.task."), "{key}");
     }
 }

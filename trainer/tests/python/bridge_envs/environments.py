@@ -13,7 +13,8 @@ from . import faults
 class Slide(gymnasium.Env):
     """A point on a line that drifts; it ends beyond ±1. `fault` happens in the `at`-th reset or step (`where`) of the process.
 
-    The variable BRIDGE_FAULT = "fault:at" asks for one in a step, too: without a change of the configuration.
+    The variable BRIDGE_FAULT = "fault:at" asks for one in a step, too: without a change of the configuration. With ":once" after it, of all
+    processes one has it: that which makes the file BRIDGE_READY.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -22,16 +23,17 @@ class Slide(gymnasium.Env):
 
     def __init__(self, fault="", where="step", at=1, drift=0.02, render_mode=None):
         self.fault, self.where, self.at, self.drift = fault, where, at, drift
-        self.render_mode = render_mode
+        self.render_mode, self.once = render_mode, False
         if os.environ.get("BRIDGE_FAULT"):
-            self.fault, at = os.environ["BRIDGE_FAULT"].split(":")
+            self.fault, at, *once = os.environ["BRIDGE_FAULT"].split(":")
             self.where, self.at = "step", int(at)
+            self.once = bool(once)
         self.count = {"reset": 0, "step": 0}
-        self.pid = str(os.getpid())
 
     def due(self, where):
         self.count[where] += 1
-        return bool(self.fault) and where == self.where and self.count[where] == self.at
+        due = bool(self.fault) and where == self.where and self.count[where] == self.at
+        return due and not (self.once and os.path.exists(os.environ["BRIDGE_READY"]))
 
     def observe(self):
         return np.array([self.x, self.v, np.sin(self.x)])

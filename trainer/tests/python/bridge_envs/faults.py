@@ -12,8 +12,10 @@ import numpy as np
 # What happens in place of a reset or a step.
 
 
-def happen(fault, folder=None):
-    """True where nothing of a result is wrong."""
+def happen(fault):
+    """True where nothing of a result is wrong. The file that the variable BRIDGE_READY names is there once it begins."""
+    if os.environ.get("BRIDGE_READY"):
+        open(os.environ["BRIDGE_READY"], "w").close()
     if fault == "raise":
         raise ValueError("the arm\nis broken")
     elif fault == "sysexit":
@@ -59,13 +61,13 @@ def happen(fault, folder=None):
         for fd in sockets():
             os.close(fd)
         time.sleep(10_000)
-    elif fault == "offspring":
+    elif fault in ("offspring", "offspring-deaf"):
         # A child of one's own, one that leaves the group, and one whose parent is gone.
         sleep = [sys.executable, "-c", "import time; time.sleep(10_000)"]
         subprocess.Popen(sleep)
         subprocess.Popen(sleep, start_new_session=True)
         subprocess.run(["sh", "-c", 'setsid "$@" & exit 0', "sh", *sleep], check=True)
-        return True
+        return fault == "offspring" or happen("deaf")
     else:
         return False
     raise AssertionError(f"{fault}: survived")

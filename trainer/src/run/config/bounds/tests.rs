@@ -13,7 +13,7 @@ fn leaves(table: &Table, prefix: &str) -> Vec<(String, Value)> {
 }
 
 fn defaults() -> Vec<(String, Value)> {
-    leaves(&Table::try_from(Config::default()).unwrap(), "")
+    leaves(&Config::default().table().unwrap(), "")
 }
 
 fn range_of(key: &str) -> Option<Range> {
