@@ -177,7 +177,7 @@ fn an_environment_is_named_by_a_string_or_described_by_a_table() {
     let config = Config { env: env.clone(), ..Config::default() };
     assert_eq!(Config::default().overlay("x", &config.to_toml(), &[]).unwrap().env, env);
     for (text, part) in [
-        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_delay, "),
+        ("[env]\ncolour = 1\n", "unknown key `env.colour`; known here: action_delay, action_range, "),
         ("[env]\naction_range = [1.0]\n", "env.action_range = [1.0]: must be empty, or [low, high]"),
         ("[env]\naction_range = [1.0, 1.0]\n", "env.action_range"),
         ("[env]\ntimeout_s = 0.0\n", "env.timeout_s = 0.0: must be a number from 0.001"),
@@ -221,7 +221,7 @@ fn a_task_is_written_where_there_is_one_and_reads_back() {
     assert_eq!(own.first_difference(&written, &[]).unwrap(), None);
     // What is not written is the default, and another than what is.
     for (now, then) in [(&own, &Config::default()), (&Config::default(), &own)] {
-        let now = Config { env: EnvConfig { task: now.env.task.clone(), ..then.env.clone() }, ..Config::default() };
+        let now = Config { env: EnvConfig { task: now.env.task.clone(), ..then.env.clone() }, ..then.clone() };
         let (key, ..) = now.first_difference(&then.to_toml(), &[]).unwrap().unwrap();
         assert!(key.starts_with("env.task."), "{key}");
     }
