@@ -74,7 +74,7 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
 }
 
 fn overhead(options: &Options) -> Result<Table> {
-    let (steps, rounds) = options.common.effort((4000, 25), (200, 2));
+    let (steps, rounds) = options.common.effort((500, 200), (100, 2));
     // Where the tests' environments lie.
     let (child, version) = match Python::at(&tests_python().join("interpreter.sh")).start("bridge.py", &[])? {
         Started::Ready(child, version) => (child, version),

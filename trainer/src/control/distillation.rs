@@ -1,6 +1,10 @@
 //! Distillation of a teacher policy into C. The weights of an earlier controller mean nothing to a retrained V and M, whose [z, h] are
 //! others; its actions do. C starts as the linear map from the new [z, h] that acts as the teacher does: behaviour cloning by ridge
 //! regression on the recorded episodes, then DAgger (Ross, Gordon & Bagnell 2011, algorithm 3.1) on episodes that the student plays.
+//!
+//! Of a teacher that chooses, its scores are learnt where a linear map meets them exactly; else its choices, by softmax regression. To come
+//! near the scores of another kind of C is to come near them everywhere, and not where two of them cross; to regress on one-hot choices is to
+//! lose those between two others.
 
 use super::candidate::Controller;
 use super::whitening::Whitening;
@@ -14,14 +18,15 @@ use crate::run::checkpoint::Checkpoint;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
-use crate::stats::{Moments, Ridge};
+use crate::stats::{Chosen, Moments, Ridge, Softmax};
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::action::Action;
+use dreamstep_core::action::{Action, greatest};
 use dreamstep_core::c::ControllerKind;
+use dreamstep_core::dims::Dims;
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
-use ndarray::Array2;
+use ndarray::{Array1, Array2, ArrayView1, s};
 
 /// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
 const RECORDED_STEPS: usize = 200_000;
@@ -129,9 +134,8 @@ impl Teacher {
         config: &Config,
         mut done: impl FnMut(Iteration),
     ) -> Result<Vec<f32>> {
-        let mut moments = self.recorded(student, whitening, data)?;
-        let features = student.dims().controller_inputs();
-        let mut learnt = fit(&moments, features, whitening)?;
+        let mut lessons = self.recorded(student, whitening, data)?;
+        let mut learnt = whitening.fold(&lessons.fit()?);
         let Some(pool) = pool else { return Ok(learnt) };
         for iteration in 0..ITERATIONS {
             let made = Controller::new(student.dims(), &learnt)?;
@@ -158,20 +162,19 @@ impl Teacher {
             if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
                 return Err(error.context("student"));
             }
-            sound.iter().for_each(|(_, answers)| moments.add(answers.view()));
+            sound.iter().for_each(|(_, answers)| lessons.add(answers));
             let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
             let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
             done(Iteration { steps, mean_return: sum / sound.len() as f64 });
-            learnt = fit(&moments, features, whitening)?;
+            learnt = whitening.fold(&lessons.fit()?);
         }
         Ok(learnt)
     }
 
-    /// Moments of [`Self::answers`] on the newest recorded episodes.
-    fn recorded(&self, student: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Moments> {
+    /// [`Self::answers`] on the newest recorded episodes.
+    fn recorded(&self, student: &Model<'_>, whitening: &Whitening, data: &Dataset) -> Result<Lessons> {
         let model = self.model()?;
-        let dims = student.dims();
-        let mut moments = Moments::new(dims.controller_inputs() + 2 * dims.unit_len());
+        let mut lessons = Lessons::new(student.dims());
         let mut rows = 0;
         for id in (0..data.len()).rev() {
             interrupt::check()?;
@@ -179,13 +182,13 @@ impl Teacher {
             let observed = episode.observations.rows().into_iter().map(|row| row.to_vec());
             let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
             let answers = self.answers(&model, student, whitening, observed.zip(acted))?;
-            moments.add(answers.view());
+            lessons.add(&answers);
             rows += answers.nrows();
             if rows >= RECORDED_STEPS {
                 break;
             }
         }
-        Ok(moments)
+        Ok(lessons)
     }
 
     /// Of every step of a trajectory: what the student's controller would read, whitened, what the teacher would have
@@ -231,20 +234,160 @@ impl Teacher {
     }
 }
 
-/// The regression of the answers, the last columns of `moments`, on its first `features`, as plain weights and biases: of the whole answers
-/// where it meets them exactly (another V that shows the same), else of what makes a difference.
-fn fit(moments: &Moments, features: usize, whitening: &Whitening) -> Result<Vec<f32>> {
-    let actions = (moments.mean().len() - features) / 2;
-    let regress = |first: usize, ridge: f64| {
-        let columns: Vec<usize> = (0..features).chain(first..first + actions).collect();
-        Ridge::from_moments(&moments.select(&columns), features, ridge * moments.count() as f64)
-    };
-    let whole = regress(features + actions, EXACT_RIDGE)?;
-    let scatter = moments.scatter();
-    let variance = |action: usize| scatter[[features + actions + action; 2]] / moments.count() as f64;
-    let exact = whole.residual_variance.iter().enumerate().all(|(action, &left)| left <= EXACT * variance(action));
-    let ridge = if exact { whole } else { regress(features, RIDGE)? };
-    let weights = ridge.weight.t().iter().map(|&w| w as f32).collect::<Vec<_>>(); // [A, I]
-    let parameters: Vec<f32> = weights.into_iter().chain(ridge.bias.iter().map(|&b| b as f32)).collect();
-    Ok(whitening.fold(&parameters))
+/// What there is to learn from: rows of [`Teacher::answers`].
+struct Lessons {
+    /// `I`, and `U`.
+    features: usize,
+    answers: usize,
+    moments: Moments,
+    /// The rows' features, and what the teacher chose in each; none where it does not choose.
+    chosen: Option<Vec<Chosen>>,
+}
+
+impl Lessons {
+    /// None yet, for a student of `dims`.
+    fn new(dims: &Dims) -> Self {
+        let (features, answers) = (dims.controller_inputs(), dims.unit_len());
+        let chosen = matches!(dims.action, Action::Discrete { .. }).then(Vec::new);
+        Self { features, answers, moments: Moments::new(features + 2 * answers), chosen }
+    }
+
+    /// Adds rows `[T, I+U+U]`.
+    fn add(&mut self, rows: &Array2<f32>) {
+        self.moments.add(rows.view());
+        if let (Some(chosen), false) = (&mut self.chosen, rows.is_empty()) {
+            let scores = rows.slice(s![.., self.features..self.features + self.answers]);
+            let choices = scores.rows().into_iter().map(|scores| greatest(&scores.to_vec())).collect();
+            chosen.push((rows.slice(s![.., ..self.features]).to_owned(), choices));
+        }
+    }
+
+    /// The linear map from whitened features that answers as the teacher, as weights `[U, I]` and biases `[U]`: the regression of its whole
+    /// answers where that meets them exactly (another V that shows the same); else, of choices, the softmax regression; else that of what
+    /// makes a difference.
+    fn fit(&self) -> Result<Vec<f32>> {
+        let Self { features, answers, moments, chosen } = self;
+        let regress = |first: usize, ridge: f64| {
+            let columns: Vec<usize> = (0..*features).chain(first..first + answers).collect();
+            Ridge::from_moments(&moments.select(&columns), *features, ridge * moments.count() as f64)
+        };
+        let whole = regress(features + answers, EXACT_RIDGE)?;
+        let scatter = moments.scatter();
+        let variance = |answer: usize| scatter[[features + answers + answer; 2]] / moments.count() as f64;
+        let exact = whole.residual_variance.iter().enumerate().all(|(answer, &left)| left <= EXACT * variance(answer));
+        let (weight, bias) = match chosen {
+            _ if exact => (whole.weight, whole.bias),
+            Some(chosen) => self.choose(chosen)?,
+            None => {
+                let ridge = regress(*features, RIDGE)?;
+                (ridge.weight, ridge.bias)
+            }
+        };
+        Ok(weight.t().iter().chain(&bias).map(|&value| value as f32).collect())
+    }
+
+    /// The softmax regression of what was `chosen`, its scores as far apart as the teacher's: a search goes on from there, and its steps are of
+    /// the size that suits those.
+    fn choose(&self, chosen: &[Chosen]) -> Result<(Array2<f64>, Array1<f64>)> {
+        let learnt = Softmax::fit(chosen, self.answers, RIDGE)?;
+        let square = |scores: ArrayView1<'_, f64>| {
+            let mean = scores.sum() / scores.len() as f64;
+            scores.fold(0.0, |sum, score| sum + (score - mean).powi(2))
+        };
+        let of_rows = |(rows, _): &Chosen| learnt.scores(rows.view()).rows().into_iter().map(square).sum::<f64>();
+        let mine: f64 = chosen.iter().map(of_rows).sum();
+        let (scatter, mean) = (self.moments.scatter(), self.moments.mean());
+        let columns = self.features..self.features + self.answers;
+        let theirs: f64 = columns.map(|i| scatter[[i; 2]] + self.moments.count() as f64 * mean[i].powi(2)).sum();
+        let factor = if mine > 0.0 && theirs > 0.0 { (theirs / mine).sqrt() } else { 1.0 };
+        Ok((learnt.weight * factor, learnt.bias * factor))
+    }
+}
+
+#[cfg(all(test, feature = "torch"))]
+mod tests {
+    use super::*;
+    use crate::agent::pack::{Ingredients, base_agent, pack};
+    use crate::control::dream::tests::{CHOICES, small};
+
+    /// A C drawn at random is the teacher: the share of its choices that a linear student of the same V and M makes on the recorded episodes, and
+    /// how far apart the student's scores are, as a share of the teacher's.
+    fn agreement(teacher: &[&str], student: &str, draw: u64) -> (f64, f64) {
+        let small = small(&[&[CHOICES], teacher].concat());
+        let agents = small.agents();
+        let model = Model::load(&agents[0]).unwrap();
+        let mut parameters = vec![0.0; controller::len(model.dims())];
+        Philox::new(8).fill_normal(Stream::Evolution, draw, &mut parameters);
+        let values = Whitening::measure(&model, &small.data).unwrap().fold(&parameters);
+        let mut c = Checkpoint::default();
+        controller::insert(&mut c, model.dims(), &values);
+        c.write(&small.run.controller()).unwrap();
+        let teacher = Teacher::new(pack(&small.config, &small.run).unwrap()).unwrap();
+
+        let config = small.with(&["controller.hidden=[]", student]);
+        let base = base_agent(&Ingredients::read(&small.run).unwrap(), &config).unwrap();
+        let base = Model::load(&base).unwrap();
+        let whitening = Whitening::measure(&base, &small.data).unwrap();
+        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| ()).unwrap();
+        let made = Controller::new(base.dims(), &learnt).unwrap();
+        let student = made.model(&base).unwrap();
+        let model = teacher.model().unwrap();
+        let lessons = teacher.recorded(&student, &whitening, &small.data).unwrap();
+        let (mut same, mut steps, mut kinds) = (0, 0, std::collections::BTreeSet::new());
+        for id in 0..small.data.len() {
+            let episode = small.data.read(id).unwrap();
+            let mut memories = [&model, &student].map(|model| vec![0.0; memory_len(model.dims())]);
+            let [first, second] = &mut memories;
+            let mut agents = [Agent::new(model, first).unwrap(), Agent::new(student, second).unwrap()];
+            for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+                for agent in &mut agents {
+                    agent.act_in_place(&observation.to_vec()).unwrap();
+                }
+                let [theirs, mine] = [agents[0].choice().unwrap(), agents[1].choice().unwrap()];
+                (same, steps) = (same + usize::from(theirs == mine), steps + 1);
+                kinds.insert(theirs);
+                for agent in &mut agents {
+                    agent.override_action(&action.to_vec()).unwrap();
+                    agent.advance().unwrap();
+                }
+            }
+        }
+        assert_eq!(kinds.len(), 3, "the teacher makes every choice");
+        // As far apart as the teacher's scores are.
+        let square = |values: &[f32]| -> f64 {
+            let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+            values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum()
+        };
+        let (mut theirs, mut mine) = (0.0, 0.0);
+        for (features, _) in lessons.chosen.unwrap() {
+            let plain = controller::mlp(base.dims(), &whitening.unfold(&learnt));
+            for row in features.rows() {
+                let scores = plain.forward(row.iter().map(|&v| f64::from(v))).unwrap();
+                mine += square(&scores.iter().map(|&v| v as f32).collect::<Vec<_>>());
+            }
+        }
+        let mean = lessons.moments.mean();
+        for i in lessons.features..lessons.features + 3 {
+            theirs += lessons.moments.scatter()[[i; 2]] + lessons.moments.count() as f64 * mean[i].powi(2);
+        }
+        (same as f64 / f64::from(steps), mine / theirs)
+    }
+
+    #[test]
+    fn a_student_chooses_as_its_teacher() {
+        // Scores that are linear in what the student reads are met to the last digit; of others, the choices.
+        for (teacher, student, draw, least) in [
+            (&["controller.input=z"][..], "controller.input=z+h", 1, 0.999),
+            (&["controller.input=z", "controller.hidden=[6]"], "controller.input=z", 4, 0.93),
+            (
+                &["controller.input=z+h", "controller.hidden=[6]", "controller.activation=relu"],
+                "controller.input=z+h",
+                1,
+                0.93,
+            ),
+        ] {
+            let (same, size) = agreement(teacher, student, draw);
+            assert!(same >= least && (size - 1.0).abs() < 1e-3, "{teacher:?}: {same} of the choices, {size} of the size");
+        }
+    }
 }

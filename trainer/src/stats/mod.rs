@@ -17,6 +17,7 @@ mod pca;
 mod rank;
 mod ridge;
 mod scores;
+mod softmax;
 mod summary;
 
 pub use bootstrap::{RESAMPLES, interquartile_interval, interquartile_mean};
@@ -27,4 +28,5 @@ pub use pca::Pca;
 pub use rank::{nearest_rank, spearman};
 pub use ridge::Ridge;
 pub use scores::auroc;
+pub use softmax::{Chosen, Softmax};
 pub use summary::{Estimate, Quantiles, Summary, jackknife_variance};
