@@ -91,7 +91,7 @@ fn overhead(options: &Options) -> Result<Table> {
         "bare exchange, µs p50",
         "µs min",
     ];
-    let title = format!("{version}: a step of an environment that does nothing, by itself and through the bridge");
+    let title = format!("{version}: a step of an environment that does nothing, alone and through the bridge");
     let mut table = Table::new(&title, &columns);
     for (image, most) in [false, true].into_iter().zip(MOST_US) {
         let config = env("Nothing", &format!("image = {image}"))?;
