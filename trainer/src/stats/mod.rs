@@ -4,9 +4,10 @@
 //! ```text
 //! rows, chunk by chunk ─▶ Spread  (mean, variance)  ─▶ Normalizer
 //!                      └▶ Moments (mean, scatter)   ─▶ Pca, Ridge ─▶ normalised errors, NLL
+//! rows, kept                                        ─▶ Softmax
 //! ```
-//! Sums are taken in `f64`. Memory depends on the number of columns, never on the number of rows: [`Spread`] and [`Moments`] take
-//! rows in chunks of any size, and two of them add up to one. How the rows are cut changes rounding, so equal bits need equal chunks.
+//! Sums are taken in `f64`. Memory depends on the number of columns, not on the number of rows, but for [`Softmax`]: [`Spread`] and
+//! [`Moments`] take rows in chunks of any size, and two of them add up to one. How the rows are cut changes rounding, so equal bits need equal chunks.
 
 mod bootstrap;
 mod initial;
