@@ -143,8 +143,8 @@ impl Bridge {
         let dtype = self.hello.dtype;
         let (answer, bytes) = self.ask(operation, payload, Kind::State)?;
         let read = read(dtype, bytes, obs);
-        // Bytes are.
-        let wrong = (dtype != Dtype::Uint8).then(|| obs.iter().position(|value| !value.is_finite())).flatten();
+        // Bytes always are. What binary32 cannot hold, in which all of this is recorded and acted on, is not.
+        let wrong = (dtype != Dtype::Uint8).then(|| obs.iter().position(|value| !(*value as f32).is_finite())).flatten();
         let Answer { reward, terminated, truncated, .. } = answer;
         let wrong = match (read, wrong) {
             (false, _) => Some(format!("an observation of {} numbers, found {} bytes", obs.len(), answer.length)),
