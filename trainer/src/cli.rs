@@ -10,6 +10,7 @@ use dreamstep::judge::ablation::Arm;
 use dreamstep::judge::render;
 use dreamstep::pipeline::Stage;
 use dreamstep::run::config::{MAX_THREADS, Preset};
+use dreamstep::run::folder::RunDir;
 use dreamstep::world::device::Device;
 use dreamstep_runtime::{Backend, Precision};
 use std::path::PathBuf;
@@ -370,8 +371,19 @@ fn threads() -> RangedU64ValueParser<usize> {
 /// Options that a command which resumes does not need: their values are on record in the run, and so is what `--force` was for.
 const ON_RECORD: [&str; 4] = ["preset", "config", "overrides", "force"];
 
-/// What resumes the command that `matches` are of, where it is interrupted: every option that was given and is not on record.
-pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
+/// What resumes a command that is interrupted, said when it is: by then its run may have a configuration on record, or none yet.
+pub(crate) struct ResumeHint<'a>(pub(crate) &'a ArgMatches);
+
+impl std::fmt::Display for ResumeHint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let given = self.0.subcommand().map(|(_, given)| given);
+        let run = given.and_then(|given| given.try_get_one::<PathBuf>("run").ok().flatten());
+        f.write_str(&resume_hint(self.0, run.is_some_and(|run| RunDir::new(run).config().exists())))
+    }
+}
+
+/// What resumes the command that `matches` are of: every option that was given and is not on record.
+fn resume_hint(matches: &ArgMatches, is_on_record: bool) -> String {
     let Some((name, given)) = matches.subcommand() else { return String::new() };
     let command = Cli::command();
     let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
@@ -379,7 +391,8 @@ pub(crate) fn resume_hint(matches: &ArgMatches) -> String {
     let mut text = format!("to go on: dreamstep {name}");
     for argument in others.into_iter().chain(run) {
         let id = argument.get_id().as_str();
-        let was_given = given.value_source(id) == Some(ValueSource::CommandLine) && !ON_RECORD.contains(&id);
+        let was_given =
+            given.value_source(id) == Some(ValueSource::CommandLine) && !(is_on_record && ON_RECORD.contains(&id));
         if !was_given && id != "run" {
             continue;
         }
@@ -409,7 +422,19 @@ mod tests {
 
     /// The hint for `line`, which begins with the command's name.
     fn hint(line: &[&str]) -> String {
-        resume_hint(&Cli::command().get_matches_from(line))
+        resume_hint(&Cli::command().get_matches_from(line), true)
+    }
+
+    #[test]
+    fn before_anything_is_on_record_what_resumes_a_command_repeats_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().to_str().unwrap();
+        let matches =
+            Cli::command().get_matches_from(["dreamstep", "collect", "--config", "a.toml", "--set=seed=3", "--run", run]);
+        let nothing = format!("to go on: dreamstep collect --config a.toml --set seed=3 --run {run}");
+        assert_eq!(ResumeHint(&matches).to_string(), nothing);
+        std::fs::write(folder.path().join("config.toml"), "").unwrap();
+        assert_eq!(ResumeHint(&matches).to_string(), format!("to go on: dreamstep collect --run {run}"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use dreamstep::run::progress::Progress;
 use dreamstep::run::{memory, output};
 use dreamstep::world::device;
 use dreamstep_runtime::Model;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 /// What an interruption of a command that writes all or nothing comes to.
@@ -29,7 +30,7 @@ const NOTHING: &str = "nothing was written";
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let resume = cli::resume_hint(&matches);
+    let resume = cli::ResumeHint(&matches);
     match memory::guard(|| execute(cli.command, &resume)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Interrupted>() => {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: Command, resume: &str) -> Result<()> {
+fn execute(command: Command, resume: &dyn Display) -> Result<()> {
     match command {
         Command::Collect { run, append, agent } => interruptible(resume, || {
             let (mut config, run) = run.open()?;
@@ -56,10 +57,10 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let episode_length = episode_length.map(|length| length as usize);
             let options = import::Options { append, episode_length, rows: observations, repeat_final };
             let (config, run) = run.open()?;
-            interruptible(NOTHING, || pipeline::import(&config, &run, &files, &options))
+            interruptible(&NOTHING, || pipeline::import(&config, &run, &files, &options))
         }
         Command::Export { run, out, format } => {
-            interruptible(NOTHING, || pipeline::export(&RunDir::new(&run), &out, format))
+            interruptible(&NOTHING, || pipeline::export(&RunDir::new(&run), &out, format))
         }
         Command::ImportWeights { run, file, actions, input, sigma, log_sigma_min, obs_clip, force } => {
             let obs_clip = obs_clip.unwrap_or(weights::Options::default().obs_clip);
@@ -114,7 +115,7 @@ fn execute(command: Command, resume: &str) -> Result<()> {
         Command::Render { run, agent, env, policy: actor, seed, steps, size, fps, temperature, panels, out } => {
             let env = env.as_deref().map(EnvConfig::named).transpose()?;
             let options = render::Options { agent, env, actor, seed, steps, size, fps, temperature, panels, out };
-            let summary = interruptible(NOTHING, || render::render(&RunDir::new(&run), &options))?;
+            let summary = interruptible(&NOTHING, || render::render(&RunDir::new(&run), &options))?;
             output::result(&summary.to_string())
         }
         Command::Ablation { run, arms, episodes, seed, force, json } => {
@@ -131,7 +132,7 @@ fn execute(command: Command, resume: &str) -> Result<()> {
             let options = correlation::Options { temperatures, episodes: episodes as usize, seed, draws };
             let progress = Progress::new("correlate", 0, "episodes and dreams");
             let correlate = || correlation::correlate(&config, &run, &options, &progress);
-            let report = interruptible(NOTHING, correlate)?;
+            let report = interruptible(&NOTHING, correlate)?;
             drop(progress);
             print(&report, json)
         }
@@ -164,7 +165,7 @@ fn report(args: &RunArgs, episodes: u32, seed: u64, threads: usize, check: bool,
 }
 
 /// Does `work`, which a signal may stop; the error says `then` then.
-fn interruptible<T>(then: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+fn interruptible<T>(then: &dyn Display, work: impl FnOnce() -> Result<T>) -> Result<T> {
     interrupt::listen()?;
     work().map_err(|error| match error.is::<Interrupted>() {
         true => error.context(then.to_string()),
@@ -198,6 +199,7 @@ impl AgentArgs {
         let model = file::load(&self.agent, &bytes, self.backend)?;
         let env = self.env.as_deref().map_or_else(|| file::env(&self.agent, &bytes), EnvConfig::named)?;
         file::check(&self.agent, &model, &env::spec(&env)?)?;
+        file::warn_of_another_world(&self.agent, &bytes, &env)?;
         play(&model, &env).with_context(|| self.agent.display().to_string())
     }
 }

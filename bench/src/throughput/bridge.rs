@@ -74,7 +74,7 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
 }
 
 fn overhead(options: &Options) -> Result<Table> {
-    let (steps, rounds) = options.common.effort((4000, 25), (200, 2));
+    let (steps, rounds) = options.common.effort((500, 200), (100, 2));
     // Where the tests' environments lie.
     let (child, version) = match Python::at(&tests_python().join("interpreter.sh")).start("bridge.py", &[])? {
         Started::Ready(child, version) => (child, version),
@@ -91,7 +91,7 @@ fn overhead(options: &Options) -> Result<Table> {
         "bare exchange, µs p50",
         "µs min",
     ];
-    let title = format!("{version}: a step of an environment that does nothing, by itself and through the bridge");
+    let title = format!("{version}: a step of an environment that does nothing, alone and through the bridge");
     let mut table = Table::new(&title, &columns);
     for (image, most) in [false, true].into_iter().zip(MOST_US) {
         let config = env("Nothing", &format!("image = {image}"))?;

@@ -1,7 +1,7 @@
 //! Reads a packed agent from disk for the commands that run it.
 
 use crate::env::pool::check_fit;
-use crate::env::{EnvConfig, EnvSpec};
+use crate::env::{self, EnvConfig, EnvSpec};
 use crate::run::config::{Config, RECORDED};
 use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// The largest file read: a typing slip should not fill the memory.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Where a packed agent says in which world it was made, where that is more than an id: [`env::label`].
+pub const WORLD: &str = "provenance.world";
 
 /// Where a packed agent says with which configuration it was made.
 pub const CONFIG: &str = "provenance.config";
@@ -76,6 +79,21 @@ pub fn check(path: &Path, model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
 /// Resolves JSON's escapes, which the reader leaves as they stand.
 pub(super) fn unescape(value: &str) -> String {
     serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_string())
+}
+
+/// Warns where the agent in `bytes`, the contents of `path`, was made in another world of that name than `env`: with other settings, or on
+/// another model.
+///
+/// # Errors
+/// As [`env::label`]'s.
+pub fn warn_of_another_world(path: &Path, bytes: &[u8], env: &EnvConfig) -> Result<()> {
+    let (own, now) = (self::env(path, bytes).ok(), env::label(env)?);
+    let recorded = File::parse(bytes).ok().and_then(|file| file.metadata(WORLD).map(unescape));
+    let then = recorded.or_else(|| own.filter(|own| own.mjcf.is_empty()).map(|own| own.label()));
+    if let Some(then) = then.filter(|then| *then != now && env.id != RECORDED) {
+        output::warning(format!("{}: made in {then}; played in {now}", path.display()));
+    }
+    Ok(())
 }
 
 /// The environment that the agent in `bytes`, the contents of `path`, was made for, as the configuration in its provenance makes it.

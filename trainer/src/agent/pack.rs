@@ -227,7 +227,7 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
     if let Some(controller) = &ingredients.controller {
         action::check(controller, &spec.actions)?;
     }
-    let provenance = provenance(config, &ingredients);
+    let provenance = provenance(config, &ingredients)?;
     let files = list(rollouts)?;
     let first = files.first().context("rollouts: expected an episode for the self-test, found none")?;
     let episode = Episode::read(first)?;
@@ -477,13 +477,17 @@ fn assemble(parts: &Parts<'_>) -> Result<AlignedBytes> {
 }
 
 /// Where the agent comes from: versions, seeds, every value in force, and what each stage measured of itself.
-fn provenance(config: &Config, ingredients: &Ingredients) -> BTreeMap<String, String> {
+fn provenance(config: &Config, ingredients: &Ingredients) -> Result<BTreeMap<String, String>> {
     let mut entries = BTreeMap::from([
         (key::ENV.to_string(), config.env.id.clone()),
         ("provenance.version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("provenance.seed".to_string(), config.seed.to_string()),
         (file::CONFIG.to_string(), config.provenance()),
     ]);
+    let world = env::label(&config.env)?;
+    if world != config.env.id {
+        entries.insert(file::WORLD.to_string(), world);
+    }
     let stages = [
         ("vae", Some(&ingredients.vae)),
         ("mdnrnn", Some(&ingredients.mdnrnn)),
@@ -495,5 +499,5 @@ fn provenance(config: &Config, ingredients: &Ingredients) -> BTreeMap<String, St
             entries.insert(format!("provenance.{stage}.{name}"), value.clone());
         }
     }
-    entries
+    Ok(entries)
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | triplet | `X_observations.npy` and beside it `X_actions.npy`, `X_rewards.npy`, `X_dones.npy` (or another flag) | N steps of one episode or more |
 //! | TorchWM, ctallec, D4RL, Gymnasium | `.npz` with `observations`, `actions`, `rewards` and flags | the same |
-//! | Minari | `minari:ID`, or a dataset's folder | its episodes, read by its own package ([`super::minari`]) |
+//! | Minari | `minari:ID`, or a dataset's folder | its episodes, read by its own package (`minari.rs`) |
 //! | dreamstep | `.npz` as [`crate::data::rollouts`] has them | one episode |
 //!
 //! Names: `observations` or `obs`, `actions` or `acts`, `rewards` or `rews`. Every array that is not read, and everything that is dropped,

@@ -274,6 +274,10 @@ impl Kind {
     /// Of `env`, which has no keys that another kind reads.
     fn of(env: &EnvConfig) -> Result<Self> {
         let (id, is_own) = (env.id.as_str(), !env.mjcf.is_empty());
+        ensure!(
+            is_own || env.task == TaskConfig::default(),
+            "env.task: expected a model file, env.mjcf, beside it, and a name of your own in env.id; found env.id = {id:?} alone"
+        );
         let kind = match id {
             _ if env.is_recorded() => Self::Recorded,
             _ if id.starts_with(bridge::PREFIX) => Self::Bridge,
@@ -288,10 +292,6 @@ impl Kind {
         };
         let is_taken = kind != Self::Mujoco || builtin::ids().any(|known| known == id);
         ensure!(!is_own || !is_taken, "env.id = {id:?}: means another; give the task of env.mjcf a name of your own");
-        ensure!(
-            is_own || env.task == TaskConfig::default(),
-            "env.task: expected a model file, env.mjcf, beside it, and a name of your own in env.id; found env.id = {id:?} alone"
-        );
         ensure!(
             kind == Self::Recorded || env.recorded == RecordedConfig::default(),
             "env.recorded: {id} has sizes of its own: expected env.id = \"recorded\""

@@ -4,8 +4,9 @@ use super::{Options, Stage};
 use crate::agent::{file, pack};
 use crate::control;
 use crate::data::dataset::Dataset;
+use crate::data::manifest;
 use crate::data::split::Split;
-use crate::env::EnvSpec;
+use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{Config, VaeStart};
 use crate::run::folder::RunDir;
@@ -193,6 +194,10 @@ fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> 
         dims.0,
         dims.1
     );
+    let (label, parts) = (env::label(&config.env)?, manifest::read(&rollouts, &"")?);
+    if let Some(part) = parts.iter().find(|part| part.env != label) {
+        bail!("{}: expected episodes of {label}, found `{part}`", rollouts.join(manifest::FILE).display());
+    }
     let steps = data.entries().iter().map(|episode| episode.steps as u64).sum::<u64>();
     ensure!(
         steps >= config.collect.steps,

@@ -65,7 +65,7 @@ pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, 
     for round in 1..=count {
         output::line(format!("round {round} of {count}"));
         let run = round_of(root, round);
-        let own = if round == 1 { config.clone() } else { later(config, round)? };
+        let own = if round == 1 { config.clone() } else { later(config, root, round)? };
         if let Some(before) = &before {
             inherit(before, &run)?;
         }
@@ -105,7 +105,7 @@ pub(super) fn check(config: &Config, root: &RunDir, count: u32, device: Device) 
         if !next.teacher().exists() {
             continue;
         }
-        let own = if round == 1 { config.clone() } else { later(config, round)? };
+        let own = if round == 1 { config.clone() } else { later(config, root, round)? };
         let data = Dataset::open(&run.rollouts(), own.worker_threads())?;
         let options = Options { stage: Stage::All, force: false, teacher: None, device };
         let plan = Plan::new(&own, &run, &data, &env::spec(&own.env)?, &options)?;
@@ -121,10 +121,13 @@ pub(super) fn check(config: &Config, root: &RunDir, count: u32, device: Device) 
     Ok(())
 }
 
-/// The configuration of round `round`, not the first.
-fn later(config: &Config, round: u32) -> Result<Config> {
+/// The configuration of round `round`, not the first: the round before is complete. However far its last episode went beyond what was asked
+/// for, there is one more.
+fn later(config: &Config, root: &RunDir, round: u32) -> Result<Config> {
     let mut own = config.clone();
-    own.collect.steps += u64::from(round - 1) * config.rounds.steps;
+    let before = Dataset::open(&round_of(root, round - 1).rollouts(), config.worker_threads())?;
+    let there: u64 = before.entries().iter().map(|episode| episode.steps as u64).sum();
+    own.collect.steps = (own.collect.steps + u64::from(round - 1) * config.rounds.steps).max(there + 1);
     own = own.overlay("rounds.then", "", &config.rounds.then)?;
     own.collect.policy = CollectPolicy::Agent;
     Ok(own)

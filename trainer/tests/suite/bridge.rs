@@ -1,9 +1,10 @@
 //! Gymnasium's environments through the bridge are what they are in plain Python, bit for bit; every kind of space is flattened as Gymnasium
 //! flattens it, and an action reaches the environment as a member of its own space.
 
-use crate::common::python;
+use crate::common::{changes, python, results, succeed};
 use dreamstep::env::{ActionSpace, AnyEnv, Env, EnvConfig, EnvSpec, spec};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// `id` of Gymnasium's, in the Python that has the tests' environments.
 pub(crate) fn gym(id: &str, kwargs: &str) -> EnvConfig {
@@ -243,4 +244,25 @@ fn what_has_no_numbers_is_refused_by_name() {
     }
     let error = format!("{:#}", spec(&own("Spaces", "observation = \"empty\"")).unwrap_err());
     assert!(error.contains("expected at least one number, found none") && !error.contains('\n'), "{error}");
+}
+
+/// What is recorded is the same to the byte, whoever steps the simulator and however many do.
+#[test]
+fn native_and_bridged_humanoids_are_recorded_to_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = python::script("python/interpreter.sh");
+    for (run, id, threads) in [("native", "Humanoid-v5", 2), ("one", "gym:Humanoid-v5", 1), ("two", "gym:Humanoid-v5", 2)] {
+        let python = if run == "native" { String::new() } else { format!("--set env.python={}", python.display()) };
+        let settings = format!("--set env={id} --set threads={threads} --set collect.steps=400 --set seed=7");
+        succeed(folder.path(), &format!("collect --run {run} {settings} {python}"));
+    }
+    let episodes = |run: &str| -> BTreeMap<String, Vec<u8>> {
+        results(&folder.path().join(run)).into_iter().filter(|(name, _)| name.ends_with(".npz")).collect()
+    };
+    let native = episodes("native");
+    assert!(native.len() > 5, "{} episodes", native.len());
+    for run in ["one", "two"] {
+        let different = changes(&native, &episodes(run));
+        assert!(different.is_empty(), "{run}: {different:?}");
+    }
 }

@@ -238,7 +238,7 @@ fn two_hundred_random_faults_leave_whole_files_and_no_process_and_the_run_goes_o
                     let (run, marked) = (format!("run-{chain}"), Marked::new(here, &format!("chain-{chain}")));
                     let evolves = chain % 2 == 1;
                     // Results do not depend on the number of workers, and one child starts sooner than two.
-                    let threads = if chain % 6 < 2 { "" } else { " --set threads=1" };
+                    let threads = if chain % 8 < 2 { "" } else { " --set threads=1" };
                     let (args, whole) = match evolves {
                         true => (format!("train --run {run} --stage controller{threads}"), &expected[1]),
                         false => (format!("collect --run {run} {}{threads}", flags()), &expected[0]),
@@ -250,7 +250,7 @@ fn two_hundred_random_faults_leave_whole_files_and_no_process_and_the_run_goes_o
                     for link in 0..7 {
                         let draw = |index| Philox::new(seed).bits(Stream::EnvReset, chain * 100 + link, index);
                         let (kind, (fault, borne)) = (draw(0) as usize % KINDS.len(), KINDS[draw(0) as usize % KINDS.len()]);
-                        let fault = if link == 6 { String::new() } else { format!("{fault}:{}", 1 + draw(1) % 90) };
+                        let fault = if link == 6 { String::new() } else { format!("{fault}:{}", 1 + draw(1) % 60) };
                         let what = format!("seed {seed}, chain {chain}, link {link}: {args}: {fault}");
                         let output = marked.command(here, &args, &fault).output().unwrap();
                         let hit = marked.happened();

@@ -1,7 +1,7 @@
 //! Delays and noise go with a run and its agent through every command, and with no number of threads.
 
-use crate::common::{json, refused_naming, same_results, succeed};
-use dreamstep::data::rollouts::file_name;
+use crate::common::{json, python, refused_naming, same_results, succeed};
+use dreamstep::data::rollouts::{self, file_name};
 use std::fs;
 
 const SETTINGS: &str = "--set env.id=CartPole-v1 --set env.action_delay=1 --set env.observation_delay=2 --set env.observation_noise=[0.01]
@@ -67,4 +67,20 @@ fn an_agent_meets_the_delays_and_the_noise_that_it_was_made_with() {
         "collect --run n --set env=Hopper-v5 --set env.observation_noise=[1,2,3]",
         &["env.observation_noise: Hopper-v5: expected one number, 2 (one each for qpos, qvel) or 11, found 3"],
     );
+}
+
+/// The wrapper is one for all: the same late and noisy episodes of a task that is simulated here and in Python.
+#[test]
+fn a_bridged_environment_is_late_and_noisy_in_the_same_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let settings =
+        "--set collect.steps=60 --set env.action_delay=2 --set env.observation_delay=1 --set env.observation_noise=[0.05]";
+    let interpreter = python::script("python/interpreter.sh");
+    succeed(folder, &format!("collect --run native {settings} --set env.id=InvertedPendulum-v5"));
+    let bridged = format!("--set env.id=gym:InvertedPendulum-v5 --set env.python={}", interpreter.display());
+    succeed(folder, &format!("collect --run bridged {settings} {bridged}"));
+    let episodes = |run: &str| rollouts::read_dir(&folder.join(run).join("rollouts")).unwrap();
+    assert_eq!(episodes("bridged"), episodes("native"));
+    assert!(episodes("native").len() > 2);
 }

@@ -11,6 +11,7 @@ mod collect;
 mod controller_costs;
 mod convert;
 mod defects;
+mod documents;
 mod dream;
 mod evolution;
 mod gru;

@@ -47,6 +47,9 @@ sign = lambda hot: 2.0 * hot - 1.0
 make('hand', box(1), Dict({'grip': Discrete(2), 'arm': Box(-2, 2, (2,)), 'lamps': MultiBinary(3)}),
     lambda a: np.concatenate([a['arm'], sign(np.eye(2)[int(a['grip'])]), sign(a['lamps'])]))
 make('speech', Dict({'word': Text(4), 'x': box(1)}), Discrete(2), lambda a: a)
+import gymnasium
+cart = gymnasium.make('CartPole-v1')
+make('cart', cart.observation_space, cart.action_space, lambda a: a)
 make('unbounded', box(1), Box(-np.inf, np.inf, (1,)), lambda a: a)
 ";
 
@@ -122,6 +125,17 @@ fn a_dataset_comes_in_as_gymnasium_flattens_it() {
     }
     let everything = episodes(folder, "everything-0");
     assert!(everything.iter().flat_map(|e| &e.actions).all(|a| (0.0..4.0).contains(a) && a.fract() == 0.0));
+
+    // Data of one of Gymnasium's environments, as data of it: [env.recorded] has nothing to say then.
+    let import_of = |run: &str, what: &str| {
+        let interpreter = python::script("python/interpreter.sh");
+        let args = format!("import --run {run} --set env=gym:CartPole-v1 --set env.python={} {what}", interpreter.display());
+        let mut command = command(folder, &args);
+        command.env("MINARI_DATASETS_PATH", folder.join("datasets")).env_remove("PYTHONDONTWRITEBYTECODE");
+        succeed(command);
+        episodes(folder, run)
+    };
+    assert_eq!(import_of("cart", "minari:robots/cart-v0"), import_of("plain-run-cart", "plain-cart"));
 
     // ---- refused in one line, which says what to do
     let refuse = |args: &str, parts: &[&str]| refused_command(&mut import(folder, args, &packages), folder, parts);

@@ -113,7 +113,9 @@ def told(error):
 
     said = short("".join(traceback.format_exception_only(type(error), error)))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != "<string>"]
-    places = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[:-5:-1])
+    # Gymnasium's wrappers are around every step.
+    own = [frame for frame in frames if not any(part in frame.filename for part in ("/gymnasium/core.py", "/gymnasium/wrappers/"))]
+    places = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in (own or frames)[:-5:-1])
     return f"{said} (at {places})" if places else said
 
 
@@ -122,23 +124,28 @@ class Wire:
 
     def __init__(self, fd):
         self.fd = fd
-        self.buffer = bytearray(1 << 16)
+        self.room(1 << 16)
+
+    def room(self, length):
+        self.buffer = bytearray(length)
+        self.view = memoryview(self.buffer)
 
     def receive(self):
         """Operation, number, and a view of the payload that holds until the next call; nothing at the end."""
-        got, need = 0, REQUEST.size
-        while got < need:
-            with memoryview(self.buffer)[got:] as rest:
-                count = os.readv(self.fd, [rest])
-            if count == 0:
-                return None
-            got += count
+        got, need = os.readv(self.fd, (self.buffer,)), REQUEST.size
+        while got:
             if got >= REQUEST.size:
-                need = REQUEST.size + REQUEST.unpack_from(self.buffer)[0]
+                length, number, operation = REQUEST.unpack_from(self.buffer)
+                need = REQUEST.size + length
+                if got == need:
+                    return operation, number, self.view[REQUEST.size : need]
                 if need > len(self.buffer):
-                    self.buffer = self.buffer + bytes(need - len(self.buffer))
-        _, number, operation = REQUEST.unpack_from(self.buffer)
-        return operation, number, memoryview(self.buffer)[REQUEST.size : need]
+                    part = self.buffer[:got]
+                    self.room(need)
+                    self.view[:got] = part
+            count = os.readv(self.fd, (self.view[got:need],))
+            got = got + count if count else 0
+        return None
 
     def send(self, frame):
         sent = os.write(self.fd, frame)

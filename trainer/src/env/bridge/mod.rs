@@ -142,7 +142,9 @@ impl Bridge {
     fn observe(&mut self, operation: Operation, payload: &[u8], obs: &mut [f64]) -> Result<Step> {
         let dtype = self.hello.dtype;
         let (answer, bytes) = self.ask(operation, payload, Kind::State)?;
-        let (read, wrong) = (read(dtype, bytes, obs), obs.iter().position(|value| !value.is_finite()));
+        let read = read(dtype, bytes, obs);
+        // Bytes always are. What binary32 cannot hold, in which all of this is recorded and acted on, is not.
+        let wrong = (dtype != Dtype::Uint8).then(|| obs.iter().position(|value| !(*value as f32).is_finite())).flatten();
         let Answer { reward, terminated, truncated, .. } = answer;
         let wrong = match (read, wrong) {
             (false, _) => Some(format!("an observation of {} numbers, found {} bytes", obs.len(), answer.length)),

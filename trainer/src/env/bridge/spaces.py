@@ -13,7 +13,7 @@ class Refused(Exception):
 
 
 def short(text, most=400):
-    text = " ".join(str(text).split())
+    text = "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

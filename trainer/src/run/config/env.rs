@@ -56,8 +56,8 @@ pub enum OnError {
     Worst,
 }
 
-/// Keys that decide no result.
-pub(super) const IMMATERIAL: [&str; 3] = ["python", "timeout_s", "on_error"];
+/// Keys that decide no result. Of a model it is not where its file lies that does, but what is in it: `crate::env::label`.
+pub(super) const IMMATERIAL: [&str; 4] = ["python", "timeout_s", "on_error", "mjcf"];
 
 /// Where keys are the user's own.
 pub(super) const FREE: &str = "env.kwargs";

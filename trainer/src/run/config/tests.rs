@@ -221,7 +221,7 @@ fn a_task_is_written_where_there_is_one_and_reads_back() {
     assert_eq!(own.first_difference(&written, &[]).unwrap(), None);
     // What is not written is the default, and another than what is.
     for (now, then) in [(&own, &Config::default()), (&Config::default(), &own)] {
-        let now = Config { env: EnvConfig { task: now.env.task.clone(), ..then.env.clone() }, ..Config::default() };
+        let now = Config { env: EnvConfig { task: now.env.task.clone(), ..then.env.clone() }, ..then.clone() };
         let (key, ..) = now.first_difference(&then.to_toml(), &[]).unwrap().unwrap();
         assert!(key.starts_with("env.task."), "{key}");
     }
