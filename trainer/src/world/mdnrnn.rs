@@ -1,7 +1,7 @@
 //! M: an LSTM or a GRU with a mixture-density head, which predicts the next latent, the reward and the end (Bishop 1994; Graves 2013; Ha & Schmidhuber 2018 §2.2, A.2).
 //!
 //! ```text
-//! [a_t, z_t] [A+Z] ─rnn──▶ h_{t+1} [H] ─linear─▶ means [K,Z], log-sigmas [K,Z], logits [K], reward_t, terminal_t
+//! [a_t, z_t] [U+Z] ─rnn──▶ h_{t+1} [H] ─linear─▶ means [K,Z], log-sigmas [K,Z], logits [K], reward_t, terminal_t
 //! ```
 //! Everything is about one and the same step `t`: the action `a_t` taken in `z_t` leads to `z_{t+1}` and earns `reward_t`. One
 //! mixture spans the whole latent vector (TorchWM's convention): `p(z') = Σ_k π_k Π_j N(z'_j; µ_kj, σ_kj)`.
@@ -19,7 +19,7 @@ use tch::{Device, Kind, Tensor, nn};
 /// Sizes and ranges of an MDN-RNN.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MdnRnnShape {
-    /// `A`
+    /// `U`: values of an action as M hears it.
     pub action: usize,
     /// `Z`
     pub latent: usize,
@@ -125,7 +125,7 @@ impl MdnRnn {
     }
 
     /// Runs `B` sequences of unequal lengths, longest first, without padding. `z` and `a` hold all first steps, then all second
-    /// steps of those that have one, and so on, `[N, Z]`, `[N, A]`; `batch_sizes` (on the host) says how many each step has.
+    /// steps of those that have one, and so on, `[N, Z]`, `[N, U]`; `batch_sizes` (on the host) says how many each step has.
     ///
     /// Returns the hidden vectors `[N, H]` in the same order, and the state after each sequence's own last step.
     pub fn sequences(&self, z: &Tensor, a: &Tensor, batch_sizes: &Tensor, state: &MemoryState) -> (Tensor, MemoryState) {
@@ -141,7 +141,7 @@ impl MdnRnn {
         batch_sizes: &Tensor,
         state: &MemoryState,
     ) -> (Tensor, MemoryState) {
-        let input = Tensor::cat(&[a, z], 1).to_kind(kind); // [N, A+Z]
+        let input = Tensor::cat(&[a, z], 1).to_kind(kind); // [N, U+Z]
         let state: Vec<Tensor> = [Some(&state.h), state.c.as_ref()].into_iter().flatten().map(|s| s.to_kind(kind)).collect();
         let (out, end) = match z.device() {
             Device::Cuda(_) => self.fused(&input, batch_sizes, &state),
@@ -244,11 +244,11 @@ impl MdnRnn {
         (Tensor::cat(&out, 0), end)
     }
 
-    /// One step of `B` agents: `z` `[B, Z]`, `a` `[B, A]`. The new `h` is what [`Self::predict`] reads.
+    /// One step of `B` agents: `z` `[B, Z]`, `a` `[B, U]`. The new `h` is what [`Self::predict`] reads.
     #[must_use]
     pub fn step(&self, z: &Tensor, a: &Tensor, state: &MemoryState) -> MemoryState {
         let [w_ih, w_hh, b_ih, b_hh] = &self.rnn;
-        let input = Tensor::cat(&[a, z], 1); // [B, A+Z]
+        let input = Tensor::cat(&[a, z], 1); // [B, U+Z]
         match &state.c {
             Some(c) => {
                 let (h, c) = input.lstm_cell(&[&state.h, c], w_ih, w_hh, Some(b_ih), Some(b_hh));

@@ -95,7 +95,7 @@ impl TrainedMdnRnn {
         })
     }
 
-    /// What M says of every step of episodes of these `lengths`, in the order of their steps. `z` `[R, Z]` and `action` `[R, A]` have a row
+    /// What M says of every step of episodes of these `lengths`, in the order of their steps. `z` `[R, Z]` and `action` `[R, U]` have a row
     /// for each observation.
     #[must_use]
     pub fn predict(&self, z: &Tensor, action: &Tensor, lengths: &[usize]) -> Prediction {
@@ -113,7 +113,7 @@ impl TrainedMdnRnn {
         })
     }
 
-    /// One step of `B` episodes: `z` `[B, Z]`, `action` `[B, A]`. What M says of it, and the state after it.
+    /// One step of `B` episodes: `z` `[B, Z]`, `action` `[B, U]`. What M says of it, and the state after it.
     #[must_use]
     pub fn step(&self, z: &Tensor, action: &Tensor, state: &MemoryState) -> (Prediction, MemoryState) {
         let batch = Tensor::from_slice(&[z.size()[0]]);

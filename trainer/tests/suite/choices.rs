@@ -2,7 +2,7 @@
 //! both engines, packed, evaluated, run, inspected, reported on, correlated, put out and taken in, round after round. The same bytes from
 //! any number of threads and after a kill.
 
-use crate::common::{self, copy, python, results, same_results, set, text};
+use crate::common::{self, copy, python, refused_command, results, same_results, set, text};
 use dreamstep::data::rollouts::read_dir;
 use dreamstep::run::checkpoint::Checkpoint;
 use serde_json::Value;
@@ -120,6 +120,21 @@ fn choices_on_the_whole_road() {
     let correlated = json(at, "correlate --run r --episodes 1 --temperatures 1 --json --set dream.validation_dreams=2");
     assert_eq!(correlated["controllers"].as_array().unwrap().len(), 2 + 39, "{correlated}");
     assert!(correlated["dream_steps"].as_u64() > Some(0), "{correlated}");
+
+    // An M that hears choices one-hot and a C that scores them, as PyTorch saves them.
+    copy(&at.join("r/rollouts"), &at.join("w/rollouts"));
+    fs::copy(at.join("r/vae.safetensors"), at.join("w/vae.safetensors")).unwrap();
+    for name in ["mdnrnn", "controller"] {
+        let mut network = Checkpoint::read(&at.join(format!("r/{name}.safetensors"))).unwrap();
+        network.metadata.clear();
+        network.write(&at.join(format!("{name}.safetensors"))).unwrap();
+        let import = format!("import-weights --run w {name}.safetensors{}", flags(&["collect.policy=noise"]));
+        refused_command(&mut command(at, &format!("{import} --actions raw")), at, &["--actions raw", "4 choices"]);
+        succeed(at, &import);
+    }
+    succeed(at, "pack --run w");
+    let imported = json(at, "evaluate --agent w/agent.safetensors --episodes 2 --json");
+    assert_eq!(imported["rows"][0]["outcomes"], rows[2]["outcomes"]);
 
     // As TorchWM's networks read them, and back.
     succeed(at, "export --run r --out out --format torchwm");
