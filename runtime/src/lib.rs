@@ -30,7 +30,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `dreams` | a batch of dreams |
+//! | `dreams`, `dream_error` | a batch of dreams; why it is refused |
 //! | `self_test`, `state` | the file's proof on this machine; an agent's state as bytes |
 //! | `agent`, `agent_error`, `health` | one tick of the control loop; why it is refused; what a running agent tells of itself |
 //! | `model` | a packed agent in memory |
@@ -58,6 +58,7 @@ mod agent;
 mod agent_error;
 mod buffers;
 mod c;
+mod dream_error;
 mod dreams;
 mod float_environment;
 mod health;
@@ -78,7 +79,8 @@ mod v;
 
 pub use agent::{Agent, memory_len};
 pub use agent_error::{MemoryError, ReplaceModelError, StepError};
-pub use dreams::{DreamBatch, DreamError, DreamOptions, DreamStart, Termination, dreams_memory_len};
+pub use dream_error::DreamError;
+pub use dreams::{DreamBatch, DreamOptions, DreamStart, Termination, dreams_memory_len};
 pub use dreamstep_core::action::Action;
 pub use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind};
 pub use dreamstep_core::dims::{Dims, Widths};

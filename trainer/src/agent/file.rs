@@ -87,10 +87,11 @@ pub(super) fn unescape(value: &str) -> String {
 /// # Errors
 /// As [`env::label`]'s.
 pub fn warn_of_another_world(path: &Path, bytes: &[u8], env: &EnvConfig) -> Result<()> {
-    let (own, now) = (self::env(path, bytes).ok(), env::label(env)?);
-    let recorded = File::parse(bytes).ok().and_then(|file| file.metadata(WORLD).map(unescape));
-    let then = recorded.or_else(|| own.filter(|own| own.mjcf.is_empty()).map(|own| own.label()));
-    if let Some(then) = then.filter(|then| *then != now && env.id != RECORDED) {
+    // One that does not say its environment, or another, is told of by `check`.
+    let Some(own) = self::env(path, bytes).ok().filter(|own| own.id == env.id) else { return Ok(()) };
+    let said = File::parse(bytes).ok().and_then(|file| file.metadata(WORLD).map(unescape));
+    let (then, now) = (said.unwrap_or_else(|| own.label()), env::label(env)?);
+    if then != now {
         output::warning(format!("{}: made in {then}; played in {now}", path.display()));
     }
     Ok(())

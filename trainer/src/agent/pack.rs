@@ -5,6 +5,7 @@
 use crate::agent::action::{self, Choices};
 use crate::agent::v::VaeShape;
 use crate::agent::{controller, file};
+use crate::data::manifest;
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
 use crate::env::{self, EnvConfig, EnvSpec, size_text};
@@ -228,6 +229,7 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
         action::check(controller, &spec.actions)?;
     }
     let provenance = provenance(config, &ingredients)?;
+    manifest::expect(rollouts, &env::label(&config.env)?)?;
     let files = list(rollouts)?;
     let first = files.first().context("rollouts: expected an episode for the self-test, found none")?;
     let episode = Episode::read(first)?;

@@ -12,7 +12,7 @@
 use super::rollouts::list;
 use crate::run::config::{CollectPolicy, Config};
 use crate::run::folder::{PARTIAL, write_atomic};
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -144,7 +144,7 @@ impl Part {
                 recorded(Policy::Agent(get("agent")?.to_owned(), exploration))?
             }
             "imported" => Origin::Imported(get("source")?.to_owned()),
-            other => anyhow::bail!("expected a policy, found `{other}`"),
+            other => bail!("expected a policy, found `{other}`"),
         };
         let (first, end) = match find("episodes") {
             None => (0, None),
@@ -197,6 +197,19 @@ pub fn read(folder: &Path, asked: &dyn fmt::Display) -> Result<Vec<Part>> {
     }
     ensure!(!parts.is_empty(), "{}: expected `{asked}`, found an empty file", path.display());
     Ok(parts)
+}
+
+/// That all episodes of `folder` are of the environment labelled `env`, as far as it says: one that another program filled does not.
+///
+/// # Errors
+/// One line: the part that is of another; or as [`read`].
+pub fn expect(folder: &Path, env: &str) -> Result<()> {
+    let file = folder.join(FILE);
+    let parts = if file.exists() { read(folder, &env)? } else { Vec::new() };
+    match parts.iter().find(|part| part.env != env) {
+        Some(part) => bail!("{}: expected episodes of {env}, found `{part}`", file.display()),
+        None => Ok(()),
+    }
 }
 
 /// Writes the manifest of `folder`.

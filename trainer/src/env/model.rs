@@ -222,7 +222,8 @@ fn own_file(file: &str) -> Result<PathBuf> {
     let found = places.into_iter().flatten().find(|path| path.is_file());
     found.with_context(|| {
         format!(
-            "env.mjcf = {file:?}: no such file beside the configuration, in the current folder or among Gymnasium's models"
+            "env.mjcf = {file:?}: no such file beside the configuration, in the current folder or among Gymnasium's models; of an agent, \
+             --env FILE.toml names the text beside it"
         )
     })
 }

@@ -194,13 +194,7 @@ fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> 
         dims.0,
         dims.1
     );
-    // A folder that another program filled does not say.
-    let file = rollouts.join(manifest::FILE);
-    let parts = if file.exists() { manifest::read(&rollouts, &"")? } else { Vec::new() };
-    let label = env::label(&config.env)?;
-    if let Some(part) = parts.iter().find(|part| part.env != label) {
-        bail!("{}: expected episodes of {label}, found `{part}`", file.display());
-    }
+    manifest::expect(&rollouts, &env::label(&config.env)?)?;
     let steps = data.entries().iter().map(|episode| episode.steps as u64).sum::<u64>();
     ensure!(
         steps >= config.collect.steps,

@@ -49,7 +49,30 @@ fn from_a_model_and_a_text_to_an_agent_and_a_film() {
         "collect --run r",
         &["r/rollouts/collect.txt: expected `env = Beam (settings ", "name another run"],
     );
+    for command in ["train --run r --force", "pack --run r --out other.safetensors"] {
+        refused_naming(
+            folder,
+            command,
+            &["r/rollouts/collect.txt: expected episodes of Beam (settings ", "found `env = Beam"],
+        );
+    }
+    let warned = |args: &str| {
+        let output = command(folder, args).output().unwrap();
+        assert!(output.status.success(), "{args}: {}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let evaluate = "evaluate --agent r/agent.safetensors --episodes 2";
+    let warning = warned(evaluate);
+    let parts = ["warning: r/agent.safetensors: made in Beam (settings ", "; played in Beam (settings "];
+    assert!(parts.iter().all(|part| warning.contains(part)) && warning.lines().count() == 1, "{warning}");
     fs::write(folder.join("robot/beam.xml"), model).unwrap();
+    // The same in another place is the same.
+    copy(&folder.join("robot"), &folder.join("moved"));
+    assert_eq!(warned(&format!("{evaluate} --env moved/beam.toml")), "");
+    let late = fs::read_to_string(folder.join("robot/beam.toml")).unwrap().replace("[env]\n", "[env]\naction_delay = 1\n");
+    fs::write(folder.join("moved/late.toml"), late).unwrap();
+    succeed(folder, "train --run r --stage controller --force --config moved/beam.toml");
+    assert!(warned(&format!("{evaluate} --env moved/late.toml")).contains("made in Beam"));
 
     let render = "render --run r --steps 5 --size 64x48 --out r/film.gif";
     let output = command(folder, render).output().unwrap();

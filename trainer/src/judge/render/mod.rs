@@ -162,6 +162,7 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
     let load = |(path, bytes)| -> Result<Model<'_>> {
         let model = file::load(path, bytes, None)?;
         file::check(path, &model, env.spec())?;
+        file::warn_of_another_world(path, bytes, &made)?;
         Ok(model)
     };
     let model = packed.as_ref().map(|(path, bytes): &(PathBuf, AlignedBytes)| load((path, bytes))).transpose()?;

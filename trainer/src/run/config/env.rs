@@ -99,18 +99,19 @@ impl EnvConfig {
         Self { python, timeout_s, on_error, ..self.clone() }
     }
 
-    /// Its id; where more than that decides what happens, with a digest of the rest. Equal labels, equal worlds.
+    /// Its id; where more than that decides what happens, with a digest of what is not as usual: a key that a later version adds changes no
+    /// label. Equal labels, equal worlds.
     ///
     /// # Panics
     /// Never: the table serialises.
     #[must_use]
     pub fn label(&self) -> String {
-        let essence = self.essence();
-        if essence == Self::from(self.id.as_str()) {
-            return essence.id;
+        let table = |env: &Self| Table::try_from(env).expect("the environment's table serialises");
+        let own = beyond(table(&self.essence()), &table(&Self::from(self.id.as_str())));
+        if own.is_empty() {
+            return self.id.clone();
         }
-        let text = toml::to_string(&essence).expect("the environment's table serialises");
-        format!("{} (settings {:016x})", self.id, Digest::default().update_bytes(text.as_bytes()).value())
+        format!("{} (settings {:016x})", self.id, Digest::default().update_bytes(own.to_string().as_bytes()).value())
     }
 
     /// What is between an agent and the environment, in words; none where nothing is.
@@ -163,6 +164,18 @@ impl EnvConfig {
         self.randomise.validate()?;
         self.recorded.validate()
     }
+}
+
+/// What of `table` differs from `usual`.
+fn beyond(table: Table, usual: &Table) -> Table {
+    let differs = |(key, value): (String, Value)| match (value, usual.get(&key)) {
+        (Value::Table(value), Some(Value::Table(usual))) => {
+            let own = beyond(value, usual);
+            (!own.is_empty()).then_some((key, Value::Table(own)))
+        }
+        (value, usual) => (usual != Some(&value)).then_some((key, value)),
+    };
+    table.into_iter().filter_map(differs).collect()
 }
 
 /// A model file that `table`, which stands in `folder`, names and that lies there is named with its folder.
