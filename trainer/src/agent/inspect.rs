@@ -61,7 +61,15 @@ impl Agent {
             period_s: model.period_s(),
             observation: match dims.obs {
                 Observation::Vector { len } => format!("vector of {len}"),
-                Observation::Image { height, width, channels } => format!("image of {height} × {width} × {channels}"),
+                Observation::Image(image) => {
+                    let sizes = |[height, width, channels]: [usize; 3]| format!("{height} × {width} × {channels}");
+                    let from = if image.prepared() == image.frame {
+                        String::new()
+                    } else {
+                        format!(" of frames of {}", sizes(image.frame))
+                    };
+                    format!("image of {}{from}", sizes(image.prepared()))
+                }
                 other => other.kind().to_string(),
             },
             v: match dims.v {
@@ -69,6 +77,10 @@ impl Agent {
                     format!("mlp of {} hidden units, {latent} latents", list(hidden.as_slice()))
                 }
                 Encoder::Identity { latent } => format!("identity, {latent} latents"),
+                Encoder::Conv { convolutions, latent } => {
+                    let channels: Vec<usize> = convolutions.iter().map(|convolution| convolution.channels).collect();
+                    format!("convolutions of {} channels, {latent} latents", list(&channels))
+                }
                 other => other.kind().to_string(),
             },
             m: match dims.m.recurrent() {
