@@ -281,32 +281,44 @@ fn tile<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, c
     }
 }
 
-/// Goes through the rows of a panel's weights that meet one row of the kernel, for each row of it. (A macro: what a closure does may be
-/// compiled outside of the entry point, and without its instructions.)
+/// Goes through the rows of a panel's weights, kernel row by kernel row, each with its group of inputs of every pixel. (A macro: what a closure does
+/// may be compiled outside of the entry point, and without its instructions. Zipped, not indexed: an index is checked in the innermost loop.)
 macro_rules! sweep {
-    ($weights:expr, $group:literal, $window:expr, $panel:expr, $x:expr, $from:expr, |$row:ident, $inputs:ident, $j:ident| $step:expr) => {
+    ($weights:expr, $group:literal, $window:expr, $panel:expr, $x:expr, $from:expr, |$row:ident, $inputs:ident| $step:expr) => {
         let run = $window.run / $group;
         let weights = $weights.as_chunks::<W>().0;
         for ky in 0..$window.kernel {
-            let Some(rows) = weights.get(($panel * $window.kernel + ky) * run..).and_then(|rest| rest.get(..run)) else {
-                break;
-            };
-            let mut $inputs: [&[[_; $group]]; D] = [&[]; D];
-            let mut are_there = true;
-            for (inputs, from) in $inputs.iter_mut().zip($from) {
-                let there = $x.get(from + ky * $window.row..).unwrap_or_default().as_chunks::<$group>().0.get(..run);
-                are_there &= there.is_some();
-                *inputs = there.unwrap_or_default();
+            let Some(rows) = weights.get(($panel * $window.kernel + ky) * run..).and_then(|rest| rest.get(..run)) else { break };
+            let mut there: [&[[_; $group]]; D] = [&[]; D];
+            for (inputs, from) in there.iter_mut().zip($from) {
+                let all = $x.get(from + ky * $window.row..).unwrap_or_default().as_chunks::<$group>().0;
+                *inputs = all.get(..run).unwrap_or_default();
             }
-            debug_assert!(are_there, "a convolution's inputs");
-            if !are_there {
-                break;
-            }
-            for ($j, $row) in rows.iter().enumerate() {
+            debug_assert!(there.iter().all(|inputs| inputs.len() == run), "a convolution's inputs");
+            sweep!(@pixels rows, there, $row, $inputs, $step, 1 (a) 3 (a b c) 4 (a b c d) 6 (a b c d e f) 8 (a b c d e f g h));
+        }
+    };
+    // As many pixels as there are: of each number an arm, of which one is compiled.
+    (@pixels $rows:ident, $there:ident, $row:ident, $inputs:ident, $step:expr, $($count:literal ($($pixel:ident)*))*) => {$(
+        if let (true, Some([$($pixel),*])) = (D == $count, $there.first_chunk::<$count>()) {
+            for sweep!(@pattern [$row] $($pixel)*) in $rows.iter()$(.zip(*$pixel))* {
+                let $inputs: [_; D] = exactly([$(*$pixel),*]);
                 $step
             }
         }
-    };
+    )*};
+    (@pattern [$($pattern:tt)*]) => { $($pattern)* };
+    (@pattern [$($pattern:tt)*] $pixel:ident $($more:ident)*) => { sweep!(@pattern [($($pattern)*, $pixel)] $($more)*) };
+}
+
+/// The same values where `M` is `D`, as it is.
+#[inline(always)]
+fn exactly<X: Copy, const M: usize, const D: usize>(values: [X; M]) -> [X; D] {
+    let mut all = [values[0]; D];
+    for (value, from) in all.iter_mut().zip(values) {
+        *value = from;
+    }
+    all
 }
 
 /// The biases: where every sum begins.
@@ -323,12 +335,6 @@ fn start<S: F32x16, const W: usize, const N: usize, const C: usize, const D: usi
     sums
 }
 
-/// Input `j`, all four of a group of which only the first counts in groups of one.
-#[inline(always)]
-fn input<X: Copy + Default, const G: usize, const D: usize>(inputs: [&[[X; G]]; D], d: usize, j: usize) -> [X; G] {
-    inputs.get(d).and_then(|inputs| inputs.get(j)).copied().unwrap_or([X::default(); G])
-}
-
 impl Format for F32<'_> {
     type X = f32;
     type Y = f32;
@@ -343,10 +349,9 @@ impl Format for F32<'_> {
         from: [usize; D],
     ) -> [[V::Register; N]; D] {
         let mut sums = start::<V::Register, W, N, C, D>(bias);
-        sweep!(self.0, 1, window, panel, x, from, |row, inputs, j| for n in 0..N {
+        sweep!(self.0, 1, window, panel, x, from, |row, inputs| for n in 0..N {
             let w = V::Register::load(at(row, C * N + n));
-            for (d, sums) in sums.iter_mut().enumerate() {
-                let [x] = input(inputs, d, j);
+            for (sums, [x]) in sums.iter_mut().zip(inputs) {
                 sums[n] = sums[n].add(w.mul(V::Register::splat(x)));
             }
         });
@@ -373,10 +378,9 @@ impl Format for F16<'_> {
         from: [usize; D],
     ) -> [[V::Register; N]; D] {
         let mut sums = start::<V::Register, W, N, C, D>(bias);
-        sweep!(self.0, 1, window, panel, x, from, |row, inputs, j| for n in 0..N {
+        sweep!(self.0, 1, window, panel, x, from, |row, inputs| for n in 0..N {
             let w = V::Register::load_f16(at(row, C * N + n));
-            for (d, sums) in sums.iter_mut().enumerate() {
-                let [x] = input(inputs, d, j);
+            for (sums, [x]) in sums.iter_mut().zip(inputs) {
                 sums[n] = sums[n].add_exact_product(w, V::Register::splat(x));
             }
         });
@@ -403,10 +407,9 @@ impl Format for Bf16<'_> {
         from: [usize; D],
     ) -> [[V::Register; N]; D] {
         let mut sums = start::<V::Register, W, N, C, D>(bias);
-        sweep!(self.0, 2, window, panel, x, from, |row, inputs, j| for n in 0..N {
+        sweep!(self.0, 2, window, panel, x, from, |row, inputs| for n in 0..N {
             let (low, high) = V::Register::load_bf16(at(row, C * N + n));
-            for (d, sums) in sums.iter_mut().enumerate() {
-                let [even, odd] = input(inputs, d, j);
+            for (sums, [even, odd]) in sums.iter_mut().zip(inputs) {
                 sums[n] = sums[n].add_exact_product(low, V::Register::splat(even));
                 sums[n] = sums[n].add_exact_product(high, V::Register::splat(odd));
             }
@@ -432,9 +435,9 @@ fn of_bytes<V: Vectors, const W: usize, const N: usize, const C: usize, const D:
 ) -> [[V::Register; N]; D] {
     let mut dots = [[V::ByteSums::zero(); N]; D];
     let weights = bytes.weights.as_chunks::<LANES>().0;
-    sweep!(weights, 4, window, panel, x, from, |row, inputs, j| for n in 0..N {
-        for (d, dots) in dots.iter_mut().enumerate() {
-            dots[n] = dots[n].dot(at(row, C * N + n), input(inputs, d, j));
+    sweep!(weights, 4, window, panel, x, from, |row, inputs| for n in 0..N {
+        for (dots, inputs) in dots.iter_mut().zip(inputs) {
+            dots[n] = dots[n].dot(at(row, C * N + n), inputs);
         }
     });
     let mut sums = start::<V::Register, W, N, C, D>(bias);
