@@ -27,6 +27,9 @@ fn main() {
                 .expect("a string takes any text");
         }
     }
+    let mut paper = synthetic::settings(&recipes::PAPER);
+    paper.precision = Precision::I8;
+    std::fs::write(out.join("paper.i8.safetensors"), &*synthetic::agent_with(&paper, 19)).expect("OUT_DIR is writable");
     let narrow = synthetic::in_precision(dreamstep_fixtures::HUMANOID, Precision::I8);
     std::fs::write(out.join("shipped.i8.safetensors"), &*narrow).expect("OUT_DIR is writable");
     std::fs::write(out.join("files.rs"), list + "]").expect("OUT_DIR is writable");

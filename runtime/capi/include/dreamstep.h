@@ -292,6 +292,10 @@ enum dreamstep_encoder
    * An MLP of one to four hidden layers.
    */
   DREAMSTEP_ENCODER_MLP = 2,
+  /**
+   * Convolutions over an image.
+   */
+  DREAMSTEP_ENCODER_CONV = 3,
 };
 #ifndef __cplusplus
 typedef int32_t dreamstep_encoder;
@@ -741,7 +745,17 @@ dreamstep_status dreamstep_model_check_state(struct dreamstep_model *model,
 const char *dreamstep_model_error(const struct dreamstep_model *model, char *buffer, size_t len);
 
 /**
- * `O`: how many floats an observation is; 0 where `model` holds none.
+ * Value `axis` of what a frame is that `dreamstep_agent_act_image` takes: 0 its height, 1 its width, 2 its channels. 0 where `model` holds none,
+ * or observes no images, or there is no such axis.
+ *
+ * # Safety
+ * `model` is NULL or readable.
+ */
+size_t dreamstep_model_frame(const struct dreamstep_model *model,
+                             size_t axis);
+
+/**
+ * `O`: how many floats an observation is (of an image, what is prepared of it); 0 where `model` holds none.
  *
  * # Safety
  * `model` is NULL or readable, and not changed meanwhile; any number of threads may use it.
@@ -898,6 +912,35 @@ dreamstep_status dreamstep_agent_act(struct dreamstep_agent *agent,
                                      size_t observation_len,
                                      float *action,
                                      size_t action_len);
+
+/**
+ * From a frame, as the camera has it, to an action `[A]`; what V sees is made of it here, as the file says. The frame's rows of
+ * `width · channels` bytes (`dreamstep_model_frame`) begin `stride` bytes apart; the last one may end with its pixels. Otherwise as
+ * `dreamstep_agent_act`, which takes, of an agent of images, what is prepared of one, as floats.
+ *
+ * # Safety
+ * `agent` is writable and used by nothing else meanwhile; its file and its memory are as it was made with. The frame is readable, the
+ * action writable, and neither is the agent's memory.
+ */
+dreamstep_status dreamstep_agent_act_image(struct dreamstep_agent *agent,
+                                           const uint8_t *frame,
+                                           size_t frame_len,
+                                           size_t stride,
+                                           float *action,
+                                           size_t action_len);
+
+/**
+ * What `dreamstep_agent_act_image` would answer, without a trace: whatever the agent was about to do, it still is.
+ *
+ * # Safety
+ * As for `dreamstep_agent_act_image`.
+ */
+dreamstep_status dreamstep_agent_peek_image(struct dreamstep_agent *agent,
+                                            const uint8_t *frame,
+                                            size_t frame_len,
+                                            size_t stride,
+                                            float *action,
+                                            size_t action_len);
 
 /**
  * Takes the newest observation and action into the recurrent state. Call it when the command is out. Refused without an act

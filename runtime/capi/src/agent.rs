@@ -68,6 +68,53 @@ pub unsafe extern "C" fn dreamstep_agent_act(
     }
 }
 
+/// From a frame, as the camera has it, to an action `[A]`; what V sees is made of it here, as the file says. The frame's rows of
+/// `width · channels` bytes (`dreamstep_model_frame`) begin `stride` bytes apart; the last one may end with its pixels. Otherwise as
+/// `dreamstep_agent_act`, which takes, of an agent of images, what is prepared of one, as floats.
+///
+/// # Safety
+/// `agent` is writable and used by nothing else meanwhile; its file and its memory are as it was made with. The frame is readable, the
+/// action writable, and neither is the agent's memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dreamstep_agent_act_image(
+    agent: *mut dreamstep_agent,
+    frame: *const u8,
+    frame_len: usize,
+    stride: usize,
+    action: *mut f32,
+    action_len: usize,
+) -> dreamstep_status {
+    // SAFETY: what these calls ask for is this function's precondition.
+    unsafe {
+        change(agent, |agent| {
+            let (frame, action) = input_and_output(("frame", frame, frame_len), ("action", action, action_len))?;
+            Ok(agent.act_image(frame, stride, action)?)
+        })
+    }
+}
+
+/// What `dreamstep_agent_act_image` would answer, without a trace: whatever the agent was about to do, it still is.
+///
+/// # Safety
+/// As for `dreamstep_agent_act_image`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dreamstep_agent_peek_image(
+    agent: *mut dreamstep_agent,
+    frame: *const u8,
+    frame_len: usize,
+    stride: usize,
+    action: *mut f32,
+    action_len: usize,
+) -> dreamstep_status {
+    // SAFETY: what these calls ask for is this function's precondition.
+    unsafe {
+        change(agent, |agent| {
+            let (frame, action) = input_and_output(("frame", frame, frame_len), ("action", action, action_len))?;
+            Ok(agent.peek_image(frame, stride, action)?)
+        })
+    }
+}
+
 /// Takes the newest observation and action into the recurrent state. Call it when the command is out. Refused without an act
 /// since the last advance or reset.
 ///

@@ -118,7 +118,10 @@ impl Error {
             },
             Self::Memory(_) => status::Memory,
             Self::Step(error) => match error {
-                StepError::ObservationLength { .. } | StepError::ActionLength { .. } => status::Length,
+                StepError::ObservationLength { .. } | StepError::ActionLength { .. } | StepError::FrameLength { .. } => {
+                    status::Length
+                }
+                StepError::ObservationKind { .. } => status::Kind,
                 StepError::NonFinite { .. } | StepError::NonFiniteAction { .. } => status::NonFinite,
                 StepError::AdvanceBeforeAct | StepError::OverrideBeforeAct => status::Order,
                 _ => status::Argument,

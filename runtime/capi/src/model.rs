@@ -81,7 +81,19 @@ pub unsafe extern "C" fn dreamstep_model_error(
     unsafe { line(model, buffer, len) }
 }
 
-/// `O`: how many floats an observation is; 0 where `model` holds none.
+/// Value `axis` of what a frame is that `dreamstep_agent_act_image` takes: 0 its height, 1 its width, 2 its channels. 0 where `model` holds none,
+/// or observes no images, or there is no such axis.
+///
+/// # Safety
+/// `model` is NULL or readable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dreamstep_model_frame(model: *const dreamstep_model, axis: usize) -> usize {
+    let size = |dims: &Dims| dims.obs.image().and_then(|image| image.frame.get(axis).copied()).unwrap_or(0);
+    // SAFETY: this function's precondition.
+    unsafe { length(model, size) }
+}
+
+/// `O`: how many floats an observation is (of an image, what is prepared of it); 0 where `model` holds none.
 ///
 /// # Safety
 /// `model` is NULL or readable, and not changed meanwhile; any number of threads may use it.

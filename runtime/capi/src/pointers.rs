@@ -53,16 +53,16 @@ pub(crate) unsafe fn slice_mut<'a, T: Plain>(what: &'static str, at: *mut T, len
 /// # Safety
 /// As for [`slice()`] and [`slice_mut`].
 #[inline(always)]
-pub(crate) unsafe fn input_and_output<'a>(
-    (input, from, from_len): (&'static str, *const f32, usize),
+pub(crate) unsafe fn input_and_output<'a, T: Plain>(
+    (input, from, from_len): (&'static str, *const T, usize),
     (output, to, to_len): (&'static str, *mut f32, usize),
-) -> Result<(&'a [f32], &'a mut [f32]), Error> {
+) -> Result<(&'a [T], &'a mut [f32]), Error> {
     check(input, from, from_len)?;
     check(output, to, to_len)?;
     // `check` saw that neither sum overflows.
-    let end = |begin: usize, len: usize| begin.wrapping_add(len.wrapping_mul(size_of::<f32>()));
+    let end = |begin: usize, len: usize, size: usize| begin.wrapping_add(len.wrapping_mul(size));
     let (a, b) = (from.addr(), to.addr());
-    if a < end(b, to_len) && b < end(a, from_len) {
+    if a < end(b, to_len, size_of::<f32>()) && b < end(a, from_len, size_of::<T>()) {
         return Err(Error::Overlap { input, output });
     }
     // SAFETY: they are apart; the rest is this function's precondition.

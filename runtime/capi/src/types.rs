@@ -171,6 +171,8 @@ pub enum dreamstep_encoder {
     Identity = 1,
     /// An MLP of one to four hidden layers.
     Mlp = 2,
+    /// Convolutions over an image.
+    Conv = 3,
 }
 
 impl dreamstep_encoder {
@@ -179,6 +181,7 @@ impl dreamstep_encoder {
             Encoder::None => Self::None,
             Encoder::Identity { .. } => Self::Identity,
             Encoder::Mlp { .. } => Self::Mlp,
+            Encoder::Conv { .. } => Self::Conv,
             _ => Self::Unknown,
         }
     }

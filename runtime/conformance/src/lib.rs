@@ -14,6 +14,7 @@
 //! | `100-actions` (agents for one kind of a part) | the actions of 100 steps, and the recurrent state after them |
 //! | `surprise` (of them, those that predict) | how surprised M was at 20 of those steps |
 //! | `7-dreams` (of them, those that dream) | where each of seven dreams stood after 20 ticks |
+//! | `4-frames` (agent `paper`) | the actions of 4 steps on frames of 64 × 64 × 3, and the recurrent state after them |
 //! | `16-steps` (agent `shipped`) | the shipped Humanoid agent's recurrent state after 16 steps |
 //!
 //! Observations are Philox draws, so nothing but the agents is stored. `make cross` runs the suite on every target that can be
@@ -33,6 +34,7 @@ use dreamstep_runtime::{
 };
 
 use recipes::AGENTS;
+pub use recipes::{FRAME, PAPER};
 
 /// Bytes on a 64-byte boundary.
 #[repr(C, align(64))]
@@ -78,13 +80,22 @@ pub const MEMORY: usize = {
         }
         i += 1;
     }
-    most
+    let paper = memory_needed(&PAPER);
+    if paper > most { paper } else { most }
 };
 
 /// The agent's own or that of the largest batch of dreams, and room for an observation, an action and a latent vector.
 const fn memory_needed(dims: &Dims) -> usize {
     let (agent, dreams) = (memory_len(dims), dreams_memory_len(dims, BATCHES[BATCHES.len() - 1].1));
-    dims.obs_len() + dims.action_len() + dims.latent_len() + if agent > dreams { agent } else { dreams }
+    observation_len(dims) + dims.action_len() + dims.latent_len() + if agent > dreams { agent } else { dreams }
+}
+
+/// Numbers of an observation; none of a picture, of which there is a frame.
+const fn observation_len(dims: &Dims) -> usize {
+    match dims.obs.image() {
+        Some(_) => 0,
+        None => dims.obs_len(),
+    }
 }
 
 /// Batches of dreams, the largest last.
@@ -105,6 +116,15 @@ pub fn run(backend: Backend, memory: &mut [f32], emit: &mut dyn FnMut(&str, &str
             _ => kind(&model, memory, &mut emit),
         }
     }
+    let model = Model::load_with(PAPER_I8, backend).expect("the suite's agents are valid");
+    let mut agent = Agent::new(model, memory).expect("MEMORY is enough");
+    let (mut digest, mut action) = (Digest::default(), [0.0; PAPER.action_len()]);
+    for t in 0..PAPER_STEPS {
+        look(&mut agent, t, &mut action);
+        digest = digest.update(&action);
+        agent.advance().expect("act came before");
+    }
+    emit("paper", "i8", "4-frames", digest.update_bytes(&agent.self_test_digest().to_le_bytes()).value());
     #[cfg(feature = "humanoid")]
     for (precision, bytes) in [("f32", dreamstep_fixtures::HUMANOID), ("i8", SHIPPED_I8)] {
         let model = Model::load_with(bytes, backend).expect("the shipped agent is valid");
@@ -126,6 +146,30 @@ pub fn gated() -> impl Iterator<Item = (&'static str, Dims, &'static [u8])> {
 
 /// The shipped agent in i8.
 pub static SHIPPED_I8: &[u8] = embedded!("shipped.i8.safetensors");
+
+/// [`PAPER`] in i8, with random weights.
+pub static PAPER_I8: &[u8] = embedded!("paper.i8.safetensors");
+
+/// Length of its check.
+pub const PAPER_STEPS: u64 = 4;
+
+/// Frame `t`: bytes of the suite's own, rows a byte longer than they need be. Their stride; `frame` holds at least [`FRAME`] bytes.
+pub fn picture(dims: &Dims, t: u64, frame: &mut [u8]) -> usize {
+    let [_, width, channels] = dims.obs.image().map_or([0; 3], |image| image.frame);
+    let mut words = 0..;
+    for four in frame.chunks_mut(4) {
+        let [word, ..] = RNG.words(Stream::SyntheticObservation, t, words.next().unwrap_or_default());
+        four.iter_mut().zip(word.to_le_bytes()).for_each(|(byte, random)| *byte = random);
+    }
+    width * channels + 1
+}
+
+/// Acts on frame `t`.
+fn look(agent: &mut Agent<'_, '_>, t: u64, action: &mut [f32]) {
+    let mut frame = [0; FRAME];
+    let stride = picture(agent.model().dims(), t, &mut frame);
+    agent.act_image(&frame, stride, action).expect("the frame is whole");
+}
 
 /// Length of the shipped agent's check.
 pub const SHIPPED_STEPS: u64 = 16;
@@ -224,14 +268,18 @@ fn agent(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64))
 /// The checks of an agent that is there for one kind of a part.
 fn kind(model: &Model<'_>, memory: &mut [f32], emit: &mut dyn FnMut(&str, u64)) {
     let dims = *model.dims();
-    let (observation, memory) = memory.split_at_mut(dims.obs_len());
+    let (observation, memory) = memory.split_at_mut(observation_len(&dims));
     let (action, memory) = memory.split_at_mut(dims.action_len());
     let mut agent = Agent::new(*model, &mut *memory).expect("MEMORY is enough");
     let mut digest = Digest::default();
     let mut surprises = Digest::default();
     for t in 0..100 {
-        observe(t, observation);
-        agent.act(observation, action).expect("the observation is valid");
+        if dims.obs.image().is_some() {
+            look(&mut agent, t, action);
+        } else {
+            observe(t, observation);
+            agent.act(observation, action).expect("the observation is valid");
+        }
         digest = digest.update(action);
         if t % 5 == 4 {
             surprises = surprises.update(agent.surprise().as_slice());

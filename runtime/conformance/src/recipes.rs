@@ -4,8 +4,9 @@ use dreamstep_core::action::Action;
 use dreamstep_core::c::{Activation, Controller, ControllerInput};
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{Memory, MemoryCell, Mixture};
+use dreamstep_core::obs::{Colour, Filter, Image};
 use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
-use dreamstep_core::v::Encoder;
+use dreamstep_core::v::{Convolution, Convolutions, Encoder};
 
 /// What an agent of the suite is: name, seed of its weights, sizes and kinds, and what makes its settings other than the usual.
 pub(crate) type Recipe = (&'static str, u64, Dims, fn(&mut Settings));
@@ -44,7 +45,55 @@ pub(crate) const AGENTS: &[Recipe] = &[
     ("reads-h", 6, READER.with_input(ControllerInput::Hidden), |_| {}),
     ("reads-obs", 7, READER.with_input(ControllerInput::Observation), |_| {}),
     ("reads-obs+h", 8, READER.with_input(ControllerInput::ObservationHidden), |_| {}),
+    (
+        "sees",
+        17,
+        Dims::pictures(
+            Image::plain([24, 20, 3]).cropped([1, 2, 22, 17]).resized([13, 15], Filter::Bilinear),
+            2,
+            chain(&[(18, 3, 2, 1), (5, 2, 1, 0), (40, 3, 1, 1)]),
+            5,
+            9,
+            2,
+        ),
+        |settings| settings.acting = Acting::Sampled,
+    ),
+    (
+        "sees-grey",
+        18,
+        Dims::pictures(
+            Image::plain([16, 12, 3]).coloured(Colour::Grey).resized([11, 12], Filter::Area).inverted(),
+            1,
+            chain(&[(70, 5, 2, 2)]),
+            6,
+            9,
+            2,
+        )
+        .with_memory(Memory::None)
+        .with_input(ControllerInput::Latent),
+        |_| {},
+    ),
 ];
+
+/// Bytes of the largest frame.
+pub const FRAME: usize = 64 * (64 * 3 + 1);
+
+/// Ha & Schmidhuber's on pictures: in i8, which is what a microcontroller runs.
+pub const PAPER: Dims = Dims::pictures(Image::plain([64, 64, 3]), 3, Convolutions::PAPER, 32, 256, 5);
+
+/// A chain of `(channels, kernel, stride, padding)`.
+const fn chain<const N: usize>(all: &[(usize, usize, usize, usize); N]) -> Convolutions {
+    let (mut chain, mut i) = ([Convolution::new(1, 1, 1); N], 0);
+    while i < N {
+        let (channels, kernel, stride, padding) = all[i];
+        chain[i] = Convolution { channels, kernel, stride, padding };
+        i += 1;
+    }
+    match Convolutions::new(&chain) {
+        Some(chain) => chain,
+        None => panic!("within the limits"),
+    }
+}
 
 /// Small, for controllers that read one thing or another.
 const READER: Dims = Dims::vector(13, 2, &[7, 5], 6, 9, 2);

@@ -13,7 +13,7 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::register::fpscr::{self, Fpscr, RMode};
 use cortex_m_rt::entry;
-use dreamstep_conformance::{SHIPPED_I8, SHIPPED_STEPS, gated, observe};
+use dreamstep_conformance::{FRAME, PAPER, PAPER_I8, PAPER_STEPS, SHIPPED_I8, SHIPPED_STEPS, gated, observe, picture};
 use dreamstep_fixtures::HUMANOID;
 use dreamstep_runtime::{Agent, Dims, FloatEnvironment, Model, Rounding, SelfTestError, memory_len};
 use semihosting::{println, process};
@@ -55,6 +55,19 @@ fn main() -> ! {
         println!("= a GRU of {} units, {} weights a step:", dims.hidden_len(), dims.step_weights());
         live(precision, model, MEMORY, observation, action);
     }
+    // Frames of 64 x 64 x 3, seen with the paper's convolutions.
+    static mut FRAME_BYTES: [u8; FRAME] = [0; FRAME];
+    static mut SIGHT: [f32; memory_len(&PAPER)] = [0.0; memory_len(&PAPER)];
+    let model = Model::load(PAPER_I8).expect("the suite's agents are valid");
+    println!("= frames, {} weights a step: model {} bytes in flash, agent memory {} bytes", PAPER.step_weights(), PAPER_I8.len(), size_of_val(SIGHT));
+    let mut agent = Agent::new(model, SIGHT).expect("memory_len is enough");
+    let (mut act, mut advance) = (Cost::default(), Cost::default());
+    for t in 0..PAPER_STEPS {
+        let stride = picture(&PAPER, t, FRAME_BYTES);
+        act.measure(|| agent.act_image(FRAME_BYTES, stride, &mut ACTION[..PAPER.action_len()]).expect("the frame is whole"));
+        advance.measure(|| agent.advance().expect("act came before"));
+    }
+    report("i8", &act, &advance);
     process::exit(0)
 }
 
@@ -88,13 +101,17 @@ fn live(precision: &str, model: Model<'_>, memory: &mut [f32], observation: &mut
         act.measure(|| agent.act(observation, action).expect("the observation is valid"));
         advance.measure(|| agent.advance().expect("act came before"));
     }
+    report(precision, &act, &advance);
+    agent.digest()
+}
+
+fn report(precision: &str, act: &Cost, advance: &Cost) {
     let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
     println!(
         "= {precision}: {instructions} instructions a step (act {}, advance {}), {stack} bytes of stack",
         act.instructions(),
         advance.instructions()
     );
-    agent.digest()
 }
 
 /// What a call took.

@@ -1,6 +1,6 @@
 //! The calls of agents: the loop, what the model expects, health, choices.
 
-use crate::{DIMS, GRU, change, line, loaded, made, made_of, ok, read, refused, unmade, with_rust, without_head};
+use crate::{DIMS, GRU, change, facts, line, loaded, made, made_of, ok, read, refused, unmade, with_rust, without_head};
 use dreamstep_capi::{dreamstep_status as status, *};
 use dreamstep_core::rng::Philox;
 use dreamstep_fixtures::synthetic;
@@ -27,6 +27,43 @@ fn health(agent: &dreamstep_agent) -> dreamstep_health {
 #[test]
 fn a_loop_in_c_is_a_loop_in_rust() {
     [DIMS, GRU].into_iter().for_each(a_loop);
+}
+
+#[test]
+fn a_loop_of_frames_in_c_is_one_in_rust() {
+    use dreamstep_core::obs::{Filter, Image};
+    use dreamstep_core::v::{Convolution, Convolutions};
+    let image = Image::plain([12, 10, 3]).cropped([1, 0, 10, 10]).resized([8, 9], Filter::Bilinear);
+    let chain = Convolutions::new(&[Convolution::new(5, 3, 2), Convolution::new(18, 2, 1)]).unwrap();
+    let dims = Dims::pictures(image, 3, chain, 4, 6, 2);
+    let mut c = made_of(dims);
+    let axes = [0, 1, 2, 3].map(|axis| read!(dreamstep_model_frame(&*c.model, axis)));
+    assert_eq!((axes, facts(&c.model).encoder), ([12, 10, 3, 0], dreamstep_encoder::Conv));
+    assert_eq!(read!(dreamstep_model_frame(&*made().model, 0)), 0);
+    with_rust(&synthetic::agent(&dims, 1), |rust| {
+        for t in 0..4 {
+            let frame = synthetic::picture(2, t, 11 * 31 + 30);
+            let (mut action, mut found, mut peeked) = ([0.0; 3], [f32::NAN; 3], [f32::NAN; 3]);
+            rust.step_image(&frame, 31, &mut action).unwrap();
+            let (from, len) = (frame.as_ptr(), frame.len());
+            assert_eq!(change!(dreamstep_agent_peek_image(&mut *c.agent, from, len, 31, peeked.as_mut_ptr(), 3)), ok());
+            assert_eq!(change!(dreamstep_agent_act_image(&mut *c.agent, from, len, 31, found.as_mut_ptr(), 3)), ok());
+            c.advance();
+            assert_eq!((found, peeked, c.digest()), (action, action, rust.digest()));
+        }
+        let frame = [0_u8; 400];
+        let mut act = |len, stride| {
+            let mut action = [0.0; 3];
+            change!(dreamstep_agent_act_image(&mut *c.agent, frame.as_ptr(), len, stride, action.as_mut_ptr(), 3))
+        };
+        assert_eq!(act(359, 30), refused(status::Length, "frame: expected at least 360 bytes, found 359"));
+        let line = "frame: expected rows to begin at least 30 bytes apart, found 29";
+        assert_eq!(act(400, 29), refused(status::Argument, line));
+    });
+    let mut vectors = made();
+    let (frame, mut action) = ([0_u8; 4], [0.0; 3]);
+    let found = change!(dreamstep_agent_act_image(&mut *vectors.agent, frame.as_ptr(), 4, 4, action.as_mut_ptr(), 3));
+    assert_eq!(found, refused(status::Kind, "observation: the model expects one of the kind vector"));
 }
 
 fn a_loop(dims: Dims) {
