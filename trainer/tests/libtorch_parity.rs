@@ -123,7 +123,7 @@ impl Fixture {
         let rows = 20;
         let recorded = Episode {
             seed,
-            observations: Array2::from_shape_fn((rows + 1, o), |(t, i)| observations[t][i]),
+            observations: Array2::from_shape_fn((rows + 1, o), |(t, i)| observations[t][i]).into(),
             actions: Array2::zeros((rows, a)),
             rewards: Array1::zeros(rows),
             terminals: Array1::from_shape_fn(rows, |t| t + 1 == rows),

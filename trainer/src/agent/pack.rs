@@ -241,8 +241,7 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
         settings.dims.action_len(),
         episode.dims()
     );
-    let observations: Vec<_> =
-        episode.observations.rows().into_iter().take(SELFTEST_STEPS).map(|row| row.to_vec()).collect();
+    let observations: Vec<_> = episode.observations.iter().take(SELFTEST_STEPS).collect();
     let (action_mid, action_half) = (&mid, &half);
     let mut parts = Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, provenance: &provenance };
     parts.settings.surprise_limit = surprise_limit(&parts, &held_out(config, files))?;
@@ -272,9 +271,9 @@ fn surprise_limit(parts: &Parts<'_>, episodes: &[PathBuf]) -> Result<Option<f32>
     for path in episodes {
         let episode = Episode::read(path)?;
         agent.reset();
-        for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+        for (observation, action) in episode.observations.iter().zip(episode.actions.rows()) {
             let refused = || path.display().to_string();
-            agent.act_in_place(&observation.to_vec()).with_context(refused)?;
+            agent.act_in_place(&observation).with_context(refused)?;
             surprises.extend(agent.surprise().map(f64::from));
             agent.override_action(&action.to_vec()).with_context(refused)?;
             agent.advance()?;

@@ -10,10 +10,11 @@
 //! A triplet has no place for seeds: read back, episodes have their numbers for seeds.
 
 use super::NewFiles;
-use super::rollouts::{Episode, files, npz_writer, read_dir};
+use super::observations::Observations;
+use super::rollouts::{Episode, compression, files, npz_writer, read_dir};
 use crate::env::{self, ActionSpace, EnvConfig};
 use anyhow::{Context, Result, ensure};
-use ndarray::{Array1, Array2, Axis, concatenate, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use ndarray_npy::WriteNpyExt;
 use std::borrow::Cow;
 use std::path::Path;
@@ -69,24 +70,30 @@ fn torchwm(episode: &Episode, actions: &ActionSpace) -> Result<Vec<u8>> {
         }
     };
     let number = |flags: &Array1<bool>| flags.mapv(|flag| f32::from(u8::from(flag)));
-    let mut npz = npz_writer();
-    npz.add_array("observations", &episode.observations.slice(s![..t, ..]))?;
+    let mut npz = npz_writer(compression(&episode.observations));
+    match &episode.observations {
+        Observations::Vectors(rows) => npz.add_array("observations", &rows.slice(s![..t, ..]))?,
+        Observations::Frames(frames) => npz.add_array("observations", &frames.slice(s![..t, .., .., ..]))?,
+    }
     npz.add_array("actions", &*actions)?;
     npz.add_array("rewards", &episode.rewards)?;
     npz.add_array("terminals", &number(&episode.terminals))?;
     npz.add_array("truncations", &number(&episode.truncations))?;
-    npz.add_array("final_observation", &episode.observations.row(t))?;
+    match &episode.observations {
+        Observations::Vectors(rows) => npz.add_array("final_observation", &rows.row(t))?,
+        Observations::Frames(frames) => npz.add_array("final_observation", &frames.index_axis(Axis(0), t))?,
+    }
     npz.add_array("seed", &ndarray::arr0(episode.seed))?;
     Ok(npz.finish()?.into_inner())
 }
 
 fn triplet(env: &str, episodes: &[Episode], out: &Path, new: &mut NewFiles) -> Result<(u64, u64)> {
-    fn tables<'a>(episodes: &'a [Episode], of: impl Fn(&'a Episode) -> ndarray::ArrayView2<'a, f32>) -> Result<Array2<f32>> {
-        Ok(concatenate(Axis(0), &episodes.iter().map(of).collect::<Vec<_>>())?)
+    fn tables<'a>(episodes: &'a [Episode], of: impl Fn(&'a Episode) -> Result<ArrayView2<'a, f32>>) -> Result<Array2<f32>> {
+        Ok(concatenate(Axis(0), &episodes.iter().map(of).collect::<Result<Vec<_>>>()?)?)
     }
-    let observations = tables(episodes, |e| e.observations.slice(s![..e.steps(), ..]))?;
-    let finals = tables(episodes, |e| e.observations.slice(s![e.steps().., ..]))?;
-    let actions = tables(episodes, |e| e.actions.view())?;
+    let observations = tables(episodes, |e| Ok(e.observations.vectors()?.slice_move(s![..e.steps(), ..])))?;
+    let finals = tables(episodes, |e| Ok(e.observations.vectors()?.slice_move(s![e.steps().., ..])))?;
+    let actions = tables(episodes, |e| Ok(e.actions.view()))?;
     let rewards: Array1<f32> = episodes.iter().flat_map(|e| e.rewards.iter().copied()).collect();
     let terminals: Array1<bool> = episodes.iter().flat_map(|e| e.terminals.iter().copied()).collect();
     let truncations: Array1<bool> = episodes.iter().flat_map(|e| e.truncations.iter().copied()).collect();

@@ -314,7 +314,7 @@ fn cut(
             let episode = Episode {
                 // One file may hold one seed, of one episode.
                 seed: table.seed.unwrap_or_default(),
-                observations: Array2::from_shape_vec((steps.len() + 1, spec.obs), observations)?,
+                observations: Array2::from_shape_vec((steps.len() + 1, spec.obs), observations)?.into(),
                 actions: table.actions.slice(s![steps.clone(), ..]).to_owned(),
                 rewards: Array1::from_vec(table.rewards[steps.clone()].to_vec()),
                 terminals: flag(&table.terminals),

@@ -131,6 +131,15 @@ fn name(code: &str, size: usize) -> String {
     }
 }
 
+/// numpy's name of the type of the array in the bytes of an `.npy` file: `float32`.
+///
+/// # Errors
+/// One line: no header of an array.
+pub fn dtype(bytes: &[u8]) -> Result<String> {
+    let code = Header::parse(bytes)?.code;
+    Ok(name(&code, code.get(2..).and_then(|size| size.parse().ok()).unwrap_or(0)))
+}
+
 /// The shape and the values, converted, of an array of `T`.
 fn widen<T: ViewElement + Copy>(bytes: &[u8], to: impl Fn(T) -> f32) -> Result<(Vec<usize>, Vec<f32>)> {
     let view = ArrayViewD::<'_, T>::view_npy(bytes).map_err(|e| anyhow!("expected a whole numpy array: {e}"))?;

@@ -470,7 +470,7 @@ mod tests {
     fn read_choices<T: WritableElement, D: Dimension>(actions: Array<T, D>) -> Result<(Vec<f32>, Notes), String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npz");
-        let mut npz = npz_writer();
+        let mut npz = npz_writer(None);
         npz.add_array("observations", &Array2::<f32>::zeros((3, 4))).unwrap();
         npz.add_array("actions", &actions).unwrap();
         npz.add_array("rewards", &ndarray::arr1(&[1.0_f32; 3])).unwrap();

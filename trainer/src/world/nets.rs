@@ -101,7 +101,8 @@ pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32,
     let mut out = rows.chunks_exact_mut(obs);
     for &id in ids {
         let episode = data.read(id)?;
-        let observations = episode.observations.as_standard_layout();
+        let observations = episode.observations.vectors()?;
+        let observations = observations.as_standard_layout();
         let values = observations.as_slice().expect("the standard layout is a slice");
         for (row, out) in values.chunks_exact(obs).zip(&mut out) {
             normalizer.apply(row, clip, out);

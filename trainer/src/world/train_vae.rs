@@ -59,8 +59,8 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
         normalizer: &normalizer,
         rng,
         pools: Reading {
-            train: Pools::new(data, &split.train, config.pool, rng, Stream::VaeOrder),
-            validation: Pools::new(data, &split.validation, config.pool, rng, Stream::VaeOrder),
+            train: Pools::new(data, &split.train, data.pool_rows(config.pool), rng, Stream::VaeOrder),
+            validation: Pools::new(data, &split.validation, data.pool_rows(config.pool), rng, Stream::VaeOrder),
         },
     };
     // ---- network

@@ -40,7 +40,7 @@ pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut
     Ok(Episode {
         seed,
         // Both hold what was pushed above, row by row.
-        observations: Array2::from_shape_vec((steps + 1, o), observations).expect("one row per observation"),
+        observations: Array2::from_shape_vec((steps + 1, o), observations).expect("one row per observation").into(),
         actions: Array2::from_shape_vec((steps, a), actions).expect("one row per action"),
         rewards: Array1::from_vec(rewards),
         terminals: last(end.terminated),

@@ -97,11 +97,9 @@ impl Chunk {
     /// One line: a choice that there is none of in `spec`.
     pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Result<Self> {
         let mut x = vec![0.0; episodes.iter().map(|e| e.steps() + 1).sum::<usize>() * spec.obs];
-        let rows = episodes.iter().flat_map(|e| e.observations.rows());
-        let mut raw = vec![0.0; spec.obs];
+        let rows = episodes.iter().flat_map(|e| e.observations.iter());
         for (row, out) in rows.zip(x.chunks_exact_mut(spec.obs)) {
-            raw.iter_mut().zip(row).for_each(|(raw, &value)| *raw = value);
-            vae.normalizer.apply(&raw, vae.obs_clip, out);
+            vae.normalizer.apply(&row, vae.obs_clip, out);
         }
         let x = matrix(&x, spec.obs, Device::Cpu);
         let (mean, log_var) = tch::no_grad(|| vae.vae.encode(&x));

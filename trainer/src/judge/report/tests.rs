@@ -66,9 +66,9 @@ fn chunk(seed: u64) -> Chunk {
         let rewards = Array1::from_shape_fn(STEPS, |t| z[[t, 0]] + actions[t] + if terminals[t] { 0.0 } else { 5.0 });
         let truncations = Array1::from_elem(STEPS, false);
         let actions = Array2::from_shape_vec((STEPS, 1), actions).unwrap();
-        episodes.push(Episode { seed: number as u64, observations: z, actions, rewards, terminals, truncations });
+        episodes.push(Episode { seed: number as u64, observations: z.into(), actions, rewards, terminals, truncations });
     }
-    let rows: Vec<f32> = episodes.iter().flat_map(|e| e.observations.iter().copied()).collect();
+    let rows: Vec<f32> = episodes.iter().flat_map(|e| e.observations.iter().flatten()).collect();
     let actions: Vec<f32> = episodes.iter().flat_map(|e| e.actions.iter().copied().chain([0.0])).collect();
     let steps: Vec<i64> = (0..(EPISODES * (STEPS + 1)) as i64).filter(|row| (row + 1) % (STEPS as i64 + 1) != 0).collect();
     let z = matrix(&rows, 2, Device::Cpu);
