@@ -299,7 +299,7 @@ impl Dims {
         if matches!(self.v, Encoder::Mlp { hidden, .. } if hidden.is_empty()) {
             return bad("v.hidden", "one to four widths");
         }
-        if let (Encoder::Identity { .. } | Encoder::Mlp { .. }, Observation::Image { .. }) = (self.v, self.obs) {
+        if let (Encoder::Identity { .. } | Encoder::Mlp { .. }, Observation::Image(_)) = (self.v, self.obs) {
             return bad("observation.kind", "vector where v.kind is identity or mlp");
         }
         match self.m.outputs_fit(self.latent_len()) {
@@ -345,7 +345,7 @@ mod tests {
         let unread =
             Dims::new(good.obs, good.v, Memory::None, Controller::linear(ControllerInput::Observation), good.action);
         assert_eq!(of(unread), "v.kind");
-        let image = Dims { obs: Observation::Image { height: 2, width: 2, channels: 3 }, ..good };
+        let image = Dims { obs: Observation::Image(crate::obs::Image::plain([2, 2, 3])), ..good };
         assert_eq!(of(image), "observation.kind");
     }
 

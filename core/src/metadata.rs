@@ -55,6 +55,21 @@ pub(crate) fn widths<const N: usize>(
     widths.ok_or(LoadError::BadValue { key, expected, found: found.into() })
 }
 
+/// `N` whole numbers below 2³², separated by commas.
+pub(crate) fn numbers<const N: usize>(
+    file: &File<'_>,
+    key: &'static str,
+    expected: &'static str,
+) -> Result<[usize; N], LoadError> {
+    let found = value(file, key)?;
+    let (mut all, mut texts) = ([0; N], found.split(','));
+    let parsed = all.iter_mut().all(|slot| {
+        let number = texts.next().and_then(|text| text.parse::<u32>().ok()).and_then(|number| usize::try_from(number).ok());
+        number.map(|number| *slot = number).is_some()
+    });
+    if parsed && texts.next().is_none() { Ok(all) } else { Err(LoadError::BadValue { key, expected, found: found.into() }) }
+}
+
 pub(crate) fn number(file: &File<'_>, key: &'static str) -> Result<f32, LoadError> {
     parsed(file, key, "a finite number", f32::is_finite)
 }

@@ -77,6 +77,10 @@ pub mod packed {
     pub const OBSERVATION_MEAN: &str = "observation.mean";
     /// `[O]` (padded) 1/std of the training observations; 0 where the dimension is dead.
     pub const OBSERVATION_INV_STD: &str = "observation.inv_std";
+    /// `[w, 1 + taps]` I32: how a picture's columns are resized, see [`crate::obs::resample`].
+    pub const OBSERVATION_COLUMNS: &str = "observation.columns";
+    /// `[h, 1 + taps]` I32: how its rows are.
+    pub const OBSERVATION_ROWS: &str = "observation.rows";
     /// The encoder's hidden layers, O → E1, E1 → E2 …, ReLU.
     pub const ENCODER_HIDDEN: [LayerNames; 4] =
         [layer!("encoder.0"), layer!("encoder.2"), layer!("encoder.4"), layer!("encoder.6")];
@@ -126,9 +130,21 @@ pub mod metadata {
     pub const DIM_MIXTURES: &str = "dims.mixtures";
     /// What is observed: `vector` or `image`.
     pub const OBS_KIND: &str = "observation.kind";
-    /// An image's height, width and channels.
+    /// A picture's height, width and channels as V sees it.
     pub const OBS_IMAGE: [&str; 3] = ["observation.height", "observation.width", "observation.channels"];
-    /// What makes x of an observation: `mean-std` or `none`.
+    /// A picture's frame as the camera has it: height, width and channels, comma-separated.
+    pub const OBS_FRAME: &str = "observation.frame";
+    /// The part of it that is kept: top, left, height and width, comma-separated.
+    pub const OBS_CROP: &str = "observation.crop";
+    /// Which channels are kept: `as-is`, `grey` or `reversed`.
+    pub const OBS_COLOUR: &str = "observation.colour";
+    /// How it is resized: `bilinear` or `area`.
+    pub const OBS_FILTER: &str = "observation.filter";
+    /// Whether each value becomes 255 less it: `true` or `false`.
+    pub const OBS_INVERTED: &str = "observation.inverted";
+    /// What a picture's values are multiplied by: 1/255, say.
+    pub const OBS_SCALE: &str = "observation.scale";
+    /// What makes x of an observation: `mean-std` or `none`; of a picture `scale`.
     pub const OBS_NORMALIZER: &str = "observation.normalizer";
     /// V: `none`, `identity` or `mlp`.
     pub const V_KIND: &str = "v.kind";

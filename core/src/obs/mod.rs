@@ -1,12 +1,16 @@
-//! What an agent observes: a vector of numbers, or an image of bytes.
+//! What an agent observes: a vector of numbers, or a picture of bytes, of which [`image`] makes what V sees.
+
+pub mod image;
+pub mod resample;
 
 use crate::error::LoadError;
 use crate::metadata::{dim, one_of};
 use crate::names::metadata as key;
 use crate::reader::File;
 
-/// Most pixels of an image: more would not fit a small machine's usize with their channels.
-const MAX_IMAGE: u64 = 1 << 22;
+#[cfg(feature = "host")]
+pub use image::Preparer;
+pub use image::{Colour, Filter, Image};
 
 /// An observation's kind and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,15 +21,8 @@ pub enum Observation {
         /// `O`.
         len: usize,
     },
-    /// `[h, w, c]` bytes, row after row, channels innermost. Described here so that files can say it; no runtime steps one yet.
-    Image {
-        /// `h`, in pixels.
-        height: usize,
-        /// `w`, in pixels.
-        width: usize,
-        /// `c`.
-        channels: usize,
-    },
+    /// A picture: `[h, w, c]` bytes once it is prepared, row after row, channels innermost.
+    Image(Image),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -42,7 +39,7 @@ impl Observation {
     pub const fn len(&self) -> usize {
         match *self {
             Self::Vector { len } => len,
-            Self::Image { height, width, channels } => height * width * channels,
+            Self::Image(ref image) => image.len(),
         }
     }
 
@@ -57,7 +54,7 @@ impl Observation {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Vector { .. } => "vector",
-            Self::Image { .. } => "image",
+            Self::Image(_) => "image",
         }
     }
 
@@ -67,12 +64,7 @@ impl Observation {
             Kind::Image => {
                 let [height, width, channels] = key::OBS_IMAGE;
                 let [height, width, channels] = [dim(file, height)?, dim(file, width)?, dim(file, channels)?];
-                let fits = height as u64 * width as u64 <= MAX_IMAGE && channels <= 4;
-                if !fits {
-                    let expected = "at most 4 channels of 4194304 pixels";
-                    return Err(LoadError::BadParts { what: key::OBS_IMAGE[0], expected });
-                }
-                Ok(Self::Image { height, width, channels })
+                Image::read(file, [height, width, channels]).map(Self::Image)
             }
         }
     }
@@ -83,9 +75,16 @@ impl Observation {
         entries.push((key::OBS_KIND, self.kind().to_string()));
         match *self {
             Self::Vector { len } => entries.push((key::DIM_OBS, len.to_string())),
-            Self::Image { height, width, channels } => {
-                entries.extend(key::OBS_IMAGE.into_iter().zip([height, width, channels].map(|n| n.to_string())));
-            }
+            Self::Image(ref image) => image.write(entries),
+        }
+    }
+
+    /// The picture, where it is one.
+    #[must_use]
+    pub const fn image(&self) -> Option<&Image> {
+        match self {
+            Self::Vector { .. } => None,
+            Self::Image(image) => Some(image),
         }
     }
 }
