@@ -16,7 +16,7 @@ use dreamstep::world::nets::{matrix, normals};
 use dreamstep::world::optim::Optimizer;
 use dreamstep::world::train_mdnrnn::{Batch, Objective};
 use dreamstep::world::train_vae;
-use dreamstep::world::vae::{Vae, VaeShape};
+use dreamstep::world::vae::{Vae, VaeLayers, VaeShape};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::Dims;
 use serde::Deserialize;
@@ -67,7 +67,7 @@ fn snapshot(vs: &nn::VarStore, batch: &[(&str, &Tensor)]) -> Vec<(String, Tensor
 fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<'_>> {
     let vs = nn::VarStore::new(device);
     let VaeConfig { latent, hidden, log_var_range, .. } = config.clone();
-    let shape = VaeShape { obs: OBS, hidden: hidden.clone(), latent, log_var_range, identity: false };
+    let shape = VaeShape { obs: OBS, layers: VaeLayers::Mlp(hidden.clone()), latent, log_var_range };
     let model = Vae::new(&vs.root(), shape, &[true; OBS], Philox::new(1));
     let mut adam = Optimizer::new(&vs, OptimizerRule::Adam, config.learning_rate);
     let rows = scale * config.batch_size;

@@ -139,11 +139,11 @@ fn chunk(data: &Dataset, ids: &[usize], run: &RunDir) -> Chunk {
 fn measured(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
     let (m, vae) = (TrainedMdnRnn::read(run).unwrap(), TrainedVae::read(&run.vae(), Device::Cpu).unwrap());
     let split = Split::new(config.seed, data.len(), config.vae.validation).unwrap();
-    let mut fit = Fit::new(&m, &spec());
+    let mut fit = Fit::new(&m, &spec(), false);
     fit.add(&chunk(data, &split.train, run), 0, 0).unwrap();
     let mut measure = Measure::new(&m, &spec(), &fit, 0, data.steps(&split.validation)).unwrap();
     measure.add(&vae, &m, &chunk(data, &split.validation, run), 1).unwrap();
-    measure.finish(&m, &Block::all(&spec().blocks, &vae.normalizer.alive()))
+    measure.finish(&m, &Block::all(&spec().blocks, &vae.preprocessing.alive(vae.shape.obs)))
 }
 
 /// Trains in a folder of its own, and measures.
