@@ -61,7 +61,10 @@ impl Agent {
             period_s: model.period_s(),
             observation: match dims.obs {
                 Observation::Vector { len } => format!("vector of {len}"),
-                Observation::Image { height, width, channels } => format!("image of {height} × {width} × {channels}"),
+                Observation::Image(image) => {
+                    let [height, width, channels] = image.prepared();
+                    format!("image of {height} × {width} × {channels}")
+                }
                 other => other.kind().to_string(),
             },
             v: match dims.v {
