@@ -71,7 +71,8 @@ impl Array {
             [rows, columns] => Ok((rows, columns)),
             [] => bail!("expected one vector a step, found a single number"),
             _ => bail!(
-                "expected one vector a step, found shape {:?}: neither images nor several environments side by side are read",
+                "expected one vector a step, found shape {:?}: images are read where the environment shows pictures (env.recorded.image), several \
+                 environments side by side are not",
                 self.shape
             ),
         }

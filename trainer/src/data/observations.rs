@@ -9,7 +9,7 @@
 //! of what its numbers would take.
 
 use anyhow::{Result, bail};
-use ndarray::{Array2, Array4, ArrayView2, ArrayView4, Axis};
+use ndarray::{Array2, Array4, ArrayView2, ArrayView4, Axis, Slice, concatenate};
 
 /// The observations of one episode, each a row: `N = T + 1` of an episode of `T` steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,34 @@ impl Observations {
     /// Every row as numbers, in order.
     pub fn iter(&self) -> impl Iterator<Item = Vec<f32>> {
         (0..self.rows()).map(|t| self.row(t))
+    }
+
+    /// Rows `from..to`, and one more.
+    ///
+    /// # Errors
+    /// One line: `last` is of another kind or size.
+    pub(super) fn part(&self, rows: std::ops::Range<usize>, (other, last): (&Self, usize)) -> Result<Self> {
+        let rows = Slice::from(rows);
+        Ok(match (self, other) {
+            (Self::Frames(frames), Self::Frames(other)) => {
+                let last = other.index_axis(Axis(0), last).insert_axis(Axis(0));
+                concatenate(Axis(0), &[frames.slice_axis(Axis(0), rows), last])?.into()
+            }
+            _ => {
+                let (part, other) = (self.vectors()?, other.vectors()?);
+                let last = other.row(last).insert_axis(Axis(0));
+                concatenate(Axis(0), &[part.slice_axis(Axis(0), rows), last])?.into()
+            }
+        })
+    }
+
+    /// Whether row `t` is the same as row `i` of `other`.
+    pub(super) fn same_row(&self, t: usize, (other, i): (&Self, usize)) -> bool {
+        match (self, other) {
+            (Self::Vectors(a), Self::Vectors(b)) => a.row(t) == b.row(i),
+            (Self::Frames(a), Self::Frames(b)) => a.index_axis(Axis(0), t) == b.index_axis(Axis(0), i),
+            _ => false,
+        }
     }
 
     /// The rows of vectors, `[N, O]`.

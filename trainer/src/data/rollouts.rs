@@ -151,6 +151,11 @@ impl Episode {
 
     /// The bytes of the `.npz` file: a function of the episode alone.
     pub(super) fn to_npz(&self) -> Result<Vec<u8>> {
+        self.unseeded()?.seeded(self.seed)
+    }
+
+    /// Those bytes, so far as they do not depend on the seed.
+    pub(super) fn unseeded(&self) -> Result<Unseeded> {
         let mut npz = npz_writer(compression(&self.observations));
         match &self.observations {
             Observations::Vectors(rows) => npz.add_array("observations", rows)?,
@@ -160,7 +165,18 @@ impl Episode {
         npz.add_array("rewards", &self.rewards)?;
         npz.add_array("terminals", &self.terminals)?;
         npz.add_array("truncations", &self.truncations)?;
-        npz.add_array("seed", &ndarray::arr0(self.seed))?;
+        Ok(Unseeded(npz))
+    }
+}
+
+/// An episode's file before it has a seed: deflated, of frames an eighth of the episode.
+pub(super) struct Unseeded(NpzWriter<Cursor<Vec<u8>>>);
+
+impl Unseeded {
+    /// The file.
+    pub(super) fn seeded(self, seed: u64) -> Result<Vec<u8>> {
+        let Self(mut npz) = self;
+        npz.add_array("seed", &ndarray::arr0(seed))?;
         Ok(npz.finish()?.into_inner())
     }
 }

@@ -101,9 +101,12 @@ const RANGES: &[(&str, Range)] = &[
     ("env.randomise.damping", Real(0.0, 1e3)),
     ("env.randomise.armature", Real(0.0, 1e3)),
     ("env.randomise.gain", Real(1e-3, 1e3)),
+    ("env.image.crop", Whole(0, MEMORY)),
+    ("env.image.size", Whole(1, MEMORY)),
     ("env.action_delay", Whole(0, 1000)),
     ("env.observation_delay", Whole(0, 1000)),
     ("env.observation_noise", Real(0.0, GREATEST)),
+    ("env.recorded.image", Whole(1, MEMORY)),
     ("env.recorded.choices", Whole(0, WIDTH)),
     // How many layers there may be is checked beside. Evolution holds hundreds of such controllers.
     ("controller.hidden", Whole(1, 4096)),

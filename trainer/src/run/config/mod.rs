@@ -8,6 +8,7 @@ mod bounds;
 mod controller;
 mod dream;
 mod env;
+mod image;
 mod networks;
 mod presets;
 mod recorded;
@@ -20,6 +21,7 @@ pub use controller::{
 };
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use env::{EnvConfig, OnError};
+pub use image::{ColourName, FilterName, ImageConfig};
 pub use networks::{
     ConvolutionConfig, LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart,
 };
