@@ -117,6 +117,7 @@ fn repacked(file: &[u8], change: impl FnOnce(&mut Unpacked)) -> AlignedBytes {
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: None,
+        frames: &[],
         provenance: &agent.provenance,
     };
     AlignedBytes::new(&pack(&parts).expect("a sound agent"))

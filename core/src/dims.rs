@@ -18,9 +18,9 @@ use crate::c::{Controller, ControllerInput};
 use crate::error::LoadError;
 use crate::layers::LayerList;
 use crate::m::{Memory, MemoryCell, Mixture, Recurrent};
-use crate::obs::Observation;
+use crate::obs::{Image, Observation};
 use crate::reader::File;
-use crate::v::Encoder;
+use crate::v::{Convolutions, Encoder};
 
 pub use crate::sizes::{LANES, MAX_DIM, Widths, padded};
 
@@ -68,6 +68,25 @@ impl Dims {
         Self {
             obs: Observation::Vector { len: obs },
             v: Encoder::Mlp { hidden: hidden_v, latent },
+            m: Memory::Lstm(Recurrent { hidden, mixtures, mixture: Mixture::Joint }),
+            c: Controller::linear(ControllerInput::LatentHidden),
+            action: Action::Continuous { len: action },
+        }
+    }
+
+    /// The paper's agent on pictures: a convolutional V, an LSTM with a joint mixture for M, and a linear C that reads `[z, h]`.
+    #[must_use]
+    pub const fn pictures(
+        image: Image,
+        action: usize,
+        convolutions: Convolutions,
+        latent: usize,
+        hidden: usize,
+        mixtures: usize,
+    ) -> Self {
+        Self {
+            obs: Observation::Image(image),
+            v: Encoder::Conv { convolutions, latent },
             m: Memory::Lstm(Recurrent { hidden, mixtures, mixture: Mixture::Joint }),
             c: Controller::linear(ControllerInput::LatentHidden),
             action: Action::Continuous { len: action },
@@ -229,7 +248,7 @@ impl Dims {
     /// Every layer, in the order in which a tick reads them, which is the file's.
     #[must_use]
     pub const fn layers(&self) -> LayerList {
-        let v = self.v.layers(self.obs_len());
+        let v = self.v.layers(&self.obs);
         v.and_all(self.controller_layers()).and_all(self.m.layers(self.unit_len(), self.latent_len()))
     }
 
@@ -239,7 +258,7 @@ impl Dims {
         self.c.layers(self.controller_inputs(), self.unit_len())
     }
 
-    /// Weights (biases left out) that one `act` + `advance` reads with the mean latent.
+    /// Weights (biases left out) that one `act` + `advance` reads with the mean latent; a convolution's count once.
     #[must_use]
     pub const fn step_weights(&self) -> usize {
         let (layers, mut sum, mut i) = (self.layers(), 0, 0);
@@ -301,6 +320,18 @@ impl Dims {
         }
         if let (Encoder::Identity { .. } | Encoder::Mlp { .. }, Observation::Image(_)) = (self.v, self.obs) {
             return bad("observation.kind", "vector where v.kind is identity or mlp");
+        }
+        if let (Encoder::Conv { .. }, Observation::Vector { .. }) = (self.v, self.obs) {
+            return bad("observation.kind", "image where v.kind is conv");
+        }
+        if let Observation::Image(image) = &self.obs {
+            image.check()?;
+            if input.has_observation() {
+                return bad("controller.input", "z, h or z+h of a picture");
+            }
+            if let Encoder::Conv { convolutions, .. } = self.v {
+                convolutions.check(image.prepared())?;
+            }
         }
         match self.m.outputs_fit(self.latent_len()) {
             true => Ok(()),

@@ -225,6 +225,13 @@ pub enum LoadError {
         /// Index of the first such value.
         index: usize,
     },
+    /// An entry of a table by which a picture is resized reads beyond it, goes back, or weighs more than bytes bear.
+    BadTable {
+        /// The table.
+        name: &'static str,
+        /// The entry.
+        index: usize,
+    },
     /// An output's integer weights do not add up to what the file says.
     WrongSum {
         /// The tensor of sums.
@@ -314,6 +321,12 @@ impl fmt::Display for LoadError {
             }
             Self::WeightRange { name, index } => {
                 write!(f, "tensor `{name}`: expected magnitudes of 0 or from 2^-60 to 2^60, found another at {index}")
+            }
+            Self::BadTable { name, index } => {
+                write!(
+                    f,
+                    "tensor `{name}`: entry {index}: expected a place in the picture not before the last one's, and weights of 0 to 2 in all"
+                )
             }
             Self::WrongSum { name, index, expected, found } => {
                 write!(f, "tensor `{name}`: output {index}'s weights add up to {expected}, found {found}")

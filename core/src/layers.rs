@@ -38,6 +38,32 @@ pub enum Source {
         /// Which half.
         second: bool,
     },
+    /// A convolution's `[N, channels, kernel, kernel]` and `[N]`; `K` runs over kernel rows, columns, then `stored` channels of a pixel, each
+    /// row padded to a multiple of four ([`crate::v::conv`]).
+    Convolution {
+        /// `[N, channels, kernel, kernel]`.
+        weight: &'static str,
+        /// `[N]`.
+        bias: &'static str,
+        /// Input channels.
+        channels: usize,
+        /// Input channels as they lie in memory.
+        stored: usize,
+        /// Pixels of the kernel, each way.
+        kernel: usize,
+    },
+    /// A layer over a map: `[N, channels · height · width]` and `[N]`, multiplied by `times`; `K` runs over rows, columns, then channels padded to
+    /// a multiple of sixteen.
+    Flattened {
+        /// `[N, channels · height · width]`.
+        weight: &'static str,
+        /// `[N]`.
+        bias: &'static str,
+        /// Height, width and channels.
+        map: [usize; 3],
+        /// 1, or 2 for a log-variance of what is a log σ in the checkpoint.
+        times: u8,
+    },
     /// PyTorch's two matrices of a recurrent layer side by side, `[N, inputs]` and `[N, H]`; their biases add up.
     SideBySide {
         /// Columns of the first.
@@ -61,13 +87,15 @@ pub struct LayerSpec {
     pub optional: bool,
     /// Whether its outputs are the action, or what the controller reads: f16 in an i8 file.
     pub near_the_action: bool,
+    /// Whether it takes bytes in an i8 file, instead of integers made of numbers anew at each step.
+    pub of_bytes: bool,
 }
 
 impl LayerSpec {
     /// A layer that is needed.
     #[must_use]
     pub const fn new(names: LayerNames, rows: Rows, inputs: usize, source: Source) -> Self {
-        Self { names, rows, inputs, source, optional: false, near_the_action: false }
+        Self { names, rows, inputs, source, optional: false, near_the_action: false, of_bytes: false }
     }
 
     /// The same, but an agent can do without it.
@@ -82,6 +110,12 @@ impl LayerSpec {
         Self { near_the_action: true, ..self }
     }
 
+    /// The same, but of bytes in an i8 file.
+    #[must_use]
+    pub const fn of_bytes(self) -> Self {
+        Self { of_bytes: true, ..self }
+    }
+
     /// How its weights are cut.
     #[must_use]
     pub const fn panels(&self) -> Panels {
@@ -94,7 +128,18 @@ impl LayerSpec {
         if precision == Precision::I8 && self.near_the_action { Precision::F16 } else { precision }
     }
 
-    /// Its tensors in a file of `precision`: panels and bias; scale, input and sum too where the weights are integers.
+    /// Place of the weight of output `lane` of panel `panel` for input `k` in a file of `precision`. Groups of an i8 layer of bytes stand in
+    /// their order.
+    #[must_use]
+    pub fn place(&self, precision: Precision, panel: usize, lane: usize, k: usize) -> usize {
+        let (panels, precision) = (self.panels(), self.precision(precision));
+        if precision == Precision::I8 && self.of_bytes {
+            return panels.index(Precision::I8, panel, lane, k - k % 4) + k % 4;
+        }
+        panels.index(precision, panel, lane, k)
+    }
+
+    /// Its tensors in a file of `precision`: panels and bias; scale, sum and (but of bytes) input too where the weights are integers.
     pub fn tensors(&self, precision: Precision) -> impl Iterator<Item = Spec> + use<> {
         let (precision, panels) = (self.precision(precision), self.panels());
         let outputs = [panels.outputs(), 0, 0, 0];
@@ -102,18 +147,22 @@ impl LayerSpec {
             Spec { name: self.names.panels, dtype: precision.dtype(), shape: panels.shape(precision) },
             Spec { name: self.names.bias, dtype: "F32", shape: outputs },
             Spec { name: self.names.scale, dtype: "F32", shape: outputs },
-            Spec { name: self.names.input, dtype: "F32", shape: [padded(panels.inputs), 0, 0, 0] },
             Spec { name: self.names.sum, dtype: "I32", shape: outputs },
+            Spec { name: self.names.input, dtype: "F32", shape: [padded(panels.inputs), 0, 0, 0] },
         ];
-        all.into_iter().take(if precision == Precision::I8 { 5 } else { 2 })
+        all.into_iter().take(match (precision, self.of_bytes) {
+            (Precision::I8, false) => 5,
+            (Precision::I8, true) => 4,
+            _ => 2,
+        })
     }
 }
 
 /// What stands where there is no layer.
 const ABSENT: LayerSpec = LayerSpec::new(packed::FC, Rows::Dense(0), 0, Source::SideBySide { inputs: 0 });
 
-/// Most layers of an agent: six of V, three of M, three of C.
-pub const MAX_LAYERS: usize = 12;
+/// Most layers of an agent: eight of V, three of M, three of C.
+pub const MAX_LAYERS: usize = 14;
 
 /// Layers, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,6 +21,28 @@ pub mod checkpoint {
     /// `[E]` …, `[O]`.
     pub const DECODER_BIAS: [&str; 5] =
         ["decoder.0.bias", "decoder.2.bias", "decoder.4.bias", "decoder.6.bias", "decoder.8.bias"];
+    /// A convolutional V's: `[out, in, row, column]` of each convolution.
+    pub const ENCODER_CONV_WEIGHT: [&str; 6] = [
+        "encoder.conv1.weight",
+        "encoder.conv2.weight",
+        "encoder.conv3.weight",
+        "encoder.conv4.weight",
+        "encoder.conv5.weight",
+        "encoder.conv6.weight",
+    ];
+    /// `[out]`.
+    pub const ENCODER_CONV_BIAS: [&str; 6] = [
+        "encoder.conv1.bias",
+        "encoder.conv2.bias",
+        "encoder.conv3.bias",
+        "encoder.conv4.bias",
+        "encoder.conv5.bias",
+        "encoder.conv6.bias",
+    ];
+    /// Its mean: `[Z, channels · height · width]` over the last map, and `[Z]`.
+    pub const FC_MU: [&str; 2] = ["encoder.fc_mu.weight", "encoder.fc_mu.bias"];
+    /// The logarithm of its standard deviation, likewise.
+    pub const FC_LOG_SIGMA: [&str; 2] = ["encoder.fc_logsigma.weight", "encoder.fc_logsigma.bias"];
     /// `[4H, A+Z]`, gates i, f, g, o; a GRU's `[3H, A+Z]`, gates r, z, n; input `[action, z]`.
     pub const RNN_WEIGHT_IH: &str = "rnn.weight_ih_l0";
     /// `[4H, H]`; a GRU's `[3H, H]`.
@@ -84,6 +106,15 @@ pub mod packed {
     /// The encoder's hidden layers, O → E1, E1 → E2 …, ReLU.
     pub const ENCODER_HIDDEN: [LayerNames; 4] =
         [layer!("encoder.0"), layer!("encoder.2"), layer!("encoder.4"), layer!("encoder.6")];
+    /// A convolutional encoder's chain, ReLU.
+    pub const ENCODER_CONV: [LayerNames; 6] = [
+        layer!("encoder.conv1"),
+        layer!("encoder.conv2"),
+        layer!("encoder.conv3"),
+        layer!("encoder.conv4"),
+        layer!("encoder.conv5"),
+        layer!("encoder.conv6"),
+    ];
     /// The encoder's mean, E → Z.
     pub const ENCODER_MEAN: LayerNames = layer!("encoder.mean");
     /// The encoder's log-variance, E → Z.
@@ -146,10 +177,12 @@ pub mod metadata {
     pub const OBS_SCALE: &str = "observation.scale";
     /// What makes x of an observation: `mean-std` or `none`; of a picture `scale`.
     pub const OBS_NORMALIZER: &str = "observation.normalizer";
-    /// V: `none`, `identity` or `mlp`.
+    /// V: `none`, `identity`, `mlp` or `conv`.
     pub const V_KIND: &str = "v.kind";
     /// Widths of V's hidden layers, comma-separated: `256,128`.
     pub const V_HIDDEN: &str = "v.hidden";
+    /// V's convolutions: `channels:kernel:stride:padding` of each, comma-separated.
+    pub const V_CONVOLUTIONS: &str = "v.convolutions";
     /// M: `none`, `lstm` or `gru`.
     pub const M_KIND: &str = "m.kind";
     /// C: `linear` or `mlp`.

@@ -8,10 +8,11 @@ use crate::dims::Dims;
 use crate::error::LoadError;
 use crate::metadata::{number, one_of, parsed, value};
 use crate::names::{metadata as key, packed};
+use crate::obs::Observation;
+use crate::obs::image::TABLES;
 use crate::precision::Precision;
 use crate::reader::File;
 use crate::sizes::padded;
-use crate::v::Encoder;
 
 pub use crate::layers::{LayerList, LayerSpec, MAX_LAYERS, Source, Spec};
 
@@ -78,6 +79,8 @@ pub enum Normalizer {
     MeanStd,
     /// Nothing: x is the observation.
     None,
+    /// Of a picture: `value · scale`.
+    Scale,
 }
 
 /// Everything about an agent that is not a weight.
@@ -94,11 +97,13 @@ pub struct Settings {
     pub normalizer: Normalizer,
     /// Whitened observations are clipped to ± this.
     pub obs_clip: f32,
+    /// What a picture's values are multiplied by.
+    pub obs_scale: f32,
     /// From the controller's output to [-1, 1], of continuous actions.
     pub squash: Squash,
     /// Which z acts.
     pub acting: Acting,
-    /// An MLP's log-variance is clamped into this range.
+    /// The encoder's log-variance is clamped into this range.
     pub log_var_range: [f32; 2],
     /// What the mixture predicts.
     pub target: Target,
@@ -114,7 +119,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The usual ones: f32, observations whitened and clipped to ± 10, clamped actions, the mean latent, log-variance in ± 10, a mixture over
+    /// The usual ones: f32, observations whitened and clipped to ± 10 (pictures in 0 to 1), clamped actions, the mean latent, log-variance in ± 10, a mixture over
     /// the next latent with log sigma at least −5, no offset, no self-test.
     #[must_use]
     pub const fn new(dims: Dims) -> Self {
@@ -122,8 +127,12 @@ impl Settings {
             dims,
             precision: Precision::F32,
             period_s: None,
-            normalizer: Normalizer::MeanStd,
+            normalizer: match dims.obs {
+                Observation::Vector { .. } => Normalizer::MeanStd,
+                Observation::Image(_) => Normalizer::Scale,
+            },
             obs_clip: 10.0,
+            obs_scale: 1.0 / 255.0,
             squash: Squash::Clamp,
             acting: Acting::Mean,
             log_var_range: [-10.0, 10.0],
@@ -136,7 +145,7 @@ impl Settings {
     }
 }
 
-/// The packed file's vectors, self-test left out (its first axis is free).
+/// The packed file's vectors and a picture's tables, self-test left out (its first axis is free).
 pub fn vectors(settings: &Settings) -> impl Iterator<Item = Spec> + use<> {
     let vector = |name, n| Spec { name, dtype: "F32", shape: [padded(n), 0, 0, 0] };
     let (obs, action) = (settings.dims.obs_len(), settings.dims.action_len());
@@ -144,7 +153,12 @@ pub fn vectors(settings: &Settings) -> impl Iterator<Item = Spec> + use<> {
     let range = [vector(packed::ACTION_MID, action), vector(packed::ACTION_HALF, action)];
     let normalizer = normalizer.into_iter().take(if settings.normalizer == Normalizer::MeanStd { 2 } else { 0 });
     let is_continuous = matches!(settings.dims.action, Action::Continuous { .. });
-    normalizer.chain(range.into_iter().take(if is_continuous { 2 } else { 0 }))
+    let tables = settings.dims.obs.image().map_or([None; 2], |image| image.tables());
+    let tables = TABLES.into_iter().zip(tables).filter_map(|(name, shape)| {
+        let [outputs, entries] = shape?;
+        Some(Spec { name, dtype: "I32", shape: [outputs, entries, 0, 0] })
+    });
+    normalizer.chain(range.into_iter().take(if is_continuous { 2 } else { 0 })).chain(tables)
 }
 
 const PRECISIONS: [(&str, Precision); 4] = [
@@ -153,7 +167,8 @@ const PRECISIONS: [(&str, Precision); 4] = [
     (Precision::Bf16.name(), Precision::Bf16),
     (Precision::I8.name(), Precision::I8),
 ];
-const NORMALIZERS: [(&str, Normalizer); 2] = [("mean-std", Normalizer::MeanStd), ("none", Normalizer::None)];
+const NORMALIZERS: [(&str, Normalizer); 3] =
+    [("mean-std", Normalizer::MeanStd), ("none", Normalizer::None), ("scale", Normalizer::Scale)];
 const SQUASHES: [(&str, Squash); 2] = [(Squash::Clamp.name(), Squash::Clamp), (Squash::Tanh.name(), Squash::Tanh)];
 const ACTINGS: [(&str, Acting); 2] = [("mean", Acting::Mean), ("sampled", Acting::Sampled)];
 const TARGETS: [(&str, Target); 2] = [(Target::Next.name(), Target::Next), (Target::Delta.name(), Target::Delta)];
@@ -172,14 +187,21 @@ impl Settings {
             let expected = "a positive number";
             all.period_s = Some(parsed(file, key::CONTROL_PERIOD_S, expected, |v: f64| v.is_finite() && v > 0.0)?);
         }
-        all.normalizer = one_of(file, key::OBS_NORMALIZER, "mean-std or none", &NORMALIZERS)?;
+        all.normalizer = one_of(file, key::OBS_NORMALIZER, "mean-std or none, of a picture scale", &NORMALIZERS)?;
+        if (all.normalizer == Normalizer::Scale) != all.dims.obs.image().is_some() {
+            let expected = "scale of a picture, mean-std or none of a vector";
+            return Err(LoadError::BadParts { what: key::OBS_NORMALIZER, expected });
+        }
+        if all.normalizer == Normalizer::Scale {
+            all.obs_scale = parsed(file, key::OBS_SCALE, "a positive number", |v: f32| v.is_finite() && v > 0.0)?;
+        }
         if all.normalizer == Normalizer::MeanStd {
             all.obs_clip = parsed(file, key::OBS_CLIP, "a positive number", |v: f32| v.is_finite() && v > 0.0)?;
         }
         if matches!(all.dims.action, Action::Continuous { .. }) {
             all.squash = one_of(file, key::ACTION_SQUASH, "clamp or tanh", &SQUASHES)?;
         }
-        if matches!(all.dims.v, Encoder::Mlp { .. }) {
+        if all.dims.v.has_gaussian() {
             all.acting = one_of(file, key::ACTION_LATENT, "mean or sampled", &ACTINGS)?;
             let [low, high] = key::LOG_VAR_RANGE;
             all.log_var_range = [number(file, low)?, number(file, high)?];
@@ -223,10 +245,13 @@ impl Settings {
         if self.normalizer == Normalizer::MeanStd {
             put(key::OBS_CLIP, self.obs_clip.to_string());
         }
+        if self.normalizer == Normalizer::Scale {
+            put(key::OBS_SCALE, self.obs_scale.to_string());
+        }
         if matches!(self.dims.action, Action::Continuous { .. }) {
             put(key::ACTION_SQUASH, name_of(&SQUASHES, self.squash));
         }
-        if matches!(self.dims.v, Encoder::Mlp { .. }) {
+        if self.dims.v.has_gaussian() {
             put(key::ACTION_LATENT, name_of(&ACTINGS, self.acting));
             put(key::LOG_VAR_RANGE[0], self.log_var_range[0].to_string());
             put(key::LOG_VAR_RANGE[1], self.log_var_range[1].to_string());

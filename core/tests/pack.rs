@@ -89,7 +89,15 @@ fn checkpoint(dims: &Dims, seed: u64) -> Tensors {
 fn packed(tensors: &Tensors, settings: Settings) -> Result<Vec<u8>, String> {
     let (mid, half) = (vec![1.0; settings.dims.action_len()], vec![2.0; settings.dims.action_len()]);
     let provenance = BTreeMap::new();
-    pack(&Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance })
+    pack(&Parts {
+        tensors,
+        settings,
+        action_mid: &mid,
+        action_half: &half,
+        selftest: None,
+        frames: &[],
+        provenance: &provenance,
+    })
 }
 
 /// How a layer's outputs stand in its panels.
@@ -471,6 +479,7 @@ fn unpacking_is_the_inverse_of_packing() {
             action_mid: &mid,
             action_half: &half,
             selftest: Some(&selftest).filter(|_| test),
+            frames: &[],
             provenance: &quirks,
         };
         let bytes = pack(&parts).unwrap();
@@ -493,7 +502,8 @@ fn unpacking_is_the_inverse_of_packing() {
         let (tensors, settings) = (&found.tensors, found.settings);
         let (action_mid, action_half) = (&found.action_mid, &found.action_half);
         let selftest = Some(&found.selftest).filter(|selftest| !selftest.actions.is_empty());
-        let again = Parts { tensors, settings, action_mid, action_half, selftest, provenance: &found.provenance };
+        let again =
+            Parts { tensors, settings, action_mid, action_half, selftest, frames: &[], provenance: &found.provenance };
         assert!(pack(&again).unwrap() == bytes, "{dims:?}, head {head}, self-test {test}: the same bytes");
     }
 }
@@ -613,6 +623,7 @@ fn parts_that_do_not_fit_are_refused() {
             action_mid: &vec![0.0; mid],
             action_half: &vec![0.0; half],
             selftest: None,
+            frames: &[],
             provenance: &BTreeMap::new(),
         });
         assert_eq!(error.unwrap_err(), format!("action.{name}: expected 1 values, found {found}"));

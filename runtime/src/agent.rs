@@ -21,6 +21,8 @@ use dreamstep_core::action::Action;
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, padded};
+use dreamstep_core::obs::Observation;
+use dreamstep_core::obs::image::prepare;
 use dreamstep_core::rng::Philox;
 
 /// An agent in its loop: a constant [`Model`] and the memory of what it has seen.
@@ -45,14 +47,15 @@ pub(crate) struct Work<'m> {
     pub(crate) c: &'m mut [f32], // [H] padded; empty where M has none
     pub(crate) before: &'m mut [f32], // [Z] padded: the latent before, as the head's reader wants it
     pub(crate) tick: Tick<'m>,
-    spare: Tick<'m>, // what peek works in
+    spare: Tick<'m>,        // what peek works in
+    picture: &'m mut [f32], // a prepared picture's bytes; empty of vectors
     pub(crate) buffers: Buffers<'m>,
 }
 
 /// What `act` writes and `advance` reads.
 #[derive(Debug)]
 pub(crate) struct Tick<'m> {
-    pub(crate) obs: &'m mut [f32],    // [O] the observation, then x, padded
+    pub(crate) obs: &'m mut [f32],    // [O] the observation, then x, padded; empty of pictures
     pub(crate) z: &'m mut [f32],      // [Z] padded
     pub(crate) u: &'m mut [f32],      // [U] padded
     pub(crate) action: &'m mut [f32], // [A] padded
@@ -63,7 +66,7 @@ pub(crate) struct Tick<'m> {
 #[must_use]
 pub const fn memory_len(dims: &Dims) -> usize {
     let tick = total(tick_lengths(dims));
-    total([total(state_lengths(dims)), tick, tick, total(buffer_lengths(dims, need(dims), 1))])
+    total([total(state_lengths(dims)), tick, tick, picture_len(dims), total(buffer_lengths(dims, need(dims), 1))])
 }
 
 /// What a tick works in.
@@ -76,13 +79,25 @@ const fn state_lengths(dims: &Dims) -> [usize; 3] {
     [padded(dims.memory_inputs()), padded(dims.cell_len()), padded(dims.latent_len())]
 }
 
+/// `f32`s that hold a prepared picture's bytes.
+const fn picture_len(dims: &Dims) -> usize {
+    match dims.obs {
+        Observation::Image(image) => padded(image.len().div_ceil(size_of::<f32>())),
+        _ => 0,
+    }
+}
+
 /// Lengths of [`Tick`]'s slices, in its order.
 const fn tick_lengths(dims: &Dims) -> [usize; 5] {
     let input = match dims.input() {
         ControllerInput::LatentHidden | ControllerInput::ObservationHidden => padded(dims.controller_inputs()),
         ControllerInput::Latent | ControllerInput::Hidden | ControllerInput::Observation => 0,
     };
-    [padded(dims.obs_len()), outputs(dims.latent_len()), outputs(dims.unit_len()), padded(dims.action_len()), input]
+    let obs = match dims.obs {
+        Observation::Image(_) => 0,
+        _ => padded(dims.obs_len()),
+    };
+    [obs, outputs(dims.latent_len()), outputs(dims.unit_len()), padded(dims.action_len()), input]
 }
 
 impl<'m> Tick<'m> {
@@ -106,6 +121,7 @@ impl<'m> Work<'m> {
             before: cutter.cut(before)?,
             tick: Tick::cut(cutter, tick_lengths(dims))?,
             spare: Tick::cut(cutter, tick_lengths(dims))?,
+            picture: cutter.cut(picture_len(dims))?,
             buffers: cutter.buffers(buffer_lengths(dims, need(dims), 1))?,
         })
     }
@@ -138,7 +154,8 @@ impl<'m, 'f> Agent<'m, 'f> {
         Ok(Self { model, work, health: Health::NEW, surprised: false, acted: false, seed: 0, tick: 0 })
     }
 
-    /// From an observation `[O]` to an action `[A]`, in the environment's units. The recurrent state is read, not changed: until
+    /// From an observation `[O]` to an action `[A]`, in the environment's units. (Of a picture, the observation is what is prepared of it, as
+    /// numbers; a control loop has its frame: [`Self::act_image`].) The recurrent state is read, not changed: until
     /// [`Self::advance`], acting again answers another observation from the same state. A controller that does not read h
     /// ([`ControllerInput::has_hidden`]) acts the same without any [`Self::advance`], the mean latent taken.
     ///
@@ -146,13 +163,8 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// Wrong lengths or a non-finite observation; nothing has changed then.
     #[inline]
     pub fn act(&mut self, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
-        let expected = self.model.dims().action_len();
-        if action.len() != expected {
-            return Err(StepError::ActionLength { expected, found: action.len() });
-        }
-        for (slot, &value) in action.iter_mut().zip(self.act_in_place(observation)?) {
-            *slot = value;
-        }
+        self.check_action(action)?;
+        copy(self.act_in_place(observation)?, action);
         Ok(())
     }
 
@@ -166,17 +178,81 @@ impl<'m, 'f> Agent<'m, 'f> {
         if observation.len() != expected {
             return Err(StepError::ObservationLength { expected, found: observation.len() });
         }
+        if let Observation::Image(_) = self.model.dims().obs {
+            let is_byte = |value: &f32| f32::from(*value as u8) == *value;
+            if let Some((index, &found)) = observation.iter().enumerate().find(|(_, value)| !is_byte(value)) {
+                return Err(StepError::NotAByte { index, found });
+            }
+            bytes(self.work.picture).iter_mut().zip(observation).for_each(|(byte, &value)| *byte = value as u8);
+            return Ok(self.decide());
+        }
         if !all_finite(observation)
             && let Some((index, &found)) = observation.iter().enumerate().find(|(_, value)| !value.is_finite())
         {
             return Err(StepError::NonFinite { index, found });
         }
         copy(observation, self.work.tick.obs);
+        Ok(self.decide())
+    }
+
+    /// From a frame, as the camera or the environment has it, to an action `[A]`: what V sees is made of it here, as the file says
+    /// ([`dreamstep_core::obs::image`]). `frame` holds rows of `[width, channels]` bytes that begin `stride` bytes apart; the last one may end
+    /// with its pixels.
+    ///
+    /// # Errors
+    /// The model observes vectors, the action buffer has another length, or the frame too few bytes; nothing has changed then.
+    #[inline]
+    pub fn act_image(&mut self, frame: &[u8], stride: usize, action: &mut [f32]) -> Result<(), StepError> {
+        self.check_action(action)?;
+        let Observation::Image(image) = self.model.dims().obs else {
+            return Err(StepError::ObservationKind { expected: "vector" });
+        };
+        let [height, width, channels] = image.frame;
+        let row = width * channels;
+        if stride < row {
+            return Err(StepError::FrameStride { expected: row, found: stride });
+        }
+        let expected = (height - 1).saturating_mul(stride).saturating_add(row);
+        if frame.len() < expected {
+            return Err(StepError::FrameLength { expected, found: frame.len() });
+        }
+        let picture = bytes(self.work.picture).get_mut(..image.len()).unwrap_or_default();
+        prepare(&image, self.model.tables.0, frame, stride, bytes(self.work.buffers.pong), picture);
+        copy(self.decide(), action);
+        Ok(())
+    }
+
+    /// From a picture that is prepared already, `[h, w, c]` bytes, to an action `[A]`, which stays in the agent's memory.
+    ///
+    /// # Errors
+    /// The model observes vectors, or the picture has another length; nothing has changed then.
+    pub fn act_prepared(&mut self, picture: &[u8]) -> Result<&[f32], StepError> {
+        let Observation::Image(image) = self.model.dims().obs else {
+            return Err(StepError::ObservationKind { expected: "vector" });
+        };
+        if picture.len() != image.len() {
+            return Err(StepError::ObservationLength { expected: image.len(), found: picture.len() });
+        }
+        bytes(self.work.picture).iter_mut().zip(picture).for_each(|(to, &from)| *to = from);
+        Ok(self.decide())
+    }
+
+    fn check_action(&self, action: &[f32]) -> Result<(), StepError> {
+        let expected = self.model.dims().action_len();
+        match action.len() == expected {
+            true => Ok(()),
+            false => Err(StepError::ActionLength { expected, found: action.len() }),
+        }
+    }
+
+    /// What was observed → z → action `[A]`.
+    #[inline]
+    fn decide(&mut self) -> &[f32] {
         self.whiten();
         self.encode();
         self.control();
         self.acted = true;
-        Ok(self.work.tick.action.get(..self.model.dims().action_len()).unwrap_or_default())
+        self.work.tick.action.get(..self.model.dims().action_len()).unwrap_or_default()
     }
 
     /// What [`Self::act`] would answer, without a trace: whatever the agent was about to do, it still is, and whatever it tells of itself
@@ -185,9 +261,21 @@ impl<'m, 'f> Agent<'m, 'f> {
     /// # Errors
     /// As for [`Self::act`].
     pub fn peek(&mut self, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
+        self.without_a_trace(|agent| agent.act(observation, action))
+    }
+
+    /// What [`Self::act_image`] would answer, without a trace.
+    ///
+    /// # Errors
+    /// As for [`Self::act_image`].
+    pub fn peek_image(&mut self, frame: &[u8], stride: usize, action: &mut [f32]) -> Result<(), StepError> {
+        self.without_a_trace(|agent| agent.act_image(frame, stride, action))
+    }
+
+    fn without_a_trace(&mut self, act: impl FnOnce(&mut Self) -> Result<(), StepError>) -> Result<(), StepError> {
         let acted = self.acted;
         core::mem::swap(&mut self.work.tick, &mut self.work.spare);
-        let result = self.act(observation, action);
+        let result = act(self);
         core::mem::swap(&mut self.work.tick, &mut self.work.spare);
         self.acted = acted;
         result
@@ -205,7 +293,8 @@ impl<'m, 'f> Agent<'m, 'f> {
     fn encode(&mut self) {
         let (model, work) = (&self.model, &mut self.work);
         let draw = Draw { rng: Philox::new(self.seed), tick: self.tick };
-        model.v.encode(model.isa, &model.settings, draw, work.tick.obs, &mut work.buffers, work.tick.z);
+        let seen = (&*work.tick.obs, &*bytes(work.picture));
+        model.v.encode(model.isa, &model.settings, draw, seen, &mut work.buffers, work.tick.z);
     }
 
     /// `[z, h]`, or another [`ControllerInput`], → u `[U]` → action `[A]`: C. Ha & Schmidhuber (2018), equation 1.
@@ -311,6 +400,16 @@ impl<'m, 'f> Agent<'m, 'f> {
     #[inline]
     pub fn step(&mut self, observation: &[f32], action: &mut [f32]) -> Result<(), StepError> {
         self.act(observation, action)?;
+        self.advance()
+    }
+
+    /// [`Self::act_image`], then [`Self::advance`].
+    ///
+    /// # Errors
+    /// As for [`Self::act_image`].
+    #[inline]
+    pub fn step_image(&mut self, frame: &[u8], stride: usize, action: &mut [f32]) -> Result<(), StepError> {
+        self.act_image(frame, stride, action)?;
         self.advance()
     }
 
@@ -509,6 +608,12 @@ impl<'m, 'f> Agent<'m, 'f> {
         (self.seed, self.tick, self.acted) = (seed, tick, acted);
         (self.health, self.surprised) = (Health::NEW, false);
     }
+}
+
+/// Working memory as bytes.
+#[inline]
+fn bytes(values: &mut [f32]) -> &mut [u8] {
+    bytemuck::try_cast_slice_mut(values).unwrap_or_default()
 }
 
 /// Whether no value is infinite or NaN: in one pass without a way out of it, which compilers turn into vectors.

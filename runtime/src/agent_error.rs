@@ -13,6 +13,32 @@ pub enum StepError {
         /// The slice's length.
         found: usize,
     },
+    /// A picture was expected ([`crate::Agent::act_image`]), or none.
+    ObservationKind {
+        /// What the model observes: `vector` or `image`.
+        expected: &'static str,
+    },
+    /// A frame with fewer bytes than its rows have.
+    FrameLength {
+        /// Bytes from the first row's beginning to the last one's end.
+        expected: usize,
+        /// The slice's length.
+        found: usize,
+    },
+    /// Rows of a frame that begin fewer bytes apart than one has.
+    FrameStride {
+        /// Bytes of a row.
+        expected: usize,
+        /// The stride.
+        found: usize,
+    },
+    /// A number that is no byte's value, in an observation that is a prepared picture.
+    NotAByte {
+        /// The first such component.
+        index: usize,
+        /// Its value.
+        found: f32,
+    },
     /// An action buffer of another length.
     ActionLength {
         /// `A`.
@@ -74,6 +100,14 @@ impl fmt::Display for StepError {
         match *self {
             Self::ObservationLength { expected, found } => {
                 write!(f, "observation: expected {expected} values, found {found}")
+            }
+            Self::ObservationKind { expected } => write!(f, "observation: the model expects one of the kind {expected}"),
+            Self::FrameLength { expected, found } => write!(f, "frame: expected at least {expected} bytes, found {found}"),
+            Self::FrameStride { expected, found } => {
+                write!(f, "frame: expected rows to begin at least {expected} bytes apart, found {found}")
+            }
+            Self::NotAByte { index, found } => {
+                write!(f, "observation[{index}]: expected a whole number from 0 to 255, found {found}")
             }
             Self::ActionLength { expected, found } => write!(f, "action buffer: expected {expected} values, found {found}"),
             Self::NonFinite { index, found } => write!(f, "observation[{index}]: expected a finite value, found {found}"),

@@ -52,7 +52,7 @@ impl Need {
     }
 }
 
-const fn greater(a: usize, b: usize) -> usize {
+pub(crate) const fn greater(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 

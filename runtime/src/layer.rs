@@ -26,6 +26,12 @@ pub(crate) enum Weights<'f> {
     /// Inputs are rounded. Pairs of inputs: the even one in the lower half.
     Bf16(&'f [u32]),
     I8(Integers<'f>),
+    /// Of an i8 file's convolution.
+    Bytes {
+        weights: &'f [[i8; 4]],
+        /// `[P·W]`
+        scales: &'f [f32],
+    },
 }
 
 /// Integer weights, what they are worth, the factors of the inputs, and the weights' sums.
@@ -86,9 +92,12 @@ impl<'f> Layer<'f> {
             Precision::I8 => {
                 let weights: &[[i8; 4]] = values(file, name)?;
                 let scales = finite(values(file, names.scale)?, names.scale, f32::is_finite)?;
-                let inputs = finite(values(file, names.input)?, names.input, f32::is_finite)?;
                 let sums: &[i32] = values(file, names.sum)?;
                 check_sums(&shape, weights, sums, names.sum)?;
+                if spec.of_bytes {
+                    return Ok(Some(Self { shape, bias, weights: Weights::Bytes { weights, scales } }));
+                }
+                let inputs = finite(values(file, names.input)?, names.input, f32::is_finite)?;
                 Weights::I8(Integers { weights, scales, inputs, sums })
             }
         };
@@ -131,6 +140,20 @@ impl<'f> Layer<'f> {
 pub(crate) fn vector<'f>(file: &File<'f>, spec: &Spec) -> Result<&'f [f32], LoadError> {
     check(&file.tensor(spec.name).ok_or(LoadError::MissingTensor { name: spec.name })?, spec)?;
     values_of(file, spec.name)
+}
+
+/// Reads and checks a table of integers.
+///
+/// # Errors
+/// It is absent, of another dtype or shape, or misaligned.
+pub(crate) fn integers<'f>(file: &File<'f>, spec: &Spec) -> Result<&'f [i32], LoadError> {
+    check(&file.tensor(spec.name).ok_or(LoadError::MissingTensor { name: spec.name })?, spec)?;
+    values(file, spec.name)
+}
+
+/// The bytes of a tensor.
+pub(crate) fn bytes_of<'f>(file: &File<'f>, name: &'static str) -> Result<&'f [u8], LoadError> {
+    values(file, name)
 }
 
 /// The values of a tensor that [`check`] passed.

@@ -37,7 +37,7 @@
 //! | `observation`, `v`, `m`, `c`, `action` | the parts, a file a kind |
 //! | `buffers` | working memory, derived from the layers |
 //! | `kernels` | the back ends: the layers compiled for each instruction set |
-//! | `matvec`, `pointwise`, `mdn` | what is computed, written once over a register of lanes |
+//! | `matvec`, `convolution`, `pointwise`, `mdn` | what is computed, written once over a register of lanes |
 //! | `layer` | a dense layer in a packed file |
 //! | `float_environment` | the floating-point mode of the calling thread, as far as results depend on it |
 //!
@@ -58,6 +58,7 @@ mod agent;
 mod agent_error;
 mod buffers;
 mod c;
+mod convolution;
 mod dream_error;
 mod dreams;
 mod float_environment;

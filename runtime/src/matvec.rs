@@ -72,7 +72,7 @@ pub(crate) fn affine<V: Vectors, const FOUR: usize, const TWO: usize, const G: u
     let mut x = x.get(..layer.inputs()).unwrap_or_default();
     let (mut scale, mut quads): (f32, &mut [[Quad; 1]]) = (0.0, &mut []);
     match layer.weights {
-        Weights::F32(_) | Weights::F16Unrounded(_) => {}
+        Weights::F32(_) | Weights::F16Unrounded(_) | Weights::Bytes { .. } => {}
         Weights::F16(_) => x = rounded::<F16_INPUT_BITS>(x, scratch),
         Weights::Bf16(_) => x = rounded::<BF16_INPUT_BITS>(x, scratch),
         Weights::I8(integers) => {
@@ -134,7 +134,7 @@ pub(crate) fn affine_tiles<
         match layer.weights {
             Weights::F16(_) => used.iter_mut().for_each(|x| *x = round_input::<F16_INPUT_BITS>(*x)),
             Weights::Bf16(_) => used.iter_mut().for_each(|x| *x = round_input::<BF16_INPUT_BITS>(*x)),
-            Weights::F32(_) | Weights::F16Unrounded(_) | Weights::I8(_) => {}
+            Weights::F32(_) | Weights::F16Unrounded(_) | Weights::I8(_) | Weights::Bytes { .. } => {}
         }
         x = used.as_chunks_mut().0;
     }
@@ -230,6 +230,8 @@ fn strips<
         Weights::I8(integers) => {
             strip::<V, I4, I2, 1, D>(&I8 { integers, quads, scales, inputs }, layer, tiles, out);
         }
+        // Of bytes there are convolutions alone ([`crate::convolution`]).
+        Weights::Bytes { .. } => {}
     }
 }
 
@@ -534,7 +536,7 @@ fn multiply_add<S: F32x16, const N: usize, const D: usize, const FUSE: bool>(
 /// Register `index` of a row of `W`. (The index is known when this is compiled; the last one stands in where it would leave the row,
 /// which [`panels`] rules out.)
 #[inline(always)]
-fn at<T, const W: usize>(row: &[T; W], index: usize) -> &T {
+pub(crate) fn at<T, const W: usize>(row: &[T; W], index: usize) -> &T {
     &row[if index < W { index } else { W - 1 }]
 }
 

@@ -4,14 +4,15 @@
 use crate::action::Actuator;
 use crate::c::C;
 use crate::kernels::{Backend, Isa};
-use crate::layer::{check, values_of};
+use crate::layer::{bytes_of, check, values_of};
 use crate::m::M;
-use crate::observation::Whitener;
+use crate::observation::{Tables, Whitener};
 use crate::v::V;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, padded};
 use dreamstep_core::error::LoadError;
 use dreamstep_core::names::{metadata as key, packed};
+use dreamstep_core::obs::Observation;
 use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Settings, Spec, vectors};
 
@@ -21,6 +22,7 @@ pub struct Model<'f> {
     pub(crate) settings: Settings,
     pub(crate) isa: Isa,
     pub(crate) whitener: Whitener<'f>,
+    pub(crate) tables: Tables<'f>,
     pub(crate) v: V<'f>,
     pub(crate) m: M<'f>,
     pub(crate) c: C<'f>,
@@ -63,6 +65,7 @@ impl<'f> Model<'f> {
             settings,
             isa,
             whitener: Whitener::read(&file, &settings)?,
+            tables: Tables::read(&file, &settings)?,
             actuator: Actuator::read(&file, &settings)?,
             v: V::read(&file, &settings)?,
             c: C::read(&file, &settings)?,
@@ -165,9 +168,18 @@ impl<'f> Model<'f> {
 /// The file's self-test vectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SelfTestVectors<'f> {
-    pub(crate) observations: &'f [f32], // [T, O] rows padded
-    pub(crate) actions: &'f [f32],      // [T, A] rows padded
+    pub(crate) observations: Recorded<'f>,
+    pub(crate) actions: &'f [f32], // [T, A] rows padded
     pub(crate) digest: u64,
+}
+
+/// A self-test's observations, row by row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recorded<'f> {
+    /// `[T, O]`, rows padded.
+    Vectors(&'f [f32]),
+    /// `[T, O]` values of prepared pictures.
+    Pictures(&'f [u8]),
 }
 
 impl<'f> SelfTestVectors<'f> {
@@ -180,7 +192,15 @@ impl<'f> SelfTestVectors<'f> {
             values_of(file, name).map(|values| Some((steps, values)))
         };
         let (o, a) = (settings.dims.obs_len(), settings.dims.action_len());
-        let observations = rows(packed::SELFTEST_OBSERVATIONS, o)?;
+        let name = packed::SELFTEST_OBSERVATIONS;
+        let observations = match (settings.dims.obs, file.tensor(name)) {
+            (Observation::Image(_), Some(tensor)) => {
+                let steps = tensor.shape().first().copied().unwrap_or(0);
+                check(&tensor, &Spec { name, dtype: "U8", shape: [steps.max(1), o, 0, 0] })?;
+                Some((steps, Recorded::Pictures(bytes_of(file, name)?)))
+            }
+            _ => rows(name, o)?.map(|(steps, values)| (steps, Recorded::Vectors(values))),
+        };
         let actions = rows(packed::SELFTEST_ACTIONS, a)?;
         match (observations, actions, settings.selftest_digest) {
             (None, None, None) => Ok(None),

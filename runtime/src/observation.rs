@@ -1,11 +1,31 @@
-//! The observation at run time: from what the environment says to the x that V, or C, reads.
+//! The observation at run time: from what the environment says to the x that V, or C, reads; of a picture, to what is prepared of it.
 
 use crate::kernels::{Isa, dispatch};
-use crate::layer::vector;
+use crate::layer::{integers, vector};
 use dreamstep_core::error::LoadError;
-use dreamstep_core::obs::Observation;
+use dreamstep_core::obs::image::TABLES;
+use dreamstep_core::obs::resample;
 use dreamstep_core::reader::File;
-use dreamstep_core::schema::{Normalizer, Settings, vectors};
+use dreamstep_core::schema::{Normalizer, Settings, Spec, vectors};
+
+/// How a picture's columns and rows are resized ([`dreamstep_core::obs::resample`]); empty where they are not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables<'f>(pub(crate) [&'f [i32]; 2]);
+
+impl<'f> Tables<'f> {
+    pub(crate) fn read(file: &File<'f>, settings: &Settings) -> Result<Self, LoadError> {
+        let Some(image) = settings.dims.obs.image() else { return Ok(Self([&[]; 2])) };
+        let mut tables: [&[i32]; 2] = [&[]; 2];
+        let [_, _, height, width] = image.crop;
+        let axes = TABLES.into_iter().zip(image.tables()).zip([width, height]);
+        for (slot, ((name, shape), from)) in tables.iter_mut().zip(axes) {
+            let Some([outputs, entries]) = shape else { continue };
+            *slot = integers(file, &Spec { name, dtype: "I32", shape: [outputs, entries, 0, 0] })?;
+            resample::check(slot, entries, from).map_err(|index| LoadError::BadTable { name, index })?;
+        }
+        Ok(Self(tables))
+    }
+}
 
 /// What whitens an observation, where something does.
 #[derive(Clone, Copy, Debug)]
@@ -15,10 +35,6 @@ pub(crate) struct Whitener<'f> {
 
 impl<'f> Whitener<'f> {
     pub(crate) fn read(file: &File<'f>, settings: &Settings) -> Result<Self, LoadError> {
-        if !matches!(settings.dims.obs, Observation::Vector { .. }) {
-            let expected = "vector (this version steps no images)";
-            return Err(LoadError::BadParts { what: "observation.kind", expected });
-        }
         let mut specs = vectors(settings);
         let statistics = match (settings.normalizer, specs.next(), specs.next()) {
             (Normalizer::MeanStd, Some(mean), Some(inv_std)) => Some([vector(file, &mean)?, vector(file, &inv_std)?]),

@@ -2,7 +2,7 @@
 
 use crate::agent::Agent;
 use crate::float_environment::FloatEnvironment;
-use crate::model::Model;
+use crate::model::{Model, Recorded};
 use core::fmt;
 use dreamstep_core::dims::padded;
 
@@ -64,9 +64,12 @@ impl Model<'_> {
         let (o, a) = (self.dims().obs_len(), self.dims().action_len());
         let mut agent = Agent::new(*self, memory)
             .map_err(|error| SelfTestError::Memory { expected: error.expected, found: error.found })?;
-        let rows = vectors.observations.chunks_exact(padded(o)).zip(vectors.actions.chunks_exact(padded(a)));
-        for (step, (observation, expected)) in rows.enumerate() {
-            let found = agent.act_in_place(&observation[..o]).map_err(|_| SelfTestError::Observation { step })?;
+        for (step, expected) in vectors.actions.chunks_exact(padded(a)).enumerate() {
+            let found = match vectors.observations {
+                Recorded::Vectors(rows) => agent.act_in_place(&rows[step * padded(o)..][..o]),
+                Recorded::Pictures(rows) => agent.act_prepared(&rows[step * o..][..o]),
+            };
+            let found = found.map_err(|_| SelfTestError::Observation { step })?;
             let differs = |(a, b): &(&f32, &f32)| a.to_bits() != b.to_bits();
             if let Some(index) = expected[..a].iter().zip(found).position(|pair| differs(&pair)) {
                 return Err(SelfTestError::Action { step, index, expected: expected[index], found: found[index] });

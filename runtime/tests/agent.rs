@@ -34,6 +34,7 @@ fn file(cell: MemoryCell, mid: f32, half: f32) -> AlignedBytes {
         action_mid: &[mid; 3],
         action_half: &[half; 3],
         selftest: None,
+        frames: &[],
         provenance: &BTreeMap::new(),
     };
     AlignedBytes::new(&pack(&parts).unwrap())

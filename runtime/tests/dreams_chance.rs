@@ -106,6 +106,7 @@ fn constant(settings: &Settings, head: &[f32]) -> AlignedBytes {
         action_mid: &mid,
         action_half: &half,
         selftest: None,
+        frames: &[],
         provenance: &BTreeMap::new(),
     };
     AlignedBytes::new(&pack(&parts).unwrap())

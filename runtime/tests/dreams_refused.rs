@@ -71,6 +71,7 @@ fn what_cannot_be_dreamt_is_refused() {
         action_mid: &[0.0],
         action_half: &[1.0],
         selftest: None,
+        frames: &[],
         provenance: &BTreeMap::new(),
     };
     let headless = AlignedBytes::new(&pack(&parts).unwrap());

@@ -58,6 +58,7 @@ fn reflex(precision: Precision) -> AlignedBytes {
         action_mid: &action_mid,
         action_half: &action_half,
         selftest: None,
+        frames: &[],
         provenance,
     };
     AlignedBytes::new(&pack(&parts).unwrap())
@@ -257,6 +258,7 @@ fn surprise_is_none_where_there_is_nothing_to_compare() {
             action_mid: &[0.0],
             action_half: &[1.0],
             selftest: None,
+            frames: &[],
             provenance: &BTreeMap::new(),
         };
         on_every_back_end(&AlignedBytes::new(&pack(&parts).unwrap()), |agent| {

@@ -24,6 +24,7 @@ fn file(settings: &Settings, tensors: &Tensors) -> AlignedBytes {
         action_mid: &vec![0.0; n],
         action_half: &vec![1.0; n],
         selftest: None,
+        frames: &[],
         provenance: &BTreeMap::new(),
     };
     AlignedBytes::new(&pack(&parts).unwrap())

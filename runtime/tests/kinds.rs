@@ -20,7 +20,8 @@ fn file(settings: &Settings, tensors: &Tensors) -> AlignedBytes {
     let n = settings.dims.action_len();
     let (mid, half, provenance) = (vec![0.0; n], vec![1.0; n], BTreeMap::new());
     let (settings, selftest) = (*settings, None);
-    let parts = Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest, provenance: &provenance };
+    let parts =
+        Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest, frames: &[], provenance: &provenance };
     AlignedBytes::new(&pack(&parts).unwrap())
 }
 
@@ -269,6 +270,7 @@ fn a_model_tells_what_its_file_says() {
         action_mid: &[1.0],
         action_half: &[0.25],
         selftest: None,
+        frames: &[],
         provenance: &provenance,
     };
     let bytes = AlignedBytes::new(&pack(&parts).unwrap());

@@ -23,6 +23,7 @@ fn packed_anew_it_is_the_same_bytes() {
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: Some(&agent.selftest),
+        frames: &[],
         provenance: &agent.provenance,
     };
     assert!(pack(&parts).unwrap() == HUMANOID);

@@ -61,6 +61,7 @@ fn an_agent_of_another_period_is_refused_and_one_that_does_not_say_is_used_with_
             action_mid: &agent.action_mid,
             action_half: &agent.action_half,
             selftest: None,
+            frames: &[],
             provenance: &agent.provenance,
         };
         fs::write(at.join(name), pack(&parts).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 //! Row-major tensors under PyTorch's names go in; panels (see [`crate::layout`]) with their settings come out, as one safetensors
 //! file whose data begin on a multiple of 64 bytes. The same input gives the same bytes ([`writer`]).
 
+mod conv;
 mod integers;
 pub mod packed2;
 pub mod writer;
@@ -11,8 +12,11 @@ pub use writer::{Entry, safetensors_bytes};
 
 use crate::action::Action;
 use crate::dims::{Dims, LANES, padded};
-use crate::layout::{Panels, Rows};
+use crate::layout::Panels;
 use crate::names::{checkpoint, packed};
+use crate::obs::Observation;
+use crate::obs::image::TABLES;
+use crate::obs::resample;
 use crate::precision::{EXACT_RANGE, Precision, bf16_to_f32, is_exact_weight};
 use crate::reader::File;
 use crate::schema::{LayerSpec, Normalizer, Settings, Source};
@@ -58,7 +62,7 @@ impl core::ops::Deref for AlignedBytes {
 /// A replayable proof that a runtime computes what the packer's did: observations in, actions out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SelfTest {
-    /// `[T][O]`
+    /// `[T][O]`; of pictures the values of prepared ones, whole numbers from 0 to 255.
     pub observations: Vec<Vec<f32>>,
     /// `[T][A]`
     pub actions: Vec<Vec<f32>>,
@@ -71,10 +75,15 @@ impl SelfTest {
             let values: Vec<f32> = rows.iter().flat_map(|row| pad(row)).collect();
             Entry::f32(name, vec![rows.len(), padded(width)], &values)
         };
-        [
-            table(packed::SELFTEST_OBSERVATIONS, &self.observations, dims.obs_len()),
-            table(packed::SELFTEST_ACTIONS, &self.actions, dims.action_len()),
-        ]
+        let (name, rows) = (packed::SELFTEST_OBSERVATIONS, &self.observations);
+        let observations = match dims.obs {
+            Observation::Vector { len } => table(name, rows, len),
+            Observation::Image(image) => {
+                let data = rows.iter().flatten().map(|&value| value as u8).collect();
+                Entry { name, dtype: "U8", shape: vec![rows.len(), image.len()], data }
+            }
+        };
+        [observations, table(packed::SELFTEST_ACTIONS, &self.actions, dims.action_len())]
     }
 }
 
@@ -113,6 +122,8 @@ pub struct Parts<'a> {
     pub action_half: &'a [f32],
     /// Vectors to replay; none while they are being made.
     pub selftest: Option<&'a SelfTest>,
+    /// Prepared pictures by which the ranges of an i8 file's activations are chosen; of no consequence otherwise.
+    pub frames: &'a [Vec<u8>],
     /// Further metadata: where the agent comes from.
     pub provenance: &'a BTreeMap<String, String>,
 }
@@ -139,12 +150,31 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
             vector(name, values);
         }
     }
+    for (name, table) in TABLES.into_iter().zip(dims.obs.image().map(resample::tables).unwrap_or_default()) {
+        if !table.is_empty() {
+            let shape =
+                dims.obs.image().and_then(|image| image.tables()[usize::from(name != TABLES[0])]).unwrap_or_default();
+            let data = table.iter().flat_map(|number| number.to_le_bytes()).collect();
+            out.push(Entry { name, dtype: "I32", shape: shape.to_vec(), data });
+        }
+    }
+    let mut calibration = None;
     for spec in &dims.layers() {
         if spec.optional && !spec.source.is_in(parts.tensors) {
             continue;
         }
-        let weights = spec.source.read(parts.tensors, spec)?;
-        layer(&mut out, spec, spec.precision(precision), &weights)?;
+        let mut weights = spec.source.read(parts.tensors, spec)?;
+        let mut integers = None;
+        if spec.of_bytes && precision == Precision::I8 {
+            if calibration.is_none() {
+                calibration = Some(conv::calibrate(parts)?);
+            }
+            let quantised = calibration.as_mut().and_then(Iterator::next);
+            let (rounded, bias) = quantised.ok_or("V: more convolutions than were calibrated")?;
+            weights.bias = bias.into();
+            integers = Some(rounded);
+        }
+        layer(&mut out, spec, spec.precision(precision), &weights, integers)?;
     }
     if let Some(selftest) = parts.selftest {
         out.extend(selftest.entries(&dims));
@@ -211,7 +241,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Unpacked, String> {
             };
             bias[n] = at(&stored_bias, panel * panels.width + lane)?;
             for input in 0..k {
-                weight[n * k + input] = at(&stored, panels.index(Precision::F32, panel, lane, input))?;
+                weight[n * k + input] = at(&stored, spec.place(Precision::F32, panel, lane, input))?;
             }
         }
         spec.source.write(&mut tensors, k, Weights { weight: weight.into(), bias: bias.into() });
@@ -237,6 +267,9 @@ pub fn unpack(bytes: &[u8]) -> Result<Unpacked, String> {
 /// The rows of a self-test's tensor, `n` values each; none where the file has not got it.
 fn table(file: &File<'_>, name: &str, n: usize) -> Vec<Vec<f32>> {
     let Some(tensor) = file.tensor(name) else { return Vec::new() };
+    if tensor.dtype == "U8" {
+        return tensor.data.chunks(n).map(|row| row.iter().map(|&value| f32::from(value)).collect()).collect();
+    }
     let values: Vec<f32> = tensor.data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
     values.chunks(padded(n)).map(|row| row[..n.min(row.len())].to_vec()).collect()
 }
@@ -246,9 +279,14 @@ fn table(file: &File<'_>, name: &str, n: usize) -> Vec<Vec<f32>> {
 #[must_use]
 pub fn checkpoint_shapes(dims: &Dims) -> Vec<(&'static str, Vec<usize>)> {
     let o = dims.obs_len();
-    let mut shapes = vec![(checkpoint::NORMALIZER_MEAN, vec![o]), (checkpoint::NORMALIZER_INV_STD, vec![o])];
+    let mut shapes = match dims.obs {
+        Observation::Vector { .. } => {
+            vec![(checkpoint::NORMALIZER_MEAN, vec![o]), (checkpoint::NORMALIZER_INV_STD, vec![o])]
+        }
+        Observation::Image(_) => Vec::new(),
+    };
     let m = dims.m.layers(dims.unit_len(), dims.latent_len());
-    for part in [dims.v.layers(o), m, dims.controller_layers()] {
+    for part in [dims.v.layers(&dims.obs), m, dims.controller_layers()] {
         let from = shapes.len();
         for spec in &part {
             spec.source.shapes(spec, &mut shapes);
@@ -279,7 +317,7 @@ pub fn controller_panels(dims: &Dims, weights: &[f32]) -> Vec<f32> {
         let (weight, after) = rest.split_at(spec.rows.count() * spec.inputs);
         let (bias, after) = after.split_at(spec.rows.count());
         rest = after;
-        let arrange = Arrangement { panels: spec.panels(), precision: Precision::F32, rows: spec.rows };
+        let arrange = Arrangement { spec, precision: Precision::F32 };
         out.extend(arrange.weights(weight, 0.0));
         out.extend(arrange.outputs(bias, 0.0));
     }
@@ -307,7 +345,10 @@ impl Source {
     /// Whether a checkpoint has this layer.
     fn is_in(&self, tensors: &Tensors) -> bool {
         match self {
-            Self::Whole { weight, .. } | Self::Half { weight, .. } => tensors.contains_key(*weight),
+            Self::Whole { weight, .. }
+            | Self::Half { weight, .. }
+            | Self::Convolution { weight, .. }
+            | Self::Flattened { weight, .. } => tensors.contains_key(*weight),
             Self::SideBySide { .. } => tensors.contains_key(checkpoint::RNN_WEIGHT_IH),
         }
     }
@@ -319,6 +360,12 @@ impl Source {
             Self::Whole { weight, bias } => shapes.extend([(weight, vec![n, k]), (bias, vec![n])]),
             Self::Half { weight, bias, second: false } => shapes.extend([(weight, vec![2 * n, k]), (bias, vec![2 * n])]),
             Self::Half { second: true, .. } => {}
+            Self::Convolution { weight, bias, channels, kernel, .. } => {
+                shapes.extend([(weight, vec![n, channels, kernel, kernel]), (bias, vec![n])]);
+            }
+            Self::Flattened { weight, bias, map: [h, w, c], .. } => {
+                shapes.extend([(weight, vec![n, h * w * c]), (bias, vec![n])]);
+            }
             Self::SideBySide { inputs } => shapes.extend([
                 (checkpoint::RNN_WEIGHT_IH, vec![n, inputs]),
                 (checkpoint::RNN_WEIGHT_HH, vec![n, k - inputs]),
@@ -339,6 +386,17 @@ impl Source {
                 let (weight, bias) = if second { (weights.1, biases.1) } else { (weights.0, biases.0) };
                 Weights { weight: weight.into(), bias: bias.into() }
             }
+            Self::Convolution { weight, bias, channels, kernel, .. } => {
+                let weights = get(weight, &[n, channels, kernel, kernel])?;
+                let weight = self.spread(weights, channels * kernel * kernel, n, k, 0.0);
+                Weights { weight: weight.into(), bias: get(bias, &[n])?.into() }
+            }
+            Self::Flattened { weight, bias, map: [h, w, c], times } => {
+                let times = f32::from(times);
+                let weight = self.spread(get(weight, &[n, h * w * c])?, h * w * c, n, k, 0.0);
+                let bias = get(bias, &[n])?.iter().map(|b| b * times).collect::<Vec<_>>();
+                Weights { weight: weight.iter().map(|w| w * times).collect::<Vec<_>>().into(), bias: bias.into() }
+            }
             Self::SideBySide { inputs } => {
                 let w_ih = get(checkpoint::RNN_WEIGHT_IH, &[n, inputs])?;
                 let w_hh = get(checkpoint::RNN_WEIGHT_HH, &[n, k - inputs])?;
@@ -349,6 +407,35 @@ impl Source {
                 Weights { weight: weight.into(), bias: bias.into() }
             }
         })
+    }
+
+    /// Where input `index` of a checkpoint's row, in its order of channels, rows and columns, lies among a layer's inputs.
+    fn place(&self, index: usize) -> usize {
+        match *self {
+            Self::Convolution { stored, kernel, .. } => {
+                let (c, y, x) = (index / (kernel * kernel), index / kernel % kernel, index % kernel);
+                y * (kernel * stored).next_multiple_of(4) + x * stored + c
+            }
+            Self::Flattened { map: [h, w, c], .. } => {
+                let (channel, pixel) = (index / (h * w), index % (h * w));
+                pixel * padded(c) + channel
+            }
+            _ => index,
+        }
+    }
+
+    /// `[N, size]` in the checkpoint's order as `[N, K]` in the layer's, with `zero` where there is none.
+    fn spread<T: Copy>(&self, weights: &[T], size: usize, n: usize, k: usize, zero: T) -> Vec<T> {
+        let mut out = vec![zero; n * k];
+        for (row, out) in weights.chunks(size).zip(out.chunks_mut(k)) {
+            row.iter().enumerate().for_each(|(index, &value)| out[self.place(index)] = value);
+        }
+        out
+    }
+
+    /// The inverse of [`Self::spread`].
+    fn gather(&self, weights: &[f32], k: usize, n: usize, size: usize) -> Vec<f32> {
+        (0..n * size).map(|at| weights[at / size * k + self.place(at % size)]).collect()
     }
 
     /// The inverse of [`Self::read`], for a layer of `k` inputs.
@@ -368,6 +455,16 @@ impl Source {
                     all[at..at + half.len()].copy_from_slice(&half);
                 }
             }
+            Self::Convolution { weight, bias, channels, kernel, .. } => {
+                let size = channels * kernel * kernel;
+                tensors.insert(weight.into(), (vec![n, channels, kernel, kernel], self.gather(&values, k, n, size)));
+                tensors.insert(bias.into(), (vec![n], biases));
+            }
+            Self::Flattened { weight, bias, map: [h, w, c], times } => {
+                let half = |values: Vec<f32>| values.iter().map(|v| v / f32::from(times)).collect::<Vec<_>>();
+                tensors.insert(weight.into(), (vec![n, h * w * c], half(self.gather(&values, k, n, h * w * c))));
+                tensors.insert(bias.into(), (vec![n], half(biases)));
+            }
             Self::SideBySide { inputs } => {
                 let part = |from: usize, to: usize| values.chunks(k).flat_map(|row| row[from..to].to_vec()).collect();
                 tensors.insert(checkpoint::RNN_WEIGHT_IH.into(), (vec![n, inputs], part(0, inputs)));
@@ -380,29 +477,29 @@ impl Source {
 }
 
 /// Puts a row-major layer into its place in panels.
-struct Arrangement {
-    panels: Panels,
+struct Arrangement<'a> {
+    spec: &'a LayerSpec,
     precision: Precision,
-    rows: Rows,
 }
 
-impl Arrangement {
+impl Arrangement<'_> {
     /// Calls `put(place among the outputs, panel, lane, row)` for each output that is not padding.
     fn each(&self, mut put: impl FnMut(usize, usize, usize, usize)) {
-        for (panel, lane) in (0..self.panels.count).flat_map(|p| (0..self.panels.width).map(move |lane| (p, lane))) {
-            if let Some(n) = self.rows.at(panel, lane) {
-                put(panel * self.panels.width + lane, panel, lane, n);
+        let Panels { count, width, .. } = self.spec.panels();
+        for (panel, lane) in (0..count).flat_map(|p| (0..width).map(move |lane| (p, lane))) {
+            if let Some(n) = self.spec.rows.at(panel, lane) {
+                put(panel * width + lane, panel, lane, n);
             }
         }
     }
 
     /// `[N, K]` weights in panels.
     fn weights<T: Copy>(&self, weight: &[T], zero: T) -> Vec<T> {
-        let k = self.panels.inputs;
-        let mut out = vec![zero; self.panels.len(self.precision)];
+        let k = self.spec.inputs;
+        let mut out = vec![zero; self.spec.panels().len(self.precision)];
         self.each(|_, panel, lane, n| {
             for (input, &value) in weight[n * k..(n + 1) * k].iter().enumerate() {
-                out[self.panels.index(self.precision, panel, lane, input)] = value;
+                out[self.spec.place(self.precision, panel, lane, input)] = value;
             }
         });
         out
@@ -410,7 +507,7 @@ impl Arrangement {
 
     /// `[N]` values of the outputs, in the order of the panels.
     fn outputs<T: Copy>(&self, values: &[T], zero: T) -> Vec<T> {
-        let mut out = vec![zero; self.panels.outputs()];
+        let mut out = vec![zero; self.spec.panels().outputs()];
         self.each(|place, _, _, n| out[place] = values[n]);
         out
     }
@@ -422,9 +519,10 @@ fn layer(
     spec: &LayerSpec,
     precision: Precision,
     Weights { weight, bias }: &Weights<'_>,
+    of_bytes: Option<Integers>,
 ) -> Result<(), String> {
-    let arrange = Arrangement { panels: spec.panels(), precision, rows: spec.rows };
-    let shape: Vec<usize> = arrange.panels.shape(precision).into_iter().filter(|&axis| axis > 0).collect();
+    let arrange = Arrangement { spec, precision };
+    let shape: Vec<usize> = spec.panels().shape(precision).into_iter().filter(|&axis| axis > 0).collect();
     let narrow = |narrow: fn(f32) -> (u16, bool)| -> Result<Vec<u8>, String> {
         let rounded: Vec<u16> = weight.iter().map(|&value| narrow(value).0).collect();
         match weight.iter().position(|&value| !narrow(value).1) {
@@ -445,16 +543,18 @@ fn layer(
             (bits, is_exact_weight(bf16_to_f32(bits)))
         })?,
         Precision::I8 => {
-            let rounded = integers.insert(Integers::round(weight, spec.inputs));
+            let rounded = integers.insert(of_bytes.unwrap_or_else(|| Integers::round(weight, spec.inputs)));
             arrange.weights(&rounded.weights, 0).iter().map(|value| value.to_le_bytes()[0]).collect()
         }
     };
-    let outputs = vec![arrange.panels.outputs()];
+    let outputs = vec![spec.panels().outputs()];
     out.push(Entry { name: spec.names.panels, dtype: precision.dtype(), shape, data });
     out.push(Entry::f32(spec.names.bias, outputs.clone(), &arrange.outputs(bias, 0.0)));
     if let Some(integers) = integers {
         out.push(Entry::f32(spec.names.scale, outputs.clone(), &arrange.outputs(&integers.scales, 0.0)));
-        out.push(Entry::f32(spec.names.input, vec![padded(integers.inputs.len())], &pad(&integers.inputs)));
+        if !spec.of_bytes {
+            out.push(Entry::f32(spec.names.input, vec![padded(integers.inputs.len())], &pad(&integers.inputs)));
+        }
         let sums = arrange.outputs(&integers.sums, 0).iter().flat_map(|sum| sum.to_le_bytes()).collect();
         out.push(Entry { name: spec.names.sum, dtype: "I32", shape: outputs, data: sums });
     }

@@ -1,7 +1,7 @@
 //! Sixteen lanes as two 256-bit registers (AVX2, FMA, F16C). Only exact products are fused ([`F32x16::add_exact_product`]): everywhere
 //! else the contract is multiply, then add.
 
-use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
+use super::{ByteSums, F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
@@ -15,10 +15,11 @@ struct Vectors;
 impl super::Vectors for Vectors {
     type Register = Register;
     type Sums = Sums;
+    type ByteSums = Sums;
     type Chunk = Register;
 }
 
-entry_points!(["avx2", "fma", "f16c"], columns = [4, 2, 1], tile = [1, 1, 6]);
+entry_points!(["avx2", "fma", "f16c"], columns = [4, 2, 1], tile = [1, 1, 6], pixels = [1, 6, 1, 6, 6]);
 
 /// Two halves of eight lanes.
 #[derive(Clone, Copy)]
@@ -198,5 +199,31 @@ impl I32x16 for Sums {
     #[inline(always)]
     fn total(self, _weight_sums: &[i32; LANES]) -> Register {
         Register(avx2!(_mm256_cvtepi32_ps(self.0)), avx2!(_mm256_cvtepi32_ps(self.1)))
+    }
+}
+
+impl ByteSums for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        I32x16::zero()
+    }
+    #[inline(always)]
+    fn dot(self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self {
+        let from: *const __m256i = weights.as_ptr().cast();
+        // SAFETY: AVX2 as above; `from` is the start of 64 readable bytes, and these loads need no alignment.
+        let (a, b) = unsafe { (_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))) };
+        // Pairs of products add up to 2·127·128 at most: nothing saturates.
+        let half = |sum, bytes| {
+            avx2!({
+                let pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(i32::from_le_bytes(inputs)), bytes);
+                _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            })
+        };
+        Self(half(self.0, a), half(self.1, b))
+    }
+    #[inline(always)]
+    fn total(self) -> Register {
+        I32x16::total(self, &[0; LANES])
     }
 }

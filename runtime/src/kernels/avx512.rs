@@ -1,7 +1,7 @@
 //! Sixteen lanes as one 512-bit register (AVX-512F and BW). Only exact products are fused
 //! ([`F32x16::add_exact_product`]): everywhere else the contract is multiply, then add.
 
-use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
+use super::{ByteSums, F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::x86_64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
@@ -15,10 +15,16 @@ struct Vectors;
 impl super::Vectors for Vectors {
     type Register = Register;
     type Sums = Sums;
+    type ByteSums = Sums;
     type Chunk = Register;
 }
 
-entry_points!(["avx512f", "avx512bw", "avx2", "fma", "f16c"], columns = [4, 2, 2], tile = [2, 2, 8]);
+entry_points!(
+    ["avx512f", "avx512bw", "avx2", "fma", "f16c"],
+    columns = [4, 2, 2],
+    tile = [2, 2, 8],
+    pixels = [4, 4, 2, 8, 8]
+);
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]
@@ -181,5 +187,27 @@ impl I32x16 for Sums {
     #[inline(always)]
     fn total(self, _weight_sums: &[i32; LANES]) -> Register {
         Register::of_integers(self.0)
+    }
+}
+
+impl ByteSums for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        I32x16::zero()
+    }
+    #[inline(always)]
+    fn dot(self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self {
+        // SAFETY: AVX-512F as above; `weights` are 64 readable bytes, and this load needs no alignment.
+        let bytes = unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) };
+        // Pairs of products add up to 2·127·128 at most: nothing saturates.
+        Self(avx512!({
+            let pairs = _mm512_maddubs_epi16(_mm512_set1_epi32(i32::from_le_bytes(inputs)), bytes);
+            _mm512_add_epi32(self.0, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        }))
+    }
+    #[inline(always)]
+    fn total(self) -> Register {
+        I32x16::total(self, &[0; LANES])
     }
 }

@@ -17,10 +17,16 @@ struct Vectors;
 impl super::Vectors for Vectors {
     type Register = Register;
     type Sums = Sums;
+    type ByteSums = ByteSums;
     type Chunk = Register;
 }
 
-entry_points!(["avx512f", "avx512bw", "avx512vnni", "avx2", "fma", "f16c"], columns = [4, 2, 2], tile = [1, 2, 8]);
+entry_points!(
+    ["avx512f", "avx512bw", "avx512vnni", "avx2", "fma", "f16c"],
+    columns = [4, 2, 2],
+    tile = [1, 2, 8],
+    pixels = [4, 4, 2, 8, 8]
+);
 
 /// An expression of AVX-512 intrinsics.
 macro_rules! vnni {
@@ -71,5 +77,27 @@ impl I32x16 for Sums {
     fn quad([a, b, c, d]: [u16; 4]) -> Quad {
         let [a, b, c, d] = [a, b, c, d].map(|input| (input ^ 0x8000).to_be_bytes());
         [u32::from_le_bytes([a[0], c[0], b[0], d[0]]), u32::from_le_bytes([a[1], c[1], b[1], d[1]])]
+    }
+}
+
+/// Sixteen sums of products with bytes: the instruction's own.
+#[derive(Clone, Copy)]
+pub(crate) struct ByteSums(__m512i);
+
+impl super::ByteSums for ByteSums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        Self(vnni!(_mm512_setzero_si512()))
+    }
+    #[inline(always)]
+    fn dot(self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self {
+        // SAFETY: AVX-512F as above; `weights` are 64 readable bytes, and this load needs no alignment.
+        let weights = unsafe { _mm512_loadu_si512(weights.as_ptr().cast()) };
+        Self(vnni!(_mm512_dpbusd_epi32(self.0, _mm512_set1_epi32(i32::from_le_bytes(inputs)), weights)))
+    }
+    #[inline(always)]
+    fn total(self) -> Register {
+        Register::of_integers(self.0)
     }
 }

@@ -70,6 +70,27 @@ pub(crate) trait I32x16: Copy {
 /// Four 16-bit inputs of an i8 layer.
 pub(crate) type Quad = [u32; 2];
 
+/// Sixteen sums of products of 8-bit weights and bytes from 0 to 127, each exact in 32 bits.
+pub(crate) trait ByteSums: Copy {
+    /// Its values as binary32.
+    type Total;
+    /// No products yet.
+    fn zero() -> Self;
+    /// Adds, to each of sixteen outputs, the products of four inputs: `weights` `[16, 4]` in order.
+    #[must_use]
+    fn dot(self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self;
+    /// The sums, rounded to binary32.
+    fn total(self) -> Self::Total;
+}
+
+/// Four bytes as two pairs of 16-bit integers: the even ones, and the odd ones.
+#[allow(dead_code)] // where no back end wants them so
+#[inline(always)]
+const fn pairs(inputs: [u8; 4]) -> [u32; 2] {
+    let word = u32::from_le_bytes(inputs);
+    [word & 0x00ff_00ff, word >> 8 & 0x00ff_00ff]
+}
+
 /// Lanes of a pointwise function: as many as the back end likes, one where there are no vectors.
 pub(crate) trait Chunk: Lane {
     /// Where its lanes lie in memory.
@@ -121,6 +142,8 @@ pub(crate) trait Vectors {
     type Register: F32x16;
     /// Sixteen sums of integer products.
     type Sums: I32x16<Total = Self::Register>;
+    /// Sixteen sums of products with bytes.
+    type ByteSums: ByteSums<Total = Self::Register>;
     /// Lanes of pointwise functions.
     type Chunk: Chunk;
 }
@@ -260,8 +283,11 @@ use processor::has;
 /// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two; then, of how many
 /// panels of four at once where products are fused, which takes longer than a sum alone and so wants more sums at a time.
 /// `tile`: how many of a panel's registers one pass holds, of integer sums and of others, for each of how many dreams.
+/// `pixels`: how many of a panel's registers a convolution's pass holds, and for how many pixels: of a panel of four, of one of two; then for how
+/// many pixels of one of one.
 macro_rules! entry_points {
-    ($features:tt, columns = [$four:literal, $two:literal, $group:literal], tile = [$integer:literal, $column:literal, $tile:literal]) => {
+    ($features:tt, columns = [$four:literal, $two:literal, $group:literal], tile = [$integer:literal, $column:literal, $tile:literal],
+     pixels = [$n4:literal, $d4:literal, $n2:literal, $d2:literal, $d1:literal]) => {
         impl Token {
             pub(crate) const FEATURES: &'static [&'static str] = &$features;
 
@@ -273,6 +299,14 @@ macro_rules! entry_points {
                 (layer: &$crate::layer::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $group, $integer, $column, $tile>,
                 (layer: &$crate::layer::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
+            entry_points!(@function $features convolve, $crate::convolution::convolve::<Vectors, $n4, $d4, $n2, $d2, $d1>,
+                (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[f32], out: &mut [f32]));
+            entry_points!(@function $features convolve_bytes, $crate::convolution::convolve_bytes::<Vectors, $n4, $d4, $n2, $d2, $d1>,
+                (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[u8], out: &mut [u8]));
+            entry_points!(@function $features convolve_last, $crate::convolution::convolve_last::<Vectors, $n4, $d4, $n2, $d2, $d1>,
+                (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[u8], out: &mut [f32]));
+            entry_points!(@function $features numbers, $crate::convolution::numbers,
+                (filters: &$crate::convolution::Filters<'_>, scale: f32, bytes: &[u8], x: &mut [f32]));
             entry_points!(@function $features whiten, $crate::pointwise::whiten::<Vectors>,
                 (mean: &[f32], inv_std: &[f32], clip: f32, obs: &mut [f32]));
             entry_points!(@function $features relu, $crate::pointwise::relu::<Vectors>, (x: &mut [f32]));

@@ -2,7 +2,7 @@
 //! ([`F32x16::add_exact_product`]): everywhere else the contract is multiply, then add. Maxima and minima are compare and select, because
 //! the instructions of those names order zeros and NaN in their own way.
 
-use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
+use super::{ByteSums, F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
 use core::arch::aarch64::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
@@ -17,11 +17,12 @@ struct Vectors;
 impl super::Vectors for Vectors {
     type Register = Register;
     type Sums = Sums;
+    type ByteSums = Sums;
     type Chunk = Register;
 }
 
 // Thirty-two registers: sixteen sums.
-entry_points!([], columns = [4, 2, 1], tile = [1, 1, 4]);
+entry_points!([], columns = [4, 2, 1], tile = [1, 1, 4], pixels = [1, 6, 1, 6, 6]);
 
 /// Four quarters of four lanes.
 #[derive(Clone, Copy)]
@@ -204,5 +205,32 @@ impl I32x16 for Sums {
     #[inline(always)]
     fn total(self, _weight_sums: &[i32; LANES]) -> Register {
         Register(self.0.map(|sum| neon!(vcvtq_f32_s32(sum))))
+    }
+}
+
+impl ByteSums for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        I32x16::zero()
+    }
+    #[inline(always)]
+    fn dot(mut self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self {
+        let inputs = neon!(vreinterpretq_s8_u32(vdupq_n_u32(u32::from_le_bytes(inputs))));
+        for (sum, weights) in self.0.iter_mut().zip(weights.as_chunks::<4>().0) {
+            // SAFETY: NEON as above; `weights` are 16 readable bytes.
+            let bytes = unsafe { vld1q_s8(weights.as_ptr().cast()) };
+            *sum = neon!({
+                let low = vmull_s8(vget_low_s8(bytes), vget_low_s8(inputs));
+                let high = vmull_s8(vget_high_s8(bytes), vget_high_s8(inputs));
+                // Pairs of products add up to 2·127·128 at most: nothing overflows.
+                vpadalq_s16(*sum, vpaddq_s16(low, high))
+            });
+        }
+        self
+    }
+    #[inline(always)]
+    fn total(self) -> Register {
+        I32x16::total(self, &[0; LANES])
     }
 }

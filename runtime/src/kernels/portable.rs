@@ -1,7 +1,7 @@
 //! Sixteen lanes in safe Rust: the specification of every other back end, and what runs where none of them does. Each lane is
 //! `f32`'s own [`Lane`]; compilers turn the loops into whatever vectors the target has.
 
-use super::{Chunk, F32x16, I32x16, Quad, entry_points};
+use super::{ByteSums, Chunk, F32x16, I32x16, Quad, entry_points};
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::Lane;
 use dreamstep_core::precision::{bf16_to_f32, f16_to_f32};
@@ -15,11 +15,12 @@ struct Vectors;
 impl super::Vectors for Vectors {
     type Register = Register;
     type Sums = Sums;
+    type ByteSums = Sums;
     type Chunk = f32;
 }
 
 // One column of sixteen sums is what a microcontroller's registers hold; with 128-bit vectors it is four of them.
-entry_points!([], columns = [1, 1, 1], tile = [1, 1, 2]);
+entry_points!([], columns = [1, 1, 1], tile = [1, 1, 2], pixels = [1, 1, 1, 1, 1]);
 
 /// Sixteen `f32`.
 #[derive(Clone, Copy)]
@@ -117,6 +118,30 @@ impl I32x16 for Sums {
     }
     #[inline(always)]
     fn total(self, _weight_sums: &[i32; LANES]) -> Register {
+        Register(self.0.map(|sum| sum as f32))
+    }
+}
+
+impl ByteSums for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        Self([0; LANES])
+    }
+    #[inline(always)]
+    fn dot(mut self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self {
+        let inputs = inputs.map(i32::from);
+        for (sum, weights) in self.0.iter_mut().zip(weights) {
+            let word = i32::from_le_bytes(weights.map(i8::cast_unsigned));
+            // Wrapping, because then nothing can panic: no sum leaves 32 bits.
+            for (shift, input) in [24, 16, 8, 0].into_iter().zip(inputs) {
+                *sum = sum.wrapping_add((word << shift >> 24).wrapping_mul(input));
+            }
+        }
+        self
+    }
+    #[inline(always)]
+    fn total(self) -> Register {
         Register(self.0.map(|sum| sum as f32))
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::redundant_closure)] // functions with target features are no `Fn`
 
-use super::{F32x16, I32x16, Quad, chunk_of_sixteen, entry_points};
+use super::{ByteSums, F32x16, I32x16, Quad, chunk_of_sixteen, entry_points, pairs};
 use core::arch::wasm32::*;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{CANONICAL_NAN, Lane, SQRT_HALF_BITS};
@@ -17,10 +17,11 @@ struct Vectors;
 impl super::Vectors for Vectors {
     type Register = Register;
     type Sums = Sums;
+    type ByteSums = Sums;
     type Chunk = Register;
 }
 
-entry_points!([], columns = [2, 2, 1], tile = [1, 1, 2]);
+entry_points!([], columns = [2, 2, 1], tile = [1, 1, 2], pixels = [1, 3, 1, 3, 3]);
 
 /// Four quarters of four lanes.
 #[derive(Clone, Copy)]
@@ -174,5 +175,22 @@ impl I32x16 for Sums {
     #[inline(always)]
     fn total(self, _weight_sums: &[i32; LANES]) -> Register {
         Register(self.0.map(|sum| f32x4_convert_i32x4(sum)))
+    }
+}
+
+impl ByteSums for Sums {
+    type Total = Register;
+    #[inline(always)]
+    fn zero() -> Self {
+        I32x16::zero()
+    }
+    /// As [`I32x16::dot`]'s, of which the even bytes are here the first and the third.
+    #[inline(always)]
+    fn dot(self, weights: &[[i8; 4]; LANES], inputs: [u8; 4]) -> Self {
+        I32x16::dot(self, weights, &pairs(inputs))
+    }
+    #[inline(always)]
+    fn total(self) -> Register {
+        I32x16::total(self, &[0; LANES])
     }
 }

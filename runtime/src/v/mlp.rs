@@ -8,7 +8,6 @@ use crate::matvec::Rows;
 use dreamstep_core::dims::Widths;
 use dreamstep_core::error::LoadError;
 use dreamstep_core::reader::File;
-use dreamstep_core::rng::Stream;
 use dreamstep_core::schema::{Acting, Settings};
 use dreamstep_core::v::{MAX_HIDDEN, mlp};
 
@@ -77,11 +76,7 @@ impl<'f> Mlp<'f> {
         }
         affine(isa, &self.mean, Rows::one(from), buffers.scratch, z); // [Z]
         if let (Acting::Sampled, Some(log_var)) = (settings.acting, &self.log_var) {
-            affine(isa, log_var, Rows::one(from), buffers.scratch, to); // [Z]
-            // The layer's input is read by now: its place takes the noise.
-            let noise = from.get_mut(..z.len()).unwrap_or_default();
-            draw.rng.fill_normal(Stream::ActingLatent, draw.tick, noise);
-            dispatch!(isa, draw(settings.log_var_range, to, noise, z));
+            draw.sample(isa, settings.log_var_range, log_var, [from, to, buffers.scratch], z);
         }
     }
 }

@@ -11,7 +11,16 @@ pub(crate) fn agent_with_selftest(settings: &Settings, tensors: &Tensors) -> Vec
     let (settings, dims) = (*settings, &settings.dims);
     let provenance = BTreeMap::new();
     let (mid, half) = (vec![0.0; dims.action_len()], vec![0.4; dims.action_len()]);
-    let bare = Parts { tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance };
+    let frames = synthetic::frames(dims, 1);
+    let bare = Parts {
+        tensors,
+        settings,
+        action_mid: &mid,
+        action_half: &half,
+        selftest: None,
+        frames: &frames,
+        provenance: &provenance,
+    };
     let plain = dreamstep_core::pack::AlignedBytes::new(&pack(&bare).unwrap());
     let model = Model::load(&plain).unwrap();
     let mut memory = vec![0.0; memory_len(dims)];

@@ -201,8 +201,15 @@ pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedB
     }
     let (mid, half) = action_range(config, dims)?;
     let provenance = BTreeMap::new();
-    let parts =
-        Parts { tensors: &tensors, settings, action_mid: &mid, action_half: &half, selftest: None, provenance: &provenance };
+    let parts = Parts {
+        tensors: &tensors,
+        settings,
+        action_mid: &mid,
+        action_half: &half,
+        selftest: None,
+        frames: &[],
+        provenance: &provenance,
+    };
     assemble(&parts)
 }
 
@@ -243,7 +250,8 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
     );
     let observations: Vec<_> = episode.observations.iter().take(SELFTEST_STEPS).collect();
     let (action_mid, action_half) = (&mid, &half);
-    let mut parts = Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, provenance: &provenance };
+    let mut parts =
+        Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, frames: &[], provenance: &provenance };
     parts.settings.surprise_limit = surprise_limit(&parts, &held_out(config, files))?;
     seal(&parts, &observations)
 }
@@ -362,6 +370,7 @@ pub fn with_identity(bytes: &[u8]) -> Result<(AlignedBytes, Replaced)> {
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: None,
+        frames: &[],
         provenance: &agent.provenance,
     };
     let sealed = seal(&parts, &agent.selftest.observations)?;
@@ -414,6 +423,7 @@ pub fn in_precision(bytes: &[u8], precision: Precision) -> Result<AlignedBytes> 
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: None,
+        frames: &[],
         provenance: &agent.provenance,
     };
     seal(&parts, &agent.selftest.observations)

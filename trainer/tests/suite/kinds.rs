@@ -286,6 +286,7 @@ fn a_v_that_only_copies_is_replaced_by_the_identity_where_that_is_asked_for() {
             action_mid: &agent.action_mid,
             action_half: &agent.action_half,
             selftest: Some(&agent.selftest),
+            frames: &[],
             provenance: &agent.provenance,
         };
         let bytes = dreamstep_core::pack::pack(&parts).unwrap();

@@ -32,6 +32,7 @@ fn sampling() -> AlignedBytes {
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: None,
+        frames: &[],
         provenance: &agent.provenance,
     };
     AlignedBytes::new(&pack(&parts).unwrap())

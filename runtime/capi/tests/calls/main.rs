@@ -189,6 +189,7 @@ fn without_head() -> AlignedBytes {
         action_mid: &[0.0; 3],
         action_half: &[1.0; 3],
         selftest: None,
+        frames: &[],
         provenance: &std::collections::BTreeMap::new(),
     };
     AlignedBytes::new(&pack(&parts).unwrap())

@@ -228,7 +228,7 @@ fn an_unknown_kind_is_named() {
     let bad = changed(&good, |bytes| bytes[at..at + 3].copy_from_slice(b"mlq"));
     let mut model = unmade::<dreamstep_model>();
     let line = Model::load(&bad).unwrap_err().to_string();
-    assert_eq!(line, "metadata `v.kind`: expected none, identity or mlp, found `mlq`");
+    assert_eq!(line, "metadata `v.kind`: expected none, identity, mlp or conv, found `mlq`");
     let found = change!(dreamstep_model_load(&mut *model, bad.as_ptr(), bad.len(), -1));
     assert_eq!(found, refused(status::NotAnAgent, line));
 }

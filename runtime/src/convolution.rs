@@ -1,0 +1,498 @@
+//! How is a convolution computed? Written once over a register of sixteen lanes, as [`crate::matvec`] is; [`dreamstep_core::v::conv`] says in which
+//! order, [`dreamstep_core::precision`] what, to the last bit.
+//!
+//! Maps lie row after row, channels innermost, so that the inputs of a kernel's row lie side by side: nothing is copied together first. A pass
+//! holds the sums of `N` columns of sixteen output channels for `D` pixels; each output of each pixel is a chain of its own, so that
+//! neither number changes a result. Where pixels are left over at the end, the last pass begins sooner and computes some a second time.
+
+use crate::kernels::{ByteSums, F32x16, Vectors};
+use crate::layer::{Layer, Weights};
+use crate::matvec::{at, blocks};
+use dreamstep_core::dims::LANES;
+use dreamstep_core::maths::{Lane, MAGIC};
+use dreamstep_core::precision::{BF16_INPUT_BITS, F16_INPUT_BITS, round_input};
+
+/// A convolution's weights `[P, K, W]` in panels and its biases `[P·W]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filters<'f> {
+    /// `W`
+    width: u8,
+    bias: &'f [f32],
+    weights: Values<'f>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Values<'f> {
+    F32(&'f [f32]),
+    F16(&'f [u16]),
+    Bf16(&'f [u32]),
+    Bytes(Bytes<'f>),
+}
+
+/// Integer weights that meet bytes, and what a unit of their sums is worth.
+#[derive(Clone, Copy, Debug)]
+struct Bytes<'f> {
+    weights: &'f [[i8; 4]],
+    scales: &'f [f32], // [P·W]
+}
+
+impl<'f> Filters<'f> {
+    /// Those of a layer that was read as a convolution's.
+    pub(crate) fn of(layer: &Layer<'f>) -> Option<Self> {
+        let weights = match layer.weights {
+            Weights::F32(w) => Values::F32(w),
+            Weights::F16(w) => Values::F16(w),
+            Weights::Bf16(w) => Values::Bf16(w),
+            Weights::Bytes { weights, scales } => Values::Bytes(Bytes { weights, scales }),
+            Weights::F16Unrounded(_) | Weights::I8(_) => return None,
+        };
+        Some(Self { width: layer.width() as u8, bias: layer.bias, weights })
+    }
+
+    /// Whether they meet bytes.
+    pub(crate) const fn are_of_bytes(&self) -> bool {
+        matches!(self.weights, Values::Bytes(_))
+    }
+}
+
+/// Which pixels a call computes, and where they and what they read lie. Distances are in values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// Pixels of the output: rows and columns.
+    pub(crate) pixels: [usize; 2],
+    /// Rows of the kernel.
+    pub(crate) kernel: usize,
+    /// Inputs of one of them, side by side.
+    pub(crate) run: usize,
+    /// From one row of the input to the next.
+    pub(crate) row: usize,
+    /// From the first input of a pixel to that of the pixel below it, and to its right.
+    pub(crate) step: [usize; 2],
+    /// The first output's place.
+    pub(crate) at: usize,
+    /// From a pixel's outputs to those of the pixel below it, and to its right: at least as many as there are output channels, padded.
+    pub(crate) out: [usize; 2],
+    /// Output channels, padded to a multiple of sixteen.
+    pub(crate) channels: usize,
+}
+
+impl Window {
+    /// `D` pixels from pixel `first` on: where what each reads begins, and where its outputs go.
+    #[inline(always)]
+    fn places<const D: usize>(&self, first: usize) -> ([usize; D], [usize; D]) {
+        let [_, columns] = self.pixels;
+        // One division for all: it takes longer than some of what it counts.
+        let (mut y, mut x) = (first.checked_div(columns).unwrap_or(0), first.checked_rem(columns).unwrap_or(0));
+        let (mut from, mut to) = ([0; D], [0; D]);
+        for (from, to) in from.iter_mut().zip(&mut to) {
+            *from = y * self.step[0] + x * self.step[1];
+            *to = self.at + y * self.out[0] + x * self.out[1];
+            x += 1;
+            (y, x) = if x == columns { (y + 1, 0) } else { (y, x) };
+        }
+        (from, to)
+    }
+}
+
+/// Numbers in, numbers out, `max(y, 0)`: a layer of f32, f16 or bf16. In an f16 or bf16 file the inputs are rounded already, and the outputs are
+/// left so.
+#[inline(always)]
+pub(crate) fn convolve<V: Vectors, const N4: usize, const D4: usize, const N2: usize, const D2: usize, const D1: usize>(
+    filters: &Filters<'_>,
+    window: &Window,
+    x: &[f32],
+    out: &mut [f32],
+) {
+    match filters.weights {
+        Values::F32(w) => tiles::<V, _, N4, D4, N2, D2, D1>(&F32(blocks(w)), filters, window, x, out),
+        Values::F16(w) => {
+            tiles::<V, _, N4, D4, N2, D2, D1>(&F16(w.as_chunks().0), filters, window, x, out);
+            round_rows::<F16_INPUT_BITS>(window, out);
+        }
+        Values::Bf16(w) => {
+            tiles::<V, _, N4, D4, N2, D2, D1>(&Bf16(w.as_chunks().0), filters, window, x, out);
+            round_rows::<BF16_INPUT_BITS>(window, out);
+        }
+        Values::Bytes(_) => {}
+    }
+}
+
+/// Bytes in, bytes out: an i8 layer, its outputs in the next one's units.
+#[inline(always)]
+pub(crate) fn convolve_bytes<
+    V: Vectors,
+    const N4: usize,
+    const D4: usize,
+    const N2: usize,
+    const D2: usize,
+    const D1: usize,
+>(
+    filters: &Filters<'_>,
+    window: &Window,
+    x: &[u8],
+    out: &mut [u8],
+) {
+    if let Values::Bytes(bytes) = filters.weights {
+        tiles::<V, _, N4, D4, N2, D2, D1>(&ToBytes(bytes), filters, window, x, out);
+    }
+}
+
+/// Bytes in, numbers out: an i8 chain's last layer.
+#[inline(always)]
+pub(crate) fn convolve_last<
+    V: Vectors,
+    const N4: usize,
+    const D4: usize,
+    const N2: usize,
+    const D2: usize,
+    const D1: usize,
+>(
+    filters: &Filters<'_>,
+    window: &Window,
+    x: &[u8],
+    out: &mut [f32],
+) {
+    if let Values::Bytes(bytes) = filters.weights {
+        tiles::<V, _, N4, D4, N2, D2, D1>(&ToNumbers(bytes), filters, window, x, out);
+    }
+}
+
+/// What a picture's bytes are to a layer of numbers: `byte · scale`, rounded where the file's products are exact.
+#[inline(always)]
+pub(crate) fn numbers(filters: &Filters<'_>, scale: f32, bytes: &[u8], x: &mut [f32]) {
+    x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = f32::from(byte) * scale);
+    let x = x.get_mut(..bytes.len()).unwrap_or_default();
+    match filters.weights {
+        Values::F16(_) => x.iter_mut().for_each(|x| *x = round_input::<F16_INPUT_BITS>(*x)),
+        Values::Bf16(_) => x.iter_mut().for_each(|x| *x = round_input::<BF16_INPUT_BITS>(*x)),
+        _ => {}
+    }
+}
+
+/// The outputs of a window, rounded: once, for all that read them.
+#[inline(always)]
+fn round_rows<const BITS: u32>(window: &Window, out: &mut [f32]) {
+    let [rows, columns] = window.pixels;
+    for y in 0..rows {
+        let row = out.get_mut(window.at + y * window.out[0]..).and_then(|rest| rest.get_mut(..columns * window.out[1]));
+        row.unwrap_or_default().iter_mut().for_each(|value| *value = round_input::<BITS>(*value));
+    }
+}
+
+/// A precision's weights, with what they meet and what comes out.
+trait Format {
+    /// An input.
+    type X: Copy;
+    /// An output.
+    type Y;
+
+    /// The outputs of `D` pixels, whose inputs begin at `from`, in `N` registers from column `C` of panel `panel` on.
+    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+        &self,
+        window: &Window,
+        panel: usize,
+        bias: &[[f32; LANES]; W],
+        x: &[Self::X],
+        from: [usize; D],
+    ) -> [[V::Register; N]; D];
+
+    /// Sixteen outputs, none of them negative.
+    fn store<S: F32x16>(outputs: S, to: &mut [Self::Y; LANES]);
+}
+
+struct F32<'a>(&'a [[f32; LANES]]);
+struct F16<'a>(&'a [[u16; LANES]]);
+struct Bf16<'a>(&'a [[u32; LANES]]);
+struct ToBytes<'a>(Bytes<'a>);
+struct ToNumbers<'a>(Bytes<'a>);
+
+/// Panels of four registers take `N4` columns of `D4` pixels at once, and so on.
+#[inline(always)]
+fn tiles<V: Vectors, F: Format, const N4: usize, const D4: usize, const N2: usize, const D2: usize, const D1: usize>(
+    format: &F,
+    filters: &Filters<'_>,
+    window: &Window,
+    x: &[F::X],
+    out: &mut [F::Y],
+) {
+    match usize::from(filters.width) / LANES {
+        4 => panels::<V, F, 4, N4, D4>(format, filters, window, x, out),
+        2 => panels::<V, F, 2, N2, D2>(format, filters, window, x, out),
+        _ => panels::<V, F, 1, 1, D1>(format, filters, window, x, out),
+    }
+}
+
+/// Every panel, some columns at a time, over all pixels: their weights stay near.
+#[inline(always)]
+fn panels<V: Vectors, F: Format, const W: usize, const N: usize, const D: usize>(
+    format: &F,
+    filters: &Filters<'_>,
+    window: &Window,
+    x: &[F::X],
+    out: &mut [F::Y],
+) {
+    let count = window.pixels[0] * window.pixels[1];
+    for (panel, bias) in blocks(filters.bias).as_chunks::<W>().0.iter().enumerate() {
+        // Columns beyond the panel's width are known not to run when this is compiled.
+        macro_rules! columns {
+            ($($c:literal)*) => {$(
+                if $c * N < W {
+                    let mut first = 0;
+                    while count >= D && first < count {
+                        // The last tile begins sooner where it would not be full.
+                        let at = if first + D <= count { first } else { count - D };
+                        tile::<V, F, W, N, $c, D>(format, window, panel, bias, x, at, out);
+                        first += D;
+                    }
+                    while count < D && first < count {
+                        tile::<V, F, W, N, $c, 1>(format, window, panel, bias, x, first, out);
+                        first += 1;
+                    }
+                }
+            )*};
+        }
+        columns!(0 1 2 3);
+    }
+}
+
+/// `D` pixels from pixel `first` on.
+#[inline(always)]
+fn tile<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, const D: usize>(
+    format: &F,
+    window: &Window,
+    panel: usize,
+    bias: &[[f32; LANES]; W],
+    x: &[F::X],
+    first: usize,
+    out: &mut [F::Y],
+) {
+    let (from, to) = window.places::<D>(first);
+    let sums = format.sums::<V, W, N, C, D>(window, panel, bias, x, from);
+    let zero = V::Register::splat(0.0);
+    for (sums, to) in sums.into_iter().zip(to) {
+        for (n, sum) in sums.into_iter().enumerate() {
+            // Whole registers of padding are not stored.
+            let channel = (panel * W + C * N + n) * LANES;
+            let place = out.get_mut(to + channel..).and_then(<[F::Y]>::first_chunk_mut);
+            if let (Some(place), true) = (place, channel < window.channels) {
+                F::store(sum.max(zero), place);
+            }
+        }
+    }
+}
+
+/// Goes through the rows of a panel's weights that meet one row of the kernel, for each row of it. (A macro: what a closure does may be
+/// compiled outside of the entry point, and without its instructions.)
+macro_rules! sweep {
+    ($weights:expr, $group:literal, $window:expr, $panel:expr, $x:expr, $from:expr, |$row:ident, $inputs:ident, $j:ident| $step:expr) => {
+        let run = $window.run / $group;
+        let weights = $weights.as_chunks::<W>().0;
+        for ky in 0..$window.kernel {
+            let Some(rows) = weights.get(($panel * $window.kernel + ky) * run..).and_then(|rest| rest.get(..run)) else {
+                break;
+            };
+            let mut $inputs: [&[[_; $group]]; D] = [&[]; D];
+            let mut are_there = true;
+            for (inputs, from) in $inputs.iter_mut().zip($from) {
+                let there = $x.get(from + ky * $window.row..).unwrap_or_default().as_chunks::<$group>().0.get(..run);
+                are_there &= there.is_some();
+                *inputs = there.unwrap_or_default();
+            }
+            debug_assert!(are_there, "a convolution's inputs");
+            if !are_there {
+                break;
+            }
+            for ($j, $row) in rows.iter().enumerate() {
+                $step
+            }
+        }
+    };
+}
+
+/// The biases: where every sum begins.
+#[inline(always)]
+fn start<S: F32x16, const W: usize, const N: usize, const C: usize, const D: usize>(
+    bias: &[[f32; LANES]; W],
+) -> [[S; N]; D] {
+    let mut sums = [[S::splat(0.0); N]; D];
+    for sums in &mut sums {
+        for (n, sum) in sums.iter_mut().enumerate() {
+            *sum = S::load(at(bias, C * N + n));
+        }
+    }
+    sums
+}
+
+/// Input `j`, all four of a group of which only the first counts in groups of one.
+#[inline(always)]
+fn input<X: Copy + Default, const G: usize, const D: usize>(inputs: [&[[X; G]]; D], d: usize, j: usize) -> [X; G] {
+    inputs.get(d).and_then(|inputs| inputs.get(j)).copied().unwrap_or([X::default(); G])
+}
+
+impl Format for F32<'_> {
+    type X = f32;
+    type Y = f32;
+
+    #[inline(always)]
+    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+        &self,
+        window: &Window,
+        panel: usize,
+        bias: &[[f32; LANES]; W],
+        x: &[f32],
+        from: [usize; D],
+    ) -> [[V::Register; N]; D] {
+        let mut sums = start::<V::Register, W, N, C, D>(bias);
+        sweep!(self.0, 1, window, panel, x, from, |row, inputs, j| for n in 0..N {
+            let w = V::Register::load(at(row, C * N + n));
+            for (d, sums) in sums.iter_mut().enumerate() {
+                let [x] = input(inputs, d, j);
+                sums[n] = sums[n].add(w.mul(V::Register::splat(x)));
+            }
+        });
+        sums
+    }
+
+    #[inline(always)]
+    fn store<S: F32x16>(outputs: S, to: &mut [f32; LANES]) {
+        outputs.store(to);
+    }
+}
+
+impl Format for F16<'_> {
+    type X = f32;
+    type Y = f32;
+
+    #[inline(always)]
+    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+        &self,
+        window: &Window,
+        panel: usize,
+        bias: &[[f32; LANES]; W],
+        x: &[f32],
+        from: [usize; D],
+    ) -> [[V::Register; N]; D] {
+        let mut sums = start::<V::Register, W, N, C, D>(bias);
+        sweep!(self.0, 1, window, panel, x, from, |row, inputs, j| for n in 0..N {
+            let w = V::Register::load_f16(at(row, C * N + n));
+            for (d, sums) in sums.iter_mut().enumerate() {
+                let [x] = input(inputs, d, j);
+                sums[n] = sums[n].add_exact_product(w, V::Register::splat(x));
+            }
+        });
+        sums
+    }
+
+    #[inline(always)]
+    fn store<S: F32x16>(outputs: S, to: &mut [f32; LANES]) {
+        outputs.store(to);
+    }
+}
+
+impl Format for Bf16<'_> {
+    type X = f32;
+    type Y = f32;
+
+    #[inline(always)]
+    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+        &self,
+        window: &Window,
+        panel: usize,
+        bias: &[[f32; LANES]; W],
+        x: &[f32],
+        from: [usize; D],
+    ) -> [[V::Register; N]; D] {
+        let mut sums = start::<V::Register, W, N, C, D>(bias);
+        sweep!(self.0, 2, window, panel, x, from, |row, inputs, j| for n in 0..N {
+            let (low, high) = V::Register::load_bf16(at(row, C * N + n));
+            for (d, sums) in sums.iter_mut().enumerate() {
+                let [even, odd] = input(inputs, d, j);
+                sums[n] = sums[n].add_exact_product(low, V::Register::splat(even));
+                sums[n] = sums[n].add_exact_product(high, V::Register::splat(odd));
+            }
+        });
+        sums
+    }
+
+    #[inline(always)]
+    fn store<S: F32x16>(outputs: S, to: &mut [f32; LANES]) {
+        outputs.store(to);
+    }
+}
+
+/// `b[n] + s[n]·Σ q[n,k]·a[k]`.
+#[inline(always)]
+fn of_bytes<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    bytes: &Bytes<'_>,
+    window: &Window,
+    panel: usize,
+    bias: &[[f32; LANES]; W],
+    x: &[u8],
+    from: [usize; D],
+) -> [[V::Register; N]; D] {
+    let mut dots = [[V::ByteSums::zero(); N]; D];
+    let weights = bytes.weights.as_chunks::<LANES>().0;
+    sweep!(weights, 4, window, panel, x, from, |row, inputs, j| for n in 0..N {
+        for (d, dots) in dots.iter_mut().enumerate() {
+            dots[n] = dots[n].dot(at(row, C * N + n), input(inputs, d, j));
+        }
+    });
+    let mut sums = start::<V::Register, W, N, C, D>(bias);
+    let Some(scales) = blocks(bytes.scales).as_chunks::<W>().0.get(panel) else { return sums };
+    for (sums, dots) in sums.iter_mut().zip(dots) {
+        for (n, (sum, dot)) in sums.iter_mut().zip(dots).enumerate() {
+            *sum = sum.add(dot.total().mul(V::Register::load(at(scales, C * N + n))));
+        }
+    }
+    sums
+}
+
+impl Format for ToBytes<'_> {
+    type X = u8;
+    type Y = u8;
+
+    #[inline(always)]
+    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+        &self,
+        window: &Window,
+        panel: usize,
+        bias: &[[f32; LANES]; W],
+        x: &[u8],
+        from: [usize; D],
+    ) -> [[V::Register; N]; D] {
+        of_bytes::<V, W, N, C, D>(&self.0, window, panel, bias, x, from)
+    }
+
+    /// To the nearest integer, ties to even, at most 127.
+    #[inline(always)]
+    fn store<S: F32x16>(outputs: S, to: &mut [u8; LANES]) {
+        let mut shifted = [0.0; LANES];
+        outputs.min(S::splat(LARGEST)).add(S::splat(MAGIC)).store(&mut shifted);
+        *to = shifted.map(|value| value.to_bits() as u8);
+    }
+}
+
+impl Format for ToNumbers<'_> {
+    type X = u8;
+    type Y = f32;
+
+    #[inline(always)]
+    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+        &self,
+        window: &Window,
+        panel: usize,
+        bias: &[[f32; LANES]; W],
+        x: &[u8],
+        from: [usize; D],
+    ) -> [[V::Register; N]; D] {
+        of_bytes::<V, W, N, C, D>(&self.0, window, panel, bias, x, from)
+    }
+
+    #[inline(always)]
+    fn store<S: F32x16>(outputs: S, to: &mut [f32; LANES]) {
+        outputs.store(to);
+    }
+}
+
+/// The largest integer that an activation is.
+const LARGEST: f32 = 127.0;
