@@ -11,53 +11,36 @@
 
 use crate::run::checkpoint::Checkpoint;
 use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::v::conv::{Convolution, MAX_CONVOLUTIONS, MAX_KERNEL};
 use ndarray::{Array1, Array2, ArrayView2};
-
-/// Most convolutions of a chain.
-pub const MAX_LAYERS: usize = 6;
 
 /// Height, width and channels.
 pub type Map = [usize; 3];
 
-/// One convolution, or one transposed convolution, with a square kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Convolution {
-    /// Maps that it makes.
-    pub channels: usize,
-    /// Side of its kernel.
-    pub kernel: usize,
-    /// Pixels from one window to the next.
-    pub stride: usize,
-    /// Zeros around its input; of a transposed one, what is cut off its output.
-    pub padding: usize,
+/// The map that `layer` makes of one of `[h, w, c]`; none where its kernel does not fit in.
+fn convolved(layer: Convolution, [h, w, _]: Map) -> Option<Map> {
+    let map = [layer.output(h), layer.output(w), layer.channels];
+    map.iter().all(|&size| size > 0).then_some(map)
 }
 
-impl Convolution {
-    /// The map that it makes of `map`; none where its kernel does not fit in.
-    fn of(self, [h, w, _]: Map) -> Option<Map> {
-        let side = |n: usize| Some((n + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1);
-        Some([side(h)?, side(w)?, self.channels])
-    }
+/// The map that `layer` makes transposed; none where nothing is left of it.
+fn transposed(layer: Convolution, [h, w, _]: Map) -> Option<Map> {
+    let side = |n: usize| {
+        let side = ((n.checked_sub(1)?) * layer.stride + layer.kernel).checked_sub(2 * layer.padding)?;
+        (side > 0).then_some(side)
+    };
+    Some([side(h)?, side(w)?, layer.channels])
+}
 
-    /// The map that it makes of `map` transposed; none where nothing is left of it.
-    fn transposed(self, [h, w, _]: Map) -> Option<Map> {
-        let side = |n: usize| {
-            let side = ((n.checked_sub(1)?) * self.stride + self.kernel).checked_sub(2 * self.padding)?;
-            (side > 0).then_some(side)
-        };
-        Some([side(h)?, side(w)?, self.channels])
-    }
+fn layer_text(layer: Convolution) -> String {
+    let Convolution { channels, kernel, stride, padding } = layer;
+    format!("{channels}:{kernel}:{stride}:{padding}")
+}
 
-    fn text(self) -> String {
-        let Self { channels, kernel, stride, padding } = self;
-        format!("{channels}:{kernel}:{stride}:{padding}")
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let numbers: Vec<usize> = text.split(':').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-        let [channels, kernel, stride, padding] = numbers.try_into().ok()?;
-        Some(Self { channels, kernel, stride, padding })
-    }
+fn parse_layer(text: &str) -> Option<Convolution> {
+    let numbers: Vec<usize> = text.split(':').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    let [channels, kernel, stride, padding] = numbers.try_into().ok()?;
+    Some(Convolution { channels, kernel, stride, padding })
 }
 
 /// Sizes of a convolutional V: every map is as its layers make it.
@@ -108,14 +91,14 @@ impl Chain {
     /// The encoder in metadata.
     #[must_use]
     pub fn encoder_text(&self) -> String {
-        self.encoder.iter().map(|layer| layer.text()).collect::<Vec<_>>().join(",")
+        self.encoder.iter().copied().map(layer_text).collect::<Vec<_>>().join(",")
     }
 
     /// The decoder in metadata; none where there is no decoder.
     #[must_use]
     pub fn decoder_text(&self) -> Option<String> {
         let [h, w, c] = self.start;
-        let layers = self.decoder.iter().map(|layer| layer.text());
+        let layers = self.decoder.iter().copied().map(layer_text);
         let all = std::iter::once(format!("{h}x{w}x{c}")).chain(layers).collect::<Vec<_>>().join(",");
         (!self.decoder.is_empty()).then_some(all)
     }
@@ -129,12 +112,12 @@ impl Chain {
         let mut maps = vec![self.frame];
         for (i, layer) in self.encoder.iter().enumerate() {
             let map = maps[i];
-            let next = layer.of(map);
+            let next = convolved(*layer, map);
             maps.push(next.with_context(|| {
                 let number = i + 1;
                 format!(
                     "convolution {number}, {}: expected a kernel that fits into {}, found {}",
-                    layer.text(),
+                    layer_text(*layer),
                     text(map),
                     layer.kernel
                 )
@@ -162,11 +145,11 @@ impl Chain {
             let none = || {
                 format!(
                     "transposed convolution {number}, {}: expected to make a map of {}, found none",
-                    layer.text(),
+                    layer_text(*layer),
                     text(map)
                 )
             };
-            map = layer.transposed(map).with_context(none)?;
+            map = transposed(*layer, map).with_context(none)?;
         }
         ensure!(
             map == self.frame,
@@ -202,14 +185,19 @@ impl Chain {
 }
 
 fn check(layers: &[Convolution], what: &str) -> Result<()> {
-    ensure!((1..=MAX_LAYERS).contains(&layers.len()), "{what}: expected one to {MAX_LAYERS} layers, found {}", layers.len());
+    ensure!(
+        (1..=MAX_CONVOLUTIONS).contains(&layers.len()),
+        "{what}: expected one to {MAX_CONVOLUTIONS} layers, found {}",
+        layers.len()
+    );
     for layer in layers {
         let Convolution { channels, kernel, stride, padding } = *layer;
-        if channels == 0 || kernel == 0 || stride == 0 || padding >= kernel {
+        let kernels = 1..=MAX_KERNEL;
+        if channels == 0 || !kernels.contains(&kernel) || !(1..=kernel).contains(&stride) || padding >= kernel {
             bail!(
-                "{what}: expected channels, kernel and stride above 0 and padding below the kernel, found {} \
+                "{what}: expected channels above 0, a kernel of at most {MAX_KERNEL}, a stride no larger and padding below the kernel, found {} \
                  (channels:kernel:stride:padding)",
-                layer.text()
+                layer_text(*layer)
             );
         }
     }
@@ -240,7 +228,7 @@ pub fn parse_decoder(text: &str) -> Result<(Map, Vec<Convolution>)> {
 }
 
 fn layers(text: &str) -> Option<Vec<Convolution>> {
-    text.split(',').map(Convolution::parse).collect()
+    text.split(',').map(parse_layer).collect()
 }
 
 /// `64x64x3`
@@ -371,7 +359,7 @@ impl HostDecoder {
         let [h, w, c] = sizes;
         let mut map: Vec<f64> = (0..h * w * c).map(|i| flat[[0, i % c * (h * w) + i / c]].max(0.0)).collect();
         for (i, (layer, shape)) in self.layers.iter().zip(&self.chain.decoder).enumerate() {
-            let next = shape.transposed(sizes).context("decoder: a layer makes no map")?;
+            let next = transposed(*shape, sizes).context("decoder: a layer makes no map")?;
             map = spread(&map, sizes, layer, *shape, next);
             sizes = next;
             match i + 1 == self.layers.len() {
@@ -433,7 +421,7 @@ mod tests {
             let maps = chain.maps().unwrap();
             let mut map = chain.start;
             for (layer, expected) in chain.decoder.iter().zip(maps.iter().rev().skip(1)) {
-                map = layer.transposed(map).unwrap();
+                map = transposed(*layer, map).unwrap();
                 assert_eq!(map, *expected);
             }
         }
@@ -466,7 +454,7 @@ mod tests {
 
     /// By the definition, output by output, as PyTorch's documentation has it: the oracle of both halves.
     fn convolve(x: &[f64], map: Map, w: &[f32], b: &[f32], layer: Convolution) -> Vec<f64> {
-        let [rows, columns, n] = layer.of(map).unwrap();
+        let [rows, columns, n] = convolved(layer, map).unwrap();
         let (k, at) = (layer.kernel as isize, |v: usize, k: isize| (v * layer.stride) as isize + k - layer.padding as isize);
         let mut out = Vec::new();
         for (y, x0, o) in (0..rows * columns * n).map(|i| (i / (columns * n), i / n % columns, i % n)) {
@@ -485,7 +473,7 @@ mod tests {
 
     /// A transposed convolution in gather form: which inputs reach an output.
     fn gather(x: &[f64], map: Map, w: &[f32], b: &[f32], layer: Convolution) -> Vec<f64> {
-        let [rows, columns, n] = layer.transposed(map).unwrap();
+        let [rows, columns, n] = transposed(layer, map).unwrap();
         let reach = |o: usize, k: usize, size: usize| {
             let far = (o + layer.padding).checked_sub(k)?;
             (far.is_multiple_of(layer.stride) && far / layer.stride < size).then_some(far / layer.stride)
@@ -560,7 +548,7 @@ mod tests {
         for (i, layer) in chain.decoder.iter().enumerate() {
             let [w, b] = ["weight", "bias"].map(|kind| get(&format!("decoder.deconv{}.{kind}", i + 1)));
             map = gather(&map, sizes, &w, &b, *layer);
-            sizes = layer.transposed(sizes).unwrap();
+            sizes = transposed(*layer, sizes).unwrap();
             if i == 0 {
                 map = relu(map);
             }

@@ -72,6 +72,9 @@ impl Agent {
                     format!("mlp of {} hidden units, {latent} latents", list(hidden.as_slice()))
                 }
                 Encoder::Identity { latent } => format!("identity, {latent} latents"),
+                Encoder::Conv { convolutions, latent } => {
+                    format!("convolutions {convolutions} (channels:kernel:stride:padding), {latent} latents")
+                }
                 other => other.kind().to_string(),
             },
             m: match dims.m.recurrent() {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::c::Activation;
 use dreamstep_core::dims::Widths;
 use dreamstep_core::names::{checkpoint as names, metadata};
-use dreamstep_core::v::Encoder;
+use dreamstep_core::v::{Convolutions, Encoder};
 use std::path::Path;
 
 /// What a byte of a frame is multiplied by: x is between 0 and 1.
@@ -89,7 +89,7 @@ impl VaeShape {
     /// V as the runtime has it.
     ///
     /// # Errors
-    /// One line: no hidden layer, more than four, or one without units; or convolutions, which the runtime does not have.
+    /// One line: no hidden layer, more than four, or one without units; or convolutions beyond the runtime's limits.
     pub fn encoder(&self) -> Result<Encoder> {
         let latent = self.latent;
         match &self.layers {
@@ -98,9 +98,10 @@ impl VaeShape {
                 Some(hidden) => Ok(Encoder::Mlp { hidden, latent }),
                 None => bail!("expected one to four hidden layers of V, none of them empty, found {hidden:?}"),
             },
-            VaeLayers::Convolutional(chain) => {
-                bail!("expected a V of dense layers, found convolutions ({})", chain.encoder_text())
-            }
+            VaeLayers::Convolutional(chain) => match Convolutions::new(&chain.encoder) {
+                Some(convolutions) => Ok(Encoder::Conv { convolutions, latent }),
+                None => bail!("expected convolutions within the runtime's limits, found {}", chain.encoder_text()),
+            },
         }
     }
 
@@ -123,7 +124,7 @@ impl VaeShape {
                 if let Some(decoder) = chain.decoder_text() {
                     file.set_meta(meta::V_DECODER, decoder);
                 }
-                ("conv", meta::V_CONVOLUTIONS, chain.encoder_text())
+                ("conv", metadata::V_CONVOLUTIONS, chain.encoder_text())
             }
         };
         file.set_meta(metadata::V_KIND, kind.0);
@@ -134,7 +135,7 @@ impl VaeShape {
 /// What `file`'s metadata says of a convolutional V.
 fn said_chain(file: &Checkpoint) -> Result<Chain> {
     let [h, w, c] = metadata::OBS_IMAGE.map(|key| file.meta::<usize>(key));
-    let encoder: String = file.meta(meta::V_CONVOLUTIONS)?;
+    let encoder: String = file.meta(metadata::V_CONVOLUTIONS)?;
     let decoder = file.metadata.get(meta::V_DECODER).map(String::as_str);
     Chain::parse([h?, w?, c?], &encoder, decoder).with_context(|| file.origin.clone())
 }

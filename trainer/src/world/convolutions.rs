@@ -4,8 +4,9 @@
 //! channels-last memory. Inside it is the same memory seen as `[N, c, h, w]`.
 
 use super::nets::{forward, linear, uniform};
-use crate::agent::convolution::{Chain, Convolution, Map};
+use crate::agent::convolution::{Chain, Map};
 use dreamstep_core::rng::Philox;
+use dreamstep_core::v::Convolution;
 use tch::{Kind, Tensor, nn};
 
 /// A convolution's weights, `[out, in, k, k]`; of a transposed one `[in, out, k, k]`.

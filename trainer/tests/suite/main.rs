@@ -23,6 +23,7 @@ mod minari;
 mod mujoco_log;
 mod output;
 mod own_model;
+mod pictures;
 mod ppo;
 mod recorded;
 mod road;

@@ -4,7 +4,7 @@
 //! ```text
 //! training episodes ─▶ moments ─▶ PCA, ridge ─┐
 //! held-out episodes ─▶ V, M ──────────────────┴▶ errors, NLL, coverage, open loops ─▶ gates
-//! metrics.jsonl ─▶ curves, costs          agent.safetensors ─▶ returns, rewards          └▶ report.md, figures/*.svg
+//! metrics.jsonl ─▶ curves, costs          agent.safetensors ─▶ returns, rewards          └▶ report.md, figures/*.{svg,png}
 //! ```
 //! Episodes are read a few at a time, twice at most: the training episodes for what the baselines are fitted to, the held-out ones for
 //! everything that is measured. Whatever is missing is named, and the rest is reported. The same run gives the same bytes.
@@ -107,7 +107,7 @@ impl Report {
     /// One line naming the file that cannot be written.
     pub fn write(&self, run: &RunDir) -> Result<()> {
         for figure in &self.figures {
-            write_atomic(&run.figures().join(figure.file), figure.svg.as_bytes())?;
+            write_atomic(&run.figures().join(figure.file), &figure.bytes)?;
         }
         write_atomic(&run.report(), text::markdown(self, true).as_bytes())
     }

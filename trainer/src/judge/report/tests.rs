@@ -204,6 +204,7 @@ fn gates_say_what_is_missed_and_what_was_not_measured() {
             active_latents: 2,
             kl_per_latent: vec![0.0; 2],
             pictures: None,
+            grid: None,
         }
     };
     for (nmse, pca, verdict) in

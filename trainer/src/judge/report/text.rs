@@ -37,12 +37,18 @@ pub(super) fn markdown(report: &Report, figures: bool) -> String {
     text += &markdown_table(&["gate", "target", "found", "verdict"], report.gates.iter().map(gate));
     let picture = |text: &mut String, file: &str| {
         if let Some(figure) = report.figures.iter().find(|figure| figures && figure.file == file) {
-            let _ = write!(text, "\n![{}](figures/{file})\n\n{}\n", figure.file.trim_end_matches(".svg"), figure.caption);
+            let _ = write!(
+                text,
+                "\n![{}](figures/{file})\n\n{}\n",
+                figure.file.trim_end_matches(".svg").trim_end_matches(".png"),
+                figure.caption
+            );
         }
     };
     if let Some(vae) = &report.vae {
         vision(&mut text, vae);
         picture(&mut text, "blocks.svg");
+        picture(&mut text, "vae_frames.png");
         picture(&mut text, "reconstruction.svg");
     }
     if let Some(m) = &report.mdnrnn {

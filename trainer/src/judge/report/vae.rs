@@ -9,12 +9,16 @@ use super::pictures::{self, Likeness};
 use super::recorded::Chunk;
 use crate::agent::convolution::Map;
 use crate::agent::v::Preprocessing;
+use crate::run::picture::{Grid, byte};
 use crate::stats::{Pca, Spread};
+use crate::world::nets::to_vec;
 use crate::world::trained::TrainedVae;
 use anyhow::Result;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
+/// Frames in the figure.
+const SHOWN: i64 = 10;
 /// Frames decoded at a time.
 const FRAMES: i64 = 256;
 
@@ -41,6 +45,9 @@ pub struct VaeFigures {
     pub kl_per_latent: Vec<f64>,
     /// Of frames: how alike they are to the recorded ones, V's reconstructions and the principal components'.
     pub pictures: Option<[Likeness; 2]>,
+    /// Of frames: a few of them, V's reconstructions and the principal components'.
+    #[serde(skip)]
+    pub grid: Option<Grid>,
 }
 
 /// Squared error over the variance of one part of the observation; none where nothing in it varies.
@@ -60,6 +67,7 @@ pub struct Measure {
     pca: Pca,
     errors: [SquaredErrors; 2],
     likeness: Option<[pictures::Measure; 2]>,
+    grid: Option<Grid>,
     clipped: f64,
     rows: u64,
     latents: Spread,
@@ -74,7 +82,8 @@ impl Measure {
         let errors = [SquaredErrors::new(&centre), SquaredErrors::new(&centre)];
         let kl = Tensor::zeros([latent as i64], (Kind::Double, tch::Device::Cpu));
         let likeness = frame.map(|frame| [(); 2].map(|()| pictures::Measure::new(frame)));
-        Self { pca, errors, likeness, clipped: 0.0, rows: 0, latents: Spread::new(latent), kl }
+        let grid = frame.map(Grid::new);
+        Self { pca, errors, likeness, grid, clipped: 0.0, rows: 0, latents: Spread::new(latent), kl }
     }
 
     /// Adds held-out episodes.
@@ -90,6 +99,14 @@ impl Measure {
             let linear = single(&self.pca.decode(self.pca.encode(host(x)?.view()).view()));
             for (errors, prediction) in self.errors.iter_mut().zip([&decoded, &linear]) {
                 errors.add(x, prediction)?;
+            }
+            if let Some(grid) = self.grid.as_mut().filter(|grid| grid.size() == [0; 2]) {
+                let n = x.size()[0];
+                let at: Vec<i64> = (0..SHOWN.min(n)).map(|i| i * n / SHOWN.min(n)).collect();
+                for frames in [x, &decoded, &linear] {
+                    let values = to_vec(&frames.index_select(0, &Tensor::from_slice(&at)))?;
+                    grid.add(&values.into_iter().map(byte).collect::<Vec<_>>());
+                }
             }
             for (likeness, prediction) in self.likeness.iter_mut().flatten().zip([decoded, linear]) {
                 likeness.add(x, &prediction);
@@ -127,6 +144,7 @@ impl Measure {
             clipped_rows: self.clipped / self.rows as f64,
             active_latents: self.latents.variance().iter().filter(|v| v.sqrt() > 0.1).count(),
             kl_per_latent: doubles(&(&self.kl / self.rows as f64))?,
+            grid: self.grid.clone(),
             pictures: self.likeness.as_ref().map(|both| both.each_ref().map(pictures::Measure::finish)),
         })
     }
