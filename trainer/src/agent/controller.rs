@@ -181,9 +181,7 @@ pub fn tensors<'v>(dims: &Dims, values: &'v [f32]) -> Vec<(&'static str, Vec<usi
 fn names(layer: &LayerSpec) -> (&'static str, &'static str) {
     match layer.source {
         Source::Whole { weight, bias } => (weight, bias),
-        Source::Half { .. } | Source::SideBySide { .. } | Source::Convolution { .. } | Source::Flattened { .. } => {
-            unreachable!("each of C's layers has two tensors of its own")
-        }
+        _ => unreachable!("each of C's layers has two tensors of its own"),
     }
 }
 

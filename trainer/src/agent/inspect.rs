@@ -62,8 +62,13 @@ impl Agent {
             observation: match dims.obs {
                 Observation::Vector { len } => format!("vector of {len}"),
                 Observation::Image(image) => {
-                    let [height, width, channels] = image.prepared();
-                    format!("image of {height} × {width} × {channels}")
+                    let sizes = |[height, width, channels]: [usize; 3]| format!("{height} × {width} × {channels}");
+                    let from = if image.prepared() == image.frame {
+                        String::new()
+                    } else {
+                        format!(" of frames of {}", sizes(image.frame))
+                    };
+                    format!("image of {}{from}", sizes(image.prepared()))
                 }
                 other => other.kind().to_string(),
             },
@@ -73,7 +78,8 @@ impl Agent {
                 }
                 Encoder::Identity { latent } => format!("identity, {latent} latents"),
                 Encoder::Conv { convolutions, latent } => {
-                    format!("convolutions {convolutions} (channels:kernel:stride:padding), {latent} latents")
+                    let channels: Vec<usize> = convolutions.iter().map(|convolution| convolution.channels).collect();
+                    format!("convolutions of {} channels, {latent} latents", list(&channels))
                 }
                 other => other.kind().to_string(),
             },

@@ -6,9 +6,10 @@
 //! frame [O] ─ / 255 ──┘                                                     └─ · 255 ──────────▶ frame [O]
 //! ```
 
-use super::convolution::{Chain, HostDecoder, HostEncoder};
+use super::convolution::{Chain, HostDecoder, HostEncoder, Map};
 use super::mlp::Mlp;
 use crate::run::checkpoint::{Checkpoint, meta};
+use crate::run::config::{ConvolutionConfig, VaeConfig, VaeStart};
 use crate::stats::Normalizer;
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::c::Activation;
@@ -45,6 +46,26 @@ pub enum VaeLayers {
 }
 
 impl VaeShape {
+    /// The sizes that `config` asks for, of a V of observations of `obs` numbers, which are a `frame` where there is one.
+    ///
+    /// # Errors
+    /// One line: the key that does not go with such observations.
+    pub fn asked(config: &VaeConfig, obs: usize, frame: Option<Map>) -> Result<Self> {
+        let layers = match (frame, config.start) {
+            (None, VaeStart::Random) => VaeLayers::Mlp(config.hidden.clone()),
+            (None, VaeStart::Identity) => VaeLayers::Identity(config.hidden.clone()),
+            (Some(_), VaeStart::Identity) => {
+                bail!("vae.start = \"identity\": expected observations that are vectors, found frames")
+            }
+            (Some(frame), VaeStart::Random) => {
+                let ConvolutionConfig { encoder, decoder } = &config.convolution;
+                VaeLayers::Convolutional(Chain::new(frame, encoder, decoder).context("vae.convolution")?)
+            }
+        };
+        ensure!(frame.is_some() || !config.flip, "vae.flip = true: expected observations that are frames, found vectors");
+        Ok(Self { obs, layers, latent: config.latent, log_var_range: config.log_var_range })
+    }
+
     /// The sizes of the V in `file`: of its tensors, and of its metadata where these do not say.
     ///
     /// # Errors

@@ -2,11 +2,10 @@
 //!
 //! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*` (of vectors), `encoder.*`, `decoder.*`.
 
-use crate::agent::convolution::Chain;
 use crate::agent::v::Preprocessing;
 use crate::data::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::data::split::Split;
-use crate::run::config::{ConvolutionConfig, VaeConfig, VaeStart};
+use crate::run::config::VaeConfig;
 use crate::run::output::warning;
 use crate::world::epochs::{Sums, Updates};
 use crate::world::nets::{are_frames, indices, inputs, matrix, normals, rows};
@@ -16,7 +15,7 @@ use crate::world::samples::Samples;
 use crate::world::schedule::Schedule;
 use crate::world::stage::{StageInput, provenance};
 use crate::world::vae::{Vae, VaeLayers, VaeLoss, VaeShape};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use tch::{Device, Tensor, nn};
 
@@ -53,7 +52,7 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     // ---- data: every observation of an episode is a row, its last one too
     input.check_sizes()?;
     let split = Split::new(input.config.seed, data.len(), config.validation)?;
-    let shape = shape(config, data)?;
+    let shape = VaeShape::asked(config, data.dims().0, data.frame())?;
     let preprocessing = match data.frame() {
         Some(_) => Preprocessing::Scale,
         None => Preprocessing::Whiten {
@@ -126,23 +125,6 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     shape.say(&mut frame);
     preprocessing.write(&mut frame);
     training.write(&frame, || ())
-}
-
-/// The sizes of a V of what `data` holds.
-fn shape(config: &VaeConfig, data: &Dataset) -> Result<VaeShape> {
-    let layers = match (data.frame(), config.start) {
-        (None, VaeStart::Random) => VaeLayers::Mlp(config.hidden.clone()),
-        (None, VaeStart::Identity) => VaeLayers::Identity(config.hidden.clone()),
-        (Some(_), VaeStart::Identity) => {
-            bail!("vae.start = \"identity\": expected observations that are vectors, found frames")
-        }
-        (Some(frame), VaeStart::Random) => {
-            let ConvolutionConfig { encoder, decoder } = &config.convolution;
-            VaeLayers::Convolutional(Chain::new(frame, encoder, decoder).context("vae.convolution")?)
-        }
-    };
-    ensure!(data.frame().is_some() || !config.flip, "vae.flip = true: expected observations that are frames, found vectors");
-    Ok(VaeShape { obs: data.dims().0, layers, latent: config.latent, log_var_range: config.log_var_range })
 }
 
 /// What a training reads, in the order in which it does.

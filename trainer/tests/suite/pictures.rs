@@ -122,9 +122,23 @@ fn frames_become_an_agent_and_a_report() {
     assert!(narrow["recorded_episodes"] == 10 && narrow["action_error"]["max"].as_f64() < Some(0.2), "{narrow}");
 
     // ---- what does not go together
-    let flip = "train --run r --stage vae --force --set vae.convolution.encoder=8:40:2:0";
-    refused(folder, flip, "vae.convolution");
-    refused(folder, "train --run r --stage vae --force --set vae.start=identity", "found frames");
+    let train = |setting: &str| format!("train --run r --force --set {setting}");
+    refused(
+        folder,
+        &train("vae.convolution.encoder=8:17:2:0"),
+        "vae.convolution: encoder: expected channels above 0, a kernel of at most 16",
+    );
+    refused(
+        folder,
+        &train("vae.convolution.decoder=7x7x16,1:4:2:0"),
+        "expected layers that make the frame, 32x32x1, found 16x16x1",
+    );
+    refused(
+        folder,
+        &train("vae.convolution.encoder=word"),
+        "vae.convolution.encoder: expected channels:kernel:stride:padding",
+    );
+    refused(folder, &train("vae.start=identity"), "found frames");
     refused(folder, "train --run r --set controller.input=obs", "controller.input");
 }
 

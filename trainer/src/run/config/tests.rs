@@ -226,3 +226,16 @@ fn a_task_is_written_where_there_is_one_and_reads_back() {
         assert!(key.starts_with("env.task."), "{key}");
     }
 }
+
+/// Folders say labels: those of today's settings stay what they are.
+#[test]
+fn a_label_is_of_what_is_not_as_usual() {
+    let label = |text: &str| Config::default().overlay("x", text, &[]).unwrap().env.label();
+    let delayed = "env = { id = \"Hopper-v5\", action_delay = 1 }\n";
+    assert_eq!(label(delayed), "Hopper-v5 (settings 9f45ae40616c6c2b)");
+    assert_eq!(
+        label("env = { id = \"Hopper-v5\", action_delay = 1, observation_delay = 0, time_limit = 0 }\n"),
+        label(delayed)
+    );
+    assert_eq!(label("[env]\nid = \"gym:X-v0\"\nkwargs = { wind = 2 }\n"), "gym:X-v0 (settings c4ecd7adcd536495)");
+}
