@@ -5,6 +5,7 @@ use crate::agent::{file, pack};
 use crate::control;
 use crate::data::dataset::Dataset;
 use crate::data::manifest;
+use crate::data::observations::observed_text;
 use crate::data::split::Split;
 use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
@@ -185,13 +186,13 @@ fn result(network: Network, run: &RunDir) -> std::path::PathBuf {
 fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> Result<()> {
     let (rollouts, dims) = (run.rollouts(), data.dims());
     ensure!(
-        dims == (spec.obs, spec.action()),
+        dims == (spec.obs, spec.action()) && data.frame() == spec.frame(),
         "{}: expected observations of {} and actions of {} for {}, found {} and {}",
         rollouts.display(),
-        spec.obs,
+        observed_text(spec.obs, spec.frame()),
         spec.action(),
         spec.id,
-        dims.0,
+        observed_text(dims.0, data.frame()),
         dims.1
     );
     manifest::expect(&rollouts, &env::label(&config.env)?)?;
