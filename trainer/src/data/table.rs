@@ -6,6 +6,7 @@ use super::observations::{Observations, frame_text};
 use crate::env::{ActionSpace, EnvSpec, Eye};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
+use dreamstep_core::obs::image::MAX_CHANNELS;
 use ndarray::{Array2, Array4, Axis, Ix0, Ix3, Ix4, s};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -375,7 +376,7 @@ impl Reader<'_> {
         };
         let (id, wanted) = (&self.spec.id, image.prepared());
         let one = key.starts_with("final").then(|| exact::<u8, Ix3>(&bytes).ok()).flatten();
-        let read = match one.filter(|one| one.shape() == wanted || one.shape() == image.frame) {
+        let read = match one.filter(|one| one.len_of(Axis(2)) <= MAX_CHANNELS) {
             Some(one) => one.insert_axis(Axis(0)).into(), // the one observation of one episode
             None => frames(&bytes).with_context(|| format!("{key}: {id} shows pictures"))?,
         };

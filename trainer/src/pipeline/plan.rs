@@ -55,6 +55,12 @@ impl Plan {
     /// One line: everything that refuses the training.
     pub(super) fn new(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec, options: &Options<'_>) -> Result<Self> {
         check_data(config, run, data, spec)?;
+        ensure!(
+            spec.image.is_none() || !config.controller.input.has_observation(),
+            "controller.input = {:?}: must be z+h, z or h where {} shows pictures, which V alone reads",
+            config.controller.input.name(),
+            spec.id
+        );
         let teacher = options.teacher.map(|path| read_teacher(path, run, spec, options.force)).transpose()?.flatten();
         let wants = |stage| options.stage == stage || options.stage == Stage::All;
         let place = Place { config, run, data, spec };
