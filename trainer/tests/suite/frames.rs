@@ -34,6 +34,12 @@ fn what_is_recorded_is_what_pillow_makes_of_the_frames() {
     let [one, two] = [1, 2].map(|threads| record(&env, &folder.path().join(threads.to_string()), 30, threads));
     assert_eq!(one, two, "whatever the workers");
     assert_eq!(one.len(), 3);
+    // Frames that are prepared otherwise are another environment's: they do not mix.
+    let other = ImageConfig { size: vec![64, 64], ..ImageConfig::default() };
+    let mut config = Config { env: EnvConfig { image: other, ..env }, seed: 3, ..Config::default() };
+    config.collect.steps = 60;
+    let mixed = collect(&config, &folder.path().join("1"), &Request::default(), &Progress::hidden()).unwrap_err();
+    assert!(format!("{mixed:#}").contains("expected") && format!("{mixed:#}").contains("settings"), "{mixed:#}");
     let program = "
 import sys, numpy as np, gymnasium
 from PIL import Image
