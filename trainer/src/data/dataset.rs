@@ -160,6 +160,29 @@ impl Dataset {
         }
     }
 
+    /// The frames of the episodes `ids`, one after the other, `[Σ(T+1), h, w, c]` bytes; read on every core of the current thread pool.
+    ///
+    /// # Errors
+    /// [`Self::read`]'s; or observations are vectors.
+    pub fn frames(&self, ids: &[usize]) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.rows(ids) * self.sizes.obs];
+        let mut rest = bytes.as_mut_slice();
+        let mut parts = Vec::with_capacity(ids.len());
+        for &id in ids {
+            let (part, others) = rest.split_at_mut(self.rows(&[id]) * self.sizes.obs);
+            parts.push((id, part));
+            rest = others;
+        }
+        parts.into_par_iter().try_for_each(|(id, part)| -> Result<()> {
+            interrupt::check()?;
+            let episode = self.read(id)?;
+            let frames = episode.observations.frames()?;
+            part.copy_from_slice(frames.as_standard_layout().as_slice().context("frames: expected rows one after another")?);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
     /// Of every number in every episode, in order.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
@@ -445,6 +468,9 @@ mod tests {
         assert_eq!((files.entries(), files.fingerprint()), (memory.entries(), memory.fingerprint()));
         assert_eq!((files.dims(), files.frame()), ((45, 1), Some([5, 3, 3])));
         assert_eq!(&*files.read(17).unwrap(), &episodes[17]);
+        let one_by_one =
+            [4, 0, 19].map(|id| episodes[id].observations.frames().unwrap().iter().copied().collect::<Vec<u8>>());
+        assert_eq!(files.frames(&[4, 0, 19]).unwrap(), one_by_one.concat());
         for change in [(0, 0, 0, 0), (3, 4, 2, 2)] {
             let mut other = episodes.clone();
             let Observations::Frames(frames) = &mut other[3].observations else { unreachable!("filmed") };

@@ -62,7 +62,7 @@ pub fn export(env: &EnvConfig, rollouts: &Path, out: &Path, form: Form) -> Resul
         Form::Triplet => {
             // Before all of them are read.
             let first = Episode::read(&files[0])?;
-            first.observations.vectors().context("--form triplet")?;
+            first.observations.vectors().context("--format triplet")?;
             triplet(&env.id.replace([':', '/'], "-"), &read_dir(rollouts)?, out, &mut new)?
         }
     };

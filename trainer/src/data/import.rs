@@ -129,7 +129,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     let before = manifest::read(&folder, &format!("env = {label}, policy = imported"))?;
     let mut parts = before.clone();
     let count = found.len() as u64;
-    let known = parts.iter().find(|part| part.origin == origin).map(|part| part.first);
+    let known = parts.iter().find(|part| part.origin == origin && part.env == label).map(|part| part.first);
     let first = match (known, parts.last_mut()) {
         (Some(first), _) => first,
         (None, None) => 0,

@@ -161,6 +161,22 @@ pub fn exact<T: ViewElement + Clone, D: Dimension>(bytes: &[u8]) -> Result<ndarr
     Ok(view.as_standard_layout().into_owned())
 }
 
+/// As [`exact`], of bytes, of which the array takes the place: a second copy of many frames would be as large again.
+///
+/// # Errors
+/// As [`exact`]'s.
+pub fn exact_bytes<D: Dimension>(mut bytes: Vec<u8>) -> Result<ndarray::Array<u8, D>> {
+    let view: ArrayViewD<'_, u8> = ArrayView::view_npy(&bytes)?;
+    let shape = view.raw_dim();
+    if !view.is_standard_layout() || D::NDIM != Some(shape.ndim()) {
+        return exact(&bytes);
+    }
+    // What is before the data, and nothing is behind.
+    let header = bytes.len() - view.len();
+    bytes.drain(..header);
+    Ok(ndarray::Array::from_shape_vec(shape, bytes)?.into_dimensionality()?)
+}
+
 /// The bytes of the file at `path`.
 ///
 /// # Errors

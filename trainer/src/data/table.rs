@@ -6,6 +6,7 @@ use super::observations::{Observations, frame_text};
 use crate::env::{ActionSpace, EnvSpec, Eye};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
+use dreamstep_core::obs::image::MAX_CHANNELS;
 use ndarray::{Array2, Array4, Axis, Ix0, Ix3, Ix4, s};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -210,6 +211,12 @@ pub(super) fn contents(path: &Path) -> Result<Contents> {
     Ok(contents)
 }
 
+/// The bytes of an `.npy` file, so far as its header is one.
+fn with_header(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    dtype(&bytes)?;
+    Ok(bytes)
+}
+
 /// Frames `[N, h, w, c]`, or grey ones `[N, h, w]`, of the bytes of an `.npy` file.
 fn frames(bytes: &[u8]) -> Result<Observations> {
     let found = dtype(bytes)?;
@@ -239,7 +246,7 @@ impl Reader<'_> {
         if seed.is_some() {
             self.unread.remove(SEED);
         }
-        let (observations, actions) = (self.get(OBSERVATIONS, Ok)?, self.get(ACTIONS, Array::from_npy)?);
+        let (observations, actions) = (self.get(OBSERVATIONS, with_header)?, self.get(ACTIONS, Array::from_npy)?);
         let rewards = self.get(REWARDS, Array::from_npy)?;
         let n = rewards.values.len();
         ensure!(n > 0, "rewards: expected at least one step, found none");
@@ -265,8 +272,9 @@ impl Reader<'_> {
 
         let (terminals, dones, truncations) =
             (self.flags(TERMINALS, n)?, self.flags(DONES, n)?, self.flags(TRUNCATIONS, n)?);
-        let finals = self.find(FINALS, Ok)?.map(|finals| self.observed("final observations", finals, ours)).transpose()?;
-        let next = self.find(NEXT, Ok)?.map(|next| self.observed("next observations", next, ours)).transpose()?;
+        let finals =
+            self.find(FINALS, with_header)?.map(|finals| self.observed("final observations", finals, ours)).transpose()?;
+        let next = self.find(NEXT, with_header)?.map(|next| self.observed("next observations", next, ours)).transpose()?;
         let unmarked = terminals.is_none() && dones.is_none() && truncations.is_none();
         if unmarked && self.options.episode_length.is_none() {
             let other = OTHER_MARKS.split_whitespace().any(|mark| self.unread.contains(mark));
@@ -368,7 +376,7 @@ impl Reader<'_> {
         };
         let (id, wanted) = (&self.spec.id, image.prepared());
         let one = key.starts_with("final").then(|| exact::<u8, Ix3>(&bytes).ok()).flatten();
-        let read = match one.filter(|one| one.shape() == wanted || one.shape() == image.frame) {
+        let read = match one.filter(|one| one.len_of(Axis(2)) <= MAX_CHANNELS) {
             Some(one) => one.insert_axis(Axis(0)).into(), // the one observation of one episode
             None => frames(&bytes).with_context(|| format!("{key}: {id} shows pictures"))?,
         };

@@ -14,6 +14,7 @@ mod defects;
 mod documents;
 mod dream;
 mod evolution;
+mod frames;
 mod gru;
 mod imperfect;
 mod import;

@@ -27,7 +27,6 @@ use crate::run::config::{Config, ScoredOn};
 use crate::run::folder::{RunDir, digest, write_atomic};
 use crate::run::interrupt;
 use crate::run::metrics::Cost;
-use crate::run::output::warning;
 use crate::run::progress::Progress;
 use crate::world::device::{self, Device};
 use anyhow::{Context, Result, ensure};
@@ -195,15 +194,14 @@ pub struct ArmResult {
 pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report> {
     expect_playable(&config.env)?;
     let folder = run.root().join("ablation");
+    // Of pictures V alone reads: such arms are in no table of theirs.
     let pictures = env::spec(&config.env)?.image.is_some();
-    let is_blind = |arm: &Arm| pictures && arm.input().is_some_and(|input| input.has_observation());
-    let (blind, asked): (Vec<Arm>, Vec<Arm>) =
-        Arm::ALL.into_iter().filter(|arm| options.arms.contains(arm)).partition(is_blind);
-    if !blind.is_empty() {
-        let names = blind.iter().map(|arm| arm.name()).collect::<Vec<_>>().join(" and ");
-        warning(format!("ablation: {names} left out: no controller reads pictures"));
-    }
-    let arms: Vec<Job> = asked.into_iter().map(|arm| Job::new(arm, config, run, &folder)).collect::<Result<_>>()?;
+    let fits = |arm: &Arm| !pictures || !arm.input().is_some_and(ControllerInput::has_observation);
+    let arms: Vec<Job> = Arm::ALL
+        .into_iter()
+        .filter(|arm| options.arms.contains(arm) && fits(arm))
+        .map(|arm| Job::new(arm, config, run, &folder))
+        .collect::<Result<_>>()?;
     // Everything that may refuse comes first.
     let mut others = other_results(&folder, config, options)?;
     for arm in &arms {
