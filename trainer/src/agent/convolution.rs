@@ -132,6 +132,18 @@ impl Chain {
         self.maps().map_or(0, |maps| maps[maps.len() - 1].iter().product())
     }
 
+    /// Weights of both halves, biases left out.
+    #[must_use]
+    pub fn weights(&self, latent: usize) -> usize {
+        let chain = |first: usize, layers: &[Convolution]| -> usize {
+            let inputs = std::iter::once(first).chain(layers.iter().map(|layer| layer.channels));
+            inputs.zip(layers).map(|(inputs, layer)| inputs * layer.channels * layer.kernel * layer.kernel).sum()
+        };
+        let heads = 2 * self.features() + self.start.iter().product::<usize>();
+        let chains = chain(self.frame[2], &self.encoder) + chain(self.start[2], &self.decoder);
+        chains.saturating_add(heads.saturating_mul(latent))
+    }
+
     fn check_decoder(&self) -> Result<()> {
         check(&self.decoder, "decoder")?;
         ensure!(
@@ -410,6 +422,9 @@ mod tests {
         let decoder = chain.decoder_text().unwrap();
         assert_eq!(decoder, "1x1x1024,128:5:2:0,64:5:2:0,32:6:2:0,3:6:2:0");
         assert_eq!(Chain::parse([64, 64, 3], &chain.encoder_text(), Some(&decoder)).unwrap(), chain);
+        // The paper has 4,348,547 with its biases.
+        let biases = 32 + 64 + 128 + 256 + 32 + 32 + 1024 + 128 + 64 + 32 + 3;
+        assert_eq!(chain.weights(32) + biases, 4_348_547);
         let blind = Chain::parse([64, 64, 3], &chain.encoder_text(), None).unwrap();
         assert_eq!((blind.decoder_text(), blind.encoder), (None, chain.encoder));
     }

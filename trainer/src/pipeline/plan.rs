@@ -1,6 +1,7 @@
 //! What a training will make and what it keeps: decided, without changing anything, before it begins.
 
 use super::{Options, Stage};
+use crate::agent::v::{VaeLayers, VaeShape};
 use crate::agent::{file, pack};
 use crate::control;
 use crate::data::dataset::Dataset;
@@ -148,7 +149,14 @@ impl Place<'_> {
         let Config { vae, mdnrnn, .. } = self.config;
         let (obs, action) = (self.spec.obs, self.spec.actions.unit_len());
         let (parameters, what) = match network {
+            Network::Vae if self.data.frame().is_some() => {
+                let shape = VaeShape::asked(vae, obs, self.data.frame())?;
+                let weights =
+                    if let VaeLayers::Convolutional(chain) = &shape.layers { chain.weights(vae.latent) } else { 0 };
+                (weights, format!("a V of vae.convolution.encoder = {:?}", vae.convolution.encoder))
+            }
             Network::Vae => {
+                VaeShape::asked(vae, obs, None)?;
                 let widths: Vec<usize> = [&[obs], &vae.hidden[..], &[vae.latent]].concat();
                 // The decoder mirrors the encoder, which an identity has not.
                 let halves = if vae.start == VaeStart::Identity { 1 } else { 2 };
