@@ -252,7 +252,7 @@ pub struct Codec {
 enum CodecEncoder {
     Identity,
     Mlp(Mlp),
-    Convolutional(HostEncoder),
+    Convolutional(Box<HostEncoder>),
 }
 
 #[derive(Clone, Debug)]
@@ -288,7 +288,7 @@ impl Codec {
             VaeLayers::Identity(hidden) => (CodecEncoder::Identity, decoder(hidden)?),
             VaeLayers::Mlp(hidden) => (CodecEncoder::Mlp(encoder(hidden)?), decoder(hidden)?),
             VaeLayers::Convolutional(chain) => (
-                CodecEncoder::Convolutional(HostEncoder::read(&file, chain, shape.latent)?),
+                CodecEncoder::Convolutional(Box::new(HostEncoder::read(&file, chain, shape.latent)?)),
                 CodecDecoder::Convolutional(HostDecoder::read(&file, chain, shape.latent)?),
             ),
         };

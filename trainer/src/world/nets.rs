@@ -149,7 +149,6 @@ pub fn are_frames(rows: &Tensor) -> bool {
 }
 
 /// x `[N, O]` of `rows` `[N, O]`, as [`rows`] has them.
-#[must_use]
 pub fn inputs(rows: &Tensor) -> Tensor {
     if are_frames(rows) { rows.to_kind(Kind::Float) * f64::from(BYTE_SCALE) } else { rows.shallow_clone() }
 }
