@@ -357,5 +357,6 @@ fn kept(folder: &Path, spec: &EnvSpec, part: &Part, index: u64) -> Option<Episod
         Origin::Recorded { seed, .. } => episode.seed == reset_seed(seed, index),
         Origin::Imported(_) => true,
     };
-    (ours && episode.dims() == (spec.obs, spec.action())).then_some(episode)
+    let fits = episode.dims() == (spec.obs, spec.action()) && episode.observations.frame() == spec.frame();
+    (ours && fits).then_some(episode)
 }
