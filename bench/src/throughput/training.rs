@@ -225,11 +225,8 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
     for &scale in &scales {
         // Steps in a round: enough for the clock, and alike for both.
         let frames = if options.common.quick { 2 } else { 32 * scale.min(3) };
-        let trainees = [
-            (vae(&v, scale, device)?, 16),
-            (pictures(&v, frames, device)?, 1),
-            (mdnrnn(&m, v.latent, scale, device)?, 2),
-        ];
+        let trainees =
+            [(vae(&v, scale, device)?, 16), (pictures(&v, frames, device)?, 1), (mdnrnn(&m, v.latent, scale, device)?, 2)];
         for (mut trainee, steps) in trainees {
             let steps = options.common.effort(steps_of(steps, scale), 1);
             let started = pytorch(&python, &trainee, options.device, folder.path())?;

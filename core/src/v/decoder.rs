@@ -25,11 +25,10 @@ use crate::sizes::padded;
 /// Most values of a map.
 const MAX_VALUES: usize = 1 << 26;
 
-/// A decoder's sizes.
+/// A decoder's sizes. (Small, because every model has room for one.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decoder {
-    /// Height, width and channels of what the first layer makes.
-    pub start: [usize; 3],
+    start: [u16; 3],
     /// The transposed convolutions.
     pub chain: Convolutions,
 }
@@ -47,6 +46,9 @@ pub enum Form {
 
 impl Decoder {
     /// The paper's, of pictures of 64 × 64 pixels and so many channels.
+    ///
+    /// # Panics
+    /// Where `channels` is none or more than a layer may have.
     #[must_use]
     pub const fn paper(channels: usize) -> Self {
         let layer = Convolution::new;
@@ -57,10 +59,16 @@ impl Decoder {
         }
     }
 
+    /// Height, width and channels of what the first layer makes.
+    #[must_use]
+    pub const fn start(&self) -> [usize; 3] {
+        [self.start[0] as usize, self.start[1] as usize, self.start[2] as usize]
+    }
+
     /// Height, width and channels of what transposed convolution `index` reads; of the picture where it is the chain's length.
     #[must_use]
     pub const fn map(&self, index: usize) -> [usize; 3] {
-        let ([mut height, mut width, mut channels], mut i) = (self.start, 0);
+        let ([mut height, mut width, mut channels], mut i) = (self.start(), 0);
         while i < index && i < self.chain.len() {
             let layer = self.chain.at(i);
             height = upsampled(height, layer);
@@ -118,9 +126,9 @@ impl Decoder {
     /// Its layers for `latent` latents, in order: the first one, then the transposed convolutions. f16 in an i8 file, as what is near the action is.
     #[must_use]
     pub const fn layers(&self, latent: usize) -> LayerList {
-        let [height, width, channels] = self.start;
+        let [height, width, channels] = self.start();
         let [weight, bias] = checkpoint::DECODER_FC;
-        let source = Source::Unflattened { weight, bias, map: self.start };
+        let source = Source::Unflattened { weight, bias, map: self.start() };
         let outputs = height * width * padded(channels);
         let first = LayerSpec::new(packed::DECODER_FC, Rows::Dense(outputs), latent, source);
         let (mut list, mut i) = (LayerList::NONE.and(first.near_the_action()), 0);
@@ -192,7 +200,7 @@ impl Decoder {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (start, chain) = text.split_once(',')?;
-        let mut sizes = start.split('x').map(|size| size.parse::<u16>().ok().filter(|&size| size > 0).map(usize::from));
+        let mut sizes = start.split('x').map(|size| size.parse::<u16>().ok().filter(|&size| size > 0));
         let mut next = || sizes.next().flatten();
         let start = [next()?, next()?, next()?];
         if sizes.next().is_some() {

@@ -13,7 +13,9 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::register::fpscr::{self, Fpscr, RMode};
 use cortex_m_rt::entry;
-use dreamstep_conformance::{FRAME, PAPER, PAPER_I8, PAPER_STEPS, SHIPPED_I8, SHIPPED_STEPS, gated, observe, picture};
+use dreamstep_conformance::{
+    Digest, FRAME, PAPER, PAPER_I8, PAPER_STEPS, SHIPPED_I8, SHIPPED_STEPS, gated, observe, picture,
+};
 use dreamstep_fixtures::HUMANOID;
 use dreamstep_runtime::{Agent, Dims, FloatEnvironment, Model, Rounding, SelfTestError, memory_len};
 use semihosting::{println, process};
@@ -66,12 +68,15 @@ fn main() -> ! {
         size_of_val(SIGHT)
     );
     let mut agent = Agent::new(model, SIGHT).expect("memory_len is enough");
-    let (mut act, mut advance) = (Cost::default(), Cost::default());
+    let (mut act, mut advance, mut digest) = (Cost::default(), Cost::default(), Digest::default());
     for t in 0..PAPER_STEPS {
         let stride = picture(&PAPER, t, FRAME_BYTES);
         act.measure(|| agent.act_image(FRAME_BYTES, stride, &mut ACTION[..PAPER.action_len()]).expect("the frame is whole"));
+        digest = digest.update(&ACTION[..PAPER.action_len()]);
         advance.measure(|| agent.advance().expect("act came before"));
     }
+    let digest = digest.update_bytes(&agent.self_test_digest().to_le_bytes()).value();
+    println!("paper i8 4-frames {digest:016x}");
     report("i8", &act, &advance);
     process::exit(0)
 }
