@@ -17,8 +17,12 @@ import sys
 from pathlib import Path
 
 ENTRIES = ["act", "override_action", "advance", "step", "peek", "surprise", "replace_model", "reset", "digest"]
+ENTRIES += ["act_image", "step_image", "peek_image", "act_prepared"]
 # Functions of the runtime that run in the loop. `Agent::new` does not; it runs before.
-IN_THE_LOOP = re.compile(r"dreamstep_runtime::(kernels|observation|v|c|action|m|mdn|health)::|dreamstep_runtime::agent::Agent::(?!new)")
+IN_THE_LOOP = re.compile(
+    r"dreamstep_runtime::(kernels|observation|v|convolution|c|action|m|mdn|health)::|dreamstep_runtime::agent::Agent::(?!new)"
+    r"|dreamstep_core::obs::(image::(prepare|rows|Source)|resample::(row|column|entry))"
+)
 PANIC = re.compile(r"core::(panicking|option::(unwrap|expect)_failed|result::unwrap_failed)|slice_index_fail|len_mismatch_fail")
 OUTSIDE = re.compile(r"dreamstep_runtime::kernels::\w+::Token::detect|dreamstep_runtime::kernels::Backend::")
 
@@ -90,7 +94,7 @@ def main() -> int:
     wrong += [f"{name}: refers to a panic" for name, does in entry.items() if does]
     loop = [name for name in runtime if IN_THE_LOOP.search(name) and not OUTSIDE.search(name)]
     wrong += [f"{name}: refers to a panic" for name in loop if runtime[name]]
-    layers = ["affine", "affine_tiles", "lstm_cell", "gru_cell"]
+    layers = ["affine", "affine_tiles", "lstm_cell", "gru_cell", "convolve", "convolve_bytes", "convolve_last", "numbers"]
     wrong += [f"{layer}: expected among the runtime's functions, not found" for layer in layers if not any(f"::{layer}::" in f for f in loop)]
     if not any(does for name, does in runtime.items() if "self_test" in name):
         wrong.append("negative control: expected a reference to a panic in Model::self_test, found none")

@@ -356,6 +356,7 @@ impl Dims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v::Convolution;
 
     #[test]
     fn parts_that_do_not_fit_are_named() {
@@ -378,6 +379,22 @@ mod tests {
         assert_eq!(of(unread), "v.kind");
         let image = Dims { obs: Observation::Image(crate::obs::Image::plain([2, 2, 3])), ..good };
         assert_eq!(of(image), "observation.kind");
+        let pictures = |frame, chain: &[Convolution]| {
+            Dims::pictures(Image::plain(frame), 2, Convolutions::new(chain).unwrap(), 3, 7, 2)
+        };
+        let wide = |kernel| Convolution::new(4096, kernel, 1);
+        assert_eq!(of(pictures([64, 64, 3], &[Convolution::new(32, 4, 2)])), "");
+        assert_eq!(
+            of(pictures([64, 64, 3], &[Convolution::new(32, 4, 2)]).with_input(ControllerInput::Observation)),
+            "controller.input"
+        );
+        assert_eq!(of(pictures([4, 4, 4], &[wide(1); 6])), "", "as wide as a chain may be");
+        assert_eq!(of(pictures([3, 4, 4], &[wide(4)])), "v.convolutions", "a kernel larger than the picture");
+        assert_eq!(of(pictures([16, 16, 4], &[wide(1), wide(16)])), "v.convolutions", "inputs of an output");
+        // Its values are 2³², which is 0 on 32 bits where it wraps.
+        assert_eq!(of(pictures([1024, 1024, 1], &[wide(1)])), "v.convolutions", "inputs of the heads");
+        let vector = Dims { obs: good.obs, ..pictures([4, 4, 3], &[wide(1)]) };
+        assert_eq!(of(vector), "observation.kind");
     }
 
     #[test]

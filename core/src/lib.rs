@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`dims`] | which parts has an agent, and how large is everything, in the letters that every shape comment uses? |
 //! | [`obs`], [`v`], [`m`], [`c`], [`action`] | which kinds of each part are there, and what are their layers? |
+//! | [`obs::image`], [`obs::resample`] | what becomes of a camera's frame before V sees it? |
+//! | [`v::conv`] | what is a chain of convolutions, and in which order does it add? |
 //! | [`names`] | what is each tensor and metadata key called? |
 //! | [`precision`] | what number is a weight, in each of the four precisions? |
 //! | [`layout`] | where does weight `[n, k]` lie in the packed file? |
@@ -38,6 +40,9 @@
 //!
 //! (PyTorch computes a GRU's last equation as `n + z·(h − n)`, an operation less. Here a unit whose update gate is saturated keeps its h exactly,
 //! for as long as it takes.)
+//!
+//! A picture is prepared in whole numbers ([`obs::image`]), and a convolution's output is one chain too: from the bias on, kernel rows, then kernel
+//! columns, then channels ascending ([`v::conv`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -166,7 +166,7 @@ pub mod packed {
     pub const ACTION_MID: &str = "action.mid";
     /// `[A]` (padded) half of the action range.
     pub const ACTION_HALF: &str = "action.half";
-    /// `[T, O]` (rows padded) observations of the self-test.
+    /// `[T, O]` observations of the self-test: binary32, rows padded; of pictures the prepared bytes, not padded.
     pub const SELFTEST_OBSERVATIONS: &str = "selftest.observations";
     /// `[T, A]` (rows padded) the actions that they must give.
     pub const SELFTEST_ACTIONS: &str = "selftest.actions";

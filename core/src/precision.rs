@@ -62,6 +62,35 @@
 //!
 //! A GRU's two layers, over `[a, z]` and over h, are rounded each by itself, inputs too.
 //!
+//! # Convolutions
+//!
+//! A convolution ([`crate::v::conv`]) of an f16 or bf16 file obeys the rule of exact products. Its inputs are rounded once, where they are
+//! written (the picture's `byte · scale`, then each layer's `max(y, 0)`), since many windows read each of them; that gives what rounding where
+//! they are read would give. So the heads read rounded inputs too, as they would anyway.
+//!
+//! In an i8 file a convolution's inputs are bytes from 0 to 127, on scales that the packer chose:
+//!
+//! ```text
+//! a[k] = byte >> 1 of the picture, or what the convolution before wrote
+//! t[n] = Σ q[n,k]·a[k]                    exact: |t| ≤ 128·127·65536 < 2³¹
+//! y[n] = b[n] + binary32(t[n]) · s[n]
+//! a'[n] = round(min(max(y[n], 0), 127))   ties to even: what the next convolution reads
+//! x[n]  = max(y[n], 0)                    of the last convolution: what the heads read
+//! ```
+//!
+//! Nothing is negative after ReLU, and with 7 bits two neighbouring products add up to 2·128·127 < 2¹⁵ at most: instructions that add pairs of
+//! products into 16 bits, saturating, never do, so every instruction set gives the same integers. There are no factors `c`, and no scale is
+//! computed at run time.
+//!
+//! `s` and `b` hold the ranges. The packer runs the f32 chain over prepared pictures (128 at most) and takes, of each channel of each map, the
+//! most that it comes to, but at least a hundredth of the map's greatest: 127 stands for that (a channel that goes further on another picture
+//! stays at 127). A 127th of an input channel's range is multiplied into the weights before they are rounded, with one scale for each output:
+//! `q = round(w·range/127 / step)`, where `step` is a 127th of the output's largest; `s = step / (range' / 127)` and
+//! `b = bias / (range' / 127)` with the output channel's own range' (of the last convolution 1 in place of `range' / 127`). A picture's `a`
+//! stands for two bytes, 2a and 2a + 1, so for `(2a + ½)·scale`: the half goes into the first bias.
+//!
+//! # f16 in an i8 file
+//!
 //! The encoder's last layer and the controller are f16 in an i8 file ([`crate::schema::LayerSpec::precision`]): two hundredths of the
 //! weights, through which every error goes straight into the action.
 

@@ -8,12 +8,13 @@ use dreamstep_core::dims::Dims;
 use dreamstep_core::layout::{Panels, Rows};
 use dreamstep_core::m::{Memory, MemoryCell, Mixture};
 use dreamstep_core::names::checkpoint;
-use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, controller_panels, pack, unpack};
+use dreamstep_core::obs::{Colour, Filter, Image};
+use dreamstep_core::pack::{Parts, SelfTest, Tensors, action_map, checkpoint_shapes, controller_panels, pack, unpack};
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::{Acting, Normalizer, Settings, Squash, Target};
-use dreamstep_core::v::Encoder;
+use dreamstep_core::v::{Convolution, Convolutions, Encoder};
 use std::collections::{BTreeMap, BTreeSet};
 
 const ODD: Dims = Dims::vector(5, 1, &[9, 4], 3, 7, 2);
@@ -521,6 +522,53 @@ fn only_whole_weights_unpack() {
     for n in 0..bytes.len() {
         let error = unpack(&bytes[..n]).unwrap_err();
         assert_eq!(error.lines().count(), 1, "{n} bytes: {error}");
+    }
+}
+
+/// A file of pictures, unpacked and packed again: the same weights in PyTorch's order, the same bytes.
+#[test]
+fn an_agent_of_pictures_unpacks_to_what_was_packed() {
+    let chain = [
+        Convolution { channels: 5, kernel: 3, stride: 2, padding: 1 },
+        Convolution { channels: 18, kernel: 2, stride: 1, padding: 0 },
+    ];
+    let image =
+        Image::plain([9, 7, 3]).cropped([1, 0, 8, 7]).coloured(Colour::Reversed).resized([6, 5], Filter::Area).inverted();
+    for dims in [
+        Dims::pictures(image, 2, Convolutions::new(&chain).unwrap(), 3, 7, 2).with_cell(MemoryCell::Gru),
+        Dims::pictures(Image::plain([6, 5, 1]), 2, Convolutions::new(&chain[..1]).unwrap(), 3, 7, 2)
+            .with_cell(MemoryCell::Gru),
+    ] {
+        let mut tensors = Tensors::new();
+        for (name, shape) in checkpoint_shapes(&dims) {
+            let len = shape.iter().product::<usize>();
+            let values = (0..len).map(|i| ((i * 37 + tensors.len() * 11) % 101) as f32 / 64.0 - 0.75).collect();
+            tensors.insert(name.to_string(), (shape, values));
+        }
+        // The frames of the self-test are bytes.
+        let observations = (0..3).map(|t| (0..dims.obs_len()).map(|i| ((i * 7 + t * 50) % 256) as f32).collect()).collect();
+        let selftest = SelfTest { observations, actions: vec![vec![0.25, -0.5]; 3] };
+        let mut settings = settings(dims, Precision::F32);
+        (settings.selftest_digest, settings.obs_scale) = (Some(7), 0.01);
+        let provenance = BTreeMap::new();
+        let parts = Parts {
+            tensors: &tensors,
+            settings,
+            action_mid: &[0.0, 1.0],
+            action_half: &[0.5, 2.0],
+            selftest: Some(&selftest),
+            frames: &[],
+            provenance: &provenance,
+        };
+        let bytes = pack(&parts).unwrap();
+        let file = File::parse(&bytes).unwrap();
+        let frames = file.tensor("selftest.observations").unwrap();
+        assert_eq!((frames.dtype, frames.shape()), ("U8", &[3, dims.obs_len()][..]));
+        let found = unpack(&bytes).unwrap();
+        assert_eq!((found.settings, &found.selftest), (settings, &selftest));
+        assert_eq!(found.tensors, tensors);
+        let again = Parts { tensors: &found.tensors, selftest: Some(&found.selftest), ..parts };
+        assert!(pack(&again).unwrap() == bytes, "{dims:?}: the same bytes");
     }
 }
 

@@ -4,7 +4,9 @@
 
 use crate::common::agent_with_selftest;
 use crate::pieces::Pieces;
+use dreamstep_core::obs::{Colour, Filter, Image};
 use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::v::{Convolution, Convolutions};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
     Acting, Action, Activation, Agent, Backend, Controller, ControllerInput, Dims, Encoder, Memory, MemoryCell, Mixture,
@@ -19,7 +21,7 @@ const IDENTITY: Encoder = Encoder::Identity { latent: 3 };
 const CHOICES: Action = Action::Discrete { choices: 4 };
 
 /// Inputs and findings name an agent by its number: a new one goes to the end.
-const DIMS: [Dims; 23] = [
+const DIMS: [Dims; 25] = [
     TINY,
     SMALL,
     Dims::vector(17, 17, &[65, 33], 16, 18, 4),
@@ -46,7 +48,36 @@ const DIMS: [Dims; 23] = [
         .with_controller(Controller::mlp(ControllerInput::Hidden, &[4, 9], Activation::Relu))
         .with_action(CHOICES),
     Dims::reactive(5, 2).with_controller(Controller::mlp(ControllerInput::Observation, &[9, 4], Activation::Tanh)),
+    Dims::pictures(
+        Image::plain([6, 5, 3]).resized([4, 4], Filter::Bilinear),
+        2,
+        chain(&[convolution(2, 2, 2, 1), convolution(3, 2, 1, 0)]),
+        3,
+        7,
+        2,
+    ),
+    Dims::pictures(
+        Image::plain([7, 6, 3]).cropped([1, 0, 6, 6]).coloured(Colour::Grey).inverted(),
+        1,
+        chain(&[convolution(17, 3, 2, 1), convolution(2, 2, 1, 1), convolution(5, 3, 1, 0)]),
+        2,
+        2,
+        1,
+    )
+    .with_cell(MemoryCell::Gru)
+    .with_action(CHOICES),
 ];
+
+const fn convolution(channels: usize, kernel: usize, stride: usize, padding: usize) -> Convolution {
+    Convolution { channels, kernel, stride, padding }
+}
+
+const fn chain(convolutions: &[Convolution]) -> Convolutions {
+    match Convolutions::new(convolutions) {
+        Some(chain) => chain,
+        None => panic!("convolutions within the limits"),
+    }
+}
 
 /// What of its settings is other than the usual.
 #[derive(Clone, Copy)]
@@ -60,7 +91,7 @@ enum Mode {
 }
 
 /// Which of [`DIMS`], and how. Of each sizes at least two: agents are swapped, and take over each other's states.
-const AGENTS: [(usize, Precision, Mode); 52] = [
+const AGENTS: [(usize, Precision, Mode); 57] = [
     (0, Precision::F32, Mode::Mean),
     (1, Precision::F32, Mode::Mean),
     (2, Precision::F32, Mode::Mean),
@@ -113,6 +144,11 @@ const AGENTS: [(usize, Precision, Mode); 52] = [
     (21, Precision::I8, Mode::Mean),
     (22, Precision::F32, Mode::Mean),
     (22, Precision::I8, Mode::Plain),
+    (23, Precision::F32, Mode::Mean),
+    (23, Precision::F16, Mode::Sampled),
+    (23, Precision::I8, Mode::Mean),
+    (24, Precision::Bf16, Mode::Mean),
+    (24, Precision::I8, Mode::Sampled),
 ];
 
 /// Packed agents with self-test vectors, taken apart.

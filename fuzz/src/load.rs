@@ -28,16 +28,18 @@ pub fn run(input: &[u8]) {
 
 /// Values that metadata have, nearly have, or must not have.
 #[rustfmt::skip] // a table
-const VALUES: [&str; 64] = [
+const VALUES: [&str; 80] = [
     "", "0", "1", "2", "3", "5", "16", "17", "32", "64", "65", "65536", "65537", "-1", "1.0", "0.1", "-0", "1e-45",
     "1e38", "1e39", "inf", "NaN", "clamp", "tanh", "z", "delta", "mean", "sampled", "joint", "per-dimension",
     "f32", "f16", "bf16", "i8", "lstm", "gru", "z+h", "h", "obs", "obs+h",
     "none", "identity", "mlp", "linear", "relu", "continuous", "discrete", "vector", "image", "mean-std", "packed-2", "packed-3",
     "9", "9,4", "4,9", "9,", ",4", "9,0", "9, 4", "1,2,3,4", "1,2,3,4,5", "65536,65536", "action,z", "exp",
+    "conv", "scale", "as-is", "grey", "reversed", "bilinear", "area", "true", "6,5,3", "6,5,1", "0,0,6,5", "1,1,4,4",
+    "2:2:2:1", "2:2:2:1,3:2:1:0", "17:3:1:2,2:2:2:1,4:1:1:0", "4096:16:1:15",
 ];
 
 /// Keys that a file may have, or has in other agents only.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 27] = [
     key::OBS_KIND,
     key::OBS_IMAGE[0],
     key::OBS_IMAGE[1],
@@ -58,6 +60,13 @@ const KEYS: [&str; 20] = [
     key::ACTION_LATENT,
     key::CONTROL_PERIOD_S,
     key::SURPRISE_LIMIT,
+    key::OBS_FRAME,
+    key::OBS_CROP,
+    key::OBS_COLOUR,
+    key::OBS_FILTER,
+    key::OBS_INVERTED,
+    key::OBS_SCALE,
+    key::V_CONVOLUTIONS,
 ];
 
 const DTYPES: [&str; 8] = ["F32", "F16", "BF16", "I8", "U8", "I32", "F64", "F4"];
@@ -160,7 +169,7 @@ fn damage(pieces: &mut Pieces, at: usize, what: u8, script: &mut Script<'_>) {
 /// Bytes of a value.
 fn width(dtype: &str) -> usize {
     match dtype {
-        "I8" => 1,
+        "I8" | "U8" => 1,
         "F16" | "BF16" => 2,
         _ => 4,
     }
@@ -232,6 +241,10 @@ fn load(file: &[u8]) {
 /// The self-test, then four steps of two agents side by side.
 fn live(models: &[Model<'_>; 2]) {
     let dims = *models[0].dims();
+    // A few bytes can ask for a picture of millions of pixels. Such an agent is as sound as a small one, and takes seconds.
+    if memory_len(&dims) > 1 << 20 {
+        return;
+    }
     let mut memory = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
     let [first, second] = &mut memory;
     let tests = [models[0].self_test(first), models[1].self_test(second)].map(|result| format!("{result:?}"));

@@ -7,7 +7,7 @@ use crate::agents::{models, saved};
 use crate::script::{ODD, Script, identical, same};
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::{
-    Action, Agent, DreamBatch, DreamOptions, DreamStart, Model, StateMatch, StepError, Termination, dreams_memory_len,
+    Action, Agent, Dims, DreamBatch, DreamOptions, DreamStart, Model, StateMatch, StepError, Termination, dreams_memory_len,
     memory_len,
 };
 
@@ -38,12 +38,50 @@ fn vector(script: &mut Script<'_>, length: usize) -> Vec<f32> {
     }
 }
 
+/// Mostly as it should be: of a picture the prepared one's bytes, as numbers.
+fn observation(script: &mut Script<'_>, dims: &Dims) -> Vec<f32> {
+    if dims.obs.image().is_none() || script.byte() >= 240 {
+        return vector(script, dims.obs_len());
+    }
+    picture(script, dims.obs_len()).into_iter().map(f32::from).collect()
+}
+
+/// Bytes that two of the script's make, the second one their step.
+fn picture(script: &mut Script<'_>, length: usize) -> Vec<u8> {
+    let (first, step) = (script.byte(), script.byte());
+    (0..length).map(|i| first.wrapping_add((i as u8).wrapping_mul(step))).collect()
+}
+
+/// A camera's frame, the distance between its rows, and whether there is all of it.
+fn frame(script: &mut Script<'_>, [height, width, channels]: [usize; 3]) -> (Vec<u8>, usize, bool) {
+    let row = width * channels;
+    let stride = match script.byte() {
+        0 => script.below(2 * row),
+        1 => usize::MAX >> script.below(8),
+        slack => row + usize::from(slack % 4),
+    };
+    let needed = (height - 1).saturating_mul(stride).saturating_add(row);
+    let cut = usize::from(script.byte() == 255);
+    let length = needed.min(height * (row + 4)).saturating_sub(cut);
+    (picture(script, length), stride, stride >= row && length >= needed)
+}
+
+/// Whether an agent of these sizes takes it.
+fn is_taken(observation: &[f32], dims: &Dims) -> bool {
+    let is_byte = |value: &f32| (0.0..=255.0).contains(value) && value.fract() == 0.0;
+    let fits = match dims.obs.image() {
+        Some(_) => observation.iter().all(is_byte),
+        None => observation.iter().all(|value| value.is_finite()),
+    };
+    observation.len() == dims.obs_len() && fits
+}
+
 /// A refusal, a NaN in it as its bits.
 fn plain(result: Result<(), StepError>) -> Result<(), (String, u32)> {
     result.map_err(|error| match error {
-        StepError::NonFinite { found, .. } | StepError::NonFiniteAction { found, .. } => {
-            (error.to_string(), found.to_bits())
-        }
+        StepError::NonFinite { found, .. }
+        | StepError::NonFiniteAction { found, .. }
+        | StepError::NotAByte { found, .. } => (error.to_string(), found.to_bits()),
         _ => (error.to_string(), 0),
     })
 }
@@ -67,14 +105,21 @@ pub fn run(input: &[u8]) {
         let what = script.byte() % 15;
         let (results, allowed) = match what {
             0..=2 => {
-                let observation = vector(&mut script, dims.obs_len());
+                // An agent that sees pictures is given a frame as often as what is prepared of one.
+                let frame = match dims.obs.image() {
+                    Some(image) if script.byte().is_multiple_of(2) => Some(frame(&mut script, image.frame)),
+                    _ => None,
+                };
+                let observation = if frame.is_some() { Vec::new() } else { observation(&mut script, &dims) };
                 let room = if script.byte() == 255 { script.below(20) } else { dims.action_len() };
                 let mut actions = [(); 2].map(|()| vec![0.0; room]);
-                let fits = room == dims.action_len() && observation.len() == dims.obs_len();
-                let allowed = fits && observation.iter().all(|value| value.is_finite());
-                let mut act = |i: usize| match what {
-                    0 => plain(agents[i].step(&observation, &mut actions[i])),
-                    _ => plain(agents[i].act(&observation, &mut actions[i])),
+                let fits = frame.as_ref().map_or_else(|| is_taken(&observation, &dims), |(_, _, fits)| *fits);
+                let allowed = fits && room == dims.action_len();
+                let mut act = |i: usize| match (what, &frame) {
+                    (0, Some((frame, stride, _))) => plain(agents[i].step_image(frame, *stride, &mut actions[i])),
+                    (_, Some((frame, stride, _))) => plain(agents[i].act_image(frame, *stride, &mut actions[i])),
+                    (0, None) => plain(agents[i].step(&observation, &mut actions[i])),
+                    (_, None) => plain(agents[i].act(&observation, &mut actions[i])),
                 };
                 let results = [act(0), act(1)];
                 assert!(identical(&actions[0], &actions[1]), "call {call}: actions {actions:?}");
@@ -118,8 +163,8 @@ pub fn run(input: &[u8]) {
                 ([Ok(()), Ok(())], true)
             }
             8 => {
-                let observation = vector(&mut script, dims.obs_len());
-                let allowed = observation.len() == dims.obs_len() && observation.iter().all(|value| value.is_finite());
+                let observation = observation(&mut script, &dims);
+                let allowed = is_taken(&observation, &dims);
                 let results = peek(&mut agents, &observation);
                 assert_eq!(saved(&agents[0]), before.1, "call {call}: peek left a trace");
                 (results, allowed)

@@ -46,3 +46,23 @@ fn entry_surprise(agent: &mut Agent<'_, '_>) -> Option<f32> {
 fn entry_replace_model<'f>(agent: &mut Agent<'_, 'f>, model: Model<'f>) -> Result<(), ReplaceModelError> {
     agent.replace_model(model)
 }
+
+#[unsafe(no_mangle)]
+fn entry_act_image(agent: &mut Agent<'_, '_>, frame: &[u8], stride: usize, action: &mut [f32]) -> Result<(), StepError> {
+    agent.act_image(frame, stride, action)
+}
+
+#[unsafe(no_mangle)]
+fn entry_step_image(agent: &mut Agent<'_, '_>, frame: &[u8], stride: usize, action: &mut [f32]) -> Result<(), StepError> {
+    agent.step_image(frame, stride, action)
+}
+
+#[unsafe(no_mangle)]
+fn entry_peek_image(agent: &mut Agent<'_, '_>, frame: &[u8], stride: usize, action: &mut [f32]) -> Result<(), StepError> {
+    agent.peek_image(frame, stride, action)
+}
+
+#[unsafe(no_mangle)]
+fn entry_act_prepared<'a>(agent: &'a mut Agent<'_, '_>, picture: &[u8]) -> Result<&'a [f32], StepError> {
+    agent.act_prepared(picture)
+}

@@ -22,7 +22,36 @@
 //!                                   └────── M([u,z], h, c) → h', c' [H] ← advance()
 //! ```
 //!
-//! V may be an MLP, the identity or absent, M an LSTM, a GRU or absent, the action continuous or discrete: [`Dims`] says which.
+//! V may be an MLP, a chain of convolutions, the identity or absent, M an LSTM, a GRU or absent, the action continuous or discrete: [`Dims`] says
+//! which.
+//!
+//! # Pictures
+//!
+//! ```text
+//! frame ─crop, colour, resize→ prepared [h, w, c] bytes ─ · scale→ x ─V→ z …     ← act_image()
+//! ```
+//!
+//! An agent that sees pictures takes the camera's bytes as they are, row after row, channels innermost; the file says what is made of them. Rows
+//! may begin further apart than their pixels are long (`stride`, in bytes).
+//!
+//! ```
+//! use dreamstep_core::obs::{Filter, Image};
+//! use dreamstep_core::v::Convolutions;
+//! use dreamstep_runtime::{Agent, Dims, Model, memory_len};
+//! # let file = dreamstep_fixtures::synthetic::agent(&DIMS, 1);
+//!
+//! // A camera of 96 × 96 pixels, its lowest 12 rows cut off, resized to the paper's 64 × 64: what the agent's file says too.
+//! const CAMERA: Image = Image::plain([96, 96, 3]).cropped([0, 0, 84, 96]).resized([64, 64], Filter::Bilinear);
+//! const DIMS: Dims = Dims::pictures(CAMERA, 3, Convolutions::PAPER, 32, 256, 5);
+//!
+//! let model = Model::load(&file).unwrap();
+//! assert_eq!(model.dims(), &DIMS);
+//! let mut memory = [0.0; memory_len(&DIMS)]; // 97 KiB
+//! let mut agent = Agent::new(model, &mut memory).unwrap();
+//! let (frame, stride, mut action) = ([0; 96 * 96 * 3], 96 * 3, [0.0; 3]);
+//! agent.act_image(&frame, stride, &mut action).unwrap();
+//! agent.advance().unwrap();
+//! ```
 //!
 //! # Where things are
 //!
@@ -38,7 +67,7 @@
 //! | `buffers` | working memory, derived from the layers |
 //! | `kernels` | the back ends: the layers compiled for each instruction set |
 //! | `matvec`, `convolution`, `pointwise`, `mdn` | what is computed, written once over a register of lanes |
-//! | `layer` | a dense layer in a packed file |
+//! | `layer` | a layer in a packed file |
 //! | `float_environment` | the floating-point mode of the calling thread, as far as results depend on it |
 //!
 //! # Determinism

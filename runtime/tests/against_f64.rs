@@ -1,7 +1,7 @@
 //! Does the runtime compute the network that the checkpoint's names say? The oracle is written differently: row-major weights,
 //! binary64, one plain loop per formula, the standard library's transcendental functions. Its weights are the checkpoint's, rounded
 //! as their precision's definition has it, and so are the inputs of f16 and bf16; those of 8-bit layers are not rounded. That it tells
-//! one precision from another is tested too.
+//! one precision from another is tested too. (Agents that see pictures have an oracle of their own, to the bit: `pictures.rs`.)
 
 #[path = "common/kinds.rs"]
 mod kinds;
@@ -15,10 +15,15 @@ use dreamstep_runtime::{
     Action, Agent, Backend, ControllerInput, Dims, DreamBatch, DreamOptions, DreamStart, Encoder, MemoryCell, Mixture,
     Model, Precision, Termination, dreams_memory_len, memory_len,
 };
-use kinds::kinds;
+use kinds::kinds as all_kinds;
 
 /// More inputs than 8-bit weights leave all of 16 bits to, and several panels to a layer.
 const LONG: Dims = Dims::vector(1501, 2, &[67, 21], 17, 35, 3);
+
+/// Those of vectors.
+fn kinds() -> impl Iterator<Item = Settings> {
+    all_kinds().filter(|settings| settings.dims.obs.image().is_none())
+}
 
 const fn gru(dims: Dims) -> Dims {
     dims.with_cell(MemoryCell::Gru)

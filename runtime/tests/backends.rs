@@ -284,7 +284,7 @@ fn whatever_kind_each_part_is_of() {
         let settings = synthetic::with(settings, |s| s.precision = precision);
         compared += compare(&format!("{settings:?}"), &synthetic::agent_with(&settings, 3), 40);
     }
-    assert_eq!(compared, 2 * 10 * 4 * available().count());
+    assert_eq!(compared, (2 * 10 + 4) * 4 * available().count());
 }
 
 #[test]

@@ -46,10 +46,12 @@ fn every_file_gives_its_own_answer() {
     }
     assert!(failures.is_empty(), "{} of {} files:\n{}", failures.len(), names.len(), failures.join("\n"));
 
-    // The negative control is there, and no two faults give the same answer: an error that always came first would show.
-    assert_eq!(expected.values().filter(|message| **message == SOUND).count(), 1);
-    let answers: BTreeSet<_> = expected.values().collect();
-    assert_eq!(answers.len(), expected.len(), "two files with the same answer");
+    // The negative controls are there, and no two faults give the same answer: an error that always came first would show.
+    let (sound, faults): (Vec<_>, Vec<_>) = expected.iter().partition(|(name, _)| name.starts_with("sound"));
+    assert!(sound.len() >= 3 && sound.iter().all(|(_, message)| **message == SOUND), "{sound:?}");
+    let answers: BTreeSet<_> = faults.iter().map(|(_, message)| **message).collect();
+    assert_eq!(answers.len(), faults.len(), "two files with the same answer");
+    assert!(!answers.contains(SOUND));
     assert!(expected.len() > 40, "{} files", expected.len());
 }
 

@@ -10,6 +10,7 @@ mod kinds;
 
 use common::agent_with_selftest;
 use dreamstep_core::layout::Panels;
+use dreamstep_core::obs::Image;
 use dreamstep_core::pack::AlignedBytes;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::{Acting, Settings};
@@ -155,6 +156,9 @@ fn nothing_the_loop_calls_allocates() {
                     black_box((agent.digest(), agent.self_test_digest(), agent.hidden().len(), agent.latent().len()))
                 });
             }
+            if let Some(&image) = dims.obs.image() {
+                pictures(&mut agent, image, &mut action, &what);
+            }
             // Refusals do not allocate either.
             let bad = &observations[0][1..];
             let refused = StepError::ObservationLength { expected: dims.obs_len(), found: dims.obs_len() - 1 };
@@ -168,6 +172,21 @@ fn nothing_the_loop_calls_allocates() {
         let cut = &file[..file.len() - 4];
         assert!(free("a refused load", || Model::load(cut).is_err_and(|error| matches!(error, LoadError::Read(_)))));
     }
+}
+
+/// What a camera's control loop calls.
+fn pictures(agent: &mut Agent<'_, '_>, image: Image, action: &mut [f32], what: &dyn Fn(&str) -> String) {
+    let [height, width, channels] = image.frame;
+    let stride = width * channels + 3;
+    let (frame, prepared) = (synthetic::picture(4, 0, height * stride), synthetic::picture(4, 1, image.len()));
+    assert_eq!(free(&what("peek_image"), || agent.peek_image(&frame, stride, action)), Ok(()));
+    assert_eq!(free(&what("act_image"), || agent.act_image(&frame, stride, action)), Ok(()));
+    assert_eq!(free(&what("act_prepared"), || agent.act_prepared(&prepared).map(<[f32]>::len)), Ok(action.len()));
+    assert_eq!(free(&what("step_image"), || agent.step_image(&frame, stride, action)), Ok(()));
+    let refused = Err(StepError::FrameStride { expected: width * channels, found: 0 });
+    assert_eq!(free(&what("a refused frame"), || agent.act_image(&frame, 0, action)), refused);
+    let refused = Err(StepError::ObservationLength { expected: image.len(), found: image.len() - 1 });
+    assert_eq!(free(&what("a refused picture"), || agent.act_prepared(&prepared[1..]).map(<[f32]>::len)), refused);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use dreamstep_core::names::checkpoint as names;
 use dreamstep_core::obs::{Colour, Filter, Image, Preparer};
-use dreamstep_core::pack::{AlignedBytes, Tensors};
+use dreamstep_core::pack::{AlignedBytes, SelfTest, Tensors, with_self_test};
 use dreamstep_core::precision::{BF16_INPUT_BITS, F16_INPUT_BITS, Precision, bf16_to_f32, f16_to_f32, round_input};
 use dreamstep_core::v::{Convolution, Convolutions, Encoder};
 use dreamstep_fixtures::synthetic;
-use dreamstep_runtime::{Agent, Backend, Dims, Model, StepError, memory_len};
+use dreamstep_runtime::{Agent, Backend, Dims, LoadError, Model, SelfTestError, StepError, memory_len, state_len};
 
 /// The paper's, on a frame that is prepared as its own experiment's was.
 const PAPER: Dims = Dims::pictures(
@@ -225,4 +225,87 @@ fn the_papers_chain_works_in_a_hundred_kibibytes() {
     let dims = Dims::pictures(*PAPER.obs.image().unwrap(), 3, Convolutions::PAPER, 32, 256, 5);
     let bytes = 4 * memory_len(&dims);
     assert!(bytes <= 100 * 1024, "{bytes}");
+}
+
+/// A deployed agent is given new vectors, those of its own precision: frames that stay bytes.
+#[test]
+fn a_self_test_of_pictures_holds_and_notices_a_changed_one() {
+    for (dims, precision) in odd().into_iter().flat_map(|dims| Precision::ALL.map(|precision| (dims, precision))) {
+        let bare = file(&dims, precision);
+        let mut memory = vec![0.0; memory_len(&dims)];
+        let mut agent = Agent::new(Model::load(&bare).unwrap(), &mut memory).unwrap();
+        let mut selftest = SelfTest::default();
+        for t in 0..3 {
+            let (observation, mut action) = (synthetic::observation(&dims, 2, t), vec![0.0; dims.action_len()]);
+            agent.step(&observation, &mut action).unwrap();
+            selftest.observations.push(observation);
+            selftest.actions.push(action);
+        }
+        let digest = agent.self_test_digest();
+        let tested = AlignedBytes::new(&with_self_test(&bare, &selftest, digest).unwrap());
+        for backend in backends() {
+            assert_eq!(Model::load_with(&tested, backend).unwrap().self_test(&mut memory), Ok(()), "{backend:?} {dims:?}");
+        }
+        let told = |digest, observations| {
+            let selftest = SelfTest { observations, ..selftest.clone() };
+            let bytes = AlignedBytes::new(&with_self_test(&tested, &selftest, digest).unwrap());
+            Model::load(&bytes).unwrap().self_test(&mut vec![0.0; memory_len(&dims)])
+        };
+        assert_eq!(told(digest, selftest.observations.clone()), Ok(()));
+        assert!(matches!(told(!digest, selftest.observations.clone()), Err(SelfTestError::Digest { .. })));
+        let inverted = selftest.observations.iter().map(|row| row.iter().map(|value| 255.0 - value).collect()).collect();
+        assert!(matches!(told(digest, inverted), Err(SelfTestError::Action { step: 0, .. })), "{dims:?}");
+    }
+}
+
+/// From a frame on, in the middle of a tick: another agent, and another precision, goes on.
+#[test]
+fn a_state_saved_after_a_frame_goes_on_in_another_agent() {
+    for dims in odd() {
+        let [height, width, channels] = dims.obs.image().unwrap().frame;
+        let frame = |t| synthetic::picture(8, t, height * width * channels);
+        let step = |agent: &mut Agent<'_, '_>, t| {
+            let mut action = vec![0.0; dims.action_len()];
+            agent.step_image(&frame(t), width * channels, &mut action).unwrap();
+            bits(&action)
+        };
+        let files = [Precision::F32, Precision::I8].map(|precision| file(&dims, precision));
+        let mut memories = [(); 2].map(|()| vec![f32::NAN; memory_len(&dims)]);
+        let [first, second] = &mut memories;
+        let [whole, bytes] = files.each_ref().map(|file| Model::load(file).unwrap());
+        let mut agent = Agent::new(whole, first).unwrap();
+        step(&mut agent, 0);
+        agent.act_image(&frame(1), width * channels, &mut vec![0.0; dims.action_len()]).unwrap();
+        let mut state = vec![0; state_len(&dims)];
+        agent.save_state(&mut state).unwrap();
+        let mut other = Agent::new(whole, second).unwrap();
+        step(&mut other, 5);
+        other.load_state(&state).unwrap();
+        for agent in [&mut agent, &mut other] {
+            agent.advance().unwrap();
+        }
+        assert_eq!(step(&mut agent, 2), step(&mut other, 2), "{dims:?}");
+        assert_eq!(agent.self_test_digest(), other.self_test_digest());
+        // What M remembers stays when bytes take over.
+        let before = bits(agent.hidden());
+        agent.replace_model(bytes).unwrap();
+        assert_eq!(bits(agent.hidden()), before);
+        other.replace_model(bytes).unwrap();
+        assert_eq!(step(&mut agent, 3), step(&mut other, 3));
+    }
+}
+
+/// As wide as a file may ask for: counted, not overflowed, and refused for what is missing.
+#[test]
+fn the_widest_chain_is_counted() {
+    let widest = Dims::pictures(Image::plain([4, 4, 4]), 1, chain(&[(4096, 1, 1, 0); 6]), 2, 2, 1);
+    let deep =
+        Dims::pictures(Image::plain([1800, 1800, 1]), 1, chain(&[(1, 1, 1, 0), (1, 16, 16, 15), (1, 16, 16, 0)]), 2, 2, 1);
+    for (dims, floor) in [(widest, 2 * 4 * 4 * 4096), (deep, 1800 * 1800 / 4)] {
+        dims.check().unwrap();
+        let len = memory_len(&dims);
+        assert!((floor..100 * floor).contains(&len), "{len} of {dims:?}");
+    }
+    let unbounded = Dims::pictures(Image::plain([1024, 1024, 1]), 1, chain(&[(4096, 1, 1, 0)]), 2, 2, 1);
+    assert!(matches!(unbounded.check(), Err(LoadError::BadParts { what: "v.convolutions", .. })));
 }

@@ -134,7 +134,7 @@ impl Image {
     pub const fn scratch_len(&self) -> usize {
         let (channels, line) = (self.channels(), self.line_len());
         match self.tables()[1] {
-            Some([_, entries]) => line + (entries - 1) * self.size[1] * channels,
+            Some([_, entries]) => line.saturating_add((entries - 1).saturating_mul(self.size[1]).saturating_mul(channels)),
             None => line,
         }
     }
@@ -268,20 +268,24 @@ fn rows<const C: usize>(
     let (line, ring) = scratch.split_at_mut_checked(image.line_len()).unwrap_or_default();
     let source = Source::<C> { image, frame, stride, columns, entries: column_table.map_or(0, |[_, entries]| entries) };
     let bytes = width * C;
-    let lines = out.chunks_mut(bytes.max(1)).take(height);
+    // (No chunks: their number is a division, which would be a panic in the control loop.)
     match row_table {
-        None => lines.enumerate().for_each(|(y, out)| source.row(y, line, out)),
+        None => (0..height).for_each(|y| source.row(y, line, piece_mut(out, y, bytes))),
         Some([_, entries]) => {
             // The ring holds the last rows that were resized in width: as many as one of the output is made of.
             let (taps, mut done) = (entries - 1, 0);
-            for (out, entry) in lines.zip(rows.chunks(entries)) {
-                let (first, weights) = resample::entry(entry, image.crop[2]);
+            for y in 0..height {
+                let (first, weights) = resample::entry(rows, y, entries, image.crop[2]);
                 done = if done > first { done } else { first };
                 while done < first + weights.len() {
                     source.row(done, line, piece_mut(ring, done.checked_rem(taps).unwrap_or(0), bytes));
                     done += 1;
                 }
-                resample::column(weights, |tap| piece(ring, (first + tap).checked_rem(taps).unwrap_or(0), bytes), out);
+                resample::column(
+                    weights,
+                    |tap| piece(ring, (first + tap).checked_rem(taps).unwrap_or(0), bytes),
+                    piece_mut(out, y, bytes),
+                );
             }
         }
     }

@@ -17,7 +17,8 @@ const MOST: i64 = 1 << 23;
 /// Weights of one output where `from` become `to`.
 #[must_use]
 pub const fn taps(from: usize, to: usize) -> usize {
-    let ratio = from.div_ceil(to);
+    // (Into nothing, nothing: a division that could be by zero would be a panic in the control loop.)
+    let ratio = if to == 0 { 0 } else { from.div_ceil(to) };
     2 * ratio + 1
 }
 
@@ -40,9 +41,10 @@ pub fn check(table: &[i32], entries: usize, from: usize) -> Result<(), usize> {
     Ok(())
 }
 
-/// An output's first source index, and the weights that lie in a source of `from`.
+/// The first source index of an output, and the weights that lie in a source of `from`.
 #[inline(always)]
-pub(super) fn entry(entry: &[i32], from: usize) -> (usize, &[i32]) {
+pub(super) fn entry(table: &[i32], output: usize, entries: usize, from: usize) -> (usize, &[i32]) {
+    let entry = table.get(output * entries..).and_then(|rest| rest.get(..entries)).unwrap_or_default();
     let (&first, weights) = entry.split_first().unwrap_or((&0, &[]));
     let first = first.unsigned_abs() as usize;
     let there = from.saturating_sub(first);
@@ -52,8 +54,8 @@ pub(super) fn entry(entry: &[i32], from: usize) -> (usize, &[i32]) {
 /// A row resized in width.
 #[inline(always)]
 pub(super) fn row<const C: usize>(table: &[i32], entries: usize, pixels: &[[u8; C]], out: &mut [[u8; C]]) {
-    for (out, table) in out.iter_mut().zip(table.chunks(entries)) {
-        let (first, weights) = entry(table, pixels.len());
+    for (output, out) in out.iter_mut().enumerate() {
+        let (first, weights) = entry(table, output, entries, pixels.len());
         let mut sums = [1 << (SHIFT - 1); C];
         for (pixel, &weight) in pixels.get(first..).unwrap_or_default().iter().zip(weights) {
             sums.iter_mut().zip(pixel).for_each(|(sum, &value)| add(sum, weight, value));

@@ -70,21 +70,21 @@ pub struct SelfTest {
 }
 
 impl SelfTest {
-    /// Its two tensors.
+    /// Its two tensors, that of pictures last: after so many bytes nothing would be aligned.
     fn entries(&self, dims: &Dims) -> [Entry<'static>; 2] {
         let table = |name, rows: &[Vec<f32>], width: usize| {
             let values: Vec<f32> = rows.iter().flat_map(|row| pad(row)).collect();
             Entry::f32(name, vec![rows.len(), padded(width)], &values)
         };
         let (name, rows) = (packed::SELFTEST_OBSERVATIONS, &self.observations);
-        let observations = match dims.obs {
-            Observation::Vector { len } => table(name, rows, len),
+        let actions = table(packed::SELFTEST_ACTIONS, &self.actions, dims.action_len());
+        match dims.obs {
+            Observation::Vector { len } => [table(name, rows, len), actions],
             Observation::Image(image) => {
                 let data = rows.iter().flatten().map(|&value| value as u8).collect();
-                Entry { name, dtype: "U8", shape: vec![rows.len(), image.len()], data }
+                [actions, Entry { name, dtype: "U8", shape: vec![rows.len(), image.len()], data }]
             }
-        };
-        [observations, table(packed::SELFTEST_ACTIONS, &self.actions, dims.action_len())]
+        }
     }
 }
 

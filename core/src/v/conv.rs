@@ -62,7 +62,7 @@ impl Convolution {
     /// Pixels of its output along an axis of `input`; 0 where the kernel does not fit.
     #[must_use]
     pub const fn output(&self, input: usize) -> usize {
-        let padded = input + 2 * self.padding;
+        let padded = input.saturating_add(2 * self.padding);
         if self.kernel == 0 || padded < self.kernel {
             return 0;
         }
@@ -211,11 +211,11 @@ impl Convolutions {
         self.at(index).kernel * self.run(index, image_channels)
     }
 
-    /// Inputs of the heads: the last map, its channels padded.
+    /// Inputs of the heads: the last map, its channels padded; `usize::MAX` where a usize does not hold their number.
     #[must_use]
     pub const fn flat(&self, image: [usize; 3]) -> usize {
         let [height, width, channels] = self.map(image, self.len());
-        height * width * padded(channels)
+        height.saturating_mul(width).saturating_mul(padded(channels))
     }
 
     /// Reads `channels:kernel:stride:padding` of each, comma-separated.

@@ -45,22 +45,22 @@ impl Chain {
     const fn input(&self, index: usize) -> [usize; 3] {
         let [height, width, channels] = self.convolutions.map(self.image, index);
         let around = 2 * self.convolutions.at(index).padding;
-        [height + around, width + around, stored(index, channels)]
+        [height.saturating_add(around), width.saturating_add(around), stored(index, channels)]
     }
 
     /// Values of a row of it.
     const fn row(&self, index: usize) -> usize {
         let [_, columns, channels] = self.input(index);
-        columns * channels
+        columns.saturating_mul(channels)
     }
 
     const fn input_len(&self, index: usize) -> usize {
-        self.input(index)[0] * self.row(index)
+        self.input(index)[0].saturating_mul(self.row(index))
     }
 
     /// Values of the picture's band: the rows of one kernel, and what its last row's inputs are padded with.
     const fn picture_band(&self) -> usize {
-        (self.convolutions.at(0).kernel * self.row(0)).saturating_add(4)
+        self.convolutions.at(0).kernel.saturating_mul(self.row(0)).saturating_add(4)
     }
 
     /// Rows of the first map's band.
@@ -71,7 +71,7 @@ impl Chain {
 
     /// Values of both bands.
     const fn bands(&self) -> usize {
-        let first = if self.convolutions.len() > 1 { self.band_rows() * self.row(1) } else { 0 };
+        let first = if self.convolutions.len() > 1 { self.band_rows().saturating_mul(self.row(1)) } else { 0 };
         self.picture_band().saturating_add(first)
     }
 

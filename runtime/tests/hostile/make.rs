@@ -4,6 +4,9 @@
 //! `cargo run --release -p dreamstep-runtime --example make_hostile` writes the files. What each must answer is not made: it
 //! stands in `expected.txt`, read and judged by a person.
 
+#[path = "pictures.rs"]
+mod pictures;
+
 use crate::common::agent_with_selftest;
 use crate::pieces::{Loose, Pieces};
 use dreamstep_core::pack::AlignedBytes;
@@ -14,7 +17,7 @@ use dreamstep_runtime::{Dims, MemoryCell, Model, Precision, memory_len};
 /// As small as an agent gets with every layer wider than 1.
 const DIMS: Dims = Dims::vector(3, 1, &[2, 2], 2, 2, 1);
 
-/// Every file, by name without its ending: `sound` loads and passes its self-test, all others must be refused.
+/// Every file, by name without its ending: `sound…` loads and passes its self-test, all others must be refused.
 pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
     let sound = agent_with_selftest(&synthetic::settings(&DIMS), &synthetic::tensors(&DIMS, 1));
     let mut files = vec![("sound", sound.clone())];
@@ -46,10 +49,11 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         damage(&mut pieces);
         (name, pieces.bytes(0))
     }));
+    files.extend(pictures::files());
     files
 }
 
-/// What `sound` answers.
+/// What `sound…` answers.
 pub(crate) const SOUND: &str = "loads, and passes its self-test";
 
 /// The line that the user of a file reads.
@@ -330,7 +334,7 @@ impl Loose {
     }
 
     /// Puts sixteen bits at `index`.
-    fn put_half(&mut self, index: usize, bits: u16) {
+    pub(crate) fn put_half(&mut self, index: usize, bits: u16) {
         self.data[2 * index..][..2].copy_from_slice(&bits.to_le_bytes());
     }
 }
