@@ -106,10 +106,12 @@ cortex-m4() { cortex mps2-an386 cortex-m4 ""; }
 cortex-m7() { cortex mps2-an500 cortex-m7 -Ctarget-cpu=cortex-m7; }
 
 cortex() {
-  local machine=$1 cpu=$2 built=$out/one/thumbv7em-none-eabihf/release
+  local machine=$1 cpu=$2 example built=$out/one/thumbv7em-none-eabihf/release
   build one mps2 thumbv7em-none-eabihf "$3" --bins --examples
   emulate arm -machine "$machine" -cpu "$cpu" -kernel "$built/dreamstep-mps2" || return
-  emulate arm -machine "$machine" -cpu "$cpu" -icount shift=0 -kernel "$built/examples/agent" | awk '
+  for example in agent frames; do
+    emulate arm -machine "$machine" -cpu "$cpu" -icount shift=0 -kernel "$built/examples/$example" || exit
+  done | awk '
     { print }
     /^= .* bytes of stack/ && match($0, /[0-9]+ bytes of stack/) && substr($0, RSTART) + 0 > 1024 {
       print "cross: a step uses more than 1024 bytes of stack: " $0 > "/dev/stderr"; failed = 1

@@ -6,39 +6,24 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
-use core::ptr;
-use cortex_m::Peripherals;
-use cortex_m::peripheral::SYST;
-use cortex_m::peripheral::syst::SystClkSource;
+mod cost;
+
 use cortex_m::register::fpscr::{self, Fpscr, RMode};
 use cortex_m_rt::entry;
-use dreamstep_conformance::{
-    Digest, FRAME, PAPER, PAPER_I8, PAPER_STEPS, SHIPPED_I8, SHIPPED_STEPS, gated, observe, picture,
-};
+use cost::{Cost, report};
+use dreamstep_conformance::{SHIPPED_I8, SHIPPED_STEPS, gated, observe};
 use dreamstep_fixtures::HUMANOID;
 use dreamstep_runtime::{Agent, Dims, FloatEnvironment, Model, Rounding, SelfTestError, memory_len};
 use semihosting::{println, process};
 
 const DIMS: Dims = Dims::HUMANOID;
-/// The boards clock the processor with 25 MHz.
-const NS_PER_TICK: u32 = 40;
-/// How far below itself a caller looks for used stack.
-const LOOK: usize = 32 * 1024;
-const PAINT: u32 = 0xdead_beef;
 
 #[entry]
 fn main() -> ! {
     static mut MEMORY: [f32; memory_len(&DIMS)] = [0.0; memory_len(&DIMS)];
     static mut OBSERVATION: [f32; DIMS.obs_len()] = [0.0; DIMS.obs_len()];
     static mut ACTION: [f32; DIMS.action_len()] = [0.0; DIMS.action_len()];
-    static mut FRAME_BYTES: [u8; FRAME] = [0; FRAME];
-    static mut SIGHT: [f32; memory_len(&PAPER)] = [0.0; memory_len(&PAPER)];
-    let mut clock = Peripherals::take().expect("taken once").SYST;
-    clock.set_clock_source(SystClkSource::Core);
-    clock.set_reload(0x00ff_ffff);
-    clock.clear_current();
-    clock.enable_counter();
+    cost::start();
 
     the_self_test_would_tell();
     println!("# portable");
@@ -59,25 +44,6 @@ fn main() -> ! {
         println!("= a GRU of {} units, {} weights a step:", dims.hidden_len(), dims.step_weights());
         live(precision, model, MEMORY, observation, action);
     }
-    // Frames of 64 x 64 x 3, seen with the paper's convolutions.
-    let model = Model::load(PAPER_I8).expect("the suite's agents are valid");
-    println!(
-        "= frames, {} weights a step: model {} bytes in flash, agent memory {} bytes",
-        PAPER.step_weights(),
-        PAPER_I8.len(),
-        size_of_val(SIGHT)
-    );
-    let mut agent = Agent::new(model, SIGHT).expect("memory_len is enough");
-    let (mut act, mut advance, mut digest) = (Cost::default(), Cost::default(), Digest::default());
-    for t in 0..PAPER_STEPS {
-        let stride = picture(&PAPER, t, FRAME_BYTES);
-        act.measure(|| agent.act_image(FRAME_BYTES, stride, &mut ACTION[..PAPER.action_len()]).expect("the frame is whole"));
-        digest = digest.update(&ACTION[..PAPER.action_len()]);
-        advance.measure(|| agent.advance().expect("act came before"));
-    }
-    let digest = digest.update_bytes(&agent.self_test_digest().to_le_bytes()).value();
-    println!("paper i8 4-frames {digest:016x}");
-    report("i8", &act, &advance);
     process::exit(0)
 }
 
@@ -113,59 +79,4 @@ fn live(precision: &str, model: Model<'_>, memory: &mut [f32], observation: &mut
     }
     report(precision, &act, &advance);
     agent.digest()
-}
-
-fn report(precision: &str, act: &Cost, advance: &Cost) {
-    let (instructions, stack) = (act.instructions() + advance.instructions(), act.stack.max(advance.stack));
-    println!(
-        "= {precision}: {instructions} instructions a step (act {}, advance {}), {stack} bytes of stack",
-        act.instructions(),
-        advance.instructions()
-    );
-}
-
-/// What a call took.
-#[derive(Default)]
-struct Cost {
-    calls: u32,
-    ticks: u32,
-    stack: usize,
-}
-
-impl Cost {
-    #[inline(never)]
-    fn measure(&mut self, mut call: impl FnMut()) {
-        let stack = paint();
-        let before = SYST::get_current();
-        call();
-        // The counter has 24 bits and counts down.
-        self.ticks += before.wrapping_sub(SYST::get_current()) & 0x00ff_ffff;
-        self.calls += 1;
-        self.stack = self.stack.max(used(stack));
-    }
-
-    fn instructions(&self) -> u32 {
-        self.ticks / self.calls * NS_PER_TICK
-    }
-}
-
-/// Fills the unused stack below the caller and returns where it ends.
-#[inline(always)]
-fn paint() -> *mut u32 {
-    let top: *mut u32;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {}, sp", out(reg) top, options(nomem, nostack, preserves_flags)) };
-    for i in 1..=LOOK / 4 {
-        // SAFETY: below the stack pointer, above the statics (the boards have 4 MB of RAM), and no interrupt is on: nobody's.
-        unsafe { ptr::write_volatile(top.wrapping_sub(i), PAINT) };
-    }
-    top
-}
-
-/// Bytes below `top` down to the lowest that is no longer painted.
-#[inline(always)]
-fn used(top: *mut u32) -> usize {
-    // SAFETY: the words that `paint` wrote.
-    let painted = |i: &usize| unsafe { ptr::read_volatile(top.wrapping_sub(*i)) } == PAINT;
-    4 * (LOOK / 4 - (1..=LOOK / 4).rev().take_while(painted).count())
 }
