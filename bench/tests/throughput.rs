@@ -76,7 +76,7 @@ fn everything_is_measured_and_told() {
 
     let training = table(&result, "One optimiser step");
     let no_torch = not_measured(training, "PyTorch");
-    check(training, 2, |_, column| no_torch && (column.contains("PyTorch") || column.contains("difference")));
+    check(training, 3, |_, column| no_torch && (column.contains("PyTorch") || column.contains("difference")));
     assert!(no_torch == printed.contains("PyTorch: not measured"));
 
     let generation = table(&result, "One generation of PGPE");

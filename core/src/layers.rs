@@ -7,6 +7,7 @@ use crate::layout::{Panels, Rows};
 use crate::names::packed::{self, LayerNames};
 use crate::precision::Precision;
 use crate::sizes::padded;
+use crate::v::Decoder;
 
 /// One tensor of the packed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,27 @@ pub enum Source {
         map: [usize; 3],
         /// 1, or 2 for a log-variance of what is a log σ in the checkpoint.
         times: u8,
+    },
+    /// The inverse of a layer over a map: `[channels · height · width, K]` and as many biases; outputs run over rows, columns, then channels padded
+    /// to a multiple of sixteen.
+    Unflattened {
+        /// `[channels · height · width, K]`.
+        weight: &'static str,
+        /// `[channels · height · width]`.
+        bias: &'static str,
+        /// Height, width and channels.
+        map: [usize; 3],
+    },
+    /// A transposed convolution's `[in, out, row, column]` and `[out]` ([`crate::v::decoder`]).
+    Transposed {
+        /// `[in, out, row, column]`.
+        weight: &'static str,
+        /// `[out]`.
+        bias: &'static str,
+        /// The decoder that it is of.
+        decoder: Decoder,
+        /// Its number there.
+        index: usize,
     },
     /// PyTorch's two matrices of a recurrent layer side by side, `[N, inputs]` and `[N, H]`; their biases add up.
     SideBySide {

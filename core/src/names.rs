@@ -43,6 +43,26 @@ pub mod checkpoint {
     pub const FC_MU: [&str; 2] = ["encoder.fc_mu.weight", "encoder.fc_mu.bias"];
     /// The logarithm of its standard deviation, likewise.
     pub const FC_LOG_SIGMA: [&str; 2] = ["encoder.fc_logsigma.weight", "encoder.fc_logsigma.bias"];
+    /// A convolutional V's decoder: `[channels · height · width, Z]` and as many biases.
+    pub const DECODER_FC: [&str; 2] = ["decoder.fc1.weight", "decoder.fc1.bias"];
+    /// `[in, out, row, column]` of each transposed convolution.
+    pub const DECODER_DECONV_WEIGHT: [&str; 6] = [
+        "decoder.deconv1.weight",
+        "decoder.deconv2.weight",
+        "decoder.deconv3.weight",
+        "decoder.deconv4.weight",
+        "decoder.deconv5.weight",
+        "decoder.deconv6.weight",
+    ];
+    /// `[out]`.
+    pub const DECODER_DECONV_BIAS: [&str; 6] = [
+        "decoder.deconv1.bias",
+        "decoder.deconv2.bias",
+        "decoder.deconv3.bias",
+        "decoder.deconv4.bias",
+        "decoder.deconv5.bias",
+        "decoder.deconv6.bias",
+    ];
     /// `[4H, A+Z]`, gates i, f, g, o; a GRU's `[3H, A+Z]`, gates r, z, n; input `[action, z]`.
     pub const RNN_WEIGHT_IH: &str = "rnn.weight_ih_l0";
     /// `[4H, H]`; a GRU's `[3H, H]`.
@@ -119,6 +139,17 @@ pub mod packed {
     pub const ENCODER_MEAN: LayerNames = layer!("encoder.mean");
     /// The encoder's log-variance, E → Z.
     pub const ENCODER_LOG_VAR: LayerNames = layer!("encoder.log_var");
+    /// A convolutional decoder's first layer, ReLU.
+    pub const DECODER_FC: LayerNames = layer!("decoder.fc1");
+    /// Its transposed convolutions, ReLU, the last one sigmoid.
+    pub const DECODER_DECONV: [LayerNames; 6] = [
+        layer!("decoder.deconv1"),
+        layer!("decoder.deconv2"),
+        layer!("decoder.deconv3"),
+        layer!("decoder.deconv4"),
+        layer!("decoder.deconv5"),
+        layer!("decoder.deconv6"),
+    ];
     /// An LSTM's gates; inputs `[a, z, h]`; the two biases of PyTorch added.
     pub const RNN: LayerNames = layer!("rnn");
     /// What a GRU's gates take from the inputs `[a, z]`, with PyTorch's `bias_ih`.
@@ -183,6 +214,9 @@ pub mod metadata {
     pub const V_HIDDEN: &str = "v.hidden";
     /// V's convolutions: `channels:kernel:stride:padding` of each, comma-separated.
     pub const V_CONVOLUTIONS: &str = "v.convolutions";
+    /// V's decoder, where the file holds one: the first map's height, width and channels, `HxWxC`, then `channels:kernel:stride:padding` of each
+    /// transposed convolution, comma-separated.
+    pub const V_DECODER: &str = "v.decoder";
     /// M: `none`, `lstm` or `gru`.
     pub const M_KIND: &str = "m.kind";
     /// C: `linear` or `mlp`.

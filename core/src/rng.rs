@@ -46,6 +46,8 @@ pub enum Stream {
     Weights = 20,
     /// The VAE's reparameterisation noise; the step is the epoch.
     VaeNoise = 21,
+    /// Which frames V's training mirrors; the step is the epoch.
+    VaeFlip = 24,
     /// Noise of the latents that M is trained on; the step is the epoch.
     LatentNoise = 22,
     /// What `report` samples: latents, and what an open loop is fed; the step names the batch.

@@ -13,6 +13,7 @@ use crate::obs::image::TABLES;
 use crate::precision::Precision;
 use crate::reader::File;
 use crate::sizes::padded;
+use crate::v::{Decoder, Encoder};
 
 pub use crate::layers::{LayerList, LayerSpec, MAX_LAYERS, Source, Spec};
 
@@ -105,6 +106,8 @@ pub struct Settings {
     pub acting: Acting,
     /// The encoder's log-variance is clamped into this range.
     pub log_var_range: [f32; 2],
+    /// What makes a picture of a latent, where the file holds it: a convolutional V's.
+    pub decoder: Option<Decoder>,
     /// What the mixture predicts.
     pub target: Target,
     /// Floor of log sigma.
@@ -136,6 +139,7 @@ impl Settings {
             squash: Squash::Clamp,
             acting: Acting::Mean,
             log_var_range: [-10.0, 10.0],
+            decoder: None,
             target: Target::Next,
             log_sigma_min: -5.0,
             reward_offset: 0.0,
@@ -210,6 +214,12 @@ impl Settings {
                 return Err(LoadError::BadValue { key: high, expected, found: value(file, high)?.into() });
             }
         }
+        if let (Encoder::Conv { .. }, Observation::Image(image)) = (all.dims.v, &all.dims.obs) {
+            all.decoder = Decoder::read(file)?;
+            if let Some(decoder) = &all.decoder {
+                decoder.check(image.prepared())?;
+            }
+        }
         if all.dims.hidden_len() > 0 {
             all.target = one_of(file, key::GMM_TARGET, "z or delta", &TARGETS)?;
             all.log_sigma_min = number(file, key::GMM_LOG_SIGMA_MIN)?;
@@ -226,6 +236,12 @@ impl Settings {
             all.selftest_digest = Some(digest.ok_or(error)?);
         }
         Ok(all)
+    }
+
+    /// The decoder's layers; none where the file holds none.
+    #[must_use]
+    pub fn decoder_layers(&self) -> LayerList {
+        self.decoder.map_or(LayerList::NONE, |decoder| decoder.layers(self.dims.latent_len()))
     }
 
     /// The metadata entries that [`Self::read`] reads back.
@@ -255,6 +271,9 @@ impl Settings {
             put(key::ACTION_LATENT, name_of(&ACTINGS, self.acting));
             put(key::LOG_VAR_RANGE[0], self.log_var_range[0].to_string());
             put(key::LOG_VAR_RANGE[1], self.log_var_range[1].to_string());
+        }
+        if let Some(decoder) = self.decoder {
+            put(key::V_DECODER, decoder.to_string());
         }
         if self.dims.hidden_len() > 0 {
             put(key::GMM_TARGET, name_of(&TARGETS, self.target));

@@ -25,6 +25,7 @@ pub(crate) struct Filters<'f> {
 enum Values<'f> {
     F32(&'f [f32]),
     F16(&'f [u16]),
+    F16Unrounded(&'f [u16]),
     Bf16(&'f [u32]),
     Bytes(Bytes<'f>),
 }
@@ -44,7 +45,8 @@ impl<'f> Filters<'f> {
             Weights::F16(w) => Values::F16(w),
             Weights::Bf16(w) => Values::Bf16(w),
             Weights::Bytes { weights, scales } => Values::Bytes(Bytes { weights, scales }),
-            Weights::F16Unrounded(_) | Weights::I8(_) => return None,
+            Weights::F16Unrounded(w) => Values::F16Unrounded(w),
+            Weights::I8(_) => return None,
         };
         Some(Self { width: layer.width() as u8, bias: layer.bias, weights })
     }
@@ -60,6 +62,11 @@ impl<'f> Filters<'f> {
 pub(crate) struct Window {
     /// Pixels of the output: rows and columns.
     pub(crate) pixels: [usize; 2],
+    /// Where the first pixel's inputs begin.
+    pub(crate) from: usize,
+    /// Of the layer's inputs, the first that the kernel meets, and all.
+    pub(crate) base: usize,
+    pub(crate) inputs: usize,
     /// Rows of the kernel.
     pub(crate) kernel: usize,
     /// Inputs of one of them, side by side.
@@ -74,6 +81,8 @@ pub(crate) struct Window {
     pub(crate) out: [usize; 2],
     /// Output channels, padded to a multiple of sixteen.
     pub(crate) channels: usize,
+    /// Whether outputs stay as they are: neither `max(y, 0)` nor rounded.
+    pub(crate) is_last: bool,
 }
 
 impl Window {
@@ -85,7 +94,7 @@ impl Window {
         let (mut y, mut x) = (first.checked_div(columns).unwrap_or(0), first.checked_rem(columns).unwrap_or(0));
         let (mut from, mut to) = ([0; D], [0; D]);
         for (from, to) in from.iter_mut().zip(&mut to) {
-            *from = y * self.step[0] + x * self.step[1];
+            *from = self.from + y * self.step[0] + x * self.step[1];
             *to = self.at + y * self.out[0] + x * self.out[1];
             x += 1;
             (y, x) = if x == columns { (y + 1, 0) } else { (y, x) };
@@ -106,8 +115,11 @@ pub(crate) fn convolve<V: Vectors, const N4: usize, const D4: usize, const N2: u
     match filters.weights {
         Values::F32(w) => tiles::<V, _, N4, D4, N2, D2, D1>(&F32(blocks(w)), filters, window, x, out),
         Values::F16(w) => {
-            tiles::<V, _, N4, D4, N2, D2, D1>(&F16(w.as_chunks().0), filters, window, x, out);
+            tiles::<V, _, N4, D4, N2, D2, D1>(&F16::<'_, true>(w.as_chunks().0), filters, window, x, out);
             round_rows::<F16_INPUT_BITS>(window, out);
+        }
+        Values::F16Unrounded(w) => {
+            tiles::<V, _, N4, D4, N2, D2, D1>(&F16::<'_, false>(w.as_chunks().0), filters, window, x, out);
         }
         Values::Bf16(w) => {
             tiles::<V, _, N4, D4, N2, D2, D1>(&Bf16(w.as_chunks().0), filters, window, x, out);
@@ -157,11 +169,9 @@ pub(crate) fn convolve_last<
     }
 }
 
-/// What a picture's bytes are to a layer of numbers: `byte · scale`, rounded where the file's products are exact.
+/// A layer's inputs where no convolution wrote them: rounded where the file's products are exact.
 #[inline(always)]
-pub(crate) fn numbers(filters: &Filters<'_>, scale: f32, bytes: &[u8], x: &mut [f32]) {
-    x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = f32::from(byte) * scale);
-    let x = x.get_mut(..bytes.len()).unwrap_or_default();
+pub(crate) fn round(filters: &Filters<'_>, x: &mut [f32]) {
     match filters.weights {
         Values::F16(_) => x.iter_mut().for_each(|x| *x = round_input::<F16_INPUT_BITS>(*x)),
         Values::Bf16(_) => x.iter_mut().for_each(|x| *x = round_input::<BF16_INPUT_BITS>(*x)),
@@ -169,9 +179,19 @@ pub(crate) fn numbers(filters: &Filters<'_>, scale: f32, bytes: &[u8], x: &mut [
     }
 }
 
+/// What a picture's bytes are to a layer of numbers: `byte · scale`, rounded where the file's products are exact.
+#[inline(always)]
+pub(crate) fn numbers(filters: &Filters<'_>, scale: f32, bytes: &[u8], x: &mut [f32]) {
+    x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = f32::from(byte) * scale);
+    round(filters, x.get_mut(..bytes.len()).unwrap_or_default());
+}
+
 /// The outputs of a window, rounded: once, for all that read them.
 #[inline(always)]
 fn round_rows<const BITS: u32>(window: &Window, out: &mut [f32]) {
+    if window.is_last {
+        return;
+    }
     let [rows, columns] = window.pixels;
     for y in 0..rows {
         let row = out.get_mut(window.at + y * window.out[0]..).and_then(|rest| rest.get_mut(..columns * window.out[1]));
@@ -201,7 +221,8 @@ trait Format {
 }
 
 struct F32<'a>(&'a [[f32; LANES]]);
-struct F16<'a>(&'a [[u16; LANES]]);
+/// With products that are exact, or multiply, then add.
+struct F16<'a, const EXACT: bool>(&'a [[u16; LANES]]);
 struct Bf16<'a>(&'a [[u32; LANES]]);
 struct ToBytes<'a>(Bytes<'a>);
 struct ToNumbers<'a>(Bytes<'a>);
@@ -275,7 +296,7 @@ fn tile<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, c
             let channel = (panel * W + C * N + n) * LANES;
             let place = out.get_mut(to + channel..).and_then(<[F::Y]>::first_chunk_mut);
             if let (Some(place), true) = (place, channel < window.channels) {
-                F::store(sum.max(zero), place);
+                F::store(if window.is_last { sum } else { sum.max(zero) }, place);
             }
         }
     }
@@ -288,7 +309,7 @@ macro_rules! sweep {
         let run = $window.run / $group;
         let weights = $weights.as_chunks::<W>().0;
         for ky in 0..$window.kernel {
-            let Some(rows) = weights.get(($panel * $window.kernel + ky) * run..).and_then(|rest| rest.get(..run)) else { break };
+            let Some(rows) = weights.get(($panel * $window.inputs + $window.base) / $group + ky * run..).and_then(|rest| rest.get(..run)) else { break };
             let mut there: [&[[_; $group]]; D] = [&[]; D];
             for (inputs, from) in there.iter_mut().zip($from) {
                 let all = $x.get(from + ky * $window.row..).unwrap_or_default().as_chunks::<$group>().0;
@@ -364,7 +385,7 @@ impl Format for F32<'_> {
     }
 }
 
-impl Format for F16<'_> {
+impl<const EXACT: bool> Format for F16<'_, EXACT> {
     type X = f32;
     type Y = f32;
 
@@ -381,7 +402,8 @@ impl Format for F16<'_> {
         sweep!(self.0, 1, window, panel, x, from, |row, inputs| for n in 0..N {
             let w = V::Register::load_f16(at(row, C * N + n));
             for (sums, [x]) in sums.iter_mut().zip(inputs) {
-                sums[n] = sums[n].add_exact_product(w, V::Register::splat(x));
+                let x = V::Register::splat(x);
+                sums[n] = if EXACT { sums[n].add_exact_product(w, x) } else { sums[n].add(w.mul(x)) };
             }
         });
         sums

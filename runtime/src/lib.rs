@@ -101,3 +101,4 @@ pub use model::Model;
 pub use parts::Part;
 pub use self_test::SelfTestError;
 pub use state::{StateError, StateMatch, state_len};
+pub use v::decoder::{DecodeError, Decoder};

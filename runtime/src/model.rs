@@ -8,6 +8,7 @@ use crate::layer::{bytes_of, check, values_of};
 use crate::m::M;
 use crate::observation::{Tables, Whitener};
 use crate::v::V;
+use crate::v::decoder::Decoder;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, padded};
 use dreamstep_core::error::LoadError;
@@ -52,15 +53,17 @@ impl<'f> Model<'f> {
         let isa = Isa::new(backend).ok_or(LoadError::Backend { name: backend.name() })?;
         let file = File::parse(bytes)?;
         let settings = Settings::read(&file)?;
-        let layers = settings.dims.layers();
+        let (layers, decoder) = (settings.dims.layers(), settings.decoder_layers());
         let known = |name: &str| {
-            let mut tensors = layers.iter().flat_map(|layer| layer.tensors(settings.precision)).chain(vectors(&settings));
+            let mut tensors =
+                layers.iter().chain(&decoder).flat_map(|layer| layer.tensors(settings.precision)).chain(vectors(&settings));
             [packed::SELFTEST_OBSERVATIONS, packed::SELFTEST_ACTIONS].contains(&name)
                 || tensors.any(|spec| spec.name == name)
         };
         if let Some(tensor) = file.tensors().find(|tensor| !known(tensor.name)) {
             return Err(LoadError::UnknownTensor { name: tensor.name.into() });
         }
+        Decoder::read(&file, &settings, isa)?;
         Ok(Self {
             settings,
             isa,
@@ -149,6 +152,10 @@ impl<'f> Model<'f> {
         }
         let (&mid, &half) = (mid.get(index)?, half.get(index)?);
         Some([mid - half, mid + half])
+    }
+
+    pub(crate) const fn file(&self) -> &File<'f> {
+        &self.file
     }
 
     /// Tells models apart: what a saved state says it belongs to. A digest of the file's header (sizes, settings, origin, the

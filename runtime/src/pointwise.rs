@@ -27,6 +27,12 @@ pub(crate) fn relu<V: Vectors>(x: &mut [f32]) {
     each::<V>(x, |x| x.max(Lane::splat(0.0)));
 }
 
+/// `1/(1 + e⁻ˣ)`, in place.
+#[inline(always)]
+pub(crate) fn logistic<V: Vectors>(x: &mut [f32]) {
+    each::<V>(x, sigmoid);
+}
+
 /// Any NaN becomes the canonical one, in place: payloads differ between processors.
 #[inline(always)]
 pub(crate) fn no_nan<V: Vectors>(x: &mut [f32]) {

@@ -19,7 +19,7 @@ use std::process::Command;
 fn episode(obs: usize, action: usize, steps: usize) -> Episode {
     Episode {
         seed: 1,
-        observations: Array2::from_shape_fn((steps + 1, obs), |(t, i)| (t * 31 + i) as f32 * 0.01),
+        observations: Array2::from_shape_fn((steps + 1, obs), |(t, i)| (t * 31 + i) as f32 * 0.01).into(),
         actions: Array2::from_shape_fn((steps, action), |(t, i)| 0.01 * (t + i) as f32),
         rewards: Array1::from_elem(steps, 1.0),
         terminals: Array1::from_shape_fn(steps, |t| t + 1 == steps),
@@ -30,7 +30,7 @@ fn episode(obs: usize, action: usize, steps: usize) -> Episode {
 /// Writes an episode past the check that `Episode::write` makes.
 fn write_unchecked(episode: &Episode, path: &Path) {
     let mut npz = ndarray_npy::NpzWriter::new(fs::File::create(path).unwrap());
-    npz.add_array("observations", &episode.observations).unwrap();
+    npz.add_array("observations", &episode.observations.vectors().unwrap()).unwrap();
     npz.add_array("actions", &episode.actions).unwrap();
     npz.add_array("rewards", &episode.rewards).unwrap();
     npz.add_array("terminals", &episode.terminals).unwrap();
@@ -199,7 +199,9 @@ fn runs_that_cannot_go_on_are_refused() {
     refused_naming(folder, "train --run mixed", &["episode_0000001.npz", "actions of 17", "found 348 and 16"]);
     let last = rollouts("nan", &three(348, 17));
     let mut spoilt = episode(348, 17, 22);
-    spoilt.observations[[21, 0]] = f32::NAN;
+    let mut rows = spoilt.observations.vectors().unwrap().to_owned();
+    rows[[21, 0]] = f32::NAN;
+    spoilt.observations = rows.into();
     write_unchecked(&spoilt, &last);
     refused_naming(folder, "train --run nan", &["episode_0000002.npz", "observations", "expected finite", "NaN"]);
     let last = rollouts("cut", &three(348, 17));

@@ -14,7 +14,7 @@ use dreamstep::run::config::Config;
 use dreamstep::run::folder::RunDir;
 use dreamstep::world::mdnrnn::{MdnRnn, MdnRnnShape};
 use dreamstep::world::nets::{export, matrix, normals, to_vec};
-use dreamstep::world::vae::{Vae, VaeShape};
+use dreamstep::world::vae::{Vae, VaeLayers, VaeShape};
 use dreamstep_core::c::ControllerInput;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::m::{MemoryCell, Mixture};
@@ -65,10 +65,9 @@ impl Fixture {
         let vs = nn::VarStore::new(Device::Cpu);
         let shape = VaeShape {
             obs: o,
-            hidden: DIMS.v.hidden().as_slice().to_vec(),
+            layers: VaeLayers::Mlp(DIMS.v.hidden().as_slice().to_vec()),
             latent: z,
             log_var_range: [-10.0, 10.0],
-            identity: false,
         };
         let _ = Vae::new(&vs.root(), shape, &alive, rng);
         vae.tensors = export(&vs).unwrap();
@@ -123,7 +122,7 @@ impl Fixture {
         let rows = 20;
         let recorded = Episode {
             seed,
-            observations: Array2::from_shape_fn((rows + 1, o), |(t, i)| observations[t][i]),
+            observations: Array2::from_shape_fn((rows + 1, o), |(t, i)| observations[t][i]).into(),
             actions: Array2::zeros((rows, a)),
             rewards: Array1::zeros(rows),
             terminals: Array1::from_shape_fn(rows, |t| t + 1 == rows),

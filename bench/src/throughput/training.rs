@@ -9,14 +9,15 @@ use super::python::{Child, Python, Started};
 use super::{Device, Options, Turn, take_turns};
 use crate::report::{Cell, Table};
 use anyhow::{Context, Result, bail, ensure};
+use dreamstep::agent::convolution::Chain;
 use dreamstep::run::config::OptimizerRule;
 use dreamstep::run::config::{Config, MdnrnnConfig, Preset, VaeConfig};
 use dreamstep::world::mdnrnn::{MdnRnn, MdnRnnShape};
-use dreamstep::world::nets::{matrix, normals};
+use dreamstep::world::nets::{inputs, matrix, normals};
 use dreamstep::world::optim::Optimizer;
 use dreamstep::world::train_mdnrnn::{Batch, Objective};
 use dreamstep::world::train_vae;
-use dreamstep::world::vae::{Vae, VaeShape};
+use dreamstep::world::vae::{Vae, VaeLayers, VaeShape};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::Dims;
 use serde::Deserialize;
@@ -30,6 +31,8 @@ use tch::nn;
 
 /// Values of an observation.
 const OBS: usize = Dims::HUMANOID.obs_len();
+/// Height, width and channels of a frame.
+const FRAME: [usize; 3] = [64, 64, 3];
 /// Mean and variance of the invented rewards.
 const REWARD: (f64, f64) = (4.7, 0.25);
 /// Standard deviation of the invented next latents.
@@ -67,7 +70,7 @@ fn snapshot(vs: &nn::VarStore, batch: &[(&str, &Tensor)]) -> Vec<(String, Tensor
 fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<'_>> {
     let vs = nn::VarStore::new(device);
     let VaeConfig { latent, hidden, log_var_range, .. } = config.clone();
-    let shape = VaeShape { obs: OBS, hidden: hidden.clone(), latent, log_var_range, identity: false };
+    let shape = VaeShape { obs: OBS, layers: VaeLayers::Mlp(hidden.clone()), latent, log_var_range };
     let model = Vae::new(&vs.root(), shape, &[true; OBS], Philox::new(1));
     let mut adam = Optimizer::new(&vs, OptimizerRule::Adam, config.learning_rate);
     let rows = scale * config.batch_size;
@@ -81,6 +84,32 @@ fn vae(config: &VaeConfig, scale: usize, device: tch::Device) -> Result<Trainee<
         }),
         tensors: snapshot(&vs, &[("x", &x), ("noise", &noise)]),
         step: Box::new(move || train_vae::update(&model, &mut adam, config, &x, &noise).total.double_value(&[])),
+    })
+}
+
+/// V of pictures as the trainer makes it, and a batch of its frames in bytes, which become numbers in the step.
+fn pictures(config: &VaeConfig, frames: usize, device: tch::Device) -> Result<Trainee<'_>> {
+    let vs = nn::VarStore::new(device);
+    let VaeConfig { latent, log_var_range, ref convolution, .. } = *config;
+    let obs = FRAME.iter().product();
+    let chain = Chain::new(FRAME, &convolution.encoder, &convolution.decoder)?;
+    let shape = VaeShape { obs, layers: VaeLayers::Convolutional(chain), latent, log_var_range };
+    let model = Vae::new(&vs.root(), shape, &[], Philox::new(3));
+    let mut adam = Optimizer::new(&vs, OptimizerRule::Adam, config.learning_rate);
+    // Smooth from left to right, as pictures are, and never twice the same.
+    let drawn = (draw(6, frames * FRAME[0], FRAME[2], tch::Device::Cpu) * 40.0 + 128.0).clamp(0.0, 255.0);
+    let x = drawn.view([frames as i64, FRAME[0] as i64, 1, FRAME[2] as i64]).repeat([1, 1, FRAME[1] as i64, 1]);
+    let x = x.to_kind(tch::Kind::Uint8).flatten(1, -1).to_device(device);
+    let noise = draw(7, frames, latent, device);
+    Ok(Trainee {
+        network: "pictures",
+        batch: frames.to_string(),
+        settings: json!({
+            "latent": latent, "log_var_range": log_var_range, "kl_weight": config.kl_weight,
+            "kl_tolerance": config.kl_tolerance, "learning_rate": config.learning_rate,
+        }),
+        tensors: snapshot(&vs, &[("x", &x), ("noise", &noise)]),
+        step: Box::new(move || train_vae::update(&model, &mut adam, config, &inputs(&x), &noise).total.double_value(&[])),
     })
 }
 
@@ -195,7 +224,13 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
     let mut peer = String::new();
     for &scale in &scales {
         // Steps in a round: enough for the clock, and alike for both.
-        for (mut trainee, steps) in [(vae(&v, scale, device)?, 16), (mdnrnn(&m, v.latent, scale, device)?, 2)] {
+        let frames = if options.common.quick { 2 } else { 32 * scale.min(3) };
+        let trainees = [
+            (vae(&v, scale, device)?, 16),
+            (pictures(&v, frames, device)?, 1),
+            (mdnrnn(&m, v.latent, scale, device)?, 2),
+        ];
+        for (mut trainee, steps) in trainees {
             let steps = options.common.effort(steps_of(steps, scale), 1);
             let started = pytorch(&python, &trainee, options.device, folder.path())?;
             let losses: Vec<f64> = (0..4).map(|_| (trainee.step)()).collect();
@@ -238,7 +273,7 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
         }
     }
     table.note(format!(
-        "{peer}{rounds} interleaved rounds, one thread, {} time. Smallest batches are those of both presets; the last column is the largest \
+        "{peer}{rounds} interleaved rounds, one thread, {} time. `pictures` is V of 64 x 64 x 3 bytes. Smallest batches are those of both presets; the last column is the largest \
          relative difference of the two sides' first four losses.",
         if options.device == Device::Cpu { "processor" } else { "wall" }
     ));
@@ -269,8 +304,9 @@ mod tests {
         tch::set_num_threads(1);
         let config = Preset::QUICK.config();
         let v = vae(&config.vae, 1, tch::Device::Cpu).unwrap();
+        let p = pictures(&config.vae, 2, tch::Device::Cpu).unwrap();
         let m = mdnrnn(&config.mdnrnn, config.vae.latent, 1, tch::Device::Cpu).unwrap();
-        for mut trainee in [v, m] {
+        for mut trainee in [v, p, m] {
             let losses: Vec<f64> = (0..8).map(|_| (trainee.step)()).collect();
             assert!(losses[7] < losses[0] && losses[7].is_finite(), "{}: {losses:?}", trainee.network);
         }

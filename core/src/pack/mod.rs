@@ -20,6 +20,7 @@ use crate::obs::resample;
 use crate::precision::{EXACT_RANGE, Precision, bf16_to_f32, is_exact_weight};
 use crate::reader::File;
 use crate::schema::{LayerSpec, Normalizer, Settings, Source};
+use crate::v::{Convolution, Decoder};
 use half::{bf16, f16};
 use integers::Integers;
 use std::borrow::Cow;
@@ -112,7 +113,8 @@ pub fn all_metadata(file: &File<'_>) -> BTreeMap<String, String> {
 /// What an agent is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
-    /// Checkpoint tensors under [`crate::names::checkpoint`]'s names. The decoder is ignored, the MDN head optional.
+    /// Checkpoint tensors under [`crate::names::checkpoint`]'s names. The MDN head is optional, and so is a decoder, which goes into the file where the
+    /// settings say one.
     pub tensors: &'a Tensors,
     /// Sizes, precision and modes; `selftest_digest` belongs to `selftest`.
     pub settings: Settings,
@@ -135,6 +137,10 @@ pub struct Parts<'a> {
 pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
     let Settings { dims, precision, normalizer, .. } = parts.settings;
     dims.check().map_err(|error| error.to_string())?;
+    if let Some(decoder) = &parts.settings.decoder {
+        let image = dims.obs.image().ok_or("v.decoder: expected none of an agent that observes vectors")?;
+        decoder.check(image.prepared()).map_err(|error| error.to_string())?;
+    }
     let mut out = Vec::new();
     let mut vector = |name, values: &[f32]| out.push(Entry::f32(name, vec![padded(values.len())], &pad(values)));
     if normalizer == Normalizer::MeanStd {
@@ -159,7 +165,7 @@ pub fn pack(parts: &Parts<'_>) -> Result<Vec<u8>, String> {
         }
     }
     let mut calibration = None;
-    for spec in &dims.layers() {
+    for spec in dims.layers().iter().chain(&parts.settings.decoder_layers()) {
         if spec.optional && !spec.source.is_in(parts.tensors) {
             continue;
         }
@@ -227,7 +233,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Unpacked, String> {
         tensors.insert(checkpoint::NORMALIZER_MEAN.into(), (vec![o], vector(packed::OBSERVATION_MEAN, o)?));
         tensors.insert(checkpoint::NORMALIZER_INV_STD.into(), (vec![o], vector(packed::OBSERVATION_INV_STD, o)?));
     }
-    for spec in &dims.layers() {
+    for spec in dims.layers().iter().chain(&settings.decoder_layers()) {
         if spec.optional && file.tensor(spec.names.panels).is_none() {
             continue;
         }
@@ -298,6 +304,14 @@ pub fn checkpoint_shapes(dims: &Dims) -> Vec<(&'static str, Vec<usize>)> {
     shapes
 }
 
+/// Every tensor of a decoder for `latent` latents, by name and shape, in order.
+#[must_use]
+pub fn decoder_shapes(decoder: &Decoder, latent: usize) -> Vec<(&'static str, Vec<usize>)> {
+    let mut shapes = Vec::new();
+    decoder.layers(latent).iter().for_each(|spec| spec.source.shapes(spec, &mut shapes));
+    shapes
+}
+
 /// Middle and half of the action range, both `[A]`: the runtime's actions are `mid + half·u` with u in [-1, 1], and M is trained on u.
 #[must_use]
 pub fn action_map(low: &[f32], high: &[f32]) -> (Vec<f32>, Vec<f32>) {
@@ -348,7 +362,9 @@ impl Source {
             Self::Whole { weight, .. }
             | Self::Half { weight, .. }
             | Self::Convolution { weight, .. }
-            | Self::Flattened { weight, .. } => tensors.contains_key(*weight),
+            | Self::Flattened { weight, .. }
+            | Self::Unflattened { weight, .. }
+            | Self::Transposed { weight, .. } => tensors.contains_key(*weight),
             Self::SideBySide { .. } => tensors.contains_key(checkpoint::RNN_WEIGHT_IH),
         }
     }
@@ -365,6 +381,14 @@ impl Source {
             }
             Self::Flattened { weight, bias, map: [h, w, c], .. } => {
                 shapes.extend([(weight, vec![n, h * w * c]), (bias, vec![n])]);
+            }
+            Self::Unflattened { weight, bias, map: [h, w, c] } => {
+                shapes.extend([(weight, vec![h * w * c, k]), (bias, vec![h * w * c])]);
+            }
+            Self::Transposed { weight, bias, decoder, index } => {
+                let (layer, [_, _, channels]) = (decoder.chain.at(index), decoder.map(index));
+                shapes.push((weight, vec![channels, layer.channels, layer.kernel, layer.kernel]));
+                shapes.push((bias, vec![layer.channels]));
             }
             Self::SideBySide { inputs } => shapes.extend([
                 (checkpoint::RNN_WEIGHT_IH, vec![n, inputs]),
@@ -396,6 +420,29 @@ impl Source {
                 let weight = self.spread(get(weight, &[n, h * w * c])?, h * w * c, n, k, 0.0);
                 let bias = get(bias, &[n])?.iter().map(|b| b * times).collect::<Vec<_>>();
                 Weights { weight: weight.iter().map(|w| w * times).collect::<Vec<_>>().into(), bias: bias.into() }
+            }
+            Self::Unflattened { weight, bias, map: [h, w, c] } => {
+                let (weights, biases) = (get(weight, &[h * w * c, k])?, get(bias, &[h * w * c])?);
+                let (mut weight, mut bias) = (vec![0.0; n * k], vec![0.0; n]);
+                for (row, (from, &value)) in weights.chunks(k).zip(biases).enumerate() {
+                    let to = row % (h * w) * padded(c) + row / (h * w);
+                    weight[to * k..][..k].copy_from_slice(from);
+                    bias[to] = value;
+                }
+                Weights { weight: weight.into(), bias: bias.into() }
+            }
+            Self::Transposed { weight, bias, decoder, index } => {
+                let (layer, [_, _, channels]) = (decoder.chain.at(index), decoder.map(index));
+                let weights = get(weight, &[channels, layer.channels, layer.kernel, layer.kernel])?;
+                let biases = get(bias, &[layer.channels])?;
+                let (mut weight, mut bias) = (vec![0.0; n * k], vec![0.0; n]);
+                for (at, &value) in weights.iter().enumerate() {
+                    let (ends, tap) = transposed(at, &layer);
+                    let (row, input) = decoder.place(index, ends, tap);
+                    weight[row * k + input] = value;
+                    bias[row] = biases[ends[1]];
+                }
+                Weights { weight: weight.into(), bias: bias.into() }
             }
             Self::SideBySide { inputs } => {
                 let w_ih = get(checkpoint::RNN_WEIGHT_IH, &[n, inputs])?;
@@ -465,6 +512,25 @@ impl Source {
                 tensors.insert(weight.into(), (vec![n, h * w * c], half(self.gather(&values, k, n, h * w * c))));
                 tensors.insert(bias.into(), (vec![n], half(biases)));
             }
+            Self::Unflattened { weight, bias, map: [h, w, c] } => {
+                let place = |row: usize| row % (h * w) * padded(c) + row / (h * w);
+                let rows = (0..h * w * c).flat_map(|row| values[place(row) * k..][..k].to_vec()).collect();
+                tensors.insert(weight.into(), (vec![h * w * c, k], rows));
+                tensors.insert(bias.into(), (vec![h * w * c], (0..h * w * c).map(|row| biases[place(row)]).collect()));
+            }
+            Self::Transposed { weight, bias, decoder, index } => {
+                let (layer, [_, _, channels]) = (decoder.chain.at(index), decoder.map(index));
+                let shape = vec![channels, layer.channels, layer.kernel, layer.kernel];
+                let (mut all, mut each) = (vec![0.0; shape.iter().product()], vec![0.0; layer.channels]);
+                for (at, value) in all.iter_mut().enumerate() {
+                    let (ends, tap) = transposed(at, &layer);
+                    let (row, input) = decoder.place(index, ends, tap);
+                    *value = values[row * k + input];
+                    each[ends[1]] = biases[row];
+                }
+                tensors.insert(weight.into(), (shape, all));
+                tensors.insert(bias.into(), (vec![layer.channels], each));
+            }
             Self::SideBySide { inputs } => {
                 let part = |from: usize, to: usize| values.chunks(k).flat_map(|row| row[from..to].to_vec()).collect();
                 tensors.insert(checkpoint::RNN_WEIGHT_IH.into(), (vec![n, inputs], part(0, inputs)));
@@ -474,6 +540,13 @@ impl Source {
             }
         }
     }
+}
+
+/// What value `at` of a transposed convolution's `[in, out, row, column]` is: from which channel to which, and which tap.
+fn transposed(at: usize, layer: &Convolution) -> ([usize; 2], [usize; 2]) {
+    let (taps, kernel) = (layer.kernel * layer.kernel, layer.kernel);
+    let (pair, tap) = (at / taps, at % taps);
+    ([pair / layer.channels, pair % layer.channels], [tap / kernel, tap % kernel])
 }
 
 /// Puts a row-major layer into its place in panels.

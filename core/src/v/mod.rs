@@ -8,6 +8,7 @@
 //! | convolutional | the same, of a picture | [`conv`] |
 
 pub mod conv;
+pub mod decoder;
 pub mod mlp;
 
 use crate::error::LoadError;
@@ -19,6 +20,7 @@ use crate::reader::File;
 use crate::sizes::Widths;
 
 pub use conv::{Convolution, Convolutions};
+pub use decoder::Decoder;
 
 /// Most hidden layers of an MLP.
 pub const MAX_HIDDEN: usize = 4;

@@ -310,6 +310,9 @@ macro_rules! entry_points {
             entry_points!(@function $features whiten, $crate::pointwise::whiten::<Vectors>,
                 (mean: &[f32], inv_std: &[f32], clip: f32, obs: &mut [f32]));
             entry_points!(@function $features relu, $crate::pointwise::relu::<Vectors>, (x: &mut [f32]));
+            entry_points!(@function $features round, $crate::convolution::round,
+                (filters: &$crate::convolution::Filters<'_>, x: &mut [f32]));
+            entry_points!(@function $features logistic, $crate::pointwise::logistic::<Vectors>, (x: &mut [f32]));
             entry_points!(@function $features no_nan, $crate::pointwise::no_nan::<Vectors>, (x: &mut [f32]));
             entry_points!(@function $features squash, $crate::pointwise::squash::<Vectors>,
                 (squash: dreamstep_core::schema::Squash, u: &mut [f32]));

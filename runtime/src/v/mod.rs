@@ -1,6 +1,7 @@
 //! V at run time: from a whitened observation to a latent vector.
 
 mod conv;
+pub(crate) mod decoder;
 mod mlp;
 
 use crate::buffers::{Buffers, Need, affine, copy, greater, outputs};

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod controller;
+pub mod convolution;
 pub mod file;
 pub mod inspect;
 pub mod mlp;

@@ -3,9 +3,10 @@
 //! packed agent goes in, and comes out in another precision, in today's format, or without a V that only copies its input.
 
 use crate::agent::action::{self, Choices};
-use crate::agent::v::VaeShape;
+use crate::agent::v::{VaeLayers, VaeShape};
 use crate::agent::{controller, file};
 use crate::data::manifest;
+use crate::data::observations::frame_text;
 use crate::data::rollouts::{Episode, list};
 use crate::data::split::Split;
 use crate::env::{self, EnvConfig, EnvSpec, size_text};
@@ -25,6 +26,7 @@ use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_core::v::Encoder;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
+use ndarray::Axis;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +98,7 @@ impl Ingredients {
         // A C that is there says what it is; one that is to be evolved is what the configuration says.
         let c = self.controller.as_ref().map_or_else(|| config.controller.controller(), controller::said)?;
         let dims = Dims::new(
-            Observation::Vector { len: v.obs },
+            self.observation(&v, config)?,
             v.encoder().with_context(|| self.vae.origin.clone())?,
             self.mdnrnn.cell()?.memory(recurrent),
             c,
@@ -106,9 +108,28 @@ impl Ingredients {
         Ok(dims.with_input(c.input))
     }
 
+    /// What V sees; of a picture, what the environment draws and what is made of it.
+    fn observation(&self, v: &VaeShape, config: &Config) -> Result<Observation> {
+        let VaeLayers::Convolutional(chain) = &v.layers else { return Ok(Observation::Vector { len: v.obs }) };
+        let spec = env::spec(&config.env)?;
+        let found = |frame: [usize; 3]| frame_text(frame);
+        match spec.image {
+            Some(image) if image.prepared() == chain.frame => Ok(Observation::Image(image)),
+            image => bail!(
+                "{}: expected a V of the pictures that {} shows, {}, found one of {}",
+                self.vae.origin,
+                spec.id,
+                image.map_or_else(|| "which are none".into(), |image| found(image.prepared())),
+                found(chain.frame)
+            ),
+        }
+    }
+
     fn settings(&self, config: &Config) -> Result<Settings> {
         let mut settings = Settings::new(self.dims(config)?);
-        settings.obs_clip = self.vae.meta(key::OBS_CLIP)?;
+        if settings.dims.obs.image().is_none() {
+            settings.obs_clip = self.vae.meta(key::OBS_CLIP)?;
+        }
         settings.log_var_range = [self.vae.meta(meta::LOG_VAR_MIN)?, self.vae.meta(meta::LOG_VAR_MAX)?];
         let said = self.controller.as_ref().map(controller::said_squash).transpose()?.flatten();
         settings.squash = said.unwrap_or(config.controller.squash);
@@ -248,8 +269,7 @@ pub fn pack_proved_on(config: &Config, run: &RunDir, rollouts: &Path) -> Result<
         settings.dims.action_len(),
         episode.dims()
     );
-    let observations: Vec<_> =
-        episode.observations.rows().into_iter().take(SELFTEST_STEPS).map(|row| row.to_vec()).collect();
+    let observations: Vec<_> = episode.observations.iter().take(SELFTEST_STEPS).collect();
     let (action_mid, action_half) = (&mid, &half);
     let mut parts =
         Parts { tensors: &tensors, settings, action_mid, action_half, selftest: None, frames: &[], provenance: &provenance };
@@ -280,9 +300,9 @@ fn surprise_limit(parts: &Parts<'_>, episodes: &[PathBuf]) -> Result<Option<f32>
     for path in episodes {
         let episode = Episode::read(path)?;
         agent.reset();
-        for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+        for (observation, action) in episode.observations.iter().zip(episode.actions.rows()) {
             let refused = || path.display().to_string();
-            agent.act_in_place(&observation.to_vec()).with_context(refused)?;
+            agent.act_in_place(&observation).with_context(refused)?;
             surprises.extend(agent.surprise().map(f64::from));
             agent.override_action(&action.to_vec()).with_context(refused)?;
             agent.advance()?;
@@ -409,25 +429,51 @@ fn copies(tensors: &Tensors, v: &Encoder, clip: f32) -> bool {
     widths.as_slice().iter().all(|&width| width >= z) && (0..=last).all(|i| layer(i) == Some(true))
 }
 
-/// The packed f32 agent in `bytes` in another precision, with a proof of its own over the same observations.
+/// The packed f32 agent in `bytes` in another precision, with a proof of its own over the same observations. The ranges of an i8 V of pictures
+/// are chosen by `frames`, prepared ones; without any, by the proof's.
 ///
 /// # Errors
 /// One line: not a packed f32 agent, one without self-test observations, or weights that the precision cannot hold.
-pub fn in_precision(bytes: &[u8], precision: Precision) -> Result<AlignedBytes> {
+pub fn in_precision(bytes: &[u8], precision: Precision, frames: &[Vec<u8>]) -> Result<AlignedBytes> {
     let agent = unpack(bytes).map_err(|error| anyhow!("{error}"))?;
     ensure!(!agent.selftest.observations.is_empty(), "expected self-test observations, found none");
     let mut settings = agent.settings;
     (settings.precision, settings.selftest_digest) = (precision, None);
+    let bytes = |row: &Vec<f32>| row.iter().map(|&value| value as u8).collect();
+    let of_proof: Vec<Vec<u8>> = match settings.dims.obs {
+        Observation::Image(_) if frames.is_empty() => agent.selftest.observations.iter().map(bytes).collect(),
+        _ => Vec::new(),
+    };
     let parts = Parts {
         tensors: &agent.tensors,
         settings,
         action_mid: &agent.action_mid,
         action_half: &agent.action_half,
         selftest: None,
-        frames: &[],
+        frames: if frames.is_empty() { &of_proof } else { frames },
         provenance: &agent.provenance,
     };
     seal(&parts, &agent.selftest.observations)
+}
+
+/// Frames by which ranges are chosen, at most.
+const CALIBRATION: usize = 256;
+
+/// Prepared frames from all over the episodes in the folder `rollouts`, to choose an i8 V's ranges by; none of vectors.
+///
+/// # Errors
+/// One line naming the episode that cannot be read.
+pub fn calibration_frames(rollouts: &Path) -> Result<Vec<Vec<u8>>> {
+    let files = list(rollouts)?;
+    let (taken, mut frames) = (files.len().min(CALIBRATION), Vec::new());
+    for i in 0..taken {
+        let episode = Episode::read(&files[i * files.len() / taken])?;
+        let Ok(all) = episode.observations.frames() else { return Ok(frames) };
+        // As many from each, from its beginning to its end.
+        let (each, rows) = ((CALIBRATION / taken).min(all.len_of(Axis(0))), all.len_of(Axis(0)));
+        frames.extend((0..each).map(|j| all.index_axis(Axis(0), (2 * j + 1) * rows / (2 * each)).iter().copied().collect()));
+    }
+    Ok(frames)
 }
 
 /// Packs `parts` with their proof: what the portable back end, the specification, makes of `observations`.

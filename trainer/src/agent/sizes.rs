@@ -66,7 +66,7 @@ pub(super) fn spec(env: &mut EnvConfig, known: &Known<'_>, origin: &Path, notes:
     if !env.is_recorded() {
         return env::spec(env);
     }
-    if let (true, Some(size)) = (env.recorded.observation.is_empty(), known.observed()) {
+    if let (true, Some(size)) = (env.recorded.observation.is_empty() && env.recorded.image.is_empty(), known.observed()) {
         env.recorded.observation.push(BlockConfig::of(size));
         notes.push(format!("env.recorded.observation = [{{ size = {size} }}], by V's inputs"));
     }
@@ -92,7 +92,7 @@ pub(super) fn complete(env: &EnvConfig) -> EnvConfig {
     let mut env = env.clone();
     if env.is_recorded() {
         env.period_s = if env.period_s == 0.0 { ANY_S } else { env.period_s };
-        if env.recorded.observation.is_empty() {
+        if env.recorded.observation.is_empty() && env.recorded.image.is_empty() {
             env.recorded.observation.push(BlockConfig::of(1));
         }
     }

@@ -6,14 +6,18 @@
 //! |---|---|---|
 //! | M | `rnn.{weight,bias}_{ih,hh}_l0`, `gmm_linear.{weight,bias}` (TorchWM, ctallec: means, log-sigmas, logits, reward, terminal) | a cell's names, without `_l0`; a GRU's three gates |
 //! | V | `encoder.{0,2,4}`, `decoder.{0,2,4}`, `.weight` and `.bias`, and `normalizer.{mean,inv_std}` | `encoder.fc1`, `fc2`, `fc_mu`, `fc_logvar` or `fc_logsigma`; no normaliser: raw observations |
+//! | V of pictures | `encoder.conv1…`, `encoder.fc_mu`, `fc_logsigma`, `decoder.fc1`, `decoder.deconv1…`, `.weight` and `.bias` (ctallec) | `decoder.fc` (TorchWM), `fc_logvar`; no decoder |
 //! | C | `fc.weight`, `fc.bias` | no bias |
 //!
 //! What wrappers add to a name, at its front or inside (`module.`, `_orig_mod.`, …), is taken off, and so is a prefix that all names share
-//! (`model.`). What cannot run here is refused by name: a convolutional V, a second layer, a file of `torch.save`. Sizes follow from shapes
-//! and from the environment.
+//! (`model.`). What cannot run here is refused by name: a second layer of M, a file of `torch.save`. Sizes follow from shapes and from the
+//! environment; what shapes do not say of convolutions, from `[vae.convolution]`.
+
+mod convolutional;
 
 use crate::agent::pack::{Ingredients, base_agent};
 use crate::agent::sizes::{self, Known};
+use crate::agent::v::{VaeLayers, VaeShape};
 use crate::agent::{action, controller};
 use crate::env::{ActionSpace, EnvSpec};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
@@ -192,7 +196,8 @@ fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// The `tensors` of the file at `origin` under our names.
 fn named(tensors: BTreeMap<String, Array>, origin: &Path, notes: &mut Vec<String>) -> Result<BTreeMap<String, Array>> {
-    const ALIASES: [(&str, &str); 5] = [
+    const OF_PICTURES: [(&str, &str); 1] = [("decoder.fc.", "decoder.fc1.")];
+    const OF_VECTORS: [(&str, &str); 5] = [
         ("encoder.fc1.", "encoder.0."),
         ("encoder.fc2.", "encoder.2."),
         ("decoder.fc1.", "decoder.0."),
@@ -209,16 +214,13 @@ fn named(tensors: BTreeMap<String, Array>, origin: &Path, notes: &mut Vec<String
     if held > 0 {
         notes.push(format!("names: the prefix {}. taken off", bare[0][..held].join(".")));
     }
+    let of_pictures = bare.iter().any(|name| is_convolutional(name.iter().map(String::as_str)));
+    let aliases: &[(&str, &str)] = if of_pictures { &OF_PICTURES } else { &OF_VECTORS };
     let mut found = BTreeMap::new();
     for ((full, array), name) in tensors.into_iter().zip(&bare) {
-        ensure!(
-            array.shape.len() <= 2,
-            "{}: tensor {full}: expected a dense layer, found shape {:?}: dreamstep's V reads vectors and has no convolutions",
-            origin.display(),
-            array.shape
-        );
+        convolutional::check_axes(name, &array.shape).with_context(|| format!("{}: tensor {full}", origin.display()))?;
         let mut name = name[held..].join(".");
-        if let Some((alias, ours)) = ALIASES.iter().find(|(alias, _)| name.starts_with(alias)) {
+        if let Some((alias, ours)) = aliases.iter().find(|(alias, _)| name.starts_with(alias)) {
             name = name.replacen(alias, ours, 1);
         }
         if name.starts_with("rnn.") && !name.contains("_l") {
@@ -231,6 +233,13 @@ fn named(tensors: BTreeMap<String, Array>, origin: &Path, notes: &mut Vec<String
         );
     }
     Ok(found)
+}
+
+/// Whether a tensor called so is a convolution's.
+fn is_convolutional<'n>(name: impl Iterator<Item = &'n str>) -> bool {
+    let layer = |part: &str| part.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let parts: Vec<String> = name.map(layer).collect();
+    parts.windows(2).any(|pair| *pair == ["encoder", "conv"] || *pair == ["decoder", "deconv"])
 }
 
 struct Import<'a> {
@@ -371,6 +380,15 @@ impl Import<'_> {
     }
 
     fn vae(&mut self, mut tensors: BTreeMap<String, Array>) -> Result<Checkpoint> {
+        if tensors.keys().any(|name| is_convolutional(name.split('.'))) {
+            return self.convolutional_vae(tensors);
+        }
+        ensure!(
+            self.spec.frame().is_none(),
+            "{}: expected a V of convolutions (encoder.conv1 …) for {}, which shows pictures, found dense layers",
+            self.origin.display(),
+            self.spec.id
+        );
         self.join_heads(&mut tensors)?;
         let o = self.spec.obs;
         if !tensors.contains_key(names::NORMALIZER_MEAN) && !tensors.contains_key(names::NORMALIZER_INV_STD) {
@@ -418,18 +436,9 @@ impl Import<'_> {
             part.keep(weight, &shape)?;
             part.keep(bias, &shape[..1])?;
         }
-        let [low, high] = self.config.vae.log_var_range;
-        for (key, value) in [
-            (metadata::DIM_OBS, o.to_string()),
-            (metadata::DIM_LATENT, z.to_string()),
-            (metadata::V_KIND, "mlp".into()),
-            (metadata::V_HIDDEN, widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
-            (metadata::OBS_CLIP, self.options.obs_clip.to_string()),
-            (meta::LOG_VAR_MIN, low.to_string()),
-            (meta::LOG_VAR_MAX, high.to_string()),
-        ] {
-            part.checkpoint.set_meta(key, value);
-        }
+        let log_var_range = self.config.vae.log_var_range;
+        VaeShape { obs: o, layers: VaeLayers::Mlp(widths.clone()), latent: z, log_var_range }.say(&mut part.checkpoint);
+        part.checkpoint.set_meta(metadata::OBS_CLIP, self.options.obs_clip);
         (self.config.vae.latent, self.config.vae.hidden) = (z, widths);
         self.config.vae.obs_clip = decimal(self.options.obs_clip);
         part.finish()

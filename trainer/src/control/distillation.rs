@@ -179,7 +179,7 @@ impl Teacher {
         for id in (0..data.len()).rev() {
             interrupt::check()?;
             let episode = data.read(id)?;
-            let observed = episode.observations.rows().into_iter().map(|row| row.to_vec());
+            let observed = episode.observations.iter();
             let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
             let answers = self.answers(&model, student, whitening, observed.zip(acted))?;
             lessons.add(&answers);
@@ -339,9 +339,9 @@ mod tests {
             let mut memories = [&model, &student].map(|model| vec![0.0; memory_len(model.dims())]);
             let [first, second] = &mut memories;
             let mut agents = [Agent::new(model, first).unwrap(), Agent::new(student, second).unwrap()];
-            for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
+            for (observation, action) in episode.observations.iter().zip(episode.actions.rows()) {
                 for agent in &mut agents {
-                    agent.act_in_place(&observation.to_vec()).unwrap();
+                    agent.act_in_place(&observation).unwrap();
                 }
                 let [theirs, mine] = [agents[0].choice().unwrap(), agents[1].choice().unwrap()];
                 (same, steps) = (same + usize::from(theirs == mine), steps + 1);

@@ -55,9 +55,8 @@ impl Whitening {
             let episode = data.read(id)?;
             agent.reset();
             rows.clear();
-            for (observation, action) in episode.observations.rows().into_iter().zip(episode.actions.rows()) {
-                // Rows of an array in standard layout are slices.
-                agent.act_in_place(&observation.to_vec())?;
+            for (observation, action) in episode.observations.iter().zip(episode.actions.rows()) {
+                agent.act_in_place(&observation)?;
                 rows.extend(agent.controller_input());
                 agent.override_action(&action.to_vec())?;
                 agent.advance()?;

@@ -7,6 +7,9 @@ use serde::Deserialize;
 pub(super) struct Contents {
     /// Name and size of each part of an observation.
     pub observation: Vec<(String, usize)>,
+    /// Height, width and channels, where an observation is a picture.
+    #[serde(default)]
+    pub image: Option<[usize; 3]>,
     /// Size, least and most of each part of an action; none where they have no bounds.
     #[serde(default)]
     pub action: Vec<(usize, Option<f64>, Option<f64>)>,
@@ -42,7 +45,10 @@ impl Contents {
             format!("{{ size = {size}, low = {}, high = {} }}", bound(*low), bound(*high))
         };
         let ranges: Vec<_> = self.action.iter().map(range).collect();
-        let mut text = format!("--set 'env.recorded.observation=[{}]'", parts.join(", "));
+        let mut text = match self.image {
+            Some([height, width, channels]) => format!("--set env.recorded.image=[{height},{width},{channels}]"),
+            None => format!("--set 'env.recorded.observation=[{}]'", parts.join(", ")),
+        };
         text += &match self.choices {
             0 => format!(" --set 'env.recorded.action=[{}]'", ranges.join(", ")),
             choices => format!(" --set env.recorded.choices={choices}"),

@@ -5,12 +5,13 @@
 //! size, not of the data's: while one is trained on, another thread reads the next ([`crate::data::prefetch`]). Data that fits one pool is
 //! read once and shuffled as a whole.
 
-use crate::data::rollouts::{self, Episode};
+use crate::data::observations::Observations;
+use crate::data::rollouts::{self, Episode, Sizes};
 use crate::run::interrupt;
 use crate::stats::{Normalizer, Spread};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
-use ndarray::{ArrayView2, Axis};
+use ndarray::{Array4, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -18,6 +19,10 @@ use std::path::{Path, PathBuf};
 
 /// Episodes read at a time by one worker: enough to outweigh handing them out.
 const CHUNK: usize = 64;
+
+/// Bytes of frames in one pool at most: 65,536 frames of 64 x 64 x 3. Training holds the pool that it is at, the next one, and the held-out
+/// one where that is all of them: so many frames as there may be, they are trained on within 4 GiB.
+const POOL_BYTES: usize = 768 << 20;
 
 /// What is known of an episode without its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub struct Entry {
 pub struct Dataset {
     entries: Vec<Entry>,
     source: Source,
-    dims: (usize, usize),
+    sizes: Sizes,
 }
 
 /// Where the numbers are.
@@ -59,18 +64,18 @@ impl Dataset {
         let read: Vec<Result<_>> = pool.install(|| {
             let one = |file: &PathBuf| {
                 interrupt::check()?;
-                Episode::read(file).map(|episode| (entry(&episode), episode.dims()))
+                Episode::read(file).map(|episode| (entry(&episode), episode.sizes()))
             };
             files.par_iter().with_min_len(CHUNK).map(one).collect()
         });
         let mut entries = Vec::with_capacity(files.len());
-        let mut dims = None;
+        let mut sizes = None;
         for (file, read) in files.iter().zip(read) {
             let (entry, found) = read?;
-            rollouts::check_dims(file, found, &files[0], *dims.get_or_insert(found))?;
+            rollouts::check_sizes(file, found, &files[0], *sizes.get_or_insert(found))?;
             entries.push(entry);
         }
-        Ok(Self { entries, source: Source::Files(files), dims: dims.unwrap_or_default() })
+        Ok(Self { entries, source: Source::Files(files), sizes: sizes.unwrap_or_default() })
     }
 
     /// Episodes that are in memory already.
@@ -78,14 +83,14 @@ impl Dataset {
     /// # Errors
     /// One line: there are none, one is not valid, or sizes differ.
     pub fn from_episodes(episodes: Vec<Episode>) -> Result<Self> {
-        let dims = episodes.first().context("training: expected episodes, found none")?.dims();
+        let sizes = episodes.first().context("training: expected episodes, found none")?.sizes();
         for (i, episode) in episodes.iter().enumerate() {
             let name = || format!("episode {i} (seed {})", episode.seed);
             episode.validate().with_context(name)?;
-            let found = episode.dims();
-            ensure!(found == dims, "{}: expected (observation, action) sizes {dims:?}, found {found:?}", name());
+            let found = episode.sizes();
+            ensure!(found == sizes, "{}: expected {sizes:?}, found {found:?}", name());
         }
-        Ok(Self { entries: episodes.iter().map(entry).collect(), source: Source::Memory(episodes), dims })
+        Ok(Self { entries: episodes.iter().map(entry).collect(), source: Source::Memory(episodes), sizes })
     }
 
     /// How many episodes there are: at least one.
@@ -104,7 +109,19 @@ impl Dataset {
     /// `(O, A)`: numbers in an observation and in an action.
     #[must_use]
     pub const fn dims(&self) -> (usize, usize) {
-        self.dims
+        (self.sizes.obs, self.sizes.action)
+    }
+
+    /// Height, width and channels, where observations are frames.
+    #[must_use]
+    pub const fn frame(&self) -> Option<[usize; 3]> {
+        self.sizes.frame
+    }
+
+    /// Rows of a pool that holds observations, where `rows` are asked for: so many, or of frames no more than [`POOL_BYTES`] are.
+    #[must_use]
+    pub fn pool_rows(&self, rows: usize) -> usize {
+        self.sizes.frame.map_or(rows, |_| rows.min((POOL_BYTES / self.sizes.obs.max(1)).max(1)))
     }
 
     /// Steps of the episodes `ids`.
@@ -128,9 +145,9 @@ impl Dataset {
             Source::Memory(episodes) => Ok(Cow::Borrowed(&episodes[id])),
             Source::Files(files) => {
                 let episode = Episode::read(&files[id])?;
-                let (expected, found) = (self.entries[id], (episode.seed, episode.steps(), episode.dims()));
+                let (expected, found) = (self.entries[id], (episode.seed, episode.steps(), episode.sizes()));
                 ensure!(
-                    (expected.seed, expected.steps, self.dims) == found,
+                    (expected.seed, expected.steps, self.sizes) == found,
                     "{}: changed while it was in use: expected seed {} and {} steps, found seed {} and {}",
                     files[id].display(),
                     expected.seed,
@@ -141,6 +158,29 @@ impl Dataset {
                 Ok(Cow::Owned(episode))
             }
         }
+    }
+
+    /// The frames of the episodes `ids`, one after the other, `[Σ(T+1), h, w, c]` bytes; read on every core of the current thread pool.
+    ///
+    /// # Errors
+    /// [`Self::read`]'s; or observations are vectors.
+    pub fn frames(&self, ids: &[usize]) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.rows(ids) * self.sizes.obs];
+        let mut rest = bytes.as_mut_slice();
+        let mut parts = Vec::with_capacity(ids.len());
+        for &id in ids {
+            let (part, others) = rest.split_at_mut(self.rows(&[id]) * self.sizes.obs);
+            parts.push((id, part));
+            rest = others;
+        }
+        parts.into_par_iter().try_for_each(|(id, part)| -> Result<()> {
+            interrupt::check()?;
+            let episode = self.read(id)?;
+            let frames = episode.observations.frames()?;
+            part.copy_from_slice(frames.as_standard_layout().as_slice().context("frames: expected rows one after another")?);
+            Ok(())
+        })?;
+        Ok(bytes)
     }
 
     /// Of every number in every episode, in order.
@@ -154,16 +194,16 @@ impl Dataset {
     /// # Errors
     /// [`Self::read`]'s.
     pub fn rewards(&self, ids: &[usize]) -> Result<Spread> {
-        self.spread(ids, 1, |episode| episode.rewards.view().insert_axis(Axis(1)))
+        self.spread(ids, 1, |episode| Ok(episode.rewards.view().insert_axis(Axis(1))))
     }
 
     /// Mean and standard deviation (population) of the observations of `ids`, in one pass and on every core of the current thread pool;
     /// the result does not depend on how many there are. A dimension whose standard deviation is below `min_std` is dead.
     ///
     /// # Errors
-    /// [`Self::read`]'s; or `ids` is empty.
+    /// [`Self::read`]'s; or `ids` is empty, or observations are frames.
     pub fn normalizer(&self, ids: &[usize], min_std: f64) -> Result<Normalizer> {
-        let spread = self.spread(ids, self.dims.0, |episode| episode.observations.view())?;
+        let spread = self.spread(ids, self.sizes.obs, |episode| episode.observations.vectors())?;
         Normalizer::from_spread(&spread, min_std)
     }
 
@@ -171,13 +211,13 @@ impl Dataset {
         &self,
         ids: &[usize],
         columns: usize,
-        rows: impl for<'e> Fn(&'e Episode) -> ArrayView2<'e, f32> + Sync,
+        rows: impl for<'e> Fn(&'e Episode) -> Result<ArrayView2<'e, f32>> + Sync,
     ) -> Result<Spread> {
         let part = |ids: &[usize]| -> Result<Spread> {
             let mut spread = Spread::new(columns);
             for &id in ids {
                 interrupt::check()?;
-                spread.add(rows(&*self.read(id)?));
+                spread.add(rows(&*self.read(id)?)?);
             }
             Ok(spread)
         };
@@ -293,8 +333,12 @@ pub fn pool_step(epoch: usize, pool: Option<usize>) -> u64 {
 }
 
 fn entry(episode: &Episode) -> Entry {
-    let values = episode.observations.iter().chain(&episode.actions).chain(&episode.rewards);
-    let digest = fnv(FNV_START, values.map(|value| value.to_bits()));
+    let bits = |value: &f32| value.to_bits();
+    let observed = match &episode.observations {
+        Observations::Vectors(rows) => fnv(FNV_START, rows.iter().map(bits)),
+        Observations::Frames(frames) => fnv_bytes(FNV_START, frames),
+    };
+    let digest = fnv(observed, episode.actions.iter().chain(&episode.rewards).map(bits));
     let digest = fnv(digest, episode.terminals.iter().map(|&terminal| u32::from(terminal)));
     Entry { seed: episode.seed, steps: episode.steps(), digest }
 }
@@ -304,6 +348,16 @@ const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 fn fnv(start: u64, words: impl IntoIterator<Item = u32>) -> u64 {
     words.into_iter().fold(start, |hash, word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// [`fnv`] of four bytes at a time, whatever the frames' layout is; frames of another shape and the same bytes have another digest.
+fn fnv_bytes(start: u64, frames: &Array4<u8>) -> u64 {
+    let frames = frames.as_standard_layout();
+    let bytes = frames.as_slice().unwrap_or_default();
+    let (words, rest) = bytes.as_chunks();
+    let hash = fnv(start, frames.shape().iter().map(|&size| size as u32));
+    let hash = fnv(hash, words.iter().map(|&word| u32::from_le_bytes(word)));
+    fnv(hash, rest.iter().map(|&byte| u32::from(byte)))
 }
 
 #[cfg(test)]
@@ -318,7 +372,7 @@ mod tests {
                 let t = 3 + e;
                 Episode {
                     seed: e as u64,
-                    observations: Array2::from_shape_fn((t + 1, 2), |(i, j)| [1e4 + (e * 31 + i) as f32, 7.0][j]),
+                    observations: Array2::from_shape_fn((t + 1, 2), |(i, j)| [1e4 + (e * 31 + i) as f32, 7.0][j]).into(),
                     actions: Array2::from_shape_fn((t, 1), |(i, _)| i as f32 * 0.1),
                     rewards: Array1::from_shape_fn(t, |i| i as f32),
                     terminals: Array1::from_shape_fn(t, |i| i + 1 == t),
@@ -362,8 +416,10 @@ mod tests {
         };
         let (one, two) = (on(1), on(2));
         assert_eq!(one, two);
-        let values: Vec<f64> =
-            ids.iter().flat_map(|&i| data.read(i).unwrap().observations.column(0).mapv(f64::from).to_vec()).collect();
+        let values: Vec<f64> = ids
+            .iter()
+            .flat_map(|&i| data.read(i).unwrap().observations.vectors().unwrap().column(0).mapv(f64::from).to_vec())
+            .collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let std = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
         assert!((f64::from(one.mean[0]) - mean).abs() < 1e-3 && (f64::from(one.inv_std[0]) * std - 1.0).abs() < 1e-6);
@@ -392,6 +448,53 @@ mod tests {
         let one = Pools::new(&data, &ids, 100_000, Philox::new(1), Stream::VaeOrder);
         assert!(one.is_one());
         assert_eq!((one.shuffled(&data, 1), one.shuffled(&data, 2)), (vec![ids.clone()], vec![ids]));
+    }
+
+    fn filmed(n: usize, frame: (usize, usize, usize)) -> Vec<Episode> {
+        let filmed = |(e, episode): (usize, Episode)| {
+            let (h, w, c) = frame;
+            let frames =
+                Array4::from_shape_fn((episode.steps() + 1, h, w, c), |(t, y, x, c)| (e * 7 + t * 31 + y * x + c) as u8);
+            Episode { observations: frames.into(), ..episode }
+        };
+        episodes(n).into_iter().enumerate().map(filmed).collect()
+    }
+
+    #[test]
+    fn frames_have_a_digest_and_a_size_and_no_normaliser() {
+        let episodes = filmed(20, (5, 3, 3));
+        let folder = written(&episodes);
+        let [files, memory] = [Dataset::open(folder.path(), 2).unwrap(), Dataset::from_episodes(episodes.clone()).unwrap()];
+        assert_eq!((files.entries(), files.fingerprint()), (memory.entries(), memory.fingerprint()));
+        assert_eq!((files.dims(), files.frame()), ((45, 1), Some([5, 3, 3])));
+        assert_eq!(&*files.read(17).unwrap(), &episodes[17]);
+        let one_by_one =
+            [4, 0, 19].map(|id| episodes[id].observations.frames().unwrap().iter().copied().collect::<Vec<u8>>());
+        assert_eq!(files.frames(&[4, 0, 19]).unwrap(), one_by_one.concat());
+        for change in [(0, 0, 0, 0), (3, 4, 2, 2)] {
+            let mut other = episodes.clone();
+            let Observations::Frames(frames) = &mut other[3].observations else { unreachable!("filmed") };
+            frames[change] ^= 1;
+            assert_ne!(Dataset::from_episodes(other).unwrap().fingerprint(), memory.fingerprint());
+        }
+        // The same bytes, cut otherwise.
+        assert_ne!(Dataset::from_episodes(filmed(20, (45, 1, 1))).unwrap().fingerprint(), memory.fingerprint());
+        let error = files.normalizer(&[0, 1], 0.0).unwrap_err().to_string();
+        assert_eq!(error, "observations: expected vectors of numbers, found frames of 5 x 3 x 3 bytes");
+        let mut mixed = episodes;
+        mixed.push(filmed(1, (3, 5, 3)).remove(0));
+        let error = Dataset::from_episodes(mixed).unwrap_err().to_string();
+        assert!(error.contains("episode 20") && error.contains("[5, 3, 3]") && error.contains("[3, 5, 3]"), "{error}");
+    }
+
+    /// Of a million frames of 64 x 64 x 3 no more than 65,536 are in a pool, however many rows are asked for.
+    #[test]
+    fn pools_of_frames_are_bounded_in_bytes() {
+        let sized = |frame| Dataset::from_episodes(filmed(2, frame)).unwrap();
+        let small = sized((64, 64, 3));
+        assert_eq!([1000, 65_536, 131_072].map(|rows| small.pool_rows(rows)), [1000, 65_536, 65_536]);
+        assert_eq!(sized((96, 96, 3)).pool_rows(131_072), (768 << 20) / 27_648);
+        assert_eq!(Dataset::from_episodes(episodes(2)).unwrap().pool_rows(131_072), 131_072);
     }
 
     #[test]

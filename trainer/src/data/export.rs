@@ -5,15 +5,19 @@
 //! | form | files |
 //! |---|---|
 //! | `torchwm` | `rollout_0000000.npz`: `observations [T,O]`, `actions [T,A]`, `rewards [T]`, `terminals [T]`, all float32; ours: `final_observation [O]`, `truncations [T]`, `seed`. Actions that are choices are one-hot `[T,U]`, as networks read them |
+//! | `ctallec` | `rollout_0000000.npz` as ctallec's generator writes it: `observations [T,…]` that the actions led *to*, `rewards [T]` float64, `actions [T,A]` float32, `terminals [T]` bool, where an episode ends for whatever reason. Its first observation and its seed are left out |
 //! | `triplet` | `{env}_{N}_rollout_{observations,actions,rewards}.npy`, float32; ours: `…_dones` (an episode's last step), `…_terminals` (the task ended), `…_truncations` `[N]` bool, `…_final_observations [E,O]`. Of choices, actions are their numbers |
+//!
+//! Frames go out as the bytes that they are, `[T,h,w,c]` uint8: prepared ones ([`crate::data::observations`]). A triplet has none.
 //!
 //! A triplet has no place for seeds: read back, episodes have their numbers for seeds.
 
 use super::NewFiles;
-use super::rollouts::{Episode, files, npz_writer, read_dir};
+use super::observations::Observations;
+use super::rollouts::{Episode, compression, files, npz_writer, read_dir};
 use crate::env::{self, ActionSpace, EnvConfig};
 use anyhow::{Context, Result, ensure};
-use ndarray::{Array1, Array2, Axis, concatenate, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use ndarray_npy::WriteNpyExt;
 use std::borrow::Cow;
 use std::path::Path;
@@ -23,6 +27,8 @@ use std::path::Path;
 pub enum Form {
     /// One `.npz` a rollout, under TorchWM's keys.
     Torchwm,
+    /// One `.npz` a rollout, as ctallec's world-models lays it out: a row's observation is where its action led.
+    Ctallec,
     /// Three `.npy` files, and what they lack.
     Triplet,
 }
@@ -38,21 +44,27 @@ pub fn export(env: &EnvConfig, rollouts: &Path, out: &Path, form: Form) -> Resul
     ensure!(!taken, "{}: expected an empty folder or none, found files in it", out.display());
     let mut new = NewFiles::below(&[out]);
     let count = match form {
-        Form::Torchwm => {
+        Form::Torchwm | Form::Ctallec => {
+            let of = if form == Form::Torchwm { torchwm } else { ctallec };
             let actions = env::spec(env)?.actions;
             let mut steps = 0;
             for (i, file) in files.iter().enumerate() {
                 let episode = Episode::read(file)?;
                 new.write(
                     out.join(format!("rollout_{i:07}.npz")),
-                    &torchwm(&episode, &actions).with_context(|| file.display().to_string())?,
+                    &of(&episode, &actions).with_context(|| file.display().to_string())?,
                 )?;
                 steps += episode.steps() as u64;
             }
             (files.len() as u64, steps)
         }
         // Of an id in Gymnasium's long form, what a file's name may have.
-        Form::Triplet => triplet(&env.id.replace([':', '/'], "-"), &read_dir(rollouts)?, out, &mut new)?,
+        Form::Triplet => {
+            // Before all of them are read.
+            let first = Episode::read(&files[0])?;
+            first.observations.vectors().context("--format triplet")?;
+            triplet(&env.id.replace([':', '/'], "-"), &read_dir(rollouts)?, out, &mut new)?
+        }
     };
     new.keep();
     Ok(count)
@@ -60,33 +72,55 @@ pub fn export(env: &EnvConfig, rollouts: &Path, out: &Path, form: Form) -> Resul
 
 fn torchwm(episode: &Episode, actions: &ActionSpace) -> Result<Vec<u8>> {
     let t = episode.steps();
-    let actions = match actions {
-        ActionSpace::Continuous { .. } => Cow::Borrowed(&episode.actions),
-        ActionSpace::Discrete { choices } => {
-            let (ear, mut heard) = (actions.ear(), Vec::new());
-            episode.actions.rows().into_iter().try_for_each(|row| ear.hear(row, &mut heard))?;
-            Cow::Owned(Array2::from_shape_vec((t, *choices), heard)?)
-        }
-    };
     let number = |flags: &Array1<bool>| flags.mapv(|flag| f32::from(u8::from(flag)));
-    let mut npz = npz_writer();
-    npz.add_array("observations", &episode.observations.slice(s![..t, ..]))?;
-    npz.add_array("actions", &*actions)?;
+    let mut npz = npz_writer(compression(&episode.observations));
+    match &episode.observations {
+        Observations::Vectors(rows) => npz.add_array("observations", &rows.slice(s![..t, ..]))?,
+        Observations::Frames(frames) => npz.add_array("observations", &frames.slice(s![..t, .., .., ..]))?,
+    }
+    npz.add_array("actions", &*as_heard(episode, actions)?)?;
     npz.add_array("rewards", &episode.rewards)?;
     npz.add_array("terminals", &number(&episode.terminals))?;
     npz.add_array("truncations", &number(&episode.truncations))?;
-    npz.add_array("final_observation", &episode.observations.row(t))?;
+    match &episode.observations {
+        Observations::Vectors(rows) => npz.add_array("final_observation", &rows.row(t))?,
+        Observations::Frames(frames) => npz.add_array("final_observation", &frames.index_axis(Axis(0), t))?,
+    }
     npz.add_array("seed", &ndarray::arr0(episode.seed))?;
     Ok(npz.finish()?.into_inner())
 }
 
-fn triplet(env: &str, episodes: &[Episode], out: &Path, new: &mut NewFiles) -> Result<(u64, u64)> {
-    fn tables<'a>(episodes: &'a [Episode], of: impl Fn(&'a Episode) -> ndarray::ArrayView2<'a, f32>) -> Result<Array2<f32>> {
-        Ok(concatenate(Axis(0), &episodes.iter().map(of).collect::<Vec<_>>())?)
+fn ctallec(episode: &Episode, actions: &ActionSpace) -> Result<Vec<u8>> {
+    let mut npz = npz_writer(compression(&episode.observations));
+    match &episode.observations {
+        Observations::Vectors(rows) => npz.add_array("observations", &rows.slice(s![1.., ..]))?,
+        Observations::Frames(frames) => npz.add_array("observations", &frames.slice(s![1.., .., .., ..]))?,
     }
-    let observations = tables(episodes, |e| e.observations.slice(s![..e.steps(), ..]))?;
-    let finals = tables(episodes, |e| e.observations.slice(s![e.steps().., ..]))?;
-    let actions = tables(episodes, |e| e.actions.view())?;
+    npz.add_array("rewards", &episode.rewards.mapv(f64::from))?;
+    npz.add_array("actions", &*as_heard(episode, actions)?)?;
+    npz.add_array("terminals", &(&episode.terminals | &episode.truncations))?;
+    Ok(npz.finish()?.into_inner())
+}
+
+/// Actions as networks read them, `[T, A]`, or one-hot `[T, U]`.
+fn as_heard<'e>(episode: &'e Episode, actions: &ActionSpace) -> Result<Cow<'e, Array2<f32>>> {
+    Ok(match actions {
+        ActionSpace::Continuous { .. } => Cow::Borrowed(&episode.actions),
+        ActionSpace::Discrete { choices } => {
+            let (ear, mut heard) = (actions.ear(), Vec::new());
+            episode.actions.rows().into_iter().try_for_each(|row| ear.hear(row, &mut heard))?;
+            Cow::Owned(Array2::from_shape_vec((episode.steps(), *choices), heard)?)
+        }
+    })
+}
+
+fn triplet(env: &str, episodes: &[Episode], out: &Path, new: &mut NewFiles) -> Result<(u64, u64)> {
+    fn tables<'a>(episodes: &'a [Episode], of: impl Fn(&'a Episode) -> Result<ArrayView2<'a, f32>>) -> Result<Array2<f32>> {
+        Ok(concatenate(Axis(0), &episodes.iter().map(of).collect::<Result<Vec<_>>>()?)?)
+    }
+    let observations = tables(episodes, |e| Ok(e.observations.vectors()?.slice_move(s![..e.steps(), ..])))?;
+    let finals = tables(episodes, |e| Ok(e.observations.vectors()?.slice_move(s![e.steps().., ..])))?;
+    let actions = tables(episodes, |e| Ok(e.actions.view()))?;
     let rewards: Array1<f32> = episodes.iter().flat_map(|e| e.rewards.iter().copied()).collect();
     let terminals: Array1<bool> = episodes.iter().flat_map(|e| e.terminals.iter().copied()).collect();
     let truncations: Array1<bool> = episodes.iter().flat_map(|e| e.truncations.iter().copied()).collect();

@@ -29,7 +29,8 @@ use super::collect::close;
 use super::contents::Contents;
 use super::manifest::{self, Origin, Part};
 use super::minari::{self, Frame};
-use super::rollouts::{Episode, file_name};
+use super::observations::Observations;
+use super::rollouts::{Episode, Unseeded, file_name};
 use super::table::{self, Finals, Notes, Numbers, Table, note};
 pub use super::table::{Options, Rows};
 use crate::env::{self, ActionSpace, EnvSpec};
@@ -57,10 +58,23 @@ pub struct Report {
 /// An episode that was read, on its way into the folder.
 struct Found {
     file: PathBuf,
+    /// Without its frames, where it has some: they are in `packed`.
     episode: Episode,
+    packed: Option<Unseeded>,
     /// Whether its seed is its own.
     seeded: bool,
     numbers: Numbers,
+}
+
+impl Found {
+    /// All that was found is held until all of it is known to be good; of frames that would be too much as they are.
+    fn new(file: &Path, mut episode: Episode, seeded: bool, numbers: Numbers) -> Result<Self> {
+        let packed = episode.observations.frame().map(|_| episode.unseeded()).transpose()?;
+        if packed.is_some() {
+            episode.observations = Observations::Vectors(Array2::zeros((0, 0)));
+        }
+        Ok(Self { file: file.to_owned(), episode, packed, seeded, numbers })
+    }
 }
 
 /// Reads `paths` (files, or folders of them) as episodes of `config.env` and puts them into `run`: all of them, or none where one is at
@@ -115,7 +129,7 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
     let before = manifest::read(&folder, &format!("env = {label}, policy = imported"))?;
     let mut parts = before.clone();
     let count = found.len() as u64;
-    let known = parts.iter().find(|part| part.origin == origin).map(|part| part.first);
+    let known = parts.iter().find(|part| part.origin == origin && part.env == label).map(|part| part.first);
     let first = match (known, parts.last_mut()) {
         (Some(first), _) => first,
         (None, None) => 0,
@@ -147,11 +161,12 @@ pub fn import(config: &Config, run: &RunDir, paths: &[PathBuf], options: &Option
         manifest::write(&folder, &parts)?;
     }
     let steps = found.iter().map(|found| found.episode.steps() as u64).sum();
-    let mut write = || -> Result<u64> {
-        for (index, found) in (first..).zip(&found) {
+    let write = || -> Result<u64> {
+        for (index, Found { episode, packed, .. }) in (first..).zip(found) {
             let path = folder.join(file_name(index));
-            if Episode::read(&path).ok().as_ref() != Some(&found.episode) {
-                let bytes = found.episode.to_npz().with_context(|| path.display().to_string())?;
+            let unseeded = packed.map_or_else(|| episode.unseeded(), Ok);
+            let bytes = unseeded.and_then(|file| file.seeded(episode.seed)).with_context(|| path.display().to_string())?;
+            if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
                 new.write(path, &bytes)?;
             }
         }
@@ -216,8 +231,9 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<Source>> {
 
 /// The options that would say what `paths` are of, where `[env.recorded]` does not and they can be read.
 fn hint(config: &Config, paths: &[PathBuf]) -> Option<String> {
-    let RecordedConfig { observation, action, choices } = &config.env.recorded;
-    if !config.env.is_recorded() || !observation.is_empty() && (!action.is_empty() || *choices > 0) {
+    let RecordedConfig { observation, image, action, choices } = &config.env.recorded;
+    let observed = !observation.is_empty() || !image.is_empty();
+    if !config.env.is_recorded() || observed && (!action.is_empty() || *choices > 0) {
         return None;
     }
     let mut all = Contents::default();
@@ -294,10 +310,10 @@ fn cut(
         let (first, last) = if after { (start + lost, end) } else { (start, end - lost) };
         let offset = if matches!(table.finals, Finals::Rows) { e } else { 0 };
         let final_row = match &table.finals {
-            Finals::Missing => table.observations.row(end - 1),
-            Finals::Rows => table.observations.row(end + e),
-            Finals::Episodes(finals) => finals.row(e),
-            Finals::Steps(next) => next.row(end - 1),
+            Finals::Missing => (&table.observations, end - 1),
+            Finals::Rows => (&table.observations, end + e),
+            Finals::Episodes(finals) => (finals, e),
+            Finals::Steps(next) => (next, end - 1),
         };
         note(notes, "last observations repeated for where the last step of an episode led", usize::from(repeat));
         note(notes, format!("steps dropped: the {which} of each episode, which has no observation on its other side"), lost);
@@ -308,13 +324,11 @@ fn cut(
         if !steps.is_empty() {
             // The row that step t starts from.
             let from = start + offset;
-            let rows = table.observations.slice(s![from..from + steps.len(), ..]);
-            let observations = rows.iter().chain(final_row).copied().collect();
             let flag = |flags: &[bool]| Array1::from_vec(flags[steps.clone()].to_vec());
             let episode = Episode {
                 // One file may hold one seed, of one episode.
                 seed: table.seed.unwrap_or_default(),
-                observations: Array2::from_shape_vec((steps.len() + 1, spec.obs), observations)?,
+                observations: table.observations.part(from..from + steps.len(), final_row)?,
                 actions: table.actions.slice(s![steps.clone(), ..]).to_owned(),
                 rewards: Array1::from_vec(table.rewards[steps.clone()].to_vec()),
                 terminals: flag(&table.terminals),
@@ -322,7 +336,7 @@ fn cut(
             };
             episode.validate().with_context(|| format!("episode {e}, steps {start} to {}", end - 1))?;
             let seeded = table.seed.is_some() && table.ends.len() == 1;
-            found.push(Found { file: file.to_owned(), episode, seeded, numbers: table.numbers });
+            found.push(Found::new(file, episode, seeded, table.numbers)?);
         }
         start = end;
     }

@@ -6,7 +6,7 @@
 A frame is one byte that says what it is, its length as a little-endian u64, and so many bytes:
 
     S   what the data are of, as JSON: once, first
-    E   an episode as .npz, flat: observations [T+1, O], actions [T, A] or numbers of choices [T], rewards, terminations, truncations [T]
+    E   an episode as .npz, flat: observations [T+1, O] (or [T+1, h, w, c] bytes), actions [T, A] or numbers of choices [T], rewards, terminations, truncations [T]
     X   why there is no more, as one line of text
     .   there is no more
 """
@@ -65,6 +65,13 @@ def leaves(spaces, space, values, names, what):
         known = "Box, Discrete, MultiBinary, MultiDiscrete, or Dict or Tuple of these"
         name = f" `{'.'.join(names)}`" if names else ""
         raise Refused(f"{what} space{name}: expected {known}, found {type(space).__name__}")
+
+
+def is_picture(parts):
+    """Whether an observation is one array of bytes, [h, w] or [h, w, c] of 1 to 4 channels: it stays that."""
+    ((_, space, _), *others) = parts
+    shape = tuple(getattr(space, "shape", None) or ())
+    return not others and space.dtype == "uint8" and len(shape) in (2, 3) and 1 <= (*shape, 1)[2] <= 4 and min(shape) > 0
 
 
 def flat(spaces, space, values):
@@ -137,14 +144,16 @@ def main(kind, name):
     actions = None
     for episode in data.iterate_episodes():
         observed = list(leaves(spaces, data.observation_space, episode.observations, [], "observation"))
-        parts = [flat(spaces, space, values) for _, space, values in observed]
+        picture = is_picture(observed)
+        parts = [numpy.asarray(values) if picture else flat(spaces, space, values) for _, space, values in observed]
         if actions is None:
             actions = Actions(spaces, data.action_space, episode.actions)
             limit = data.env_spec.max_episode_steps if data.env_spec else None
-            blocks = [[name, part.shape[1]] for (name, _, _), part in zip(observed, parts)]
-            frame(b"S", json.dumps({"observation": blocks, "time_limit": limit or 0, **actions.spec}).encode())
+            blocks = [[name, int(numpy.prod(part.shape[1:]))] for (name, _, _), part in zip(observed, parts)]
+            image = [*parts[0].shape[1:], 1][:3] if picture else None
+            frame(b"S", json.dumps({"observation": blocks, "image": image, "time_limit": limit or 0, **actions.spec}).encode())
         arrays = {
-            "observations": numpy.concatenate(parts, axis=1),
+            "observations": parts[0] if picture else numpy.concatenate(parts, axis=1),
             "actions": actions.of(episode.actions),
             "rewards": numpy.asarray(episode.rewards),
             "terminations": numpy.asarray(episode.terminations),

@@ -8,6 +8,7 @@ pub mod import;
 pub mod manifest;
 mod minari;
 pub mod npy;
+pub mod observations;
 pub mod prefetch;
 pub mod rollouts;
 pub mod split;

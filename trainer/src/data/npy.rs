@@ -71,7 +71,8 @@ impl Array {
             [rows, columns] => Ok((rows, columns)),
             [] => bail!("expected one vector a step, found a single number"),
             _ => bail!(
-                "expected one vector a step, found shape {:?}: neither images nor several environments side by side are read",
+                "expected one vector a step, found shape {:?}: images are read where the environment shows pictures (env.recorded.image), several \
+                 environments side by side are not",
                 self.shape
             ),
         }
@@ -131,6 +132,15 @@ fn name(code: &str, size: usize) -> String {
     }
 }
 
+/// numpy's name of the type of the array in the bytes of an `.npy` file: `float32`.
+///
+/// # Errors
+/// One line: no header of an array.
+pub fn dtype(bytes: &[u8]) -> Result<String> {
+    let code = Header::parse(bytes)?.code;
+    Ok(name(&code, code.get(2..).and_then(|size| size.parse().ok()).unwrap_or(0)))
+}
+
 /// The shape and the values, converted, of an array of `T`.
 fn widen<T: ViewElement + Copy>(bytes: &[u8], to: impl Fn(T) -> f32) -> Result<(Vec<usize>, Vec<f32>)> {
     let view = ArrayViewD::<'_, T>::view_npy(bytes).map_err(|e| anyhow!("expected a whole numpy array: {e}"))?;
@@ -149,6 +159,22 @@ pub fn exact<T: ViewElement + Clone, D: Dimension>(bytes: &[u8]) -> Result<ndarr
     let view = view.into_dimensionality::<D>();
     let view = view.map_err(|_| anyhow!("expected {} dimensions, found shape {shape:?}", D::NDIM.unwrap_or_default()))?;
     Ok(view.as_standard_layout().into_owned())
+}
+
+/// As [`exact`], of bytes, of which the array takes the place: a second copy of many frames would be as large again.
+///
+/// # Errors
+/// As [`exact`]'s.
+pub fn exact_bytes<D: Dimension>(mut bytes: Vec<u8>) -> Result<ndarray::Array<u8, D>> {
+    let view: ArrayViewD<'_, u8> = ArrayView::view_npy(&bytes)?;
+    let shape = view.raw_dim();
+    if !view.is_standard_layout() || D::NDIM != Some(shape.ndim()) {
+        return exact(&bytes);
+    }
+    // What is before the data, and nothing is behind.
+    let header = bytes.len() - view.len();
+    bytes.drain(..header);
+    Ok(ndarray::Array::from_shape_vec(shape, bytes)?.into_dimensionality()?)
 }
 
 /// The bytes of the file at `path`.

@@ -1,11 +1,13 @@
 //! One foreign file, or one set of `.npy` files, as a table of steps: which array is what, and where episodes end.
 
 use super::contents::Contents;
-use super::npy::{Array, Npz, exact, read_file};
-use crate::env::{ActionSpace, EnvSpec};
+use super::npy::{Array, Npz, dtype, exact, read_file};
+use super::observations::{Observations, frame_text};
+use crate::env::{ActionSpace, EnvSpec, Eye};
 use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::digest::Digest;
-use ndarray::{Array2, Ix0};
+use dreamstep_core::obs::image::MAX_CHANNELS;
+use ndarray::{Array2, Array4, Axis, Ix0, Ix3, Ix4, s};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -75,15 +77,15 @@ pub(super) enum Finals {
     /// One more row of observations in each episode.
     Rows,
     /// `[E, O]`
-    Episodes(Array2<f32>),
+    Episodes(Observations),
     /// `[N, O]`, of every step.
-    Steps(Array2<f32>),
+    Steps(Observations),
 }
 
 /// `N` steps of `E` episodes.
 pub(super) struct Table {
-    /// `[N, O]`; `[N+E, O]` where the finals are [`Finals::Rows`].
-    pub observations: Array2<f32>,
+    /// `[N, O]`; `[N+E, O]` where the finals are [`Finals::Rows`]. Frames are prepared ones.
+    pub observations: Observations,
     /// `[N, A]`
     pub actions: Array2<f32>,
     pub numbers: Numbers,
@@ -122,17 +124,17 @@ impl Store<'_> {
         }
     }
 
-    fn find(&mut self, name: &str, digest: &mut Digest) -> Result<Option<Array>> {
-        let bytes = match self {
-            Self::Archive(npz) => npz.find(name)?,
+    /// The `.npy` file of the array.
+    fn find(&mut self, name: &str, digest: &mut Digest) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Archive(npz) => npz.find(name),
             Self::Files(path, stem) => {
                 let file = Self::beside(path, stem, name);
                 let shown = || file.file_name().unwrap_or_default().display().to_string();
                 let bytes = file.exists().then(|| read_file(&file)).transpose().with_context(shown)?;
-                bytes.inspect(|bytes| *digest = digest.update_bytes(bytes))
+                Ok(bytes.inspect(|bytes| *digest = digest.update_bytes(bytes)))
             }
-        };
-        bytes.map(Array::from_npy).transpose().with_context(|| name.to_owned())
+        }
     }
 }
 
@@ -185,15 +187,20 @@ pub(super) fn contents(path: &Path) -> Result<Contents> {
         true => Store::Files(path, name.trim_end_matches("observations.npy")),
         false => Store::Archive(Npz::new(&bytes)?),
     };
-    let mut find = |names: Names| -> Result<Array> {
+    let mut find = |names: Names| -> Result<Vec<u8>> {
         let found = names.iter().find_map(|name| store.find(name, &mut Digest::default()).transpose());
         found.with_context(|| format!("{}: expected, found none", names[0]))?
     };
-    let (observations, actions) = (find(OBSERVATIONS)?, find(ACTIONS)?);
-    let (observed, acted) = (observations.table()?.1, actions.table()?.1);
+    let (observations, actions) = (find(OBSERVATIONS)?, Array::from_npy(find(ACTIONS)?)?);
+    let acted = actions.table()?.1;
     let of = |pick: fn(f32, f32) -> f32| actions.values.iter().copied().reduce(pick);
     let (low, high) = of(f32::min).zip(of(f32::max)).context("actions: expected some, found none")?;
-    let mut contents = Contents { observation: vec![("observation".into(), observed)], ..Contents::default() };
+    let image = frames(&observations).ok().map(|frames| frames.frame().unwrap_or_default());
+    let observed = match image {
+        Some(frame) => frame.iter().product(),
+        None => Array::from_npy(observations)?.table()?.1,
+    };
+    let mut contents = Contents { observation: vec![("observation".into(), observed)], image, ..Contents::default() };
     if actions.is_whole() && acted == 1 && low >= 0.0 {
         contents.choices = high as usize + 1;
     } else {
@@ -202,6 +209,20 @@ pub(super) fn contents(path: &Path) -> Result<Contents> {
         contents.action.push((acted, decimal(low), decimal(high)));
     }
     Ok(contents)
+}
+
+/// The bytes of an `.npy` file, so far as its header is one.
+fn with_header(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    dtype(&bytes)?;
+    Ok(bytes)
+}
+
+/// Frames `[N, h, w, c]`, or grey ones `[N, h, w]`, of the bytes of an `.npy` file.
+fn frames(bytes: &[u8]) -> Result<Observations> {
+    let found = dtype(bytes)?;
+    ensure!(found == "uint8", "expected frames of uint8, found {found}");
+    let grey = || Ok(exact::<u8, Ix3>(bytes)?.insert_axis(Axis(3)).into());
+    exact::<u8, Ix4>(bytes).map(Into::into).or_else(|error| grey().map_err(|_: anyhow::Error| error))
 }
 
 /// Whether a file of this name stands for a triplet.
@@ -225,7 +246,8 @@ impl Reader<'_> {
         if seed.is_some() {
             self.unread.remove(SEED);
         }
-        let (observations, actions, rewards) = (self.get(OBSERVATIONS)?, self.get(ACTIONS)?, self.get(REWARDS)?);
+        let (observations, actions) = (self.get(OBSERVATIONS, with_header)?, self.get(ACTIONS, Array::from_npy)?);
+        let rewards = self.get(REWARDS, Array::from_npy)?;
         let n = rewards.values.len();
         ensure!(n > 0, "rewards: expected at least one step, found none");
         ensure!(
@@ -239,20 +261,20 @@ impl Reader<'_> {
             ActionSpace::Continuous { .. } => self.matrix("actions", actions, self.spec.action())?,
             ActionSpace::Discrete { choices } => self.choices(actions, choices)?,
         };
+        // A program that draws an episode's actions before it begins keeps those, too, that were never done.
+        let drawn = actions.nrows().saturating_sub(n);
+        let unused = self.options.rows == Rows::After && drawn > 0;
+        note(self.notes, "actions after the last step of their file, never done, were dropped", usize::from(unused) * drawn);
+        let actions = if unused { actions.slice_move(s![..n, ..]) } else { actions };
         ensure!(actions.nrows() == n, "actions: expected {n} rows beside {n} rewards, found {}", actions.nrows());
-        let observations = self.matrix("observations", observations, self.spec.obs)?;
-        let rows = observations.nrows();
+        let observations = self.observed("observations", observations, ours)?;
+        let rows = observations.rows();
 
         let (terminals, dones, truncations) =
             (self.flags(TERMINALS, n)?, self.flags(DONES, n)?, self.flags(TRUNCATIONS, n)?);
-        let finals = self.find(FINALS)?.map(|mut finals| {
-            if finals.shape == [self.spec.obs] && self.spec.obs > 1 {
-                finals.shape.insert(0, 1); // the one observation of one episode
-            }
-            self.matrix("final observations", finals, self.spec.obs)
-        });
-        let finals = finals.transpose()?;
-        let next = self.find(NEXT)?.map(|next| self.matrix("next observations", next, self.spec.obs)).transpose()?;
+        let finals =
+            self.find(FINALS, with_header)?.map(|finals| self.observed("final observations", finals, ours)).transpose()?;
+        let next = self.find(NEXT, with_header)?.map(|next| self.observed("next observations", next, ours)).transpose()?;
         let unmarked = terminals.is_none() && dones.is_none() && truncations.is_none();
         if unmarked && self.options.episode_length.is_none() {
             let other = OTHER_MARKS.split_whitespace().any(|mark| self.unread.contains(mark));
@@ -283,7 +305,7 @@ impl Reader<'_> {
                 n + e
             ),
             (Some(finals), _) => {
-                let found = finals.nrows();
+                let found = finals.rows();
                 ensure!(found == e, "final observations: expected {e}, one an episode, found {found}");
                 Finals::Episodes(finals)
             }
@@ -302,15 +324,16 @@ impl Reader<'_> {
         Ok(Table { observations, actions, numbers, rewards, terminals, truncations, ends, finals, seed })
     }
 
-    /// The array under any of `names`. Where it is there under several, they are one.
-    fn find(&mut self, names: Names) -> Result<Option<Array>> {
-        let mut found: Option<(&str, Array)> = None;
+    /// The array under any of `names`, as `read` has it. Where it is there under several, they are one.
+    fn find<T: PartialEq>(&mut self, names: Names, read: fn(Vec<u8>) -> Result<T>) -> Result<Option<T>> {
+        let mut found: Option<(&str, T)> = None;
         for name in names {
-            let Some(array) = self.store.find(name, self.digest)? else { continue };
+            let Some(bytes) = self.store.find(name, self.digest)? else { continue };
+            let array = read(bytes).with_context(|| (*name).to_owned())?;
             self.unread.remove(*name);
             if let Some((first, other)) = &found {
                 ensure!(
-                    other.values == array.values,
+                    *other == array,
                     "{first} and {name}: expected one of them, or the same numbers in both, found others"
                 );
             } else {
@@ -320,8 +343,8 @@ impl Reader<'_> {
         Ok(found.map(|(_, array)| array))
     }
 
-    fn get(&mut self, names: Names) -> Result<Array> {
-        let array = self.find(names)?;
+    fn get<T: PartialEq>(&mut self, names: Names, read: fn(Vec<u8>) -> Result<T>) -> Result<T> {
+        let array = self.find(names, read)?;
         array.with_context(|| match &self.store {
             Store::Archive(npz) => format!("expected an array `{}`, found {}", names[0], npz.names().join(", ")),
             Store::Files(path, stem) => {
@@ -332,13 +355,53 @@ impl Reader<'_> {
 
     /// One flag a step, `[n]`.
     fn flags(&mut self, names: Names, n: usize) -> Result<Option<Vec<bool>>> {
-        let Some(array) = self.find(names)? else { return Ok(None) };
+        let Some(array) = self.find(names, Array::from_npy)? else { return Ok(None) };
         let (key, found) = (names[0], array.values.len());
         ensure!(found == n, "{key}: expected {n} flags beside {n} rewards, found {found}");
         if let Some(t) = array.values.iter().position(|&v| v != 0.0 && v != 1.0) {
             bail!("{key}[{t}]: expected 0 or 1, found {}", array.values[t]);
         }
         Ok(Some(array.values.iter().map(|&v| v == 1.0).collect()))
+    }
+
+    /// Observations in the bytes of an `.npy` file, rows of numbers or frames, whichever the environment shows. Frames as the environment
+    /// draws them are prepared; those that dreamstep wrote have been, and so have others of that size.
+    fn observed(&mut self, key: &str, bytes: Vec<u8>, ours: bool) -> Result<Observations> {
+        let Some(image) = self.spec.image else {
+            let mut array = Array::from_npy(bytes).with_context(|| key.to_owned())?;
+            if array.shape == [self.spec.obs] && self.spec.obs > 1 && key.starts_with("final") {
+                array.shape.insert(0, 1); // the one observation of one episode
+            }
+            return Ok(self.matrix(key, array, self.spec.obs)?.into());
+        };
+        let (id, wanted) = (&self.spec.id, image.prepared());
+        let one = key.starts_with("final").then(|| exact::<u8, Ix3>(&bytes).ok()).flatten();
+        let read = match one.filter(|one| one.len_of(Axis(2)) <= MAX_CHANNELS) {
+            Some(one) => one.insert_axis(Axis(0)).into(), // the one observation of one episode
+            None => frames(&bytes).with_context(|| format!("{key}: {id} shows pictures"))?,
+        };
+        let found = read.frame().unwrap_or_default();
+        if found == wanted && (ours || found != image.frame) {
+            return Ok(read);
+        }
+        ensure!(
+            found == image.frame,
+            "{key}: expected frames of {} for {id}, or prepared ones of {}, found {}",
+            frame_text(image.frame),
+            frame_text(wanted),
+            frame_text(found)
+        );
+        let (mut eye, frames) = (Eye::new(image)?, read.frames()?);
+        let mut prepared = Vec::with_capacity(read.rows() * image.len());
+        for frame in frames.outer_iter() {
+            let frame = frame.as_standard_layout();
+            prepared.extend_from_slice(eye.prepared(frame.as_slice().unwrap_or_default()));
+        }
+        if found != wanted {
+            note(self.notes, format!("arrays of {key}: frames of {} became {}", frame_text(found), frame_text(wanted)), 1);
+        }
+        let [height, width, channels] = wanted;
+        Ok(Array4::from_shape_vec((read.rows(), height, width, channels), prepared)?.into())
     }
 
     /// `array` as a table of `columns`.
@@ -408,7 +471,7 @@ impl Reader<'_> {
         let cut_known = truncations.is_some();
         let mut truncated = truncations.unwrap_or_else(|| vec![false; n]);
         let mut end = dones.clone().unwrap_or_else(|| vec![false; n]);
-        let (mut length, mut at_limit, mut no_terminal, mut by_length) = (0, 0, 0, 0);
+        let (mut length, mut at_limit, mut as_done, mut no_terminal, mut by_length) = (0, 0, 0, 0, 0);
         for t in 0..n {
             length += 1;
             if dones.as_ref().is_some_and(|dones| dones[t]) {
@@ -423,6 +486,12 @@ impl Reader<'_> {
                     terminal[t] = !truncated[t];
                 }
             }
+            // What `step` returned, in programs that store that, was `done`.
+            let is_done = self.options.rows == Rows::After && dones.is_none() && !cut_known;
+            if is_done && terminal[t] && length == limit {
+                (terminal[t], truncated[t]) = (false, true);
+                as_done += 1;
+            }
             end[t] |= terminal[t] || truncated[t];
             if !end[t] && self.options.episode_length == Some(length) {
                 (truncated[t], end[t]) = (true, true);
@@ -433,18 +502,19 @@ impl Reader<'_> {
             }
         }
         note(self.notes, format!("`dones` after {limit} steps, the time limit, taken for truncations"), at_limit);
+        note(self.notes, format!("`terminals` after {limit} steps, the time limit, taken for truncations"), as_done);
         note(self.notes, "`dones` that are no `terminals` taken for truncations", no_terminal);
         note(self.notes, "episodes cut by --episode-length", by_length);
         Ok((terminal, truncated, end))
     }
 
     /// An episode ends, too, where the next step starts from elsewhere.
-    fn follow(&mut self, observations: &Array2<f32>, next: &Array2<f32>, end: &mut [bool]) -> Result<()> {
+    fn follow(&mut self, observations: &Observations, next: &Observations, end: &mut [bool]) -> Result<()> {
         let n = end.len();
-        let (rows, found) = (observations.nrows(), next.nrows());
+        let (rows, found) = (observations.rows(), next.rows());
         ensure!(rows == n, "observations: expected {n} rows beside next observations, found {rows}");
         ensure!(found == n, "next observations: expected {n} rows beside {n} rewards, found {found}");
-        let breaks: Vec<usize> = (0..n - 1).filter(|&t| !end[t] && next.row(t) != observations.row(t + 1)).collect();
+        let breaks: Vec<usize> = (0..n - 1).filter(|&t| !end[t] && !next.same_row(t, (observations, t + 1))).collect();
         ensure!(
             breaks.len() * 2 < n,
             "next observations: expected the steps of an episode one after another, found {} of {n} followed by a step from elsewhere, the \
@@ -470,7 +540,7 @@ mod tests {
     fn read_choices<T: WritableElement, D: Dimension>(actions: Array<T, D>) -> Result<(Vec<f32>, Notes), String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npz");
-        let mut npz = npz_writer();
+        let mut npz = npz_writer(None);
         npz.add_array("observations", &Array2::<f32>::zeros((3, 4))).unwrap();
         npz.add_array("actions", &actions).unwrap();
         npz.add_array("rewards", &ndarray::arr1(&[1.0_f32; 3])).unwrap();

@@ -14,6 +14,7 @@ mod assist;
 mod bridge;
 mod builtin;
 mod cart_pole;
+mod eye;
 mod heun;
 mod imperfect;
 mod model;
@@ -37,6 +38,8 @@ pub use bridge::{Bridge, Picture};
 pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
 pub(crate) use cart_pole::geometry as cart_pole_geometry;
+use dreamstep_core::obs::Image;
+pub(crate) use eye::Eye;
 pub use imperfect::Imperfect;
 pub use mujoco::Mujoco;
 pub(crate) use python::interpreter;
@@ -58,8 +61,9 @@ pub struct EnvSpec {
     pub time_limit: u32,
     /// What an observation is made of: the name and length of each part, in order. Their sum is `obs`.
     pub blocks: Vec<(String, usize)>,
-    /// Height, width and channels, where an observation is one picture of bytes; `obs` is their product.
-    pub image: Option<[usize; 3]>,
+    /// Where an observation is a picture: the frame that is drawn, and what is made of it. An observation is what is prepared, `obs`
+    /// numbers from 0 to 255.
+    pub image: Option<Image>,
     /// What the reward holds of a constant, in every step but one that terminates the task: 5 in Humanoid. 0 where there is none.
     pub healthy_bonus: f64,
 }
@@ -69,6 +73,12 @@ impl EnvSpec {
     #[must_use]
     pub fn action(&self) -> usize {
         self.actions.len()
+    }
+
+    /// Height, width and channels of an observation that is a picture, as it is recorded.
+    #[must_use]
+    pub fn frame(&self) -> Option<[usize; 3]> {
+        self.image.map(|image| image.prepared())
     }
 
     /// As `env` changes what is built in, or a task on a model of the user's own: only where an episode is cut.
@@ -228,7 +238,7 @@ pub enum AnyEnv {
     /// A task in MuJoCo.
     Mujoco(Box<Mujoco>),
     /// CartPole-v1.
-    CartPole(CartPole),
+    CartPole(Box<CartPole>),
     /// Any of Gymnasium's, in Python.
     Bridge(Box<Bridge>),
     /// Any of them, late and noisy.
@@ -255,6 +265,9 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
         #[cfg(test)]
         Kind::Choices => cart_pole::choices().adjusted(env)?,
     };
+    if spec.image.is_none() {
+        eye::image(env, None)?;
+    }
     imperfect::deviations(env, &spec)?;
     Ok(spec)
 }
@@ -352,7 +365,7 @@ impl AnyEnv {
         let perfect = match kind {
             Kind::Bridge => Self::Bridge(Box::new(Bridge::new(env, visible)?)),
             Kind::Mujoco => Self::Mujoco(Box::new(Mujoco::new(model::compiled(env, physics)?, spec(env)?, env, physics)?)),
-            _ => Self::CartPole(CartPole::new(spec(env)?)),
+            _ => Self::CartPole(Box::new(CartPole::new(spec(env)?))),
         };
         Ok(match imperfect::is_asked_for(env) {
             true => Self::Imperfect(Box::new(Imperfect::new(perfect, env)?)),
@@ -375,7 +388,7 @@ impl AnyEnv {
     fn env(&self) -> &dyn Env {
         match self {
             Self::Mujoco(env) => env.as_ref(),
-            Self::CartPole(env) => env,
+            Self::CartPole(env) => env.as_ref(),
             Self::Bridge(env) => env.as_ref(),
             Self::Imperfect(env) => env.as_ref(),
         }
@@ -384,7 +397,7 @@ impl AnyEnv {
     fn env_mut(&mut self) -> &mut dyn Env {
         match self {
             Self::Mujoco(env) => env.as_mut(),
-            Self::CartPole(env) => env,
+            Self::CartPole(env) => env.as_mut(),
             Self::Bridge(env) => env.as_mut(),
             Self::Imperfect(env) => env.as_mut(),
         }

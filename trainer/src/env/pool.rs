@@ -1,11 +1,13 @@
 //! The environment pool: threads that play episodes, of an agent stepped by the runtime itself (what is trained is what will run), and of
 //! the two baselines that any agent has to beat.
 
+use crate::data::observations::frame_text;
 use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, size_text, spec};
 use crate::run::config::RECORDED;
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
 use anyhow::{Context, Result, bail, ensure};
+use dreamstep_core::obs::Image;
 use dreamstep_core::rng::Philox;
 use dreamstep_core::schema::Acting;
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -242,6 +244,13 @@ pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
         dims.obs_len(),
         size_text(&dims.action)
     );
+    ensure!(
+        spec.image.as_ref() == dims.obs.image(),
+        "agent does not fit {}: expected one of {}, found a model of {}",
+        spec.id,
+        observed(spec.image.as_ref()),
+        observed(dims.obs.image())
+    );
     if let Some(found) = model.period_s() {
         ensure!(
             (found - spec.dt_s).abs() <= 1e-6 * spec.dt_s,
@@ -251,6 +260,20 @@ pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is observed, so far as it is a picture.
+fn observed(image: Option<&Image>) -> String {
+    let Some(image) = image else { return "vectors of numbers".into() };
+    let Image { frame, crop, colour, filter, inverted, .. } = *image;
+    format!(
+        "pictures of {} ({} of a frame of {}, cut out {crop:?}, {}{})",
+        frame_text(image.prepared()),
+        colour.name(),
+        frame_text(frame),
+        filter.name(),
+        if inverted { ", inverted" } else { "" }
+    )
 }
 
 /// Worker threads, each with a player of its own.

@@ -1,13 +1,13 @@
 //! `env = "recorded"`: data of a robot, or of anything else that cannot be asked again. `[env.recorded]` and `[env]` say what a simulator
 //! would: sizes, ranges, the period. What plays episodes is refused.
 
-use super::{ActionSpace, EnvConfig, EnvSpec};
+use super::{ActionSpace, EnvConfig, EnvSpec, eye};
 use crate::run::config::RecordedConfig;
 use anyhow::{Result, bail, ensure};
 
 /// The keys without which nothing can be said, and what one looks like.
 const KEYS: [(&str, &str); 3] = [
-    ("env.recorded.observation", "[{ name = \"position\", size = 7 }]"),
+    ("env.recorded.observation", "[{ name = \"position\", size = 7 }] (or, of pictures, env.recorded.image = [96, 96, 3])"),
     (
         "env.recorded.action",
         "[{ size = 7, low = -1.0, high = 1.0 }] (or, of actions that are choices, env.recorded.choices = 4)",
@@ -20,8 +20,8 @@ const KEYS: [(&str, &str); 3] = [
 /// # Errors
 /// One line: which keys are missing, or are of no use.
 pub(super) fn spec(env: &EnvConfig) -> Result<EnvSpec> {
-    let RecordedConfig { observation, action, choices } = &env.recorded;
-    let missing = [observation.is_empty(), action.is_empty() && *choices == 0, env.period_s == 0.0];
+    let RecordedConfig { observation, image, action, choices } = &env.recorded;
+    let missing = [observation.is_empty() && image.is_empty(), action.is_empty() && *choices == 0, env.period_s == 0.0];
     let missing: Vec<String> = KEYS
         .iter()
         .zip(missing)
@@ -45,15 +45,17 @@ pub(super) fn spec(env: &EnvConfig) -> Result<EnvSpec> {
             env.id
         );
     }
+    let image = eye::image(env, env.recorded.frame())?;
+    let blocks = observation.iter().map(|block| (block.name.clone(), block.size)).collect();
     Ok(EnvSpec {
         id: env.id.clone(),
-        obs: env.recorded.obs(),
+        obs: image.map_or(env.recorded.obs(), |image| image.len()),
         actions: actions(&env.recorded),
         dt_s: env.period_s,
         // Episodes of any length, where none is said.
         time_limit: if env.time_limit == 0 { u32::MAX } else { env.time_limit },
-        blocks: observation.iter().map(|block| (block.name.clone(), block.size)).collect(),
-        image: None,
+        blocks: image.map_or(blocks, |image| super::blocks(&[("observation", image.len())])),
+        image,
         healthy_bonus: 0.0,
     })
 }

@@ -9,7 +9,6 @@ use crate::stats::{Estimate, Quantiles};
 use anyhow::Result;
 use dreamstep_core::action::Action;
 use dreamstep_runtime::{Agent, Model, memory_len};
-use ndarray::Array2;
 use serde::Serialize;
 
 /// Episodes of the original agent whose observations both agents answer.
@@ -90,12 +89,11 @@ pub fn compare_recorded(
     sizes: [usize; 2],
     episodes: impl Iterator<Item = Result<Episode>>,
 ) -> Result<Change> {
-    let rows = |array: &Array2<f32>| -> Vec<Vec<f32>> { array.rows().into_iter().map(|row| row.to_vec()).collect() };
     let errors = episodes.map(|episode| {
         interrupt::check()?;
         let Episode { seed, observations, actions, .. } = episode?;
-        let (mut observations, actions) = (rows(&observations), rows(&actions));
-        observations.truncate(actions.len());
+        let observations: Vec<_> = observations.iter().take(actions.nrows()).collect();
+        let actions: Vec<_> = actions.rows().into_iter().map(|row| row.to_vec()).collect();
         errors(original, packed, seed, &observations, &actions)
     });
     let errors: Vec<_> = errors.collect::<Result<_>>()?;

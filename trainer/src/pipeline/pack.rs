@@ -65,7 +65,11 @@ pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> R
     let (path, narrow) = match precision {
         Precision::F32 => (source.clone(), None),
         _ => {
-            let narrow = agent::in_precision(&original, precision).with_context(|| source.display().to_string())?;
+            let frames = match &rollouts {
+                Some(rollouts) if precision == Precision::I8 => agent::calibration_frames(rollouts)?,
+                _ => Vec::new(),
+            };
+            let narrow = agent::in_precision(&original, precision, &frames).with_context(|| source.display().to_string())?;
             (source.with_extension(format!("{}.safetensors", precision.name())), Some(narrow))
         }
     };

@@ -1,10 +1,12 @@
 //! What a training will make and what it keeps: decided, without changing anything, before it begins.
 
 use super::{Options, Stage};
+use crate::agent::v::{VaeLayers, VaeShape};
 use crate::agent::{file, pack};
 use crate::control;
 use crate::data::dataset::Dataset;
 use crate::data::manifest;
+use crate::data::observations::observed_text;
 use crate::data::split::Split;
 use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::{Checkpoint, meta};
@@ -54,6 +56,12 @@ impl Plan {
     /// One line: everything that refuses the training.
     pub(super) fn new(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec, options: &Options<'_>) -> Result<Self> {
         check_data(config, run, data, spec)?;
+        ensure!(
+            spec.image.is_none() || !config.controller.input.has_observation(),
+            "controller.input = {:?}: must be z+h, z or h where {} shows pictures, which V alone reads",
+            config.controller.input.name(),
+            spec.id
+        );
         let teacher = options.teacher.map(|path| read_teacher(path, run, spec, options.force)).transpose()?.flatten();
         let wants = |stage| options.stage == stage || options.stage == Stage::All;
         let place = Place { config, run, data, spec };
@@ -141,7 +149,14 @@ impl Place<'_> {
         let Config { vae, mdnrnn, .. } = self.config;
         let (obs, action) = (self.spec.obs, self.spec.actions.unit_len());
         let (parameters, what) = match network {
+            Network::Vae if self.data.frame().is_some() => {
+                let shape = VaeShape::asked(vae, obs, self.data.frame())?;
+                let weights =
+                    if let VaeLayers::Convolutional(chain) = &shape.layers { chain.weights(vae.latent) } else { 0 };
+                (weights, format!("a V of vae.convolution.encoder = {:?}", vae.convolution.encoder))
+            }
             Network::Vae => {
+                VaeShape::asked(vae, obs, None)?;
                 let widths: Vec<usize> = [&[obs], &vae.hidden[..], &[vae.latent]].concat();
                 // The decoder mirrors the encoder, which an identity has not.
                 let halves = if vae.start == VaeStart::Identity { 1 } else { 2 };
@@ -185,13 +200,13 @@ fn result(network: Network, run: &RunDir) -> std::path::PathBuf {
 fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> Result<()> {
     let (rollouts, dims) = (run.rollouts(), data.dims());
     ensure!(
-        dims == (spec.obs, spec.action()),
+        dims == (spec.obs, spec.action()) && data.frame() == spec.frame(),
         "{}: expected observations of {} and actions of {} for {}, found {} and {}",
         rollouts.display(),
-        spec.obs,
+        observed_text(spec.obs, spec.frame()),
         spec.action(),
         spec.id,
-        dims.0,
+        observed_text(dims.0, data.frame()),
         dims.1
     );
     manifest::expect(&rollouts, &env::label(&config.env)?)?;

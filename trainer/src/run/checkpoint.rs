@@ -31,6 +31,8 @@ pub mod meta {
     pub const LOG_VAR_MIN: &str = "log_var.min";
     /// The encoder's log-variance is clamped to at most this.
     pub const LOG_VAR_MAX: &str = "log_var.max";
+    /// A convolutional V's decoder: see [`crate::agent::convolution`].
+    pub const V_DECODER: &str = "v.decoder";
     /// What M remembers with, `lstm` or `gru`.
     pub const RNN_CELL: &str = "rnn.cell";
     /// Order of the memory's gates, see [`gates`].

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// What the name of an unfinished file begins with. One that stays behind belongs to a process that was killed.
 pub const PARTIAL: &str = ".partial-";
 
+/// What the names of the pictures of V's training begin with.
+const SAMPLE: &str = "vae_epoch_";
+
 /// A run's folder. Naming a path neither creates nor checks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {
@@ -123,6 +126,22 @@ impl RunDir {
     #[must_use]
     pub fn report(&self) -> PathBuf {
         self.root.join("report.md")
+    }
+
+    /// What V made of held-out frames after `epoch` of its training.
+    #[must_use]
+    pub fn sample(&self, epoch: usize) -> PathBuf {
+        self.figures().join(format!("{SAMPLE}{epoch:04}.png"))
+    }
+
+    /// All of these that there are, by their epochs.
+    #[must_use]
+    pub fn samples(&self) -> Vec<(usize, PathBuf)> {
+        let files = std::fs::read_dir(self.figures()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let epoch = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix(SAMPLE)?.strip_suffix(".png")?.parse().ok();
+        let mut found: Vec<(usize, PathBuf)> = files.filter_map(|path| Some((epoch(&path)?, path))).collect();
+        found.sort();
+        found
     }
 
     /// Its pictures.

@@ -8,5 +8,6 @@ pub mod interrupt;
 pub mod memory;
 pub mod metrics;
 pub mod output;
+pub mod picture;
 pub mod progress;
 pub mod tensorboard;

@@ -1,6 +1,7 @@
 //! TensorBoard events: `RUN/tensorboard` has every number in `metrics.jsonl` as a scalar, `vae/validation/loss` over epochs,
 //! `controller/best_return` over generations. The log is the truth; the events are made from it. A process that logs a stage writes them
-//! anew first, so that what a kill cut off, or what was done twice, is not in them; then each line of the log adds its events.
+//! anew first, so that what a kill cut off, or what was done twice, is not in them; then each line of the log adds its events. The pictures
+//! of V's training in `figures/` are in them as `vae/samples`.
 //!
 //! Format: TFRecord (length, its masked CRC-32C, data, its masked CRC-32C) of `tensorflow.Event` protocol buffers, fields as in
 //! TensorFlow's `event.proto` and `summary.proto`.
@@ -10,8 +11,8 @@ use anyhow::{Context, Result};
 use prost::Message;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// What the names of event files begin with, so that TensorBoard finds them.
@@ -37,18 +38,38 @@ struct Event {
 #[derive(Clone, PartialEq, Message)]
 struct Summary {
     #[prost(message, repeated, tag = "1")]
-    value: Vec<Scalar>,
+    value: Vec<Entry>,
 }
 
-/// `tensorflow.Summary.Value`, the fields in use.
+/// `tensorflow.Summary.Value`, the fields in use: a scalar or an image.
 #[derive(Clone, PartialEq, Message)]
-struct Scalar {
+struct Entry {
     #[prost(string, tag = "1")]
     tag: String,
     // In a oneof, which is written even where it is 0.
     #[prost(float, optional, tag = "2")]
     simple_value: Option<f32>,
+    #[prost(message, optional, tag = "4")]
+    image: Option<Image>,
 }
+
+/// `tensorflow.Summary.Image`.
+#[derive(Clone, PartialEq, Message)]
+struct Image {
+    #[prost(int32, tag = "1")]
+    height: i32,
+    #[prost(int32, tag = "2")]
+    width: i32,
+    /// 1 is grey, 3 is RGB.
+    #[prost(int32, tag = "3")]
+    colorspace: i32,
+    /// The bytes of a PNG.
+    #[prost(bytes, tag = "4")]
+    encoded_image_string: Vec<u8>,
+}
+
+/// The stage whose training draws pictures.
+const VAE: &str = "vae";
 
 /// The newest step of each stage that this process wrote events of.
 static WRITTEN: Mutex<BTreeMap<(PathBuf, String), i64>> = Mutex::new(BTreeMap::new());
@@ -71,6 +92,11 @@ pub fn rebuild(run: &RunDir) -> Result<()> {
             events.retain(|(of, before)| *of != stage || before.step < event.step);
         }
         events.push((stage, event));
+    }
+    // None of an epoch that is not in the log: it will be trained again.
+    let newest = events.iter().rev().find(|(of, _)| of == VAE).map_or(0, |(_, newest)| newest.step);
+    for (epoch, path) in run.samples().into_iter().filter(|&(epoch, _)| epoch as i64 <= newest) {
+        events.push((VAE.to_string(), sample(epoch, &path)?));
     }
     let old = files(run);
     let mut bytes = record(&Event { wall_time: now(), file_version: Some(VERSION.into()), ..Event::default() });
@@ -106,6 +132,36 @@ pub fn append(run: &RunDir, line: &str) -> Result<()> {
     }
 }
 
+/// Adds the picture of V's training after `epoch`, which was drawn, to the run's events.
+///
+/// # Errors
+/// One line naming the file that cannot be read or written.
+pub fn append_sample(run: &RunDir, epoch: usize) -> Result<()> {
+    let Some(path) = files(run).pop() else { return rebuild(run) };
+    let event = sample(epoch, &run.sample(epoch))?;
+    let write = || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&record(&event));
+    write().with_context(|| format!("{}: cannot append", path.display()))
+}
+
+/// The picture at `path`, a PNG, as an event.
+fn sample(epoch: usize, path: &Path) -> Result<Event> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
+    let written = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let wall_time =
+        written.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0.0, |t| t.as_secs_f64());
+    let reader = png::Decoder::new(Cursor::new(&bytes)).read_info();
+    let reader = reader.with_context(|| format!("{}: expected a PNG", path.display()))?;
+    let info = reader.info();
+    let image = Image {
+        height: info.height as i32,
+        width: info.width as i32,
+        colorspace: info.color_type.samples() as i32,
+        encoded_image_string: bytes.clone(),
+    };
+    let value = vec![Entry { tag: format!("{VAE}/samples"), simple_value: None, image: Some(image) }];
+    Ok(Event { wall_time, step: epoch as i64, summary: Some(Summary { value }), ..Event::default() })
+}
+
 /// The run's event files, oldest first.
 fn files(run: &RunDir) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(run.tensorboard()).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -131,11 +187,11 @@ fn event(line: &str) -> Option<(String, Event)> {
     Some((stage.to_string(), Event { wall_time, step, summary: Some(Summary { value }), ..Event::default() }))
 }
 
-fn scalars(tag: &str, value: &Value, out: &mut Vec<Scalar>) {
+fn scalars(tag: &str, value: &Value, out: &mut Vec<Entry>) {
     match value {
         Value::Number(number) => {
             let simple_value = number.as_f64().map(|value| value as f32);
-            out.push(Scalar { tag: tag.to_owned(), simple_value });
+            out.push(Entry { tag: tag.to_owned(), simple_value, image: None });
         }
         Value::Object(object) => object.iter().for_each(|(key, value)| scalars(&format!("{tag}/{key}"), value, out)),
         _ => {}
@@ -216,6 +272,32 @@ mod tests {
         let [anew] = files(&run).try_into().unwrap();
         assert!(anew > file);
         assert_eq!(read(&anew).len(), 2);
+    }
+
+    #[test]
+    fn pictures_are_events_as_long_as_their_epoch_is_in_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::new(folder.path());
+        std::fs::create_dir_all(run.figures()).unwrap();
+        let mut grid = crate::run::picture::Grid::new([2, 3, 3]);
+        grid.add(&[7; 36]);
+        let png = grid.png().unwrap();
+        for epoch in [2, 4] {
+            std::fs::write(run.sample(epoch), &png).unwrap();
+        }
+        let line = |epoch: usize| format!("{{\"stage\":\"vae\",\"epoch\":{epoch},\"loss\":1.0}}\n");
+        std::fs::write(run.metrics(), line(1) + &line(2)).unwrap();
+        rebuild(&run).unwrap();
+        append_sample(&run, 4).unwrap();
+        let [file] = files(&run).try_into().unwrap();
+        let of =
+            |event: &Event| event.summary.as_ref().and_then(|summary| Some((event.step, summary.value[0].image.clone()?)));
+        let images: Vec<(i64, Image)> = read(&file).iter().filter_map(of).collect();
+        assert_eq!(images.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4], "4 was appended, not rebuilt");
+        for (_, image) in images {
+            assert_eq!((image.height, image.width, image.colorspace), (2, 8, 3));
+            assert_eq!(image.encoded_image_string, png);
+        }
     }
 
     /// A training that is made anew, shorter than the one before; another stage's events stay.

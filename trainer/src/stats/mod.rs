@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! rows, chunk by chunk ─▶ Spread  (mean, variance)  ─▶ Normalizer
-//!                      └▶ Moments (mean, scatter)   ─▶ Pca, Ridge ─▶ normalised errors, NLL
+//!                      ├▶ Moments (mean, scatter)   ─▶ Pca, Ridge ─▶ normalised errors, NLL
+//!                      └▶ RangeFinder, in passes     ─▶ Pca, of rows too long for a scatter matrix
 //! rows, kept                                        ─▶ Softmax
 //! ```
 //! Sums are taken in `f64`. Memory depends on the number of columns, not on the number of rows, but for [`Softmax`]: [`Spread`] and
@@ -15,6 +16,7 @@ mod linalg;
 mod moments;
 mod normalizer;
 mod pca;
+mod range_finder;
 mod rank;
 mod ridge;
 mod scores;
@@ -26,6 +28,7 @@ pub use initial::uniform_values;
 pub use moments::{Moments, Spread};
 pub use normalizer::Normalizer;
 pub use pca::Pca;
+pub use range_finder::{PASSES, RangeFinder};
 pub use rank::{nearest_rank, spearman};
 pub use ridge::Ridge;
 pub use scores::auroc;

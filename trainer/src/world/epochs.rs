@@ -64,7 +64,7 @@ impl Updates<'_> {
 impl Training<'_> {
     /// Trains to the last epoch, or until the schedule says that it is enough. `pools` are those of `reading`, from the next epoch on;
     /// an epoch trains on `items`. `train` is given each training pool and the name of its draws, `validate` each held-out pool, without
-    /// gradients.
+    /// gradients; `after` is called after each epoch, with its number.
     ///
     /// # Errors
     /// A pool cannot be read, the loss is not finite, or a file cannot be written. [`interrupt::Interrupted`].
@@ -75,6 +75,7 @@ impl Training<'_> {
         items: usize,
         mut train: impl FnMut(&P, u64, &mut Updates<'_>) -> Result<()>,
         mut validate: impl FnMut(&P, &mut Sums),
+        mut after: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
         let (data, stage, epochs) = (self.input.data, self.network.name(), self.epochs);
         std::thread::scope(|scope| {
@@ -112,6 +113,7 @@ impl Training<'_> {
                     items,
                     items_per_s: items as f64 / clock.seconds(),
                 })?;
+                after(epoch)?;
             }
             Ok(())
         })

@@ -1,6 +1,8 @@
 //! The world model: V and M as libtorch networks (through `tch`), and their training. Without the feature `torch` what is left is the
 //! state of a training, which other commands ask about.
 
+#[cfg(feature = "torch")]
+pub mod convolutions;
 pub mod device;
 pub mod ensemble;
 #[cfg(feature = "torch")]
@@ -14,6 +16,8 @@ pub mod nets;
 #[cfg(feature = "torch")]
 pub mod optim;
 pub mod resume;
+#[cfg(feature = "torch")]
+pub mod samples;
 #[cfg(feature = "torch")]
 pub mod schedule;
 pub mod stage;

@@ -3,11 +3,14 @@
 //! Variables carry the checkpoint's names ([`dreamstep_core::names::checkpoint`]). Initial weights and training noise are
 //! named Philox draws, not libtorch's global generator: what a run draws does not depend on what else runs in the process.
 
+use crate::agent::v::{BYTE_SCALE, Preprocessing};
 use crate::data::dataset::Dataset;
+use crate::data::rollouts::Episode;
 use crate::run::checkpoint::{Array, Checkpoint};
-use crate::stats::{Normalizer, uniform_values};
+use crate::stats::uniform_values;
 use anyhow::{Result, anyhow};
 use dreamstep_core::rng::{Philox, Stream};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -88,26 +91,66 @@ pub fn matrix(values: &[f32], columns: usize, device: Device) -> Tensor {
     Tensor::from_slice(values).reshape([-1, columns as i64]).to_device(device)
 }
 
-/// The whitened observations of the episodes `ids`, one below the other, `[Σ(T+1), O]`.
+/// What V sees of the episodes `ids`, as [`rows_of`] has it.
 ///
 /// # Errors
-/// [`Dataset::read`]'s.
+/// [`Dataset::read`]'s and [`rows_of`]'s.
+pub fn rows(data: &Dataset, ids: &[usize], preprocessing: &Preprocessing, device: Device) -> Result<Tensor> {
+    let sizes = [data.rows(ids), data.dims().0];
+    rows_of(ids.iter().map(|&id| data.read(id)), sizes, preprocessing, device)
+}
+
+/// What V sees of `episodes`, `[N, O]` in all, one below the other: whitened vectors in float32, or frames in the bytes that they are, of
+/// which [`inputs`] makes numbers where a batch is needed.
+///
+/// # Errors
+/// An episode cannot be read, or holds frames where V takes vectors, or the other way round.
 ///
 /// # Panics
 /// Never: an array in the standard layout is a slice.
-pub fn whiten(data: &Dataset, ids: &[usize], normalizer: &Normalizer, clip: f32, device: Device) -> Result<Tensor> {
-    let obs = normalizer.mean.len();
-    let mut rows = vec![0.0; data.rows(ids) * obs];
-    let mut out = rows.chunks_exact_mut(obs);
-    for &id in ids {
-        let episode = data.read(id)?;
-        let observations = episode.observations.as_standard_layout();
-        let values = observations.as_slice().expect("the standard layout is a slice");
-        for (row, out) in values.chunks_exact(obs).zip(&mut out) {
-            normalizer.apply(row, clip, out);
+pub fn rows_of<'e>(
+    episodes: impl Iterator<Item = Result<Cow<'e, Episode>>>,
+    [rows, obs]: [usize; 2],
+    preprocessing: &Preprocessing,
+    device: Device,
+) -> Result<Tensor> {
+    let Preprocessing::Whiten { normalizer, clip } = preprocessing else {
+        let all = Tensor::empty([rows as i64, obs as i64], (Kind::Uint8, device));
+        let mut at = 0;
+        for episode in episodes {
+            let episode = episode?;
+            let frames = episode.observations.frames()?;
+            let frames = frames.as_standard_layout();
+            let some = Tensor::from_slice(frames.as_slice().expect("the standard layout is a slice")).view([-1, obs as i64]);
+            let count = some.size()[0];
+            all.narrow(0, at, count).copy_(&some);
+            at += count;
+        }
+        return Ok(all);
+    };
+    let mut values = vec![0.0; rows * obs];
+    let mut out = values.chunks_exact_mut(obs);
+    for episode in episodes {
+        let episode = episode?;
+        let observations = episode.observations.vectors()?;
+        let observations = observations.as_standard_layout();
+        let numbers = observations.as_slice().expect("the standard layout is a slice");
+        for (row, out) in numbers.chunks_exact(obs).zip(&mut out) {
+            normalizer.apply(row, *clip, out);
         }
     }
-    Ok(matrix(&rows, obs, device))
+    Ok(matrix(&values, obs, device))
+}
+
+/// Whether `rows` are frames in bytes.
+#[must_use]
+pub fn are_frames(rows: &Tensor) -> bool {
+    rows.kind() == Kind::Uint8
+}
+
+/// x `[N, O]` of `rows` `[N, O]`, as [`rows`] has them.
+pub fn inputs(rows: &Tensor) -> Tensor {
+    if are_frames(rows) { rows.to_kind(Kind::Float) * f64::from(BYTE_SCALE) } else { rows.shallow_clone() }
 }
 
 /// An index tensor.

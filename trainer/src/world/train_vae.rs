@@ -1,26 +1,28 @@
 //! `train --stage vae`: fit the normaliser, then V, to single observations (Ha & Schmidhuber 2018 §2.1).
 //!
-//! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*`, `encoder.*`, `decoder.*`.
+//! In: recorded episodes. Out: `vae.safetensors` with `normalizer.*` (of vectors), `encoder.*`, `decoder.*`.
 
+use crate::agent::v::Preprocessing;
 use crate::data::dataset::{Dataset, Pools, Reading, pool_step};
 use crate::data::split::Split;
-use crate::run::checkpoint::meta;
-use crate::run::config::{VaeConfig, VaeStart};
-use crate::stats::Normalizer;
+use crate::run::config::VaeConfig;
+use crate::run::output::warning;
 use crate::world::epochs::{Sums, Updates};
-use crate::world::nets::{indices, matrix, normals, whiten};
+use crate::world::nets::{are_frames, indices, inputs, matrix, normals, rows};
 use crate::world::optim::Optimizer;
 use crate::world::resume::{Network, Trained, Training};
+use crate::world::samples::Samples;
 use crate::world::schedule::Schedule;
 use crate::world::stage::{StageInput, provenance};
-use crate::world::vae::{Vae, VaeLoss, VaeShape};
+use crate::world::vae::{Vae, VaeLayers, VaeLoss, VaeShape};
 use anyhow::{Result, ensure};
-use dreamstep_core::names::{checkpoint as names, metadata};
 use dreamstep_core::rng::{Philox, Stream};
 use tch::{Device, Tensor, nn};
 
 /// Rows validated at a time.
 const EVAL_BATCH: i64 = 4096;
+/// Frames validated at a time.
+const EVAL_FRAMES: i64 = 256;
 
 /// What an error in each dimension weighs, `[O]`: as much as its block.
 fn weights(of_blocks: &[f64], blocks: &[(String, usize)]) -> Result<Vec<f32>> {
@@ -50,30 +52,35 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     // ---- data: every observation of an episode is a row, its last one too
     input.check_sizes()?;
     let split = Split::new(input.config.seed, data.len(), config.validation)?;
-    let normalizer = data.normalizer(&split.train, config.min_std)?;
-    let alive = normalizer.alive();
+    let shape = VaeShape::asked(config, data.dims().0, data.frame())?;
+    let preprocessing = match data.frame() {
+        Some(_) => Preprocessing::Scale,
+        None => Preprocessing::Whiten {
+            normalizer: data.normalizer(&split.train, config.min_std)?,
+            clip: config.obs_clip as f32,
+        },
+    };
+    let pool = data.pool_rows(config.pool);
     let feed = Feed {
         data,
         config,
         device: input.device.into(),
-        normalizer: &normalizer,
+        preprocessing: &preprocessing,
         rng,
         pools: Reading {
-            train: Pools::new(data, &split.train, config.pool, rng, Stream::VaeOrder),
-            validation: Pools::new(data, &split.validation, config.pool, rng, Stream::VaeOrder),
+            train: Pools::new(data, &split.train, pool, rng, Stream::VaeOrder),
+            validation: Pools::new(data, &split.validation, pool, rng, Stream::VaeOrder),
         },
     };
+    if config.flip {
+        warning(
+            "vae.flip = true: V sees frames mirrored, M hears actions as they were: where one means a side, they contradict each other",
+        );
+    }
     // ---- network
     let vs = nn::VarStore::new(input.device.into());
-    let shape = VaeShape {
-        obs: alive.len(),
-        hidden: config.hidden.clone(),
-        latent: config.latent,
-        log_var_range: config.log_var_range,
-        identity: config.start == VaeStart::Identity,
-    };
-    let mut vae = Vae::new(&vs.root(), shape.clone(), &alive, rng);
-    if shape.identity {
+    let mut vae = Vae::new(&vs.root(), shape.clone(), &preprocessing.alive(shape.obs), rng);
+    if let VaeLayers::Identity(_) = shape.layers {
         vae.decode_as_it_is(config.obs_clip)?;
     }
     if !config.block_weights.is_empty() {
@@ -81,7 +88,16 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
         vae = vae.weighed(Tensor::from_slice(&weights(&config.block_weights, &blocks)?).to_device(input.device.into()));
     }
 
+    let samples = |frame| {
+        let epochs = [config.samples, config.epochs];
+        Samples::new(data, &split.validation, frame, config.latent, epochs, input.device.into())
+    };
+    let samples = data.frame().map(samples).transpose()?;
+
     // ---- epochs
+    if input.force || !input.run.training(Network::Vae.name()).exists() {
+        Samples::clear(input.run)?;
+    }
     let optimizer = Optimizer::new(&vs, config.optimizer, config.learning_rate);
     let schedule = Schedule::new(&config.schedule, config.learning_rate);
     let mut training = Training::start(Network::Vae, input, &vs, optimizer, schedule)?;
@@ -90,28 +106,24 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
         rows.order.chunks(config.batch_size).try_for_each(|batch| {
             let at = indices(batch, input.device.into());
             let [x, noise] = [&rows.x, &rows.noise].map(|all| all.index_select(0, &at));
+            let x = rows.flipped(inputs(&x), &at);
             updates.take(batch.len(), |optimizer| update(&vae, optimizer, config, &x, &noise).parts())
         })
     };
     let validate = |rows: &Rows, sums: &mut Sums| {
-        for (x, noise) in rows.x.split(EVAL_BATCH, 0).iter().zip(rows.noise.split(EVAL_BATCH, 0)) {
-            let loss = vae.loss(x, &noise, config.kl_weight, config.kl_tolerance, false);
+        let batch = if are_frames(&rows.x) { EVAL_FRAMES } else { EVAL_BATCH };
+        for (x, noise) in rows.x.split(batch, 0).iter().zip(rows.noise.split(batch, 0)) {
+            let loss = vae.loss(&inputs(x), &noise, config.kl_weight, config.kl_tolerance, false);
             sums.add(x.size()[0] as usize, &loss.parts());
         }
     };
-    training.run(&feed.pools, pools, data.rows(&split.train), train, validate)?;
+    let after = |epoch| samples.as_ref().map_or(Ok(()), |samples| samples.draw(input.run, &vae, epoch));
+    training.run(&feed.pools, pools, data.rows(&split.train), train, validate, after)?;
 
     // ---- result
     let mut frame = provenance("vae", input, &split);
-    frame.insert(names::NORMALIZER_MEAN, &[alive.len()], normalizer.mean.to_vec());
-    frame.insert(names::NORMALIZER_INV_STD, &[alive.len()], normalizer.inv_std.to_vec());
-    frame.set_meta(metadata::DIM_OBS, alive.len());
-    frame.set_meta(metadata::DIM_LATENT, config.latent);
-    frame.set_meta(metadata::V_KIND, shape.encoder()?.kind());
-    frame.set_meta(metadata::V_HIDDEN, shape.widths());
-    frame.set_meta(metadata::OBS_CLIP, config.obs_clip as f32);
-    frame.set_meta(meta::LOG_VAR_MIN, config.log_var_range[0]);
-    frame.set_meta(meta::LOG_VAR_MAX, config.log_var_range[1]);
+    shape.say(&mut frame);
+    preprocessing.write(&mut frame);
     training.write(&frame, || ())
 }
 
@@ -120,29 +132,43 @@ struct Feed<'a> {
     data: &'a Dataset,
     config: &'a VaeConfig,
     device: Device,
-    normalizer: &'a Normalizer,
+    preprocessing: &'a Preprocessing,
     rng: Philox,
     pools: Reading,
 }
 
 /// A pool, ready to be trained or measured on.
 struct Rows {
-    /// `[N, O]` whitened.
+    /// `[N, O]` whitened vectors, or frames in bytes.
     x: Tensor,
+    /// Which frames are mirrored: their sizes, and `[N]` of booleans.
+    flip: Option<([i64; 3], Tensor)>,
     /// `[N, Z]` standard normal.
     noise: Tensor,
     /// The order in which to train on the rows.
     order: Vec<i64>,
 }
 
+impl Rows {
+    /// The frames `x` `[B, O]`, which are those at `at` `[B]`, some of them mirrored.
+    fn flipped(&self, x: Tensor, at: &Tensor) -> Tensor {
+        let Some(([h, w, c], flags)) = &self.flip else { return x };
+        let flags = flags.index_select(0, at).view([-1, 1]);
+        let mirrored = x.view([-1, *h, *w, *c]).flip([2]).flatten(1, -1);
+        mirrored.where_self(&flags, &x)
+    }
+}
+
 impl Feed<'_> {
     fn epochs(&self, epochs: std::ops::RangeInclusive<usize>) -> impl Iterator<Item = Result<Rows>> + Send {
         let draw = |x, epoch, number| self.drawn(x, epoch, number);
-        self.pools.stream(self.data, epochs, |ids| self.whitened(ids), Tensor::shallow_clone, draw)
-    }
-
-    fn whitened(&self, ids: &[usize]) -> Result<Tensor> {
-        whiten(self.data, ids, self.normalizer, self.config.obs_clip as f32, self.device)
+        self.pools.stream(
+            self.data,
+            epochs,
+            |ids| rows(self.data, ids, self.preprocessing, self.device),
+            Tensor::shallow_clone,
+            draw,
+        )
     }
 
     /// With what is drawn for pool `number` of `epoch`.
@@ -152,11 +178,17 @@ impl Feed<'_> {
         let noise = matrix(&normals(self.rng, Stream::VaeNoise, step, n * latent), latent, self.device);
         let mut order: Vec<i64> = (0..n as i64).collect();
         self.rng.shuffle(Stream::VaeOrder, step, &mut order);
-        Rows { x, noise, order }
+        // Held-out pools, which are of epoch 0, stay as they are.
+        let frame = self.data.frame().filter(|_| self.config.flip && epoch > 0);
+        let flip = frame.map(|frame| {
+            let flags: Vec<bool> = (0..n as u32).map(|i| self.rng.uniform(Stream::VaeFlip, step, i) < 0.5).collect();
+            (frame.map(|size| size as i64), Tensor::from_slice(&flags).to_device(self.device))
+        });
+        Rows { x, flip, noise, order }
     }
 }
 
-/// One update of V's weights: the loss of whitened observations `x` `[B, O]` with standard normal `noise` `[B, Z]`, its gradient, and
+/// One update of V's weights: the loss of `x` `[B, O]` with standard normal `noise` `[B, Z]`, its gradient, and
 /// the optimiser's step. Returns the loss before the step.
 pub fn update(vae: &Vae, optimizer: &mut Optimizer, config: &VaeConfig, x: &Tensor, noise: &Tensor) -> VaeLoss {
     let loss = vae.loss(x, noise, config.kl_weight, config.kl_tolerance, config.amp);

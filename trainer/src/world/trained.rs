@@ -1,31 +1,32 @@
 //! V and M read back from their checkpoints.
 
 use crate::agent::pack::made_from;
+use crate::agent::v::Preprocessing;
 use crate::data::dataset::Dataset;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
-use crate::stats::Normalizer;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
-use crate::world::nets::{self, indices, whiten};
+use crate::world::nets::{self, indices};
 use crate::world::train_mdnrnn::table::{pack, windows};
 use crate::world::vae::{Vae, VaeShape};
 use anyhow::Result;
-use dreamstep_core::names::{checkpoint as names, metadata};
+use dreamstep_core::names::metadata;
 use dreamstep_core::rng::Philox;
 use std::path::Path;
 use tch::{Device, Tensor, nn};
 
-/// V as the later stages use it: a normaliser and an encoder, read from a checkpoint.
+/// Frames encoded at a time: what their maps take is then no more than a training batch's.
+const FRAMES: i64 = 256;
+
+/// V as the later stages use it, read from a checkpoint.
 pub struct TrainedVae {
-    /// Whitens observations.
-    pub normalizer: Normalizer,
+    /// What makes x of observations.
+    pub preprocessing: Preprocessing,
     /// Encoder and decoder.
     pub vae: Vae,
     /// Sizes.
     pub shape: VaeShape,
-    /// Whitened observations are clipped to ± this.
-    pub obs_clip: f32,
 }
 
 impl TrainedVae {
@@ -36,13 +37,11 @@ impl TrainedVae {
     pub fn read(path: &Path, device: Device) -> Result<Self> {
         let file = Checkpoint::read(path)?;
         let shape = VaeShape::of(&file)?;
-        let mean = file.tensor(names::NORMALIZER_MEAN, &[shape.obs])?.to_vec();
-        let inv_std = file.tensor(names::NORMALIZER_INV_STD, &[shape.obs])?.to_vec();
-        let normalizer = Normalizer { mean: mean.into(), inv_std: inv_std.into() };
+        let preprocessing = Preprocessing::read(&file, &shape)?;
         let vs = nn::VarStore::new(device);
-        let vae = Vae::new(&vs.root(), shape.clone(), &normalizer.alive(), Philox::new(0));
+        let vae = Vae::new(&vs.root(), shape.clone(), &preprocessing.alive(shape.obs), Philox::new(0));
         nets::import(&vs, &file)?;
-        Ok(Self { normalizer, vae, shape, obs_clip: file.meta(metadata::OBS_CLIP)? })
+        Ok(Self { preprocessing, vae, shape })
     }
 
     /// Mean and log-variance of every observation of the episodes `ids`, one below the other, `[Σ(T+1), Z]` each.
@@ -50,15 +49,25 @@ impl TrainedVae {
     /// # Errors
     /// [`Dataset::read`]'s. [`interrupt::Interrupted`].
     pub fn encode(&self, data: &Dataset, ids: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
-        // A few episodes at a time: the whitened observations of all would be the largest thing in memory.
-        let encode = |ids: &[usize]| -> Result<(Tensor, Tensor)> {
+        // A few episodes at a time: the observations of all would be the largest thing in memory.
+        let episodes = if matches!(self.preprocessing, Preprocessing::Scale) { 1 } else { 64 };
+        let (mut means, mut log_vars) = (Vec::new(), Vec::new());
+        for ids in ids.chunks(episodes) {
             interrupt::check()?;
-            let x = whiten(data, ids, &self.normalizer, self.obs_clip, device)?;
-            Ok(tch::no_grad(|| self.vae.encode(&x)))
-        };
-        let encoded: Vec<_> = ids.chunks(64).map(encode).collect::<Result<_>>()?;
-        let (means, log_vars): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
+            let rows = nets::rows(data, ids, &self.preprocessing, device)?;
+            let (mean, log_var) = self.encode_rows(&rows);
+            means.push(mean);
+            log_vars.push(log_var);
+        }
         Ok((Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0)))
+    }
+
+    /// Mean and log-variance, `[N, Z]` each, of rows as [`nets::rows`] has them: vectors all at once, frames a batch at a time.
+    pub fn encode_rows(&self, rows: &Tensor) -> (Tensor, Tensor) {
+        let batches = rows.split(if nets::are_frames(rows) { FRAMES } else { rows.size()[0] }, 0);
+        let encoded = batches.iter().map(|batch| tch::no_grad(|| self.vae.encode(&nets::inputs(batch))));
+        let (means, log_vars): (Vec<_>, Vec<_>) = encoded.unzip();
+        (Tensor::cat(&means, 0), Tensor::cat(&log_vars, 0))
     }
 }
 

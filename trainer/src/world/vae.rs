@@ -1,27 +1,37 @@
-//! V: a variational autoencoder of multi-layer perceptrons (Kingma & Welling 2014).
+//! V: a variational autoencoder (Kingma & Welling 2014), of multi-layer perceptrons or of convolutions.
 //!
 //! ```text
 //! x [O] ─256 ReLU─128 ReLU─▶ mean [Z], log-variance [Z] ─ z = mean + e^(log-variance/2)·ε ─▶ 128 ReLU─256 ReLU─▶ x̂ [O]
 //! ```
-//! `x` is a whitened observation. Acting uses the mean. As the identity V has no encoder: the mean is the first Z values of x, the
-//! log-variance the least that there is, and only the decoder learns, what else follows from z.
+//! `x` is a whitened vector, or a frame scaled into 0 to 1 ([`super::convolutions`]). Acting uses the mean. As the identity V has no
+//! encoder: the mean is the first Z values of x, the log-variance the least that there is, and only the decoder learns, what else follows
+//! from z.
 
+use super::convolutions::Convolutions;
 use super::epochs::Parts;
 use super::nets::linear;
-pub use crate::agent::v::VaeShape;
-use anyhow::{Result, ensure};
+pub use crate::agent::v::{VaeLayers, VaeShape};
+use anyhow::{Result, bail, ensure};
 use dreamstep_core::rng::Philox;
 use tch::{Kind, Tensor, nn};
 
 /// Encoder and decoder.
 #[derive(Debug)]
 pub struct Vae {
-    /// None as the identity.
-    encoder: Option<Vec<nn::Linear>>,
-    decoder: Vec<nn::Linear>,
+    layers: Layers,
     shape: VaeShape,
     /// What an error in each dimension weighs `[O]`; none, 1.
     weights: Option<Tensor>,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Dense {
+        /// None as the identity.
+        encoder: Option<Vec<nn::Linear>>,
+        decoder: Vec<nn::Linear>,
+    },
+    Convolutional(Convolutions),
 }
 
 /// The parts of the loss, each the mean over the batch, in nats for a decoder of variance ½.
@@ -43,33 +53,16 @@ impl VaeLoss {
 }
 
 impl Vae {
-    /// A new network under `root`, with weights drawn from `rng`. A dimension that is not `alive` is not seen and is decoded as
+    /// A new network under `root`, with weights drawn from `rng`. A dimension of a vector that is not `alive` is not seen and is decoded as
     /// exactly 0, which is what it is whitened to: its weights start at 0 and get no gradient.
     #[must_use]
     pub fn new(root: &nn::Path, shape: VaeShape, alive: &[bool], rng: Philox) -> Self {
-        let (e, d) = (root / "encoder", root / "decoder");
-        // 0, 2, 4 …: PyTorch's nn.Sequential counts the ReLUs between them.
-        let layers = |path: &nn::Path, sizes: &[usize]| -> Vec<nn::Linear> {
-            let layer = |(i, ends): (usize, &[usize])| linear(&(path / (2 * i)), ends[0] as i64, ends[1] as i64, rng);
-            sizes.windows(2).enumerate().map(layer).collect()
+        let layers = match &shape.layers {
+            VaeLayers::Identity(hidden) => dense(root, &shape, hidden, false, alive, rng),
+            VaeLayers::Mlp(hidden) => dense(root, &shape, hidden, true, alive, rng),
+            VaeLayers::Convolutional(chain) => Layers::Convolutional(Convolutions::new(root, chain, shape.latent, rng)),
         };
-        let sizes =
-            [&[2 * shape.latent][..], &shape.hidden.iter().rev().copied().collect::<Vec<_>>(), &[shape.obs]].concat();
-        let encoder = (!shape.identity).then(|| layers(&e, &sizes.iter().rev().copied().collect::<Vec<_>>()));
-        let decoder = layers(&d, &[&[shape.latent], &sizes[1..]].concat());
-        let mask: Vec<f32> = alive.iter().map(|&a| f32::from(u8::from(a))).collect();
-        let mask = Tensor::from_slice(&mask).to_device(root.device()); // [O]
-        let last = &decoder[decoder.len() - 1];
-        tch::no_grad(|| {
-            if let Some(encoder) = &encoder {
-                let _ = encoder[0].ws.shallow_clone().g_mul_(&mask);
-            }
-            let _ = last.ws.shallow_clone().g_mul_(&mask.unsqueeze(1));
-            if let Some(bias) = &last.bs {
-                let _ = bias.shallow_clone().g_mul_(&mask);
-            }
-        });
-        Self { encoder, decoder, shape, weights: None }
+        Self { layers, shape, weights: None }
     }
 
     /// With the squared error of every dimension weighed by `weights` `[O]` in the loss.
@@ -82,21 +75,26 @@ impl Vae {
     /// cuts nothing off that is `clip` above zero. The other units stay as they were drawn, and may learn what else there is.
     ///
     /// # Errors
-    /// One line: there are more latents than observations, or fewer hidden units.
+    /// One line: there are more latents than observations, or fewer hidden units; or it is not made of dense layers.
     ///
     /// # Panics
     /// Never: every layer has biases.
     pub fn decode_as_it_is(&self, clip: f64) -> Result<()> {
-        let VaeShape { obs, ref hidden, latent, .. } = self.shape;
+        let VaeShape { obs, latent, .. } = self.shape;
+        let (Layers::Dense { decoder, .. }, VaeLayers::Identity(hidden) | VaeLayers::Mlp(hidden)) =
+            (&self.layers, &self.shape.layers)
+        else {
+            bail!("vae.start = \"identity\": expected observations that are vectors, found frames")
+        };
         ensure!(
             latent <= obs && hidden.iter().all(|&units| units >= latent),
             "vae.start = \"identity\": expected vae.latent of at most {obs}, the observations, and as many units in each of vae.hidden, \
              found {latent} and {hidden:?}"
         );
         let n = latent as i64;
-        let last = self.decoder.len() - 1;
+        let last = decoder.len() - 1;
         tch::no_grad(|| {
-            for (i, layer) in self.decoder.iter().enumerate() {
+            for (i, layer) in decoder.iter().enumerate() {
                 let rows = layer.ws.narrow(0, 0, n);
                 let _ = rows.shallow_clone().zero_();
                 let _ = rows.narrow(1, 0, n).fill_diagonal_(1.0, false);
@@ -108,7 +106,7 @@ impl Vae {
         Ok(())
     }
 
-    /// Whitened observations `[N, O]` → mean and log-variance, `[N, Z]` each.
+    /// x `[N, O]` → mean and log-variance, `[N, Z]` each.
     pub fn encode(&self, x: &Tensor) -> (Tensor, Tensor) {
         self.encode_in(Kind::Float, x)
     }
@@ -116,21 +114,37 @@ impl Vae {
     fn encode_in(&self, kind: Kind, x: &Tensor) -> (Tensor, Tensor) {
         let z = self.shape.latent as i64;
         let [low, high] = self.shape.log_var_range;
-        let Some(encoder) = &self.encoder else {
-            let mean = x.narrow(1, 0, z);
-            let log_var = mean.full_like(low);
-            return (mean, log_var);
+        let (mean, log_var) = match &self.layers {
+            Layers::Dense { encoder: None, .. } => {
+                let mean = x.narrow(1, 0, z);
+                let log_var = mean.full_like(low);
+                return (mean, log_var);
+            }
+            Layers::Dense { encoder: Some(encoder), .. } => {
+                let out = forward(encoder, kind, x); // [N, 2Z]
+                (out.narrow(1, 0, z), out.narrow(1, z, z))
+            }
+            Layers::Convolutional(network) => {
+                let (mean, log_sigma) = network.encode(kind, x);
+                (mean, log_sigma * 2.0)
+            }
         };
-        let out = layers(encoder, kind, x); // [N, 2Z]
-        (out.narrow(1, 0, z), out.narrow(1, z, z).clamp(low, high))
+        (mean, log_var.clamp(low, high))
     }
 
-    /// Latents `[N, Z]` → whitened observations `[N, O]`.
+    /// Latents `[N, Z]` → x `[N, O]`.
     pub fn decode(&self, z: &Tensor) -> Tensor {
-        layers(&self.decoder, Kind::Float, z)
+        self.decode_in(Kind::Float, z)
     }
 
-    /// The loss of whitened observations `x` `[N, O]` with standard normal `noise` `[N, Z]`. With `amp` the layers compute in bfloat16
+    fn decode_in(&self, kind: Kind, z: &Tensor) -> Tensor {
+        match &self.layers {
+            Layers::Dense { decoder, .. } => forward(decoder, kind, z),
+            Layers::Convolutional(network) => network.decode(kind, z),
+        }
+    }
+
+    /// The loss of `x` `[N, O]` with standard normal `noise` `[N, Z]`. With `amp` the layers compute in bfloat16
     /// and everything else in float32.
     #[must_use]
     pub fn loss(&self, x: &Tensor, noise: &Tensor, kl_weight: f64, kl_tolerance: f64, amp: bool) -> VaeLoss {
@@ -138,7 +152,7 @@ impl Vae {
         let (mean, log_var) = self.encode_in(kind, x);
         let z = &mean + (&log_var * 0.5).exp() * noise;
         let per_obs = |t: Tensor| t.sum_dim_intlist(1, false, Kind::Float);
-        let errors = (layers(&self.decoder, kind, &z) - x).square();
+        let errors = (self.decode_in(kind, &z) - x).square();
         let errors = self.weights.as_ref().map_or_else(|| errors.shallow_clone(), |weights| &errors * weights);
         let reconstruction = per_obs(errors).mean(Kind::Float);
         let kl = kl_divergence(&mean, &log_var); // [N]
@@ -153,8 +167,34 @@ pub fn kl_divergence(mean: &Tensor, log_var: &Tensor) -> Tensor {
     (log_var + 1.0 - mean.square() - log_var.exp()).sum_dim_intlist(1, false, Kind::Float) * -0.5
 }
 
+/// Dense layers under `root`, with an encoder where it is `encoded`.
+fn dense(root: &nn::Path, shape: &VaeShape, hidden: &[usize], encoded: bool, alive: &[bool], rng: Philox) -> Layers {
+    let (e, d) = (root / "encoder", root / "decoder");
+    // 0, 2, 4 …: PyTorch's nn.Sequential counts the ReLUs between them.
+    let layers = |path: &nn::Path, sizes: &[usize]| -> Vec<nn::Linear> {
+        let layer = |(i, ends): (usize, &[usize])| linear(&(path / (2 * i)), ends[0] as i64, ends[1] as i64, rng);
+        sizes.windows(2).enumerate().map(layer).collect()
+    };
+    let sizes = [&[2 * shape.latent][..], &hidden.iter().rev().copied().collect::<Vec<_>>(), &[shape.obs]].concat();
+    let encoder = encoded.then(|| layers(&e, &sizes.iter().rev().copied().collect::<Vec<_>>()));
+    let decoder = layers(&d, &[&[shape.latent], &sizes[1..]].concat());
+    let mask: Vec<f32> = alive.iter().map(|&a| f32::from(u8::from(a))).collect();
+    let mask = Tensor::from_slice(&mask).to_device(root.device()); // [O]
+    let last = &decoder[decoder.len() - 1];
+    tch::no_grad(|| {
+        if let Some(encoder) = &encoder {
+            let _ = encoder[0].ws.shallow_clone().g_mul_(&mask);
+        }
+        let _ = last.ws.shallow_clone().g_mul_(&mask.unsqueeze(1));
+        if let Some(bias) = &last.bs {
+            let _ = bias.shallow_clone().g_mul_(&mask);
+        }
+    });
+    Layers::Dense { encoder, decoder }
+}
+
 /// Linear, ReLU, linear …, ReLU, linear, in numbers of `kind`; the result is float32.
-fn layers(layers: &[nn::Linear], kind: Kind, x: &Tensor) -> Tensor {
+fn forward(layers: &[nn::Linear], kind: Kind, x: &Tensor) -> Tensor {
     let mut out = x.to_kind(kind);
     for (i, layer) in layers.iter().enumerate() {
         out = super::nets::forward(layer, kind, &if i == 0 { out } else { out.relu() });
@@ -171,7 +211,7 @@ mod tests {
     use tch::Device;
 
     fn shape() -> VaeShape {
-        VaeShape { obs: 6, hidden: vec![5, 4], latent: 3, log_var_range: [-10.0, 10.0], identity: false }
+        VaeShape { obs: 6, layers: VaeLayers::Mlp(vec![5, 4]), latent: 3, log_var_range: [-10.0, 10.0] }
     }
 
     fn noise(step: u64, n: usize, columns: usize) -> Tensor {
@@ -241,7 +281,7 @@ mod tests {
     #[test]
     fn as_identity_z_is_what_is_seen_and_z_is_decoded_as_it_is() {
         for hidden in [vec![9, 7], vec![8], vec![7, 8, 9, 7]] {
-            let shape = VaeShape { hidden, latent: 6, identity: true, ..shape() };
+            let shape = VaeShape { layers: VaeLayers::Identity(hidden), latent: 6, ..shape() };
             let vs = nn::VarStore::new(Device::Cpu);
             let vae = Vae::new(&vs.root(), shape, &[true; 6], Philox::new(0));
             let x = (noise(0, 50, 6) * 3.0).clamp(-10.0, 10.0);
@@ -259,7 +299,7 @@ mod tests {
         // More latents than observations, too few units.
         for (latent, hidden) in [(7, vec![9, 7]), (6, vec![9, 5])] {
             let vs = nn::VarStore::new(Device::Cpu);
-            let shape = VaeShape { hidden: hidden.clone(), latent, identity: true, ..shape() };
+            let shape = VaeShape { layers: VaeLayers::Identity(hidden.clone()), latent, ..shape() };
             let vae = Vae::new(&vs.root(), shape, &[true; 6], Philox::new(0));
             let error = vae.decode_as_it_is(10.0).unwrap_err().to_string();
             assert!(error.contains("at most 6") && error.contains(&format!("{latent} and {hidden:?}")), "{error}");
@@ -270,7 +310,12 @@ mod tests {
     fn layers_are_as_many_as_there_are_widths() {
         for hidden in [vec![5], vec![5, 4], vec![5, 4, 7], vec![2, 3, 4, 5]] {
             let vs = nn::VarStore::new(Device::Cpu);
-            let vae = Vae::new(&vs.root(), VaeShape { hidden: hidden.clone(), ..shape() }, &[true; 6], Philox::new(0));
+            let vae = Vae::new(
+                &vs.root(),
+                VaeShape { layers: VaeLayers::Mlp(hidden.clone()), ..shape() },
+                &[true; 6],
+                Philox::new(0),
+            );
             let sizes = [&[6][..], &hidden, &[6]].concat();
             let found = export(&vs).unwrap();
             for (i, name) in names::ENCODER_WEIGHT.into_iter().enumerate().take(hidden.len() + 1) {

@@ -173,9 +173,8 @@ fn an_agent_records_as_it_runs_and_remembers_what_was_applied() {
         let mut agent = Agent::new(model, &mut memory).unwrap();
         let (mut action, mut noise, mut fresh) = ([0.0_f32; 17], [0.0_f32; 17], [0.0_f32; 17]);
         let (keep, mut error) = ((-0.1_f64).exp(), 0.0);
-        for (t, (observation, applied)) in (0_u64..).zip(episode.observations.rows().into_iter().zip(episode.actions.rows()))
-        {
-            agent.act(&observation.to_vec(), &mut action).unwrap();
+        for (t, (observation, applied)) in (0_u64..).zip(episode.observations.iter().zip(episode.actions.rows())) {
+            agent.act(&observation, &mut action).unwrap();
             let applied = applied.to_vec();
             if exploration > 0.0 {
                 // The noise of episode 1, step t, as its draws are named; clipped to Humanoid's range with what it was added to.
@@ -294,7 +293,7 @@ np.savez_compressed(sys.argv[2], **{**e, 'observations': np.asfortranarray(e['ob
          terminals bool ({t},) {}\ntruncations bool ({t},) {}\n",
         bytes(&mut episode.actions.iter().copied()),
         t + 1,
-        bytes(&mut episode.observations.iter().copied()),
+        bytes(&mut episode.observations.iter().flatten()),
         bytes(&mut episode.rewards.iter().copied()),
         episode.seed,
         flags(&episode.terminals),

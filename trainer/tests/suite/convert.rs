@@ -26,7 +26,7 @@ fn episode(number: u64, steps: usize, flags: [bool; 2]) -> Episode {
     };
     Episode {
         seed: u64::MAX - 1 - number,
-        observations: Array2::from_shape_fn((steps + 1, 11), |(t, i)| draw(0, t * 11 + i)),
+        observations: Array2::from_shape_fn((steps + 1, 11), |(t, i)| draw(0, t * 11 + i)).into(),
         actions: Array2::from_shape_fn((steps, 3), |(t, i)| draw(1, t * 3 + i)),
         rewards: Array1::from_shape_fn(steps, |t| draw(2, t)),
         terminals: Array1::from_shape_fn(steps, |t| flags[0] && t + 1 == steps),
@@ -49,7 +49,9 @@ fn run_with(folder: &Path, episodes: &[Episode]) -> RunDir {
 }
 
 fn bits(episodes: &[Episode]) -> Vec<Vec<u32>> {
-    let of = |e: &Episode| e.observations.iter().chain(&e.actions).chain(&e.rewards).map(|v| v.to_bits()).collect();
+    let of = |e: &Episode| {
+        e.observations.iter().flatten().chain(e.actions.iter().chain(&e.rewards).copied()).map(f32::to_bits).collect()
+    };
     episodes.iter().map(of).collect()
 }
 
@@ -153,8 +155,8 @@ np.savez('u8.npz', observations=obs.astype(np.uint8), actions=act, rewards=rew, 
             for t in 0..e.steps() {
                 assert_eq!(e.rewards[t], (first + t) as f32, "{run}");
                 assert_eq!(e.actions[[t, 1]], ((first + t) * 3 + 1) as f32, "{run}");
-                assert_eq!(e.observations[[t, 0]], ((first + t) as f64 * 11.0 / 3.0) as f32, "{run}");
-                assert_eq!(e.observations[[t + 1, 2]], (((first + t + 1) * 11 + 2) as f64 / 3.0) as f32, "{run}");
+                assert_eq!(e.observations.row(t)[0], ((first + t) as f64 * 11.0 / 3.0) as f32, "{run}");
+                assert_eq!(e.observations.row(t + 1)[2], (((first + t + 1) * 11 + 2) as f64 / 3.0) as f32, "{run}");
             }
             assert!(!e.terminals.iter().chain(&e.truncations).any(|&flag| flag), "{run}: the step that ended it is gone");
         }
@@ -171,7 +173,7 @@ np.savez('u8.npz', observations=obs.astype(np.uint8), actions=act, rewards=rew, 
         assert_eq!(Config::default().overlay_file(&path(run).join("config.toml"), &[]).unwrap().collect.steps, 8, "{file}");
     }
     import_with(&path("d"), &[path("u8.npz")], Options::default()).unwrap();
-    assert_eq!(read(&RunDir::new(&path("d")))[1].observations[[0, 0]], 22.0);
+    assert_eq!(read(&RunDir::new(&path("d")))[1].observations.row(0)[0], 22.0);
 
     // Ends kept, at the price of an invented observation.
     import_with(&path("e"), &[path("torchwm.npz")], Options { repeat_final: true, ..Options::default() }).unwrap();
@@ -184,7 +186,7 @@ np.savez('u8.npz', observations=obs.astype(np.uint8), actions=act, rewards=rew, 
     import_with(&path("f"), &[path("torchwm.npz")], Options { rows: Rows::After, ..Options::default() }).unwrap();
     let after = read(&RunDir::new(&path("f")));
     assert_eq!(after.iter().map(Episode::steps).collect::<Vec<_>>(), [4, 3, 1]);
-    assert_eq!((after[0].rewards[0], after[0].observations[[1, 0]]), (1.0, (11.0_f64 / 3.0) as f32));
+    assert_eq!((after[0].rewards[0], after[0].observations.row(1)[0]), (1.0, (11.0_f64 / 3.0) as f32));
     assert_eq!(after.iter().map(|e| e.terminals[e.steps() - 1]).collect::<Vec<_>>(), [true, true, false]);
 
     // Without a word on ends there are none to cut at, unless they are all of one length.

@@ -44,10 +44,10 @@ fn an_episode_played_again_is_the_same_step_by_step() {
         for (index, episode) in (0..).zip(&episodes) {
             assert_eq!(episode.seed, reset_seed(config.seed, index), "every episode has a seed of its own, and says it");
             env.reset(episode.seed, &mut obs).unwrap();
-            assert_eq!(episode.observations.row(0).to_vec(), single(&obs), "{id}: it begins where reset put it");
+            assert_eq!(episode.observations.row(0), single(&obs), "{id}: it begins where reset put it");
             for t in 0..episode.steps() {
                 let step = env.step(&episode.actions.row(t).to_vec(), &mut obs).unwrap();
-                assert_eq!(episode.observations.row(t + 1).to_vec(), single(&obs), "{id}: where step {t} led");
+                assert_eq!(episode.observations.row(t + 1), single(&obs), "{id}: where step {t} led");
                 assert_eq!(
                     episode.rewards[t], step.reward as f32,
                     "{id}: what step {t} earned, not the one before or after"
@@ -84,11 +84,8 @@ fn units_of_observations_do_not_matter() {
     {
         for (i, episode) in (0..).zip(&episodes) {
             let mut scaled = episode.clone();
-            scaled
-                .observations
-                .rows_mut()
-                .into_iter()
-                .for_each(|mut row| row.iter_mut().zip(scales).for_each(|(v, s)| *v *= s));
+            let rows = &episode.observations.vectors().unwrap();
+            scaled.observations = (rows * &ndarray::arr1(&scales)).into();
             scaled.write(&folder.join(run).join("rollouts").join(file_name(i))).unwrap();
         }
         let settings =
@@ -105,8 +102,11 @@ fn units_of_observations_do_not_matter() {
         let vae = Checkpoint::read(&RunDir::new(&folder.join(run)).vae()).unwrap();
         let [mean, inv_std] = [names::NORMALIZER_MEAN, names::NORMALIZER_INV_STD].map(|name| &vae.tensors[name].data);
         let of = |i: usize| {
-            let values: Vec<f64> =
-                episodes.iter().flat_map(|e| e.observations.column(i).to_vec()).map(|v| f64::from(v * scales[i])).collect();
+            let values: Vec<f64> = episodes
+                .iter()
+                .flat_map(|e| e.observations.vectors().unwrap().column(i).to_vec())
+                .map(|v| f64::from(v * scales[i]))
+                .collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt())
         };

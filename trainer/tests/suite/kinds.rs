@@ -214,7 +214,7 @@ fn an_agent_of_packed_2_is_converted_and_acts_as_before() {
     assert!(fs::read(at.join("new.safetensors")).unwrap() == CARTPOLE, "the shipped agent, byte for byte");
     // In its own precision; f16's arithmetic is another now, so that its self-test is made anew.
     for precision in [Precision::I8, Precision::F16, Precision::Bf16] {
-        let narrow = pack::in_precision(CARTPOLE, precision).unwrap();
+        let narrow = pack::in_precision(CARTPOLE, precision, &[]).unwrap();
         let converted = pack::convert(&as_packed_2(&narrow)).unwrap();
         assert!(converted[..] == narrow[..], "{precision:?}");
     }

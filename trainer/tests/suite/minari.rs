@@ -22,6 +22,9 @@ def stacked(space, values):
     if isinstance(space, Tuple): return tuple(stacked(s, [v[i] for v in values]) for i, s in enumerate(space.spaces))
     return values if isinstance(space, Text) else np.array(values)
 
+# A picture alone stays one.
+def pictured(space, o): return o['eye'] if isinstance(space, Dict) and 'eye' in space.spaces else spaces.flatten(space, o)
+
 def make(name, observation, action, plain, ends=(True, False, True)):
     buffers = []
     for e, end in enumerate(ends):
@@ -33,7 +36,7 @@ def make(name, observation, action, plain, ends=(True, False, True)):
         buffers.append(EpisodeBuffer(id=e, seed=seed, observations=stacked(observation, seen), actions=stacked(action, done),
             rewards=list(rewards), terminations=list(last & end), truncations=list(last & (not end)), infos={}))
         os.makedirs('plain-' + name, exist_ok=True)
-        np.savez('plain-%s/%d.npz' % (name, e), observations=np.stack([spaces.flatten(observation, o) for o in seen]),
+        np.savez('plain-%s/%d.npz' % (name, e), observations=np.stack([pictured(observation, o) for o in seen]),
             actions=np.stack([plain(a) for a in done]), rewards=rewards, terminated=last & end, truncated=last & (not end),
             **({'seed': np.int64(seed)} if seed else {}))
     minari.create_dataset_from_buffers('robots/' + name + '-v0', buffers, observation_space=observation, action_space=action,
@@ -50,11 +53,12 @@ make('speech', Dict({'word': Text(4), 'x': box(1)}), Discrete(2), lambda a: a)
 import gymnasium
 cart = gymnasium.make('CartPole-v1')
 make('cart', cart.observation_space, cart.action_space, lambda a: a)
+make('seen', Dict({'eye': Box(0, 255, (4, 5, 3), np.uint8)}), Discrete(2), lambda a: int(a))
 make('unbounded', box(1), Box(-np.inf, np.inf, (1,)), lambda a: a)
 ";
 
 /// Sizes of each.
-const SIZES: [(&str, &str); 4] = [
+const SIZES: [(&str, &str); 5] = [
     (
         "arm",
         "--set env.recorded.observation=[{size=3}] --set env.recorded.action=[{size=1,low=-1,high=1},{size=1,low=0,high=3}]",
@@ -64,6 +68,7 @@ const SIZES: [(&str, &str); 4] = [
         "hand",
         "--set env.recorded.observation=[{size=1}] --set env.recorded.action=[{size=2,low=-2,high=2},{size=5,low=-1,high=1}]",
     ),
+    ("seen", "--set env.recorded.image=[4,5,3] --set env.recorded.choices=2"),
     ("unbounded", "--set env.recorded.observation=[{size=1}] --set env.recorded.action=[{size=1,low=-9,high=9}]"),
 ];
 
@@ -123,6 +128,7 @@ fn a_dataset_comes_in_as_gymnasium_flattens_it() {
         assert_eq!((first.seed, first.steps()), ((1 << 40) + 1, 6), "a seed on record is kept");
         assert!(first.truncations[5] && !first.terminals[5] && expected[0].terminals[4]);
     }
+    assert_eq!(episodes(folder, "seen-0")[0].observations.frame(), Some([4, 5, 3]));
     let everything = episodes(folder, "everything-0");
     assert!(everything.iter().flat_map(|e| &e.actions).all(|a| (0.0..4.0).contains(a) && a.fract() == 0.0));
 
@@ -153,6 +159,7 @@ fn a_dataset_comes_in_as_gymnasium_flattens_it() {
             "--set env.recorded.choices=4",
         ],
     );
+    refuse("--run n minari:robots/seen-v0", &["--set env.recorded.image=[4,5,3] --set env.recorded.choices=2"]);
     refuse("--run n minari:robots/unbounded-v0", &["low = ?, high = ?"]);
     refuse(
         "--run n --set env=CartPole-v1 --set env.period_s=0 minari:robots/speech-v0",

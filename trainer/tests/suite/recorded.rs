@@ -136,7 +136,7 @@ fn choices_come_in_as_numbers() {
 fn what_no_file_says_is_asked_for_by_name() {
     let folder = folder();
     let folder = folder.path();
-    let asked = "env.recorded.observation = [{ name = \"position\", size = 7 }] and env.recorded.action = ";
+    let asked = "env.recorded.observation = [{ name = \"position\", size = 7 }] (or, of pictures, env.recorded.image = [96, 96, 3]) and env.recorded.action = ";
     let hint = "--set 'env.recorded.observation=[{ name = \"observation\", size = 12 }]' --set 'env.recorded.action=[{ size = 4, low = -0.89";
     refused_naming(folder, "import --run r --set env=recorded logs", &[asked, "env.period_s = 0.02; found none; ", hint]);
     refused(folder, "import --run r --set env=recorded choices", "--set env.recorded.choices=3");

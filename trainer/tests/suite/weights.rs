@@ -121,7 +121,7 @@ save_file({'rnn.weight_ih_l0': draw(2*H, A+Z), 'rnn.weight_hh_l0': draw(2*H, H),
         "conv.safetensors",
         "Hopper-v5",
         default,
-        &["encoder.conv1.weight", "dense", "[32, 3, 4, 4]", "no convolutions"],
+        &["conv.safetensors", "expected an environment that shows pictures, found Hopper-v5 with 11 numbers"],
     );
     refuse(
         "new",

@@ -30,6 +30,8 @@ fn main() -> ! {
     static mut MEMORY: [f32; memory_len(&DIMS)] = [0.0; memory_len(&DIMS)];
     static mut OBSERVATION: [f32; DIMS.obs_len()] = [0.0; DIMS.obs_len()];
     static mut ACTION: [f32; DIMS.action_len()] = [0.0; DIMS.action_len()];
+    static mut FRAME_BYTES: [u8; FRAME] = [0; FRAME];
+    static mut SIGHT: [f32; memory_len(&PAPER)] = [0.0; memory_len(&PAPER)];
     let mut clock = Peripherals::take().expect("taken once").SYST;
     clock.set_clock_source(SystClkSource::Core);
     clock.set_reload(0x00ff_ffff);
@@ -56,10 +58,13 @@ fn main() -> ! {
         live(precision, model, MEMORY, observation, action);
     }
     // Frames of 64 x 64 x 3, seen with the paper's convolutions.
-    static mut FRAME_BYTES: [u8; FRAME] = [0; FRAME];
-    static mut SIGHT: [f32; memory_len(&PAPER)] = [0.0; memory_len(&PAPER)];
     let model = Model::load(PAPER_I8).expect("the suite's agents are valid");
-    println!("= frames, {} weights a step: model {} bytes in flash, agent memory {} bytes", PAPER.step_weights(), PAPER_I8.len(), size_of_val(SIGHT));
+    println!(
+        "= frames, {} weights a step: model {} bytes in flash, agent memory {} bytes",
+        PAPER.step_weights(),
+        PAPER_I8.len(),
+        size_of_val(SIGHT)
+    );
     let mut agent = Agent::new(model, SIGHT).expect("memory_len is enough");
     let (mut act, mut advance) = (Cost::default(), Cost::default());
     for t in 0..PAPER_STEPS {

@@ -96,8 +96,7 @@ impl Recorded {
             for (&reward, &ends) in episode.rewards.iter().zip(&episode.terminals) {
                 if ends { &mut end } else { &mut on }.push(f64::from(reward));
             }
-            let observations = episode.observations.rows().into_iter();
-            let rows = observations.map(|row| vae.encode(&row.to_vec())).collect::<Result<Vec<_>>>()?;
+            let rows = episode.observations.iter().map(|row| vae.encode(&row)).collect::<Result<Vec<_>>>()?;
             for [mean, log_var] in &rows {
                 for ((range, &mean), &log_var) in recorded.range.iter_mut().zip(mean).zip(log_var) {
                     let std = (0.5 * log_var).exp();
@@ -117,7 +116,7 @@ impl Recorded {
                 let mut memory = vec![0.0; memory_len(model.dims())];
                 let mut agent = Agent::new(*model, &mut memory)?;
                 let mut next = 0;
-                for (t, observation) in episode.observations.rows().into_iter().enumerate() {
+                for (t, observation) in episode.observations.iter().enumerate() {
                     if wanted.get(next) == Some(&t) {
                         memories[next].push((agent.hidden().to_vec(), agent.cell().to_vec()));
                         next += 1;
@@ -125,8 +124,7 @@ impl Recorded {
                     if next == wanted.len() {
                         break;
                     }
-                    // Rows of an array in standard layout are slices.
-                    agent.act_in_place(&observation.to_vec())?;
+                    agent.act_in_place(&observation)?;
                     agent.override_action(&episode.actions.row(t).to_vec())?;
                     agent.advance()?;
                 }

@@ -286,9 +286,9 @@ fn dreams_begin_at_recorded_latents(small: &Small) {
         let episode = small.data.read(id).unwrap();
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(*model, &mut memory).unwrap();
-        for (t, (observation, action)) in episode.observations.rows().into_iter().zip(episode.actions.rows()).enumerate() {
+        for (t, (observation, action)) in episode.observations.iter().zip(episode.actions.rows()).enumerate() {
             let state = (agent.hidden().to_vec(), agent.cell().to_vec());
-            agent.act_in_place(&observation.to_vec()).unwrap();
+            agent.act_in_place(&observation).unwrap();
             places.push((t, state, agent.latent().to_vec()));
             agent.override_action(&action.to_vec()).unwrap();
             agent.advance().unwrap();

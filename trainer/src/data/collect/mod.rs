@@ -300,7 +300,9 @@ impl Plan<'_> {
             // Enough to keep every worker busy, few enough that hardly any is thrown away at the end.
             let mean_length = steps.checked_div(episodes).unwrap_or(1).max(1);
             let missing = target.saturating_sub(steps).div_ceil(mean_length).max(closed.saturating_sub(episodes));
-            let batch = missing.min(16 * pool.current_num_threads() as u64);
+            // All of a batch is in memory until its length is known; episodes of frames are a hundred times as large.
+            let ahead = if spec.image.is_some() { 1 } else { 16 };
+            let batch = missing.min(ahead * pool.current_num_threads() as u64);
             let failed = AtomicBool::new(false);
             let mut batch: Vec<Option<Result<Entry>>> = pool.install(|| {
                 (episodes..episodes + batch)
@@ -357,5 +359,6 @@ fn kept(folder: &Path, spec: &EnvSpec, part: &Part, index: u64) -> Option<Episod
         Origin::Recorded { seed, .. } => episode.seed == reset_seed(seed, index),
         Origin::Imported(_) => true,
     };
-    (ours && episode.dims() == (spec.obs, spec.action())).then_some(episode)
+    let fits = episode.dims() == (spec.obs, spec.action()) && episode.observations.frame() == spec.frame();
+    (ours && fits).then_some(episode)
 }

@@ -2,13 +2,14 @@
 //! can be recorded again, alone, to the same bytes.
 
 use crate::data::manifest::{Noise, Policy};
+use crate::data::observations::Observations;
 use crate::data::rollouts::Episode;
-use crate::env::{ActionSpace, AnyEnv, Env};
+use crate::env::{ActionSpace, AnyEnv, Env, EnvSpec};
 use anyhow::{Context, Result};
 use dreamstep_core::action::greatest;
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Array4};
 
 /// Plays one episode to its end. `act(t, obs [O], action [A])` fills in the action of step `t`.
 ///
@@ -20,14 +21,14 @@ use ndarray::{Array1, Array2};
 pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut [f32]) -> Result<()>) -> Result<Episode> {
     let (o, a) = (env.spec().obs, env.spec().action());
     let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
-    let (mut observations, mut actions, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut observed, mut actions, mut rewards) = (Observed::of(env.spec()), Vec::new(), Vec::new());
     env.reset(seed, &mut obs).with_context(|| format!("seed {seed}"))?;
-    observations.extend(obs.iter().map(|&x| x as f32));
+    observed.add(&obs);
     let mut t = 0;
     let end = loop {
         act(t, &obs, &mut action)?;
         let step = env.step(&action, &mut obs).with_context(|| format!("seed {seed}, step {t}"))?;
-        observations.extend(obs.iter().map(|&x| x as f32));
+        observed.add(&obs);
         actions.extend_from_slice(&action);
         rewards.push(step.reward as f32);
         t += 1;
@@ -40,12 +41,43 @@ pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut
     Ok(Episode {
         seed,
         // Both hold what was pushed above, row by row.
-        observations: Array2::from_shape_vec((steps + 1, o), observations).expect("one row per observation"),
+        observations: observed.rows(o),
         actions: Array2::from_shape_vec((steps, a), actions).expect("one row per action"),
         rewards: Array1::from_vec(rewards),
         terminals: last(end.terminated),
         truncations: last(end.truncated),
     })
+}
+
+/// Observations as they come, in what they are kept in.
+enum Observed {
+    Numbers(Vec<f32>),
+    Bytes([usize; 3], Vec<u8>),
+}
+
+impl Observed {
+    fn of(spec: &EnvSpec) -> Self {
+        spec.image.map_or(Self::Numbers(Vec::new()), |image| Self::Bytes(image.prepared(), Vec::new()))
+    }
+
+    fn add(&mut self, obs: &[f64]) {
+        match self {
+            Self::Numbers(rows) => rows.extend(obs.iter().map(|&x| x as f32)),
+            Self::Bytes(_, frames) => frames.extend(obs.iter().map(|&x| x as u8)),
+        }
+    }
+
+    fn rows(self, columns: usize) -> Observations {
+        match self {
+            Self::Numbers(rows) => {
+                Array2::from_shape_vec((rows.len() / columns, columns), rows).expect("one row per observation").into()
+            }
+            Self::Bytes([height, width, channels], frames) => {
+                let shape = (frames.len() / columns, height, width, channels);
+                Array4::from_shape_vec(shape, frames).expect("one frame per observation").into()
+            }
+        }
+    }
 }
 
 /// What episode `index` of a collection is reset with.

@@ -11,7 +11,7 @@
 mod child;
 mod protocol;
 
-use super::{ActionSpace, Env, EnvConfig, EnvSpec, Fault, Step, interpreter};
+use super::{ActionSpace, Env, EnvConfig, EnvSpec, Eye, Fault, Step, eye, interpreter};
 use crate::run::interrupt::Interrupted;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use child::{Child, Lost};
@@ -48,6 +48,8 @@ pub struct Bridge {
     pictures: bool,
     spec: EnvSpec,
     hello: Hello,
+    /// Where an observation is a picture.
+    eye: Option<Eye>,
     /// None after a fault, until the next reset.
     child: Option<Child>,
     /// An action's bytes.
@@ -94,7 +96,8 @@ impl Bridge {
                 spec
             }
         };
-        Ok(Self { env: env.clone(), pictures, spec, hello, child: Some(child), action: Vec::new() })
+        let eye = spec.image.map(Eye::new).transpose()?;
+        Ok(Self { env: env.clone(), pictures, spec, hello, eye, child: Some(child), action: Vec::new() })
     }
 
     /// What the environment looks like now.
@@ -140,14 +143,23 @@ impl Bridge {
 
     /// The answer's observation into `obs [O]`.
     fn observe(&mut self, operation: Operation, payload: &[u8], obs: &mut [f64]) -> Result<Step> {
-        let dtype = self.hello.dtype;
-        let (answer, bytes) = self.ask(operation, payload, Kind::State)?;
-        let read = read(dtype, bytes, obs);
+        let (dtype, length) = (self.hello.dtype, self.hello.observation.iter().map(|leaf| leaf.length).sum::<usize>());
+        // Borrowed beside the answer, which is the child's.
+        let mut eye = self.eye.take();
+        let answered = self.ask(operation, payload, Kind::State).map(|(answer, bytes)| {
+            let read = match &mut eye {
+                Some(eye) => eye.see(bytes, obs),
+                None => read(dtype, bytes, obs),
+            };
+            (answer, read)
+        });
+        self.eye = eye;
+        let (answer, read) = answered?;
         // Bytes always are. What binary32 cannot hold, in which all of this is recorded and acted on, is not.
         let wrong = (dtype != Dtype::Uint8).then(|| obs.iter().position(|value| !(*value as f32).is_finite())).flatten();
         let Answer { reward, terminated, truncated, .. } = answer;
         let wrong = match (read, wrong) {
-            (false, _) => Some(format!("an observation of {} numbers, found {} bytes", obs.len(), answer.length)),
+            (false, _) => Some(format!("an observation of {length} numbers, found {} bytes", answer.length)),
             (true, Some(at)) => Some(format!("{} to be finite, found {}", place(&self.hello.observation, at), obs[at])),
             (true, None) if !reward.is_finite() => Some(format!("a finite reward, found {reward}")),
             _ => None,
@@ -236,7 +248,9 @@ impl Started {
 /// What `hello` and `env` say together.
 fn describe(env: &EnvConfig, hello: &Hello) -> Result<EnvSpec> {
     let id = env.id.clone();
-    let blocks: Vec<(String, usize)> = hello.observation.iter().map(|leaf| (leaf.name.clone(), leaf.length)).collect();
+    let image = eye::image(env, hello.image)?;
+    let length = |leaf: &Leaf| image.map_or(leaf.length, |image| image.len());
+    let blocks: Vec<(String, usize)> = hello.observation.iter().map(|leaf| (leaf.name.clone(), length(leaf))).collect();
     let time_limit = hello.time_limit.filter(|&limit| limit > 0);
     let Some(time_limit) = time_limit else { bail!("{id}: has no limit of steps: expected env.time_limit, found 0") };
     let dt_s = if env.period_s > 0.0 { Some(env.period_s) } else { hello.dt_s };
@@ -247,7 +261,7 @@ fn describe(env: &EnvConfig, hello: &Hello) -> Result<EnvSpec> {
     };
     Ok(EnvSpec {
         obs: blocks.iter().map(|(_, length)| length).sum(),
-        image: hello.image,
+        image,
         healthy_bonus: 0.0,
         id,
         actions,

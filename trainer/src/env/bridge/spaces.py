@@ -26,12 +26,12 @@ def kind_of(value):
 
 
 def image(leaves):
-    """Height, width and channels, where an observation is one picture of bytes."""
+    """Height, width and channels, where an observation is one picture of bytes, alone or the one entry of a Dict or Tuple."""
     (leaf, *others) = leaves
-    if others or leaf.path or leaf.kind != "Box" or leaf.dtype != "uint8":
+    if others or leaf.kind != "Box" or leaf.dtype != "uint8":
         return None
     shape = [*leaf.shape, 1] if len(leaf.shape) == 2 else leaf.shape
-    return list(shape) if len(shape) == 3 and shape[2] in (1, 3, 4) else None
+    return list(shape) if len(shape) == 3 and 1 <= shape[2] <= 4 and min(shape) > 0 else None
 
 
 # ------------------------------------------------------------------------------------------------------------ observations

@@ -20,8 +20,8 @@ use crate::agent::file;
 use crate::agent::pack::{self, Ingredients};
 use crate::control;
 use crate::data::dataset::Dataset;
-use crate::env::expect_playable;
 use crate::env::pool::{EnvPool, Outcome, Policy};
+use crate::env::{self, expect_playable};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, ScoredOn};
 use crate::run::folder::{RunDir, digest, write_atomic};
@@ -194,9 +194,12 @@ pub struct ArmResult {
 pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report> {
     expect_playable(&config.env)?;
     let folder = run.root().join("ablation");
+    // Of pictures V alone reads: such arms are in no table of theirs.
+    let pictures = env::spec(&config.env)?.image.is_some();
+    let fits = |arm: &Arm| !pictures || !arm.input().is_some_and(ControllerInput::has_observation);
     let arms: Vec<Job> = Arm::ALL
         .into_iter()
-        .filter(|arm| options.arms.contains(arm))
+        .filter(|arm| options.arms.contains(arm) && fits(arm))
         .map(|arm| Job::new(arm, config, run, &folder))
         .collect::<Result<_>>()?;
     // Everything that may refuse comes first.

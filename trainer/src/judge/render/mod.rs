@@ -7,6 +7,8 @@
 //!          └─ dream         first z ─M→ z ─M→ …, each decoded, the state rebuilt             (imagined.rs)
 //!                 states ─scene.rs→ frames, captions ─video.rs→ mp4 or GIF
 //! ```
+//! Where an observation is a picture, there are no states to rebuild: the panels show what V saw, and what it decodes.
+//!
 //! Frames keep to simulated time: frame k shows the step that is under way k/fps seconds after the start; the last frame is the last step.
 //! On one machine, equal inputs give equal GIF bytes.
 
@@ -20,7 +22,7 @@ pub mod video;
 use crate::agent::file;
 use crate::agent::pack::{self, Ingredients};
 use crate::env::pool::Policy;
-use crate::env::{AnyEnv, Env, EnvConfig, Pose};
+use crate::env::{AnyEnv, Env, EnvConfig, Picture, Pose};
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
@@ -194,7 +196,7 @@ pub fn render(run: &RunDir, options: &Options) -> Result<Summary> {
     let mut notes = Vec::new();
     let options = &Options { panels: drawable(&options.panels, &env, &mut notes), ..options.clone() };
     let imagined = imagine(run, &config, options, &env, &episode, model.as_ref(), &mut notes)?;
-    let strips = strips(options, &env, &episode, pictures, &imagined);
+    let strips = strips(options, &env, &episode, pictures, &imagined, shown);
     ensure!(!strips.is_empty(), "nothing to draw: {}", notes.join("; "));
 
     let numbers = shown.frames(episode.steps());
@@ -244,7 +246,7 @@ fn environment(options: &Options, packed: &Option<(PathBuf, AlignedBytes)>, conf
 /// The panels that can be drawn: those that are made of observations need one that tells the state. What is left out is noted.
 fn drawable(panels: &[Panel], env: &AnyEnv, notes: &mut Vec<String>) -> Vec<Panel> {
     let (drawn, left): (Vec<Panel>, Vec<Panel>) =
-        panels.iter().partition(|panel| **panel == Panel::True || env.tells_pose());
+        panels.iter().partition(|panel| **panel == Panel::True || env.tells_pose() || env.spec().image.is_some());
     if !left.is_empty() {
         let names: Vec<&str> = left.into_iter().map(Panel::name).collect();
         notes.push(format!("{} left out: an observation of {} does not tell the state", names.join(" and "), env.spec().id));
@@ -319,8 +321,39 @@ fn strips(
     episode: &Episode,
     pictures: BTreeMap<usize, Image>,
     imagined: &Imagined,
+    shown: Shown,
 ) -> Vec<Strip> {
     let mut pictures = Some(pictures);
+    if let Some(frame) = env.spec().frame() {
+        let strip = |&panel: &Panel| {
+            let (observations, returns, ended) = match panel {
+                Panel::True | Panel::Observation => (&episode.observations, Some(&episode.returns), episode.terminated),
+                Panel::Latent => (imagined.latent.as_ref()?, None, false),
+                Panel::Dream => {
+                    let (dream, observations) = imagined.dream.as_ref()?;
+                    (observations, Some(&dream.returns), dream.ended)
+                }
+            };
+            let last = observations.len() - 1;
+            let drawn = |(step, observation): (usize, &Vec<f64>)| {
+                let picture = picture(frame, observation);
+                (shown.has(step) || step == last).then(|| (step, Image::fitting(&picture, options.size[0], options.size[1])))
+            };
+            let pictures = match panel {
+                Panel::True => std::mem::take(pictures.as_mut()?),
+                _ => observations.iter().enumerate().filter_map(drawn).collect(),
+            };
+            let returns = returns.filter(|_| panel != Panel::Observation).cloned();
+            Some(Strip {
+                panel,
+                poses: vec![None; last + 1],
+                pictures,
+                returns,
+                ended: ended && panel != Panel::Observation,
+            })
+        };
+        return options.panels.iter().filter_map(strip).collect();
+    }
     let decoded = |observations: &[Vec<f64>]| {
         let mut rebuilder = Rebuilder::new(env);
         observations.iter().map(|observation| rebuilder.next_decoded(observation)).collect()
@@ -346,6 +379,13 @@ fn strips(
     options.panels.iter().filter_map(&mut strip).collect()
 }
 
+/// A frame `[h, w, c]` of numbers from 0 to 255 as a picture: its first three channels, or its first in grey.
+fn picture([height, width, channels]: [usize; 3], observation: &[f64]) -> Picture {
+    let shown = if channels < 3 { [0; 3] } else { [0, 1, 2] };
+    let pixel = |pixel: &[f64]| shown.map(|channel| pixel[channel].clamp(0.0, 255.0).round() as u8);
+    Picture { width, height, rgb: observation.chunks_exact(channels).flat_map(pixel).collect() }
+}
+
 impl Strip {
     /// The panel at `step`. Past the end it stands still; where there is no state, it shows the last that there was.
     fn draw(&self, step: usize, scene: &mut Scene, image: &mut Image) -> Result<()> {
@@ -356,7 +396,7 @@ impl Strip {
             (None, Some(pose)) => scene.draw(pose, image)?,
             (None, None) => image.rgb.fill(96),
         }
-        let status = match (self.ended && at == last, self.poses[at].is_some()) {
+        let status = match (self.ended && at == last, self.poses[at].is_some() || !self.pictures.is_empty()) {
             (true, _) => format!("ended at step {last}"),
             (false, true) => format!("step {at}"),
             (false, false) => format!("step {at}: no state"),

@@ -1,4 +1,4 @@
-//! The report's figures: file name, caption and SVG text of each.
+//! The report's figures: file name, caption and bytes of each, SVG or PNG.
 
 use super::Report;
 use super::acting::Acting;
@@ -20,7 +20,7 @@ pub(super) struct Figure {
     /// What it shows, in a sentence.
     pub caption: String,
     /// The file.
-    pub svg: String,
+    pub bytes: Vec<u8>,
 }
 
 /// Every picture that `report` has the numbers for.
@@ -36,6 +36,13 @@ pub(super) fn draw(report: &Report, shown: Option<&Shown>) -> Result<Vec<Figure>
     }
     if let Some(vae) = &report.vae {
         figures.push(blocks(vae)?);
+        if let Some(grid) = &vae.grid {
+            let caption = format!(
+                "Held-out frames; below each V's reconstruction from the mean latent, and that of {} principal components.",
+                vae.pca_components
+            );
+            figures.push(Figure { file: "vae_frames.png", caption, bytes: grid.png()? });
+        }
     }
     if let Some(shown) = shown {
         if !shown.names.is_empty() {
@@ -68,7 +75,11 @@ fn losses(file: &'static str, network: &str, epochs: &BTreeMap<u64, Epoch>) -> R
         ..Panel::default()
     };
     let caption = format!("Loss of {network} by epoch: where the two curves part, it learns its episodes by heart.");
-    Ok(Figure { file, caption, svg: plot::panels(&format!("{network}: loss by epoch"), &legend, &[panel], 1)? })
+    Ok(Figure {
+        file,
+        caption,
+        bytes: plot::panels(&format!("{network}: loss by epoch"), &legend, &[panel], 1)?.into_bytes(),
+    })
 }
 
 fn evolution(generations: &[Generation]) -> Result<Figure> {
@@ -86,7 +97,7 @@ fn evolution(generations: &[Generation]) -> Result<Figure> {
     Ok(Figure {
         file: "evolution.svg",
         caption: "Mean return of C on the validation episodes by environment steps spent; the best one is kept.".into(),
-        svg: plot::panels("C: return on the validation episodes", &legend, &[panel], 1)?,
+        bytes: plot::panels("C: return on the validation episodes", &legend, &[panel], 1)?.into_bytes(),
     })
 }
 
@@ -101,7 +112,8 @@ fn blocks(vae: &VaeFigures) -> Result<Figure> {
             "Reconstruction error of V and of {} principal components, as a share of the variance of each part of the observation.",
             vae.pca_components
         ),
-        svg: plot::bars("V: reconstruction error by part", "share of the variance", &[("V", 0), (&pca, 1)], &groups)?,
+        bytes: plot::bars("V: reconstruction error by part", "share of the variance", &[("V", 0), (&pca, 1)], &groups)?
+            .into_bytes(),
     })
 }
 
@@ -140,7 +152,7 @@ fn reconstruction(shown: &Shown) -> Result<Figure> {
         caption: "The number that varies most in each part of the observation (whitened) over one held-out episode, as recorded, as V \
                   reconstructs it, and as M predicted it one step before."
             .into(),
-        svg: plot::panels(&title, &legend, &panels, 2)?,
+        bytes: plot::panels(&title, &legend, &panels, 2)?.into_bytes(),
     })
 }
 
@@ -160,7 +172,7 @@ fn latents(shown: &Shown) -> Result<Figure> {
         caption:
             "The latents that vary most over the same episode, and where M's open loop with the recorded actions takes them."
                 .into(),
-        svg: plot::panels(&title, &legend, &traces(&names, &tables, "", mark), 2)?,
+        bytes: plot::panels(&title, &legend, &traces(&names, &tables, "", mark), 2)?.into_bytes(),
     })
 }
 
@@ -187,7 +199,7 @@ fn open_loop(m: &MdnrnnFigures) -> Result<Figure> {
         caption: "Error in latents after k steps of open loop with the recorded actions (1 is a constant); the crossover is the first k at \
                   which M's mean is no better than assuming that nothing changes."
             .into(),
-        svg: plot::panels("M: open loop on held-out episodes", &legend, &[panel], 1)?,
+        bytes: plot::panels("M: open loop on held-out episodes", &legend, &[panel], 1)?.into_bytes(),
     })
 }
 
@@ -217,7 +229,7 @@ fn coverage(m: &MdnrnnFigures) -> Result<Figure> {
         caption: "How often the next latent lies in the central intervals that M's marginals promise, and how often the task ends where M \
                   says so: below the diagonal is too sure of itself."
             .into(),
-        svg: plot::panels("M: does it know what it does not know?", &legend, &[intervals, terminal], 2)?,
+        bytes: plot::panels("M: does it know what it does not know?", &legend, &[intervals, terminal], 2)?.into_bytes(),
     })
 }
 
@@ -247,6 +259,6 @@ fn rewards(acting: &Acting) -> Result<Figure> {
         caption: "Reward step by step and added up, of the agent, the random policy and the zero action, from the same start; a line that \
                   ends early has fallen."
             .into(),
-        svg: plot::panels(&title, &legend, &[panel("step by step", false), panel("cumulative", true)], 2)?,
+        bytes: plot::panels(&title, &legend, &[panel("step by step", false), panel("cumulative", true)], 2)?.into_bytes(),
     })
 }

@@ -112,19 +112,21 @@ pub struct CoverageRow {
 pub struct Fit {
     latents: Moments,         // [z, a, z', rest of the reward, reward]
     sampled: Option<Moments>, // [z, a, z'] of samples
-    direct: Moments,          // [x, a, x']
+    direct: Option<Moments>,  // [x, a, x'], of vectors
+    after: Spread,            // [x'] of frames, of which there are too many numbers for it
     healthy_bonus: f64,
 }
 
 impl Fit {
-    /// Of no episodes yet.
+    /// Of no episodes yet, whose observations are vectors or `frames`.
     #[must_use]
-    pub fn new(m: &TrainedMdnRnn, spec: &EnvSpec) -> Self {
+    pub fn new(m: &TrainedMdnRnn, spec: &EnvSpec, frames: bool) -> Self {
         let (z, a, o) = (m.latent, spec.actions.unit_len(), spec.obs);
         Self {
             latents: Moments::new(2 * z + a + 2),
             sampled: m.on_samples.then(|| Moments::new(2 * z + a)),
-            direct: Moments::new(2 * o + a),
+            direct: (!frames).then(|| Moments::new(2 * o + a)),
+            after: Spread::new(if frames { o } else { 0 }),
             healthy_bonus: spec.healthy_bonus,
         }
     }
@@ -143,7 +145,10 @@ impl Fit {
         if let Some(moments) = &mut self.sampled {
             moments.add(regression(&chunk.sampled(seed, name))?.view());
         }
-        self.direct.add(regression(&chunk.x)?.view());
+        match &mut self.direct {
+            Some(moments) => moments.add(regression(&chunk.x)?.view()),
+            None => self.after.add(host(&chunk.after_steps(&chunk.x))?.view()),
+        }
         Ok(())
     }
 }
@@ -182,7 +187,7 @@ impl Explained {
 pub struct Measure {
     next: Ridge,
     reward: Ridge,
-    direct: Ridge,
+    direct: Option<Ridge>,
     likelihood: Ridge,
     healthy_bonus: f64,
     seed: u64,
@@ -210,10 +215,13 @@ impl Measure {
         let columns = |range: std::ops::Range<usize>| (0..inputs).chain(range).collect::<Vec<_>>();
         let next = Ridge::from_moments(&fit.latents.select(&columns(inputs..inputs + z)), inputs, LAMBDA)?;
         let reward = Ridge::from_moments(&fit.latents.select(&columns(inputs + z..inputs + z + 2)), inputs, LAMBDA)?;
-        let direct = Ridge::from_moments(&fit.direct, o + a, LAMBDA)?;
+        let direct = fit.direct.as_ref().map(|moments| Ridge::from_moments(moments, o + a, LAMBDA)).transpose()?;
         let likelihood = fit.sampled.as_ref().map_or(Ok(next.clone()), |m| Ridge::from_moments(m, inputs, LAMBDA))?;
         let centre = fit.latents.mean().slice(s![inputs..inputs + z]).to_vec();
-        let centre_x = fit.direct.mean().slice(s![o + a..]).to_vec();
+        let centre_x = match &fit.direct {
+            Some(moments) => moments.mean().slice(s![o + a..]).to_vec(),
+            None => fit.after.mean().to_vec(),
+        };
         Ok(Self {
             open_loop: open_loop::Measure::new(&next, &centre, seed, steps),
             next,
@@ -256,8 +264,10 @@ impl Measure {
         for (errors, prediction) in self.observation.iter_mut().zip([&next, &expected, &ridge, &z]) {
             errors.add(&next_x, &decode(prediction))?;
         }
-        let direct = self.direct.predict(host(&Tensor::cat(&[&x, &action], 1))?.view());
-        self.observation[5].add(&next_x, &single(&direct))?;
+        if let Some(direct) = &self.direct {
+            let direct = direct.predict(host(&Tensor::cat(&[&x, &action], 1))?.view());
+            self.observation[5].add(&next_x, &single(&direct))?;
+        }
         // A velocity needs a step before: those whose row follows another step's.
         let later = later_steps(&lengths);
         let of_later = |table: &Tensor| table.index_select(0, &later);

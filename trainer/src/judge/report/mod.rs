@@ -4,7 +4,7 @@
 //! ```text
 //! training episodes ─▶ moments ─▶ PCA, ridge ─┐
 //! held-out episodes ─▶ V, M ──────────────────┴▶ errors, NLL, coverage, open loops ─▶ gates
-//! metrics.jsonl ─▶ curves, costs          agent.safetensors ─▶ returns, rewards          └▶ report.md, figures/*.svg
+//! metrics.jsonl ─▶ curves, costs          agent.safetensors ─▶ returns, rewards          └▶ report.md, figures/*.{svg,png}
 //! ```
 //! Episodes are read a few at a time, twice at most: the training episodes for what the baselines are fitted to, the held-out ones for
 //! everything that is measured. Whatever is missing is named, and the rest is reported. The same run gives the same bytes.
@@ -18,6 +18,7 @@ pub mod gates;
 pub mod history;
 pub mod mdnrnn;
 pub mod open_loop;
+pub mod pictures;
 pub mod recorded;
 mod text;
 pub mod vae;
@@ -30,12 +31,13 @@ use crate::run::config::Config;
 use crate::run::folder::{RunDir, write_atomic};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
-use crate::stats::Moments;
+use crate::stats::{Moments, PASSES, Pca, RangeFinder};
 use crate::world::stage::data_line;
 use crate::world::trained::{TrainedMdnRnn, TrainedVae};
 use acting::{Acting, act};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::names::metadata;
+use dreamstep_core::rng::Philox;
 use episode::Shown;
 use errors::Block;
 use figures::Figure;
@@ -44,7 +46,7 @@ use history::History;
 use mdnrnn::MdnrnnFigures;
 use recorded::{Chunk, HELD_OUT_DRAWS, Recorded};
 use serde::Serialize;
-use tch::Device;
+use tch::{Device, Tensor};
 use vae::VaeFigures;
 
 /// How C is evaluated.
@@ -105,7 +107,7 @@ impl Report {
     /// One line naming the file that cannot be written.
     pub fn write(&self, run: &RunDir) -> Result<()> {
         for figure in &self.figures {
-            write_atomic(&run.figures().join(figure.file), figure.svg.as_bytes())?;
+            write_atomic(&run.figures().join(figure.file), &figure.bytes)?;
         }
         write_atomic(&run.report(), text::markdown(self, true).as_bytes())
     }
@@ -182,17 +184,23 @@ impl Networks {
         check_data(run, &recorded)?;
 
         // ---- what the baselines are fitted to
-        let mut observations = Moments::new(spec.obs);
-        let mut fit = m.as_ref().map(|m| mdnrnn::Fit::new(m, spec));
+        let frame = recorded.frame();
+        let components = vae.shape.latent.min(spec.obs);
+        let mut linear = match frame {
+            None => Linear::Vectors(Moments::new(spec.obs)),
+            Some(_) => Linear::Frames(RangeFinder::new(spec.obs, components, Philox::new(seed))?),
+        };
+        let mut fit = m.as_ref().map(|m| mdnrnn::Fit::new(m, spec, frame.is_some()));
         each_chunk("report: training episodes", &recorded, &recorded.split.train, &vae, spec, |number, chunk| {
-            observations.add(errors::host(&chunk.x)?.view());
+            linear.add(&chunk.x)?;
             fit.as_mut().map_or(Ok(()), |fit| fit.add(chunk, seed, number))
         })?;
+        let pca = linear.finish(components, &recorded, &vae)?;
 
         // ---- what everything is measured on
-        let blocks = Block::all(&spec.blocks, &vae.normalizer.alive());
+        let blocks = Block::all(&spec.blocks, &vae.preprocessing.alive(spec.obs));
         let held_out_steps = recorded.steps(&recorded.split.validation);
-        let mut measure_v = vae::Measure::new(&observations, vae.shape.latent)?;
+        let mut measure_v = vae::Measure::new(pca, vae.shape.latent, frame);
         let mut measure_m = match (&m, &fit) {
             (Some(m), Some(fit)) => Some((m, mdnrnn::Measure::new(m, spec, fit, seed, held_out_steps)?)),
             _ => None,
@@ -213,6 +221,43 @@ impl Networks {
         };
         let mdnrnn = measure_m.map(|(m, measure)| measure.finish(m, &blocks));
         Ok(Self { data, vae: measure_v.finish(&blocks)?, mdnrnn, shown })
+    }
+}
+
+/// What principal components are fitted by.
+enum Linear {
+    Vectors(Moments),
+    Frames(RangeFinder),
+}
+
+impl Linear {
+    fn add(&mut self, x: &Tensor) -> Result<()> {
+        let rows = errors::host(x)?;
+        match self {
+            Self::Vectors(moments) => moments.add(rows.view()),
+            Self::Frames(pass) => pass.add(rows.view()),
+        }
+        Ok(())
+    }
+
+    /// The components, after what passes over the training episodes they still take.
+    fn finish(self, components: usize, recorded: &Recorded, vae: &TrainedVae) -> Result<Pca> {
+        let mut pass = match self {
+            Self::Vectors(moments) => return Pca::fit(&moments, components),
+            Self::Frames(pass) => pass,
+        };
+        let ids = &recorded.split.train;
+        let progress = Progress::new("report: principal components", ((PASSES - 1) * ids.len()) as u64, "episodes");
+        for _ in 1..PASSES {
+            pass = pass.next()?;
+            for episodes in recorded.read(ids) {
+                interrupt::check()?;
+                let episodes = episodes?;
+                pass.add(errors::host(&recorded::seen(&episodes, vae)?)?.view());
+                progress.add(episodes.len() as u64);
+            }
+        }
+        pass.finish()
     }
 }
 

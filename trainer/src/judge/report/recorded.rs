@@ -6,15 +6,19 @@ use crate::data::dataset::Dataset;
 use crate::data::rollouts::Episode;
 use crate::data::split::Split;
 use crate::env::EnvSpec;
-use crate::world::nets::{indices, matrix, normals};
+use crate::world::nets::{indices, inputs, matrix, normals, rows_of};
 use crate::world::trained::TrainedVae;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
+use std::borrow::Cow;
 use std::path::Path;
 use tch::{Device, Tensor};
 
 /// Observations read at a time, but for the last episode that goes past it.
 const CHUNK_ROWS: usize = 16_384;
+
+/// The same of frames, each as large as dozens of vectors.
+const CHUNK_FRAMES: usize = 1024;
 
 /// Names of draws, so that no two are the same: samples of training chunks count from 0, those of held-out chunks from here.
 pub const HELD_OUT_DRAWS: u64 = 1 << 61;
@@ -49,19 +53,26 @@ impl Recorded {
         Ok(Self { data, split })
     }
 
+    /// Height, width and channels, where observations are frames.
+    #[must_use]
+    pub const fn frame(&self) -> Option<[usize; 3]> {
+        self.data.frame()
+    }
+
     /// Steps of the episodes `ids`.
     #[must_use]
     pub fn steps(&self, ids: &[usize]) -> usize {
         self.data.steps(ids)
     }
 
-    /// Reads the episodes `ids` in order, about 16,000 observations at a time.
+    /// Reads the episodes `ids` in order, about 16,000 vectors or 1,000 frames at a time.
     pub fn read<'a>(&'a self, ids: &'a [usize]) -> impl Iterator<Item = Result<Vec<Episode>>> + 'a {
         let mut rest = ids;
+        let most = if self.data.frame().is_some() { CHUNK_FRAMES } else { CHUNK_ROWS };
         std::iter::from_fn(move || {
             let mut rows = 0;
             let fits = |&&id: &&usize| {
-                let fits = rows < CHUNK_ROWS;
+                let fits = rows < most;
                 rows += self.data.rows(&[id]);
                 fits
             };
@@ -74,11 +85,25 @@ impl Recorded {
     }
 }
 
+/// What V sees of `episodes`, as [`rows_of`] has it.
+fn rows(episodes: &[Episode], vae: &TrainedVae) -> Result<Tensor> {
+    let sizes = [episodes.iter().map(|e| e.steps() + 1).sum(), vae.shape.obs];
+    rows_of(episodes.iter().map(|e| Ok(Cow::Borrowed(e))), sizes, &vae.preprocessing, Device::Cpu)
+}
+
+/// x `[R, O]` of `episodes`, one below the other.
+///
+/// # Errors
+/// They are not what V takes.
+pub fn seen(episodes: &[Episode], vae: &TrainedVae) -> Result<Tensor> {
+    Ok(inputs(&rows(episodes, vae)?))
+}
+
 /// A few episodes, seen through V. `R` observations, `N` steps.
 pub struct Chunk {
     /// As recorded.
     pub episodes: Vec<Episode>,
-    /// `[R, O]` whitened.
+    /// `[R, O]` whitened vectors, or frames scaled into 0 to 1.
     pub x: Tensor,
     /// `[R, Z]` V's mean.
     pub mean: Tensor,
@@ -96,15 +121,8 @@ impl Chunk {
     /// # Errors
     /// One line: a choice that there is none of in `spec`.
     pub fn new(episodes: Vec<Episode>, vae: &TrainedVae, spec: &EnvSpec) -> Result<Self> {
-        let mut x = vec![0.0; episodes.iter().map(|e| e.steps() + 1).sum::<usize>() * spec.obs];
-        let rows = episodes.iter().flat_map(|e| e.observations.rows());
-        let mut raw = vec![0.0; spec.obs];
-        for (row, out) in rows.zip(x.chunks_exact_mut(spec.obs)) {
-            raw.iter_mut().zip(row).for_each(|(raw, &value)| *raw = value);
-            vae.normalizer.apply(&raw, vae.obs_clip, out);
-        }
-        let x = matrix(&x, spec.obs, Device::Cpu);
-        let (mean, log_var) = tch::no_grad(|| vae.vae.encode(&x));
+        let rows = rows(&episodes, vae)?;
+        let ((mean, log_var), x) = (vae.encode_rows(&rows), inputs(&rows));
         let ear = spec.actions.ear();
         let (mut action, mut steps, mut row) = (Vec::new(), Vec::new(), 0);
         for episode in &episodes {

@@ -11,11 +11,12 @@ use super::mdnrnn::{Fit, MdnrnnFigures};
 use super::recorded::Chunk;
 use super::vae::VaeFigures;
 use super::*;
+use crate::agent::v::Preprocessing;
 use crate::data::rollouts::Episode;
 use crate::stats::Normalizer;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape};
 use crate::world::nets::{indices, matrix, normals};
-use crate::world::vae::{Vae, VaeShape, kl_divergence};
+use crate::world::vae::{Vae, VaeLayers, VaeShape, kl_divergence};
 use dreamstep_core::m::{MemoryCell, Mixture};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Target;
@@ -66,9 +67,9 @@ fn chunk(seed: u64) -> Chunk {
         let rewards = Array1::from_shape_fn(STEPS, |t| z[[t, 0]] + actions[t] + if terminals[t] { 0.0 } else { 5.0 });
         let truncations = Array1::from_elem(STEPS, false);
         let actions = Array2::from_shape_vec((STEPS, 1), actions).unwrap();
-        episodes.push(Episode { seed: number as u64, observations: z, actions, rewards, terminals, truncations });
+        episodes.push(Episode { seed: number as u64, observations: z.into(), actions, rewards, terminals, truncations });
     }
-    let rows: Vec<f32> = episodes.iter().flat_map(|e| e.observations.iter().copied()).collect();
+    let rows: Vec<f32> = episodes.iter().flat_map(|e| e.observations.iter().flatten()).collect();
     let actions: Vec<f32> = episodes.iter().flat_map(|e| e.actions.iter().copied().chain([0.0])).collect();
     let steps: Vec<i64> = (0..(EPISODES * (STEPS + 1)) as i64).filter(|row| (row + 1) % (STEPS as i64 + 1) != 0).collect();
     let z = matrix(&rows, 2, Device::Cpu);
@@ -101,16 +102,16 @@ fn network() -> TrainedMdnRnn {
 }
 
 fn vae() -> TrainedVae {
-    let shape = VaeShape { obs: 2, hidden: vec![8, 8], latent: 2, log_var_range: [-10.0, 10.0], identity: false };
+    let shape = VaeShape { obs: 2, layers: VaeLayers::Mlp(vec![8, 8]), latent: 2, log_var_range: [-10.0, 10.0] };
     let vae = Vae::new(&nn::VarStore::new(Device::Cpu).root(), shape.clone(), &[true; 2], Philox::new(0));
     let normalizer = Normalizer { mean: Array1::zeros(2), inv_std: Array1::ones(2) };
-    TrainedVae { normalizer, vae, shape, obs_clip: 2.5 }
+    TrainedVae { preprocessing: Preprocessing::Whiten { normalizer, clip: 2.5 }, vae, shape }
 }
 
 static MEASURED: LazyLock<MdnrnnFigures> = LazyLock::new(|| {
     tch::set_num_threads(1);
     let (m, spec, vae) = (network(), spec(), vae());
-    let mut fit = Fit::new(&m, &spec);
+    let mut fit = Fit::new(&m, &spec, false);
     fit.add(&chunk(1), 0, 0).unwrap();
     let mut measure = mdnrnn::Measure::new(&m, &spec, &fit, 0, EPISODES * STEPS).unwrap();
     measure.add(&vae, &m, &chunk(2), HELD_OUT_DRAWS).unwrap();
@@ -202,6 +203,8 @@ fn gates_say_what_is_missed_and_what_was_not_measured() {
             clipped_rows: 0.0,
             active_latents: 2,
             kl_per_latent: vec![0.0; 2],
+            pictures: None,
+            grid: None,
         }
     };
     for (nmse, pca, verdict) in
@@ -219,7 +222,7 @@ fn v_is_measured_beside_the_axes_of_most_variance() {
     let values = errors::host(&x).unwrap();
     let mut moments = Moments::new(2);
     moments.add(values.view());
-    let mut measure = super::vae::Measure::new(&moments, 1).unwrap();
+    let mut measure = super::vae::Measure::new(Pca::fit(&moments, 1).unwrap(), 1, None);
     let (mean, log_var) = (chunk.mean.narrow(1, 0, 1), chunk.log_var.narrow(1, 0, 1) - 1.0);
     // A latent of one number for a V of two: decoded beside a zero.
     let one = Chunk { x, mean, log_var, ..chunk };

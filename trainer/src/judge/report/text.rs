@@ -2,6 +2,7 @@
 
 use super::mdnrnn::{BlockErrors, MdnrnnFigures, ObservationErrors};
 use super::open_loop::METHODS;
+use super::pictures::Likeness;
 use super::vae::VaeFigures;
 use super::{Report, gates::Gate};
 use crate::judge::table::markdown_table;
@@ -36,12 +37,18 @@ pub(super) fn markdown(report: &Report, figures: bool) -> String {
     text += &markdown_table(&["gate", "target", "found", "verdict"], report.gates.iter().map(gate));
     let picture = |text: &mut String, file: &str| {
         if let Some(figure) = report.figures.iter().find(|figure| figures && figure.file == file) {
-            let _ = write!(text, "\n![{}](figures/{file})\n\n{}\n", figure.file.trim_end_matches(".svg"), figure.caption);
+            let _ = write!(
+                text,
+                "\n![{}](figures/{file})\n\n{}\n",
+                figure.file.trim_end_matches(".svg").trim_end_matches(".png"),
+                figure.caption
+            );
         }
     };
     if let Some(vae) = &report.vae {
         vision(&mut text, vae);
         picture(&mut text, "blocks.svg");
+        picture(&mut text, "vae_frames.png");
         picture(&mut text, "reconstruction.svg");
     }
     if let Some(m) = &report.mdnrnn {
@@ -75,6 +82,14 @@ fn vision(text: &mut String, vae: &VaeFigures) {
     let overall = row("overall", sums.0, sums.1, Some(vae.nmse), Some(vae.pca_nmse));
     let pca = format!("PCA, {}", vae.pca_components);
     *text += &markdown_table(&["part", "numbers", "of these vary", "V", &pca], parts.chain([overall]));
+    if let Some([v, linear]) = &vae.pictures {
+        let row = |name: &str, of: &Likeness| {
+            vec![name.into(), format!("{:.2}", of.squared_error), format!("{:.2}", of.psnr_db), format!("{:.4}", of.ssim)]
+        };
+        *text += "\n";
+        *text +=
+            &markdown_table(&["frames", "squared error a frame", "PSNR (dB)", "SSIM"], [row("V", v), row(&pca, linear)]);
+    }
     let kl = &vae.kl_per_latent;
     let mut sorted = kl.clone();
     sorted.sort_by(f64::total_cmp);

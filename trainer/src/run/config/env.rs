@@ -1,6 +1,6 @@
 //! `[env]`: which world, and how it is made. `env = "CartPole-v1"` is short for the table with that `id`.
 
-use super::{Config, RandomiseConfig, RecordedConfig, TaskConfig};
+use super::{Config, ImageConfig, RandomiseConfig, RecordedConfig, TaskConfig};
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct EnvConfig {
     /// `mjcf`: what the task is. Not written where it is left as it is: a task that is built in has another.
     #[serde(skip_serializing_if = "TaskConfig::is_default")]
     pub task: TaskConfig,
+    /// Where an observation is a picture: what is made of it before V sees it.
+    pub image: ImageConfig,
     /// MuJoCo models: what is a little other in every episode.
     pub randomise: RandomiseConfig,
     /// Steps by which an action is done late.
@@ -75,6 +77,7 @@ impl Default for EnvConfig {
             kwargs: Table::new(),
             mjcf: String::new(),
             task: TaskConfig::default(),
+            image: ImageConfig::default(),
             randomise: RandomiseConfig::default(),
             action_delay: 0,
             observation_delay: 0,
@@ -161,6 +164,7 @@ impl EnvConfig {
             range.is_empty() || range.len() == 2 && range[0] < range[1] && range.iter().all(|bound| bound.is_finite()),
             "env.action_range = {range:?}: must be empty, or [low, high] with the first below the second"
         );
+        self.image.validate()?;
         self.randomise.validate()?;
         self.recorded.validate()
     }

@@ -8,6 +8,7 @@ mod bounds;
 mod controller;
 mod dream;
 mod env;
+mod image;
 mod networks;
 mod presets;
 mod recorded;
@@ -20,13 +21,17 @@ pub use controller::{
 };
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
 pub use env::{EnvConfig, OnError};
-pub use networks::{LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart};
+pub use image::{ColourName, FilterName, ImageConfig};
+pub use networks::{
+    ConvolutionConfig, LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart,
+};
 pub use presets::Preset;
 pub use recorded::{BlockConfig, RECORDED, RangeConfig, RecordedConfig};
 pub use task::{
     CameraConfig, ExpectConfig, Map, Minus, Numbers, QuantityConfig, RandomiseConfig, Span, StartConfig, Take, TaskConfig,
 };
 
+use crate::agent::convolution::{parse_decoder, parse_encoder};
 use crate::run::folder::RunDir;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dreamstep_core::dims::MAX_DIM;
@@ -235,6 +240,10 @@ impl Config {
             "vae.hidden = {:?}: must be one to {MAX_HIDDEN} widths from 1 to {MAX_DIM}",
             vae.hidden
         );
+        parse_encoder(&vae.convolution.encoder).context("vae.convolution.encoder")?;
+        if !vae.convolution.decoder.is_empty() {
+            parse_decoder(&vae.convolution.decoder).context("vae.convolution.decoder")?;
+        }
         let [low, high] = vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");
         controller.validate()?;

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct VaeConfig {
     /// `Z`: size of the latent vector.
     pub latent: usize,
-    /// `E`: widths of the encoder's hidden layers, one to four; the decoder mirrors them.
+    /// `E`, of vectors: widths of the encoder's hidden layers, one to four; the decoder mirrors them.
     pub hidden: Vec<usize>,
+    /// Of pictures: the convolutions.
+    pub convolution: ConvolutionConfig,
     /// What V is before its first epoch: `random`, or the `identity` on (the first of) the whitened observations.
     pub start: VaeStart,
     /// Passes over the data.
@@ -34,7 +36,8 @@ pub struct VaeConfig {
     pub min_std: f64,
     /// Fraction of episodes held out, from V and M alike (at least one episode).
     pub validation: f64,
-    /// Observations held in memory and shuffled together (and as many that are read meanwhile). Data that fits is read once.
+    /// Observations held in memory and shuffled together (and as many that are read meanwhile). Data that fits is read once. Of pictures, no
+    /// more than 768 MiB of them.
     pub pool: usize,
     /// Mixed precision: the layers compute in bfloat16. For GPUs.
     pub amp: bool,
@@ -42,8 +45,34 @@ pub struct VaeConfig {
     /// cfrc_ext); none: 1 each. A latent that has not room for all keeps what weighs most: for a controller, positions and velocities
     /// rather than what follows from them.
     pub block_weights: Vec<f64>,
+    /// Of pictures: each is mirrored, left to right, in half of the epochs, by lot. M's actions are not: where one means a side, V then sees
+    /// a world that M is not told of.
+    pub flip: bool,
+    /// Of pictures: epochs from one grid of held-out frames, their reconstructions and samples of the prior to the next; 0: a tenth of all.
+    pub samples: usize,
     /// How the learning rate falls, and when to stop.
     pub schedule: ScheduleConfig,
+}
+
+/// `[vae.convolution]`: V of pictures, as its checkpoint describes it ([`crate::agent::convolution`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConvolutionConfig {
+    /// `channels:kernel:stride:padding` of each convolution, separated by commas; ReLU after each.
+    pub encoder: String,
+    /// The map that the decoder begins with, height x width x channels, then its transposed convolutions; the last one's channels, where they
+    /// are 0, are the picture's. Empty: the encoder backwards, with kernels that make the sizes come out.
+    pub decoder: String,
+}
+
+impl Default for ConvolutionConfig {
+    /// Ha & Schmidhuber's network for 64 x 64.
+    fn default() -> Self {
+        Self {
+            encoder: "32:4:2:0,64:4:2:0,128:4:2:0,256:4:2:0".into(),
+            decoder: "1x1x1024,128:5:2:0,64:5:2:0,32:6:2:0,0:6:2:0".into(),
+        }
+    }
 }
 
 /// What V is before its first epoch.
@@ -207,6 +236,7 @@ impl Default for VaeConfig {
         Self {
             latent: 32,
             hidden: vec![256, 128],
+            convolution: ConvolutionConfig::default(),
             start: VaeStart::Random,
             epochs: 15,
             batch_size: 128,
@@ -221,6 +251,8 @@ impl Default for VaeConfig {
             pool: 131_072,
             amp: false,
             block_weights: Vec::new(),
+            flip: false,
+            samples: 0,
             schedule: ScheduleConfig::default(),
         }
     }

@@ -24,6 +24,7 @@ presets![
     "cartpole",
     "acrobot",
     "acrobot_dream",
+    "car_racing",
     "half_cheetah",
     "half_cheetah_dream",
     "hopper",

@@ -14,6 +14,8 @@ pub const RECORDED: &str = "recorded";
 pub struct RecordedConfig {
     /// What an observation is made of, in order. Empty: not said.
     pub observation: Vec<BlockConfig>,
+    /// `[height, width, channels]` of the frames, where observations are pictures, before `[env.image]`. Empty: they are not.
+    pub image: Vec<usize>,
     /// What an action is made of, in order. Empty: not said, or one of some choices.
     pub action: Vec<RangeConfig>,
     /// An action is one of so many choices, numbered from 0; 0: it is not.
@@ -70,8 +72,14 @@ impl RecordedConfig {
         self.observation.iter().map(|block| block.size).sum()
     }
 
+    /// Height, width and channels of a frame, where observations are pictures.
+    #[must_use]
+    pub fn frame(&self) -> Option<[usize; 3]> {
+        <[usize; 3]>::try_from(self.image.as_slice()).ok()
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
-        let Self { observation, action, choices } = self;
+        let Self { observation, image, action, choices } = self;
         let size = |key: &str, i: usize, size: usize| {
             ensure!(
                 (1..=MAX_DIM).contains(&size),
@@ -93,6 +101,14 @@ impl RecordedConfig {
         for (key, sum) in [("observation", self.obs()), ("action", action.iter().map(|range| range.size).sum())] {
             ensure!(sum <= MAX_DIM, "env.recorded.{key}: must be {MAX_DIM} numbers at most, found {sum}");
         }
+        ensure!(
+            matches!(image.len(), 0 | 3),
+            "env.recorded.image = {image:?}: must be empty, or [height, width, channels] of a frame"
+        );
+        ensure!(
+            image.is_empty() || observation.is_empty(),
+            "env.recorded.image = {image:?}: must be [] where env.recorded.observation says that observations are vectors of numbers"
+        );
         ensure!(
             *choices == 0 || action.is_empty(),
             "env.recorded.choices = {choices}: must be 0 where env.recorded.action says that actions are numbers in a range"

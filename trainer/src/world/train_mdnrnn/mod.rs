@@ -122,7 +122,7 @@ pub fn train_mdnrnn(input: &StageInput) -> Result<Trained> {
         table
             .evaluate(&model, z, |prediction, batch| sums.add(batch.rows.len(), &objective.loss(prediction, batch).parts()));
     };
-    training.run(&feed.pools, pools, data.steps(&split.train), train, validate)?;
+    training.run(&feed.pools, pools, data.steps(&split.train), train, validate, |_| Ok(()))?;
 
     // ---- result
     let mut checkpoint = provenance("mdnrnn", input, &split);

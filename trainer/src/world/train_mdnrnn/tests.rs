@@ -45,7 +45,7 @@ fn episodes(n: usize) -> Vec<Episode> {
             let t = rewards.len();
             Episode {
                 seed: e as u64,
-                observations: Array2::from_shape_vec((t + 1, 3), observations).unwrap(),
+                observations: Array2::from_shape_vec((t + 1, 3), observations).unwrap().into(),
                 actions: Array2::from_shape_vec((t, 2), actions).unwrap(),
                 rewards: rewards.into(),
                 terminals: terminals.into(),
@@ -139,11 +139,11 @@ fn chunk(data: &Dataset, ids: &[usize], run: &RunDir) -> Chunk {
 fn measured(config: &Config, data: &Dataset, run: &RunDir) -> MdnrnnFigures {
     let (m, vae) = (TrainedMdnRnn::read(run).unwrap(), TrainedVae::read(&run.vae(), Device::Cpu).unwrap());
     let split = Split::new(config.seed, data.len(), config.vae.validation).unwrap();
-    let mut fit = Fit::new(&m, &spec());
+    let mut fit = Fit::new(&m, &spec(), false);
     fit.add(&chunk(data, &split.train, run), 0, 0).unwrap();
     let mut measure = Measure::new(&m, &spec(), &fit, 0, data.steps(&split.validation)).unwrap();
     measure.add(&vae, &m, &chunk(data, &split.validation, run), 1).unwrap();
-    measure.finish(&m, &Block::all(&spec().blocks, &vae.normalizer.alive()))
+    measure.finish(&m, &Block::all(&spec().blocks, &vae.preprocessing.alive(vae.shape.obs)))
 }
 
 /// Trains in a folder of its own, and measures.
@@ -356,7 +356,7 @@ fn latents_are_what_v_encodes_and_are_made_anew_for_another_v() {
         let codec = crate::agent::v::Codec::read(&run.vae()).unwrap();
         let rows = ids.iter().flat_map(|&id| {
             let episode = data.read(id).unwrap();
-            episode.observations.rows().into_iter().map(|row| codec.encode(&row.to_vec()).unwrap()).collect::<Vec<_>>()
+            episode.observations.iter().map(|row| codec.encode(&row).unwrap()).collect::<Vec<_>>()
         });
         let (means, log_vars): (Vec<_>, Vec<_>) = rows.map(|[mean, log_var]| (mean, log_var)).unzip();
         for (host, torch) in [(means.concat(), &c), (log_vars.concat(), &d)] {
