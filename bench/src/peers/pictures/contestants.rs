@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 /// Operators one by one.
-pub struct Torch {
+pub(super) struct Torch {
     input: Box<[f32]>, // [c, h, w], what `picture` looks at
     picture: tch::Tensor,
     convolutions: Vec<[tch::Tensor; 2]>,
@@ -23,7 +23,7 @@ pub struct Torch {
 
 impl Torch {
     /// Of weights that lie as they come, or with their channels innermost: convolutions follow them.
-    pub fn new(encoder: &Encoder, channels_last: bool) -> Self {
+    pub(super) fn new(encoder: &Encoder, channels_last: bool) -> Self {
         let _no_grad = tch::no_grad_guard();
         let [height, width, mut channels] = encoder.image.map(|n| n as i64);
         let input = vec![0.0_f32; (height * width * channels) as usize].into_boxed_slice();
@@ -69,7 +69,7 @@ impl Step<Picture> for Torch {
 }
 
 /// A session with every optimisation and one thread, input and output bound.
-pub struct OnnxRuntime {
+pub(super) struct OnnxRuntime {
     session: Session,
     picture: OrtTensor<f32>,
     latent: OrtTensor<f32>,
@@ -77,7 +77,7 @@ pub struct OnnxRuntime {
 }
 
 impl OnnxRuntime {
-    pub fn new(encoder: &Encoder, numbers: Numbers, ranges: &[f32]) -> Result<Self> {
+    pub(super) fn new(encoder: &Encoder, numbers: Numbers, ranges: &[f32]) -> Result<Self> {
         let session = session(&graph::model(encoder, numbers, ranges)).context("ONNX Runtime")?;
         let allocator = Allocator::default();
         let [height, width, channels] = encoder.image;
@@ -104,13 +104,13 @@ impl Step<Picture> for OnnxRuntime {
 }
 
 /// The same graph, optimised, in one state that is used again.
-pub struct Tract {
+pub(super) struct Tract {
     state: TypedSimpleState,
     picture: Arc<Tensor>,
 }
 
 impl Tract {
-    pub fn new(encoder: &Encoder) -> Result<Self> {
+    pub(super) fn new(encoder: &Encoder) -> Result<Self> {
         let model = graph::model(encoder, Numbers::Float32, &[]);
         let plan = tract_onnx::onnx().model_for_read(&mut &model[..])?.into_optimized()?.into_runnable()?;
         let [height, width, channels] = encoder.image;
@@ -136,7 +136,7 @@ impl Step<Picture> for Tract {
 }
 
 /// Tensors on one thread of the processor.
-pub struct Candle {
+pub(super) struct Candle {
     image: [usize; 3],
     convolutions: Vec<[candle_core::Tensor; 2]>,
     geometry: Vec<[usize; 2]>, // stride, padding
@@ -144,7 +144,7 @@ pub struct Candle {
 }
 
 impl Candle {
-    pub fn new(encoder: &Encoder) -> Result<Self> {
+    pub(super) fn new(encoder: &Encoder) -> Result<Self> {
         let device = candle_core::Device::Cpu;
         let mut convolutions = Vec::new();
         let mut channels = encoder.image[2];

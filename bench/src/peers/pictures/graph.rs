@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 /// What number a weight is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
+pub(super) enum Numbers {
     /// Binary32.
     Float32,
     /// Unsigned bytes about 128, as the guide tells for x86 without VNNI.
@@ -17,13 +17,13 @@ pub enum Numbers {
 }
 
 /// Its input, `[1, c, h, w]`.
-pub const PICTURE: &str = "picture";
+pub(super) const PICTURE: &str = "picture";
 /// Its output, `[1, Z]`.
-pub const LATENT: &str = "latent";
+pub(super) const LATENT: &str = "latent";
 
 /// The model file. `ranges` are the largest values of the picture and of the maps behind it.
 #[must_use]
-pub fn model(encoder: &Encoder, numbers: Numbers, ranges: &[f32]) -> Vec<u8> {
+pub(super) fn model(encoder: &Encoder, numbers: Numbers, ranges: &[f32]) -> Vec<u8> {
     let mut graph = Graph::default();
     let [height, width, channels] = encoder.image;
     let scales: Vec<f32> = ranges.iter().map(|range| range / 255.0).collect();
