@@ -5,8 +5,9 @@
 //! the ratios of the programs beside this.
 
 use criterion::{Bencher, Criterion, criterion_group, criterion_main};
-use dreamstep_bench::agents::Size;
+use dreamstep_bench::agents::{self, Size};
 use dreamstep_core::maths;
+use dreamstep_core::obs::{Filter, Image};
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
     Agent, Backend, DreamBatch, DreamOptions, DreamStart, MemoryCell, Model, Part, Termination, dreams_memory_len,
@@ -74,6 +75,23 @@ fn ticks(criterion: &mut Criterion) {
     });
 }
 
+fn pictures(criterion: &mut Criterion) {
+    let image = Image::plain([96, 96, 3]).cropped([0, 0, 84, 96]).resized([64, 64], Filter::Bilinear);
+    for file in agents::pictures(image) {
+        for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+            let model = Model::load_with(&file, backend).expect("a packed agent, and a back end that runs");
+            let mut memory = vec![0.0; memory_len(model.dims())];
+            let mut agent = Agent::new(model, &mut memory).expect("enough memory");
+            let frame = synthetic::picture(0, 0, image.frame_len());
+            let (stride, mut action) = (96 * 3, vec![0.0; model.dims().action_len()]);
+            let name = format!("act on a picture/{}/{}", model.settings().precision.name(), backend.name());
+            criterion.bench_function(&name, |bencher| {
+                bencher.iter(|| agent.act_image(black_box(&frame), stride, &mut action));
+            });
+        }
+    }
+}
+
 fn dreams(criterion: &mut Criterion) {
     each_model(|which, _, model| {
         let dims = model.dims();
@@ -126,5 +144,5 @@ fn short() -> Criterion {
         .measurement_time(Duration::from_millis(500))
 }
 
-criterion_group! { name = benches; config = short(); targets = parts, ticks, dreams, load, scalar_maths }
+criterion_group! { name = benches; config = short(); targets = parts, ticks, pictures, dreams, load, scalar_maths }
 criterion_main!(benches);

@@ -1,8 +1,10 @@
 //! The agents that are timed: the shipped one, and two of other sizes with random weights; of each size one with a GRU, too; each in
-//! every precision. And the shipped walker, as it is and with an MLP that copies for V.
+//! every precision. The shipped walker, as it is and with an MLP that copies for V. And an agent that sees pictures.
 
 use dreamstep_core::names::checkpoint;
+use dreamstep_core::obs::Image;
 use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Unpacked, pack, unpack};
+use dreamstep_core::v::Convolutions;
 use dreamstep_fixtures::{HUMANOID, synthetic};
 use dreamstep_runtime::{Dims, Encoder, MemoryCell, Precision, Widths};
 
@@ -66,6 +68,15 @@ impl Size {
         };
         Precision::ALL.into_iter().map(|precision| synthetic::in_precision(&agent, precision)).collect()
     }
+}
+
+/// Agents with the paper's encoder on what `image` prepares, random weights, in every precision, f32 first. What is behind the encoder is
+/// small: 64 hidden units, a linear C.
+#[must_use]
+pub fn pictures(image: Image) -> Vec<AlignedBytes> {
+    let dims = Dims::pictures(image, 3, Convolutions::PAPER, 32, 64, 5);
+    let agent = synthetic::agent(&dims, 1);
+    Precision::ALL.into_iter().map(|precision| synthetic::in_precision(&agent, precision)).collect()
 }
 
 /// The shipped walker in two forms of its V, and observations of its episodes.

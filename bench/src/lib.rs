@@ -2,9 +2,9 @@
 //!
 //! | program | asks | needs |
 //! |---|---|---|
-//! | `roofline` | step time over the time of loading the step's weights, every precision and back end; dreams in batches | – |
+//! | `roofline` | step time over the time of loading the step's weights, every precision and back end; dreams in batches; an encoder of pictures over the core's arithmetic | – |
 //! | `tail` | latencies of a paced loop, idle and beside other work | – |
-//! | `peers` | the same step in libtorch, ONNX Runtime, tract, candle and plain Rust | feature `peers` |
+//! | `peers` | the same step, and the look at a picture, in libtorch, ONNX Runtime, tract, candle and plain Rust | feature `peers` |
 //! | `throughput` | simulator, training, evolution, dreams, bridge | feature `trainer` |
 //! | `regress` | one commit's library against another's, in one process | two builds of the C library |
 //!
@@ -14,6 +14,7 @@
 //! `bench/record`; single layers have criterion benches (`benches/runtime.rs`).
 
 pub mod agents;
+pub mod arithmetic;
 pub mod library;
 pub mod machine;
 #[cfg(feature = "peers")]

@@ -7,6 +7,7 @@
 //! | [`reference`](mod@reference) | the right answer, in f64 |
 //! | [`torch`], [`onnxruntime`], [`tract`], [`candle`], [`plain`] | the peers, each in the form that measured fastest |
 //! | [`onnx`] | the graph that two of them run |
+//! | [`pictures`] | another network: the paper's convolutional encoder, in all but the last of them |
 //! | [`allocations`] | a count of the blocks that a step asks for |
 //!
 //! Nobody's time counts who was not held to the reference first, over a whole sequence: [`Trace::check`].
@@ -15,6 +16,7 @@ pub mod allocations;
 pub mod candle;
 pub mod onnx;
 pub mod onnxruntime;
+pub mod pictures;
 pub mod plain;
 pub mod reference;
 pub mod torch;
@@ -32,19 +34,19 @@ use reference::Reference;
 pub use versions::versions;
 use weights::Weights;
 
-/// An agent in a control loop, whoever computes it.
-pub trait Step {
+/// A network that is given one observation after another, whoever computes it: an agent in a control loop, or an encoder of pictures.
+pub trait Step<X: ?Sized = [f32]> {
     /// Forgets everything: the start of an episode.
     ///
     /// # Errors
     /// Whatever the library says.
     fn reset(&mut self) -> Result<()>;
 
-    /// From an observation `[O]` to an action `[A]`; the recurrent state goes on by one tick.
+    /// From an observation, `[O]` numbers or a picture, to an action `[A]`, or a latent `[Z]`; a recurrent state goes on by one tick.
     ///
     /// # Errors
     /// Whatever the library says.
-    fn step(&mut self, observation: &[f32], action: &mut [f32]) -> Result<()>;
+    fn step(&mut self, observation: &X, action: &mut [f32]) -> Result<()>;
 }
 
 impl Step for Agent<'_, '_> {
@@ -89,17 +91,17 @@ impl Side {
 }
 
 /// Someone who takes part.
-pub struct Contestant<'a> {
+pub struct Contestant<'a, X: ?Sized = [f32]> {
     /// What tables call it.
     pub name: String,
     /// Whose it is.
     pub side: Side,
     /// The agent.
-    pub agent: Box<dyn Step + 'a>,
+    pub agent: Box<dyn Step<X> + 'a>,
 }
 
-impl<'a> Contestant<'a> {
-    fn new(name: impl Into<String>, side: Side, agent: impl Step + 'a) -> Self {
+impl<'a, X: ?Sized> Contestant<'a, X> {
+    fn new(name: impl Into<String>, side: Side, agent: impl Step<X> + 'a) -> Self {
         Self { name: name.into(), side, agent: Box::new(agent) }
     }
 }
@@ -117,8 +119,19 @@ impl<'f> Ours<'f> {
     /// # Errors
     /// No packed agent.
     pub fn load(files: &'f [impl std::ops::Deref<Target = [u8]>]) -> Result<Self> {
-        let best = files.iter().map(|file| (file, Backend::detect()));
-        let all = best.chain(files.first().map(|file| (file, Backend::Portable)));
+        Self::load_on(files, [Backend::detect()])
+    }
+
+    /// Every file on each of `backends`, then the first one on the portable back end.
+    ///
+    /// # Errors
+    /// No packed agent, or a back end that this processor does not run.
+    pub fn load_on<const N: usize>(
+        files: &'f [impl std::ops::Deref<Target = [u8]>],
+        backends: [Backend; N],
+    ) -> Result<Self> {
+        let all = backends.into_iter().flat_map(|backend| files.iter().map(move |file| (file, backend)));
+        let all = all.chain(files.first().map(|file| (file, Backend::Portable)));
         let load = |file: &'f [u8], backend| Model::load_with(file, backend).map_err(|error| anyhow!("{error}"));
         let models = all.map(|(file, backend)| load(file, backend)).collect::<Result<Vec<_>>>()?;
         let memories = models.iter().map(|model| vec![0.0; memory_len(model.dims())]).collect();
@@ -129,7 +142,10 @@ impl<'f> Ours<'f> {
     ///
     /// # Errors
     /// Never: the memory has the length that is asked for.
-    pub fn contestants(&mut self) -> Result<Vec<Contestant<'_>>> {
+    pub fn contestants<X: ?Sized>(&mut self) -> Result<Vec<Contestant<'_, X>>>
+    where
+        for<'m, 'w> Agent<'m, 'w>: Step<X>,
+    {
         let pairs = self.models.iter().zip(&mut self.memories);
         pairs
             .map(|(model, memory)| {
@@ -178,10 +194,10 @@ pub fn peers(weights: &Weights) -> Result<Vec<Contestant<'_>>> {
 
 /// A sequence of observations and the right actions.
 #[derive(Clone, Debug)]
-pub struct Trace {
-    observations: Vec<Vec<f32>>, // [T][O]
-    actions: Vec<Vec<f64>>,      // [T][A]
-    range: Vec<(f64, f64)>,      // [A] its middle and half
+pub struct Trace<X: ?Sized = [f32]> {
+    observations: Vec<Box<X>>, // [T], of vectors [T][O]
+    actions: Vec<Vec<f64>>,    // [T][A]
+    range: Vec<(f64, f64)>,    // [A] its middle and half
 }
 
 impl Trace {
@@ -194,7 +210,7 @@ impl Trace {
             // A constant dimension stays at its mean.
             let scaled =
                 |(x, (&mean, &inv_std)): (f32, (&f32, &f32))| if inv_std == 0.0 { mean } else { mean + x / inv_std };
-            uniform.into_iter().zip(statistics).map(scaled).collect::<Vec<_>>()
+            uniform.into_iter().zip(statistics).map(scaled).collect::<Box<[_]>>()
         };
         let observations: Vec<_> = (0..steps as u64).map(observation).collect();
         let mut reference = Reference::new(weights);
@@ -203,7 +219,9 @@ impl Trace {
         let range = range.collect();
         Self { observations, actions, range }
     }
+}
 
+impl<X: ?Sized> Trace<X> {
     /// The share of actions inside their range: a clamped one says little of what led to it.
     #[must_use]
     pub fn inside(&self) -> f64 {
@@ -217,7 +235,7 @@ impl Trace {
     ///
     /// # Errors
     /// An action is further off than the contestant's side may be: name, step, expected, found.
-    pub fn check(&self, contestant: &mut Contestant<'_>) -> Result<f64> {
+    pub fn check(&self, contestant: &mut Contestant<'_, X>) -> Result<f64> {
         let Contestant { name, side, agent } = contestant;
         let tolerance = side.tolerance();
         let mut action = vec![f32::NAN; self.range.len()];
@@ -244,7 +262,7 @@ impl Trace {
     ///
     /// # Errors
     /// A step fails.
-    pub fn allocations(&self, contestant: &mut Contestant<'_>) -> Result<f64> {
+    pub fn allocations(&self, contestant: &mut Contestant<'_, X>) -> Result<f64> {
         let mut action = vec![0.0; self.range.len()];
         let mut pass = || self.observations.iter().try_for_each(|x| contestant.agent.step(x, &mut action));
         pass()?;
@@ -259,8 +277,8 @@ impl Trace {
     /// # Panics
     /// If a step fails that did not fail in [`Self::check`].
     #[must_use]
-    pub fn time<'c>(&self, contestants: &'c mut [Contestant<'_>], rounds: usize, steps: usize) -> Vec<Samples> {
-        let contender = |contestant: &'c mut Contestant<'_>| {
+    pub fn time<'c>(&self, contestants: &'c mut [Contestant<'_, X>], rounds: usize, steps: usize) -> Vec<Samples> {
+        let contender = |contestant: &'c mut Contestant<'_, X>| {
             let Contestant { name, agent, .. } = contestant;
             let mut observations = self.observations.iter().cycle();
             let mut action = vec![0.0; self.range.len()];

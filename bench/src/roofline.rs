@@ -2,11 +2,13 @@
 //!
 //! Ratios only: step and floor are timed in turn, round by round, in one run, so that whatever else the machine does meets both.
 
+use crate::arithmetic::{Arithmetic, multiply_adds};
 use crate::timing::{Contender, Samples, interleave};
 use dreamstep_core::reader::File;
 use dreamstep_fixtures::synthetic;
 use dreamstep_runtime::{
-    Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, Model, Precision, Termination, dreams_memory_len, memory_len,
+    Agent, Backend, Dims, DreamBatch, DreamOptions, DreamStart, Encoder, Model, Precision, Termination, dreams_memory_len,
+    memory_len,
 };
 use std::hint::black_box;
 
@@ -154,6 +156,65 @@ pub fn roofline(pairs: &[(&[u8], Backend)], rounds: usize, steps: usize) -> Vec<
         Roofline { precision: model.settings().precision, backend, step, floor }
     };
     models.iter().zip(pairs.iter().map(|pair| pair.1)).zip(samples.as_chunks().0).map(result).collect()
+}
+
+/// One back end's times of an encoder of pictures in one precision.
+#[derive(Clone, Debug)]
+pub struct PictureTimes {
+    /// The precision.
+    pub precision: Precision,
+    /// The back end.
+    pub backend: Backend,
+    /// How its multiply-adds are done.
+    pub arithmetic: &'static str,
+    /// A prepared picture to an action.
+    pub look: Samples,
+    /// A camera's frame to an action: the same with the frame prepared.
+    pub frame: Samples,
+    /// As many multiply-adds as the encoder has, in registers.
+    pub limit: Samples,
+}
+
+/// Times the encoders of `files`, agents of one `image` with a chain of convolutions, against [`Arithmetic`], on every back end that has such a
+/// loop, in `rounds` interleaved rounds of `looks` pictures.
+///
+/// # Panics
+/// If a file is no packed agent that sees pictures.
+#[must_use]
+pub fn picture_times(files: &[&[u8]], rounds: usize, looks: usize) -> Vec<PictureTimes> {
+    let mut all = Vec::new();
+    for backend in Backend::ALL.into_iter().filter(|backend| backend.is_available()) {
+        for bytes in files {
+            let model = Model::load_with(bytes, backend).expect("a packed agent, and a back end that runs");
+            let (dims, precision) = (*model.dims(), model.settings().precision);
+            let Some(arithmetic) = Arithmetic::of(backend, precision) else { continue };
+            let (Some(&image), Encoder::Conv { convolutions, latent }) = (dims.obs.image(), dims.v) else {
+                panic!("an agent that sees pictures")
+            };
+            let count = multiply_adds(&convolutions, image.prepared(), latent);
+            let mut memories = [(); 2].map(|()| vec![0.0; memory_len(&dims)]);
+            let [first, second] = memories.each_mut().map(|memory| Agent::new(model, memory).expect("enough memory"));
+            let (mut look, mut see) = (first, second);
+            let [_, width, channels] = image.frame;
+            let picture = synthetic::picture(0, 0, image.len());
+            let frame = synthetic::picture(0, 1, image.frame_len());
+            let mut action = vec![0.0; dims.action_len()];
+            let mut contenders = [
+                Contender::new("look", looks, move || {
+                    black_box(look.act_prepared(black_box(&picture)).expect("a picture"));
+                }),
+                Contender::new("frame", looks, move || {
+                    see.act_image(black_box(&frame), width * channels, &mut action).expect("a frame");
+                }),
+                Contender::new("limit", looks, move || {
+                    black_box(arithmetic.run(black_box(count)));
+                }),
+            ];
+            let [look, frame, limit] = interleave(&mut contenders, rounds).try_into().expect("three contenders");
+            all.push(PictureTimes { precision, backend, arithmetic: arithmetic.name, look, frame, limit });
+        }
+    }
+    all
 }
 
 /// Dreams of one batch size: microseconds per tick of one dream.

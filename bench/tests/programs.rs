@@ -87,6 +87,20 @@ fn roofline_times_the_walker_without_its_mlp() {
 }
 
 #[test]
+fn roofline_times_an_encoder_of_pictures() {
+    let (result, text) = result(ROOFLINE, "roofline-pictures", &["--pictures"]);
+    let backends = result["machine"]["backends"].as_array().unwrap();
+    let timed = backends.iter().filter(|name| name.as_str().is_some_and(|name| name.starts_with("avx"))).count();
+    assert_eq!(rows(&result, 0).len(), 4 * timed);
+    for row in rows(&result, 0) {
+        for column in ["picture µs p50", "limit µs p50", "picture / limit", "min / min", "to f32", "frame / picture"] {
+            assert!(number(row, column) > 0.0, "{column}: {row}");
+        }
+    }
+    assert!(text.contains("## A look at a picture over its multiply-adds alone, 64 x 64 x 3\n"), "{text}");
+}
+
+#[test]
 fn roofline_times_a_gru_too() {
     let (result, text) = result(ROOFLINE, "roofline-gru", &["--size", "small", "--cell", "gru"]);
     let backends = result["machine"]["backends"].as_array().unwrap().len();

@@ -38,6 +38,22 @@ fn a_quick_run_gives_every_contestant_a_row() {
 }
 
 #[test]
+fn an_encoder_of_pictures_meets_its_peers() {
+    let json = std::env::temp_dir().join(format!("dreamstep-peers-pictures-{}.json", std::process::id()));
+    let output = peers(&["--quick", "--size", "pictures", "--json", json.to_str().unwrap()], None);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    std::fs::remove_file(json).unwrap();
+    let rows = value["tables"][0]["rows"].as_array().unwrap();
+    let (ours, peers): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row["who"].as_str().unwrap().starts_with("dreamstep "));
+    assert!(ours.len() == 5 || ours.len() == 9, "the best back end, AVX2 beside a better one, the portable one: {rows:?}");
+    assert_eq!(peers.len(), 7);
+    assert!(ours.iter().all(|row| row["allocations a step"].as_f64() == Some(0.0)), "{ours:?}");
+    assert_eq!(value["tables"][1]["rows"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_missing_library_is_one_line() {
     let output = peers(&["--quick"], Some("/nowhere/libonnxruntime.so"));
     let said = String::from_utf8_lossy(&output.stderr);

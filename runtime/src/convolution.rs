@@ -258,21 +258,34 @@ fn panels<V: Vectors, F: Format, const W: usize, const N: usize, const D: usize>
         macro_rules! columns {
             ($($c:literal)*) => {$(
                 if $c * N < W {
-                    let mut first = 0;
-                    while count >= D && first < count {
-                        // The last tile begins sooner where it would not be full.
-                        let at = if first + D <= count { first } else { count - D };
-                        tile::<V, F, W, N, $c, D>(format, window, panel, bias, x, at, out);
-                        first += D;
-                    }
-                    while count < D && first < count {
-                        tile::<V, F, W, N, $c, 1>(format, window, panel, bias, x, first, out);
-                        first += 1;
+                    // A map smaller than a tile takes tiles of four: of one pixel's sums alone, each waits for itself.
+                    match count {
+                        _ if count >= D => pixels::<V, F, W, N, $c, D>(format, window, panel, bias, x, out),
+                        4.. if D > 4 => pixels::<V, F, W, N, $c, 4>(format, window, panel, bias, x, out),
+                        _ => pixels::<V, F, W, N, $c, 1>(format, window, panel, bias, x, out),
                     }
                 }
             )*};
         }
         columns!(0 1 2 3);
+    }
+}
+
+/// All pixels, `D` at a time, of which there are as many. The last tile begins sooner where it would not be full.
+#[inline(always)]
+fn pixels<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, const D: usize>(
+    format: &F,
+    window: &Window,
+    panel: usize,
+    bias: &[[f32; LANES]; W],
+    x: &[F::X],
+    out: &mut [F::Y],
+) {
+    let (count, mut first) = (window.pixels[0] * window.pixels[1], 0);
+    while first < count {
+        let at = if first + D <= count { first } else { count - D };
+        tile::<V, F, W, N, C, D>(format, window, panel, bias, x, at, out);
+        first += D;
     }
 }
 

@@ -1,5 +1,5 @@
 //! Prints, for every precision and back end of this processor, what a whole step costs beside loading the same weights, and what a
-//! tick of a dream costs in a batch.
+//! tick of a dream costs in a batch; and what an encoder of pictures costs beside its multiply-adds alone.
 //!
 //! `cargo run --release -p dreamstep-bench --bin roofline`
 
@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::Parser;
 use dreamstep_bench::agents::{self, Size, Walker};
 use dreamstep_bench::report::{Cell, Table, publish};
-use dreamstep_bench::roofline::{dream_times, roofline};
+use dreamstep_bench::roofline::{dream_times, picture_times, roofline};
 use dreamstep_bench::timing::Samples;
 use dreamstep_bench::{Common, exit};
+use dreamstep_core::obs::{Filter, Image};
 use dreamstep_runtime::{Backend, MemoryCell as Memory};
 use std::process::ExitCode;
 
@@ -25,6 +26,9 @@ struct Cli {
     /// What it remembers with: lstm, or gru (random weights)
     #[arg(long, value_parser = agents::cell, default_value = "lstm")]
     cell: Memory,
+    /// Only the encoder of pictures, 64 x 64 x 3
+    #[arg(long)]
+    pictures: bool,
 }
 
 fn main() -> ExitCode {
@@ -40,7 +44,11 @@ const fn effort(size: Size) -> (usize, usize) {
     }
 }
 
-fn run(Cli { common, size, cell }: Cli) -> Result<ExitCode> {
+fn run(Cli { common, size, cell, pictures: only_pictures }: Cli) -> Result<ExitCode> {
+    if only_pictures {
+        publish(&common, "roofline", &[pictures(&common)])?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (rounds, steps) = common.effort(effort(size), (3, 2));
     let files = size.precisions_with(cell);
     let memory = cell.name().to_uppercase();
@@ -96,6 +104,7 @@ fn run(Cli { common, size, cell }: Cli) -> Result<ExitCode> {
     let mut tables = vec![table, dreams];
     if size == Size::Humanoid && cell == Memory::Lstm {
         tables.push(walker(&backends, rounds, steps));
+        tables.push(pictures(&common));
     }
     publish(&common, "roofline", &tables)?;
     Ok(ExitCode::SUCCESS)
@@ -116,6 +125,45 @@ fn walker(backends: &[Backend], rounds: usize, steps: usize) -> Table {
     }
     table.note(format!(
         "{rounds} interleaved rounds of {steps} steps; ratios are medians of a round's. The MLP copies 45 of 348 values."
+    ));
+    table
+}
+
+/// The encoder of pictures over what the core's arithmetic allows.
+fn pictures(common: &Common) -> Table {
+    let (rounds, looks) = common.effort((101, 8), (3, 1));
+    let image = Image::plain([96, 96, 3]).cropped([0, 0, 84, 96]).resized([64, 64], Filter::Bilinear);
+    let files = agents::pictures(image);
+    let columns = [
+        "back end",
+        "precision",
+        "multiply-adds",
+        "picture µs p50",
+        "picture µs min",
+        "limit µs p50",
+        "picture / limit",
+        "min / min",
+        "to f32",
+        "frame / picture",
+    ];
+    let mut table = Table::new("A look at a picture over its multiply-adds alone, 64 x 64 x 3", &columns);
+    let times = picture_times(&files.iter().map(|file| &**file).collect::<Vec<_>>(), rounds, looks);
+    for of in &times {
+        let first = times.iter().find(|first| first.backend == of.backend).unwrap_or(of);
+        let us = [of.look.p50(), of.look.min(), of.limit.p50()].map(|us| Cell::Number(us, 1));
+        let ratios = [
+            of.look.ratio_to(&of.limit),
+            of.look.min() / of.limit.min(),
+            of.look.p50() / first.look.p50(),
+            of.frame.ratio_to(&of.look),
+        ];
+        let names = [of.backend.name().into(), of.precision.name().into(), of.arithmetic.into()];
+        table.row(names.into_iter().chain(us).chain(ratios.map(|ratio| Cell::Number(ratio, 3))));
+    }
+    table.note(format!(
+        "The paper's encoder and a linear C on one prepared picture; {rounds} interleaved rounds of {looks}; ratios are medians of a round's, \
+         but for the one to f32. The limit is as many multiply-adds in twelve registers, without loads. A frame is 96 x 96 x 3, of which 84 \
+         rows are resized."
     ));
     table
 }

@@ -38,18 +38,18 @@ fn clamp(x: &Tensor, [low, high]: &[Tensor; 2]) -> candle_core::Result<Tensor> {
     x.maximum(low)?.minimum(high)
 }
 
-struct Affine {
+pub(super) struct Affine {
     weight: Tensor, // [K, N]
     bias: Tensor,   // [1, N]
 }
 
 impl Affine {
-    fn new(layer: &Layer) -> candle_core::Result<Self> {
+    pub(super) fn new(layer: &Layer) -> candle_core::Result<Self> {
         let weight = Tensor::from_slice(&layer.transposed(), (layer.inputs, layer.outputs()), &Device::Cpu)?;
         Ok(Self { weight, bias: row(&layer.bias)? })
     }
 
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         x.matmul(&self.weight)? + &self.bias
     }
 }
@@ -109,11 +109,16 @@ impl Step for Candle {
         self.c = ((gate(1)? * &self.c)? + (gate(0)? * g)?)?;
         self.h = (gate(2)? * self.c.tanh()?)?;
 
-        let (storage, layout) = new.storage_and_layout();
-        match (&*storage, layout.contiguous_offsets()) {
-            (Storage::Cpu(storage), Some((from, to))) => action.copy_from_slice(&storage.as_slice::<f32>()?[from..to]),
-            _ => bail!("candle: expected contiguous actions in main memory, found others"),
-        }
-        Ok(())
+        copy(&new, action)
     }
+}
+
+/// A result's values.
+pub(super) fn copy(result: &Tensor, values: &mut [f32]) -> Result<()> {
+    let (storage, layout) = result.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((from, to))) => values.copy_from_slice(&storage.as_slice::<f32>()?[from..to]),
+        _ => bail!("candle: expected contiguous results in main memory, found others"),
+    }
+    Ok(())
 }

@@ -39,7 +39,7 @@ pub const OUTPUTS: [&str; 3] = ["action", "h_next", "c_next"];
 
 /// What an integer weight of 0 is stored as. Unsigned, as ONNX Runtime's guide tells for x86 without VNNI, where its kernels for signed
 /// weights add two products in 16 bits, saturating; to spare a bit of each weight instead measured as fast and 2.5 times as wrong.
-const ZERO: u8 = 128;
+pub(super) const ZERO: u8 = 128;
 
 /// The model file.
 #[must_use]
@@ -109,13 +109,7 @@ pub fn model(weights: &Weights, cell: Cell, numbers: Numbers) -> Vec<u8> {
     graph.proto.name = "step".into();
     graph.proto.input = values(INPUTS, shapes(o));
     graph.proto.output = values(OUTPUTS, shapes(a));
-    let mut opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
-    if numbers == Numbers::Int8 {
-        opset_import.push(OperatorSetIdProto { domain: MICROSOFT.into(), version: 1 });
-    }
-    let graph = Some(graph.proto);
-    ModelProto { ir_version: 8, opset_import, producer_name: "dreamstep".into(), graph, ..ModelProto::default() }
-        .encode_to_vec()
+    graph.encode()
 }
 
 /// Of h and c.
@@ -129,9 +123,9 @@ pub fn state_shape(cell: Cell, hidden: usize) -> Vec<usize> {
 
 const MICROSOFT: &str = "com.microsoft";
 
-struct Graph {
+pub(super) struct Graph {
     numbers: Numbers,
-    proto: GraphProto,
+    pub(super) proto: GraphProto,
 }
 
 impl Default for Graph {
@@ -141,9 +135,26 @@ impl Default for Graph {
 }
 
 impl Graph {
-    fn node<const N: usize>(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attribute: [AttributeProto; N]) {
+    /// The model file.
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+        if self.proto.node.iter().any(|node| node.domain == MICROSOFT) {
+            opset_import.push(OperatorSetIdProto { domain: MICROSOFT.into(), version: 1 });
+        }
+        let graph = Some(self.proto);
+        ModelProto { ir_version: 8, opset_import, producer_name: "dreamstep".into(), graph, ..ModelProto::default() }
+            .encode_to_vec()
+    }
+
+    pub(super) fn node<const N: usize>(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attribute: [AttributeProto; N],
+    ) {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let domain = if op.starts_with("DynamicQuantize") { MICROSOFT } else { "" };
+        let domain = if op.starts_with("DynamicQuantize") || op == "QGemm" { MICROSOFT } else { "" };
         self.proto.node.push(NodeProto {
             input: names(inputs),
             output: names(outputs),
@@ -155,14 +166,14 @@ impl Graph {
         });
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], data_type: DataType, raw_data: Vec<u8>) {
+    pub(super) fn constant(&mut self, name: &str, shape: &[usize], data_type: DataType, raw_data: Vec<u8>) {
         let dims = shape.iter().map(|&axis| axis as i64).collect();
         let tensor =
             TensorProto { dims, data_type: data_type as i32, name: name.into(), raw_data, ..TensorProto::default() };
         self.proto.initializer.push(tensor);
     }
 
-    fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+    pub(super) fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name, shape, DataType::Float, bytes);
     }
@@ -173,7 +184,7 @@ impl Graph {
     }
 
     /// `output = input · weightᵀ + bias`.
-    fn affine(&mut self, layer: &Layer, input: &str, output: &str) {
+    pub(super) fn affine(&mut self, layer: &Layer, input: &str, output: &str) {
         let (n, k) = (layer.outputs(), layer.inputs);
         let [weight, bias, scale, zero] = ["weight", "bias", "scale", "zero"].map(|part| format!("{output}.{part}"));
         self.floats(&bias, &[n], &layer.bias);
@@ -183,7 +194,7 @@ impl Graph {
                 self.node("Gemm", &[input, &weight, &bias], &[output], []);
             }
             Numbers::Int8 => {
-                let (integers, scales) = quantised(&layer.weight, k);
+                let (integers, scales) = quantised(&layer.weight, k, 127.0);
                 self.constant(&weight, &[k, n], DataType::Uint8, transposed(&integers, k));
                 self.constant(&zero, &[n], DataType::Uint8, vec![ZERO; n]);
                 self.floats(&scale, &[n], &scales);
@@ -212,7 +223,7 @@ impl Graph {
             }
             Numbers::Int8 => {
                 for (name, values, k) in [("w", w, inputs), ("r", r, hidden)] {
-                    let (integers, scales) = quantised(&values, k);
+                    let (integers, scales) = quantised(&values, k, 127.0);
                     let integers = transposed(&integers, k);
                     self.constant(&format!("rnn.{name}"), &[1, k, 4 * hidden], DataType::Uint8, integers);
                     self.floats(&format!("rnn.{name}.scale"), &[1, 4 * hidden], &scales);
@@ -226,11 +237,11 @@ impl Graph {
     }
 }
 
-/// Rows of `k` weights as integers about [`ZERO`], and what an integer of each row is worth.
-fn quantised(weight: &[f32], k: usize) -> (Vec<u8>, Vec<f32>) {
+/// Rows of `k` weights as integers about [`ZERO`], `most` at most away from it, and what an integer of each row is worth.
+pub(super) fn quantised(weight: &[f32], k: usize, most: f32) -> (Vec<u8>, Vec<f32>) {
     let scale = |row: &[f32]| match row.iter().fold(0.0_f32, |max, weight| max.max(weight.abs())) {
         0.0 => 1.0,
-        max => max / 127.0,
+        max => max / most,
     };
     let scales: Vec<f32> = weight.chunks_exact(k).map(scale).collect();
     let rows = weight.chunks_exact(k).zip(&scales);
@@ -239,15 +250,20 @@ fn quantised(weight: &[f32], k: usize) -> (Vec<u8>, Vec<f32>) {
 }
 
 /// `[N, K]` → `[K, N]`.
-fn transposed(bytes: &[u8], k: usize) -> Vec<u8> {
+pub(super) fn transposed(bytes: &[u8], k: usize) -> Vec<u8> {
     (0..k).flat_map(|column| bytes.iter().skip(column).step_by(k).copied()).collect()
 }
 
-fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
 }
 
-fn value(name: &str, shape: &[usize]) -> ValueInfoProto {
+pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    let ints = values.iter().map(|&value| value as i64).collect();
+    AttributeProto { name: name.into(), r#type: AttributeType::Ints as i32, ints, ..AttributeProto::default() }
+}
+
+pub(super) fn value(name: &str, shape: &[usize]) -> ValueInfoProto {
     let axis = |&axis: &usize| Dimension { value: Some(dimension::Value::DimValue(axis as i64)), ..Dimension::default() };
     let shape = Some(TensorShapeProto { dim: shape.iter().map(axis).collect() });
     let tensor = type_proto::Value::TensorType(TensorType { elem_type: DataType::Float as i32, shape });
@@ -262,7 +278,7 @@ mod tests {
     #[test]
     fn integers_are_worth_their_weights() {
         let weight = [0.5, -1.0, 0.25, 0.0, 0.0, 0.0, 6.3, 0.1, -0.1];
-        let (integers, scales) = quantised(&weight, 3);
+        let (integers, scales) = quantised(&weight, 3, 127.0);
         for (index, &weight) in weight.iter().enumerate() {
             let scale = scales[index / 3];
             let found = (f32::from(integers[index]) - f32::from(ZERO)) * scale;

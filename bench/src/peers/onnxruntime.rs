@@ -105,7 +105,7 @@ impl OnnxRuntime {
     }
 }
 
-fn session(model: &[u8]) -> Result<Session> {
+pub(super) fn session(model: &[u8]) -> Result<Session> {
     // A builder's error carries the builder along, which no other thread may have.
     let plain = |error: ort::Error<_>| anyhow!("{error}");
     let builder = Session::builder(environment()?)?;
@@ -113,6 +113,17 @@ fn session(model: &[u8]) -> Result<Session> {
     let builder = builder.with_intra_threads(1).map_err(plain)?.with_inter_threads(1).map_err(plain)?;
     let mut builder = builder.with_parallel_execution(false).map_err(plain)?;
     Ok(builder.commit_from_memory(model)?)
+}
+
+/// Runs a session on what is bound.
+pub(super) fn run(session: &mut Session, binding: &IoBinding) -> Result<()> {
+    // SAFETY: session and binding are live objects of this library, made for each other, and `&mut` keeps other threads away; null
+    // stands for default options. Not by `run_binding`, which asks the library for every output anew and wraps it, when here they are
+    // bound and at hand.
+    unsafe {
+        let status = (ort::api().RunWithBinding)(session.ptr().cast_mut(), std::ptr::null(), binding.ptr());
+        ort::Error::result_from_status(status).context("ONNX Runtime")
+    }
 }
 
 impl Step for OnnxRuntime {
@@ -126,13 +137,7 @@ impl Step for OnnxRuntime {
     fn step(&mut self, observation: &[f32], action: &mut [f32]) -> Result<()> {
         self.observation.extract_tensor_mut().1.copy_from_slice(observation);
         let binding = &self.bindings[self.turn];
-        // SAFETY: session and binding are live objects of this library, made for each other in `new`, and `&mut self` keeps other
-        // threads away; null stands for default options. Not by `run_binding`, which asks the library for every output anew and
-        // wraps it, when here they are bound and at hand.
-        unsafe {
-            let status = (ort::api().RunWithBinding)(self.session.ptr().cast_mut(), std::ptr::null(), binding.ptr());
-            ort::Error::result_from_status(status).context("ONNX Runtime")?;
-        }
+        run(&mut self.session, binding)?;
         self.turn = 1 - self.turn;
         action.copy_from_slice(self.action.extract_tensor().1);
         Ok(())

@@ -102,19 +102,19 @@ impl Buffers {
     }
 }
 
-struct Affine {
+pub(super) struct Affine {
     weight: Tensor, // [N, K]
     bias: Tensor,   // [N]
 }
 
 impl Affine {
-    fn new(layer: &Layer) -> Self {
+    pub(super) fn new(layer: &Layer) -> Self {
         let (n, k) = (layer.outputs() as i64, layer.inputs as i64);
         Self { weight: Tensor::from_slice(&layer.weight).view([n, k]), bias: Tensor::from_slice(&layer.bias) }
     }
 
     /// For a vector `[K]`: a matrix times a vector, where `linear` would multiply matrices.
-    fn of(&self, x: &Tensor) -> Tensor {
+    pub(super) fn of(&self, x: &Tensor) -> Tensor {
         self.bias.addmv(&self.weight, x)
     }
 

@@ -54,28 +54,67 @@ pub(super) fn entry(table: &[i32], output: usize, entries: usize, from: usize) -
 /// A row resized in width.
 #[inline(always)]
 pub(super) fn row<const C: usize>(table: &[i32], entries: usize, pixels: &[[u8; C]], out: &mut [[u8; C]]) {
-    for (output, out) in out.iter_mut().enumerate() {
-        let (first, weights) = entry(table, output, entries, pixels.len());
-        let mut sums = [1 << (SHIFT - 1); C];
-        for (pixel, &weight) in pixels.get(first..).unwrap_or_default().iter().zip(weights) {
-            sums.iter_mut().zip(pixel).for_each(|(sum, &value)| add(sum, weight, value));
+    // Of the common ratios, up to 1 and up to 2, the loop over weights is written out.
+    match entries {
+        4 => row_of::<C, 4>(table, pixels, out),
+        6 => row_of::<C, 6>(table, pixels, out),
+        _ => {
+            for (output, out) in out.iter_mut().enumerate() {
+                *out = pixel(table, output, entries, pixels);
+            }
         }
-        *out = sums.map(rounded);
     }
+}
+
+#[inline(always)]
+fn row_of<const C: usize, const ENTRIES: usize>(table: &[i32], pixels: &[[u8; C]], out: &mut [[u8; C]]) {
+    for ((output, out), entry) in out.iter_mut().enumerate().zip(table.as_chunks::<ENTRIES>().0) {
+        let [first, weights @ ..] = &entry[..] else { return };
+        let there = pixels.get(first.unsigned_abs() as usize..).and_then(|rest| rest.get(..ENTRIES - 1));
+        *out = match there {
+            Some(there) => sum(weights, there),
+            None => pixel(table, output, ENTRIES, pixels),
+        };
+    }
+}
+
+#[inline(always)]
+fn pixel<const C: usize>(table: &[i32], output: usize, entries: usize, pixels: &[[u8; C]]) -> [u8; C] {
+    let (first, weights) = entry(table, output, entries, pixels.len());
+    sum(weights, pixels.get(first..).unwrap_or_default())
+}
+
+#[inline(always)]
+fn sum<const C: usize>(weights: &[i32], pixels: &[[u8; C]]) -> [u8; C] {
+    let mut sums = [1 << (SHIFT - 1); C];
+    for (pixel, &weight) in pixels.iter().zip(weights) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| add(sum, weight, value));
+    }
+    sums.map(rounded)
 }
 
 /// An output row: the weighted sum of rows, by their number among the weights.
 #[inline(always)]
 pub(super) fn column<'r>(weights: &[i32], row: impl Fn(usize) -> &'r [u8], out: &mut [u8]) {
-    // Some values at a time: their sums stay in registers.
-    const BLOCK: usize = 64;
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+    // Some values at a time, of a known number: their sums stay in registers.
+    const BLOCK: usize = 16;
+    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+    let done = blocks.len() * BLOCK;
+    for (block, out) in blocks.iter_mut().enumerate() {
         let mut sums = [1 << (SHIFT - 1); BLOCK];
-        for (tap, &weight) in weights.iter().enumerate() {
-            let values = row(tap).get(block * BLOCK..).unwrap_or_default();
-            sums.iter_mut().zip(values).for_each(|(sum, &value)| add(sum, weight, value));
+        for (tap, &weight) in weights.iter().enumerate().filter(|&(_, &weight)| weight != 0) {
+            let values = row(tap).get(block * BLOCK..).and_then(<[u8]>::first_chunk::<BLOCK>);
+            sums.iter_mut().zip(values.into_iter().flatten()).for_each(|(sum, &value)| add(sum, weight, value));
         }
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = rounded(sum));
+        *out = sums.map(rounded);
+    }
+    for (at, out) in rest.iter_mut().enumerate() {
+        let value = |tap| row(tap).get(done + at).copied().unwrap_or(0);
+        let add_tap = |mut sum, (tap, &weight)| {
+            add(&mut sum, weight, value(tap));
+            sum
+        };
+        *out = rounded(weights.iter().enumerate().fold(1 << (SHIFT - 1), add_tap));
     }
 }
 
