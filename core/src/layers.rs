@@ -6,7 +6,7 @@
 use crate::layout::{Panels, Rows};
 use crate::names::packed::{self, LayerNames};
 use crate::precision::Precision;
-use crate::sizes::padded;
+use crate::sizes::{LANES, padded};
 use crate::v::Decoder;
 
 /// One tensor of the packed file.
@@ -109,6 +109,8 @@ pub struct LayerSpec {
     pub optional: bool,
     /// Whether its outputs are the action, or what the controller reads: f16 in an i8 file.
     pub near_the_action: bool,
+    /// Whether it is a convolution, whose panels hold sixteen outputs: its weights are read anew for every few pixels, and lie side by side then.
+    pub is_convolution: bool,
     /// Whether it takes bytes in an i8 file, instead of integers made of numbers anew at each step.
     pub of_bytes: bool,
 }
@@ -117,7 +119,7 @@ impl LayerSpec {
     /// A layer that is needed.
     #[must_use]
     pub const fn new(names: LayerNames, rows: Rows, inputs: usize, source: Source) -> Self {
-        Self { names, rows, inputs, source, optional: false, near_the_action: false, of_bytes: false }
+        Self { names, rows, inputs, source, optional: false, near_the_action: false, is_convolution: false, of_bytes: false }
     }
 
     /// The same, but an agent can do without it.
@@ -132,6 +134,12 @@ impl LayerSpec {
         Self { near_the_action: true, ..self }
     }
 
+    /// The same, but a convolution.
+    #[must_use]
+    pub const fn convolution(self) -> Self {
+        Self { is_convolution: true, ..self }
+    }
+
     /// The same, but of bytes in an i8 file.
     #[must_use]
     pub const fn of_bytes(self) -> Self {
@@ -141,7 +149,21 @@ impl LayerSpec {
     /// How its weights are cut.
     #[must_use]
     pub const fn panels(&self) -> Panels {
-        self.rows.panels(self.inputs)
+        match self.is_convolution {
+            true => Panels { count: self.rows.count().div_ceil(LANES), inputs: self.inputs, width: LANES },
+            false => self.rows.panels(self.inputs),
+        }
+    }
+
+    /// The row of its weights at output `lane` of panel `panel`, none where it is padding.
+    #[must_use]
+    pub const fn row(&self, panel: usize, lane: usize) -> Option<usize> {
+        let row = panel * LANES + lane;
+        match self.is_convolution {
+            true if row < self.rows.count() => Some(row),
+            true => None,
+            false => self.rows.at(panel, lane),
+        }
     }
 
     /// The precision of its weights in a file of `precision`: small layers that lead straight to the action are f16 in an i8 file.

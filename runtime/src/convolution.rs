@@ -2,21 +2,19 @@
 //! order, [`dreamstep_core::precision`] what, to the last bit.
 //!
 //! Maps lie row after row, channels innermost, so that the inputs of a kernel's row lie side by side: nothing is copied together first. A pass
-//! holds the sums of `N` columns of sixteen output channels for `D` pixels; each output of each pixel is a chain of its own, so that
+//! holds the sums of sixteen output channels for `D` pixels; each output of each pixel is a chain of its own, so that
 //! neither number changes a result. Where pixels are left over at the end, the last pass begins sooner and computes some a second time.
 
 use crate::kernels::{ByteSums, F32x16, Vectors};
 use crate::layer::{Layer, Weights};
-use crate::matvec::{at, blocks};
+use crate::matvec::blocks;
 use dreamstep_core::dims::LANES;
 use dreamstep_core::maths::{Lane, MAGIC};
 use dreamstep_core::precision::{BF16_INPUT_BITS, F16_INPUT_BITS, round_input};
 
-/// A convolution's weights `[P, K, W]` in panels and its biases `[P·W]`.
+/// A convolution's weights `[P, K, 16]` in panels and its biases `[P·16]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filters<'f> {
-    /// `W`
-    width: u8,
     bias: &'f [f32],
     weights: Values<'f>,
 }
@@ -34,7 +32,7 @@ enum Values<'f> {
 #[derive(Clone, Copy, Debug)]
 struct Bytes<'f> {
     weights: &'f [[i8; 4]],
-    scales: &'f [f32], // [P·W]
+    scales: &'f [f32], // [P·16]
 }
 
 impl<'f> Filters<'f> {
@@ -48,7 +46,7 @@ impl<'f> Filters<'f> {
             Weights::F16Unrounded(w) => Values::F16Unrounded(w),
             Weights::I8(_) => return None,
         };
-        Some(Self { width: layer.width() as u8, bias: layer.bias, weights })
+        Some(Self { bias: layer.bias, weights })
     }
 
     /// Whether they meet bytes.
@@ -79,8 +77,6 @@ pub(crate) struct Window {
     pub(crate) at: usize,
     /// From a pixel's outputs to those of the pixel below it, and to its right: at least as many as there are output channels, padded.
     pub(crate) out: [usize; 2],
-    /// Output channels, padded to a multiple of sixteen.
-    pub(crate) channels: usize,
     /// Whether outputs stay as they are: neither `max(y, 0)` nor rounded.
     pub(crate) is_last: bool,
 }
@@ -106,23 +102,18 @@ impl Window {
 /// Numbers in, numbers out, `max(y, 0)`: a layer of f32, f16 or bf16. In an f16 or bf16 file the inputs are rounded already, and the outputs are
 /// left so.
 #[inline(always)]
-pub(crate) fn convolve<V: Vectors, const N4: usize, const D4: usize, const N2: usize, const D2: usize, const D1: usize>(
-    filters: &Filters<'_>,
-    window: &Window,
-    x: &[f32],
-    out: &mut [f32],
-) {
+pub(crate) fn convolve<V: Vectors, const D: usize>(filters: &Filters<'_>, window: &Window, x: &[f32], out: &mut [f32]) {
     match filters.weights {
-        Values::F32(w) => tiles::<V, _, N4, D4, N2, D2, D1>(&F32(blocks(w)), filters, window, x, out),
+        Values::F32(w) => panels::<V, _, D>(&F32(blocks(w)), filters, window, x, out),
         Values::F16(w) => {
-            tiles::<V, _, N4, D4, N2, D2, D1>(&F16::<'_, true>(w.as_chunks().0), filters, window, x, out);
+            panels::<V, _, D>(&F16::<'_, true>(w.as_chunks().0), filters, window, x, out);
             round_rows::<F16_INPUT_BITS>(window, out);
         }
         Values::F16Unrounded(w) => {
-            tiles::<V, _, N4, D4, N2, D2, D1>(&F16::<'_, false>(w.as_chunks().0), filters, window, x, out);
+            panels::<V, _, D>(&F16::<'_, false>(w.as_chunks().0), filters, window, x, out);
         }
         Values::Bf16(w) => {
-            tiles::<V, _, N4, D4, N2, D2, D1>(&Bf16(w.as_chunks().0), filters, window, x, out);
+            panels::<V, _, D>(&Bf16(w.as_chunks().0), filters, window, x, out);
             round_rows::<BF16_INPUT_BITS>(window, out);
         }
         Values::Bytes(_) => {}
@@ -131,41 +122,17 @@ pub(crate) fn convolve<V: Vectors, const N4: usize, const D4: usize, const N2: u
 
 /// Bytes in, bytes out: an i8 layer, its outputs in the next one's units.
 #[inline(always)]
-pub(crate) fn convolve_bytes<
-    V: Vectors,
-    const N4: usize,
-    const D4: usize,
-    const N2: usize,
-    const D2: usize,
-    const D1: usize,
->(
-    filters: &Filters<'_>,
-    window: &Window,
-    x: &[u8],
-    out: &mut [u8],
-) {
+pub(crate) fn convolve_bytes<V: Vectors, const D: usize>(filters: &Filters<'_>, window: &Window, x: &[u8], out: &mut [u8]) {
     if let Values::Bytes(bytes) = filters.weights {
-        tiles::<V, _, N4, D4, N2, D2, D1>(&ToBytes(bytes), filters, window, x, out);
+        panels::<V, _, D>(&ToBytes(bytes), filters, window, x, out);
     }
 }
 
 /// Bytes in, numbers out: an i8 chain's last layer.
 #[inline(always)]
-pub(crate) fn convolve_last<
-    V: Vectors,
-    const N4: usize,
-    const D4: usize,
-    const N2: usize,
-    const D2: usize,
-    const D1: usize,
->(
-    filters: &Filters<'_>,
-    window: &Window,
-    x: &[u8],
-    out: &mut [f32],
-) {
+pub(crate) fn convolve_last<V: Vectors, const D: usize>(filters: &Filters<'_>, window: &Window, x: &[u8], out: &mut [f32]) {
     if let Values::Bytes(bytes) = filters.weights {
-        tiles::<V, _, N4, D4, N2, D2, D1>(&ToNumbers(bytes), filters, window, x, out);
+        panels::<V, _, D>(&ToNumbers(bytes), filters, window, x, out);
     }
 }
 
@@ -206,15 +173,15 @@ trait Format {
     /// An output.
     type Y;
 
-    /// The outputs of `D` pixels, whose inputs begin at `from`, in `N` registers from column `C` of panel `panel` on.
-    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    /// The outputs in panel `panel` of `D` pixels, whose inputs begin at `from`.
+    fn sums<V: Vectors, const D: usize>(
         &self,
         window: &Window,
         panel: usize,
-        bias: &[[f32; LANES]; W],
+        bias: &[f32; LANES],
         x: &[Self::X],
         from: [usize; D],
-    ) -> [[V::Register; N]; D];
+    ) -> [V::Register; D];
 
     /// Sixteen outputs, none of them negative.
     fn store<S: F32x16>(outputs: S, to: &mut [Self::Y; LANES]);
@@ -227,25 +194,9 @@ struct Bf16<'a>(&'a [[u32; LANES]]);
 struct ToBytes<'a>(Bytes<'a>);
 struct ToNumbers<'a>(Bytes<'a>);
 
-/// Panels of four registers take `N4` columns of `D4` pixels at once, and so on.
+/// Every panel over all pixels: its weights stay near.
 #[inline(always)]
-fn tiles<V: Vectors, F: Format, const N4: usize, const D4: usize, const N2: usize, const D2: usize, const D1: usize>(
-    format: &F,
-    filters: &Filters<'_>,
-    window: &Window,
-    x: &[F::X],
-    out: &mut [F::Y],
-) {
-    match usize::from(filters.width) / LANES {
-        4 => panels::<V, F, 4, N4, D4>(format, filters, window, x, out),
-        2 => panels::<V, F, 2, N2, D2>(format, filters, window, x, out),
-        _ => panels::<V, F, 1, 1, D1>(format, filters, window, x, out),
-    }
-}
-
-/// Every panel, some columns at a time, over all pixels: their weights stay near.
-#[inline(always)]
-fn panels<V: Vectors, F: Format, const W: usize, const N: usize, const D: usize>(
+fn panels<V: Vectors, F: Format, const D: usize>(
     format: &F,
     filters: &Filters<'_>,
     window: &Window,
@@ -253,65 +204,37 @@ fn panels<V: Vectors, F: Format, const W: usize, const N: usize, const D: usize>
     out: &mut [F::Y],
 ) {
     let count = window.pixels[0] * window.pixels[1];
-    for (panel, bias) in blocks(filters.bias).as_chunks::<W>().0.iter().enumerate() {
-        // Columns beyond the panel's width are known not to run when this is compiled.
-        macro_rules! columns {
-            ($($c:literal)*) => {$(
-                if $c * N < W {
-                    // A map smaller than a tile takes tiles of four: of one pixel's sums alone, each waits for itself.
-                    match count {
-                        _ if count >= D => pixels::<V, F, W, N, $c, D>(format, window, panel, bias, x, out),
-                        4.. if D > 4 => pixels::<V, F, W, N, $c, 4>(format, window, panel, bias, x, out),
-                        _ => pixels::<V, F, W, N, $c, 1>(format, window, panel, bias, x, out),
-                    }
-                }
-            )*};
+    for (panel, bias) in blocks(filters.bias).iter().enumerate() {
+        // A map smaller than a tile takes tiles of four: of one pixel's sums alone, each waits for itself.
+        match count {
+            _ if count >= D => pixels::<V, F, D>(format, window, panel, bias, x, out),
+            4.. if D > 4 => pixels::<V, F, 4>(format, window, panel, bias, x, out),
+            _ => pixels::<V, F, 1>(format, window, panel, bias, x, out),
         }
-        columns!(0 1 2 3);
     }
 }
 
 /// All pixels, `D` at a time, of which there are as many. The last tile begins sooner where it would not be full.
 #[inline(always)]
-fn pixels<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, const D: usize>(
+fn pixels<V: Vectors, F: Format, const D: usize>(
     format: &F,
     window: &Window,
     panel: usize,
-    bias: &[[f32; LANES]; W],
+    bias: &[f32; LANES],
     x: &[F::X],
     out: &mut [F::Y],
 ) {
     let (count, mut first) = (window.pixels[0] * window.pixels[1], 0);
+    let (zero, channel) = (V::Register::splat(0.0), panel * LANES);
     while first < count {
-        let at = if first + D <= count { first } else { count - D };
-        tile::<V, F, W, N, C, D>(format, window, panel, bias, x, at, out);
-        first += D;
-    }
-}
-
-/// `D` pixels from pixel `first` on.
-#[inline(always)]
-fn tile<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, const D: usize>(
-    format: &F,
-    window: &Window,
-    panel: usize,
-    bias: &[[f32; LANES]; W],
-    x: &[F::X],
-    first: usize,
-    out: &mut [F::Y],
-) {
-    let (from, to) = window.places::<D>(first);
-    let sums = format.sums::<V, W, N, C, D>(window, panel, bias, x, from);
-    let zero = V::Register::splat(0.0);
-    for (sums, to) in sums.into_iter().zip(to) {
-        for (n, sum) in sums.into_iter().enumerate() {
-            // Whole registers of padding are not stored.
-            let channel = (panel * W + C * N + n) * LANES;
-            let place = out.get_mut(to + channel..).and_then(<[F::Y]>::first_chunk_mut);
-            if let (Some(place), true) = (place, channel < window.channels) {
+        let (from, to) = window.places::<D>(if first + D <= count { first } else { count - D });
+        let sums = format.sums::<V, D>(window, panel, bias, x, from);
+        for (sum, to) in sums.into_iter().zip(to) {
+            if let Some(place) = out.get_mut(to + channel..).and_then(<[F::Y]>::first_chunk_mut) {
                 F::store(if window.is_last { sum } else { sum.max(zero) }, place);
             }
         }
+        first += D;
     }
 }
 
@@ -320,9 +243,8 @@ fn tile<V: Vectors, F: Format, const W: usize, const N: usize, const C: usize, c
 macro_rules! sweep {
     ($weights:expr, $group:literal, $window:expr, $panel:expr, $x:expr, $from:expr, |$row:ident, $inputs:ident| $step:expr) => {
         let run = $window.run / $group;
-        let weights = $weights.as_chunks::<W>().0;
         for ky in 0..$window.kernel {
-            let Some(rows) = weights.get(($panel * $window.inputs + $window.base) / $group + ky * run..).and_then(|rest| rest.get(..run)) else { break };
+            let Some(rows) = $weights.get(($panel * $window.inputs + $window.base) / $group + ky * run..).and_then(|rest| rest.get(..run)) else { break };
             let mut there: [&[[_; $group]]; D] = [&[]; D];
             for (inputs, from) in there.iter_mut().zip($from) {
                 let all = $x.get(from + ky * $window.row..).unwrap_or_default().as_chunks::<$group>().0;
@@ -355,38 +277,24 @@ fn exactly<X: Copy, const M: usize, const D: usize>(values: [X; M]) -> [X; D] {
     all
 }
 
-/// The biases: where every sum begins.
-#[inline(always)]
-fn start<S: F32x16, const W: usize, const N: usize, const C: usize, const D: usize>(
-    bias: &[[f32; LANES]; W],
-) -> [[S; N]; D] {
-    let mut sums = [[S::splat(0.0); N]; D];
-    for sums in &mut sums {
-        for (n, sum) in sums.iter_mut().enumerate() {
-            *sum = S::load(at(bias, C * N + n));
-        }
-    }
-    sums
-}
-
 impl Format for F32<'_> {
     type X = f32;
     type Y = f32;
 
     #[inline(always)]
-    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    fn sums<V: Vectors, const D: usize>(
         &self,
         window: &Window,
         panel: usize,
-        bias: &[[f32; LANES]; W],
+        bias: &[f32; LANES],
         x: &[f32],
         from: [usize; D],
-    ) -> [[V::Register; N]; D] {
-        let mut sums = start::<V::Register, W, N, C, D>(bias);
-        sweep!(self.0, 1, window, panel, x, from, |row, inputs| for n in 0..N {
-            let w = V::Register::load(at(row, C * N + n));
-            for (sums, [x]) in sums.iter_mut().zip(inputs) {
-                sums[n] = sums[n].add(w.mul(V::Register::splat(x)));
+    ) -> [V::Register; D] {
+        let mut sums = [V::Register::load(bias); D];
+        sweep!(self.0, 1, window, panel, x, from, |row, inputs| {
+            let w = V::Register::load(row);
+            for (sum, [x]) in sums.iter_mut().zip(inputs) {
+                *sum = sum.add(w.mul(V::Register::splat(x)));
             }
         });
         sums
@@ -403,20 +311,20 @@ impl<const EXACT: bool> Format for F16<'_, EXACT> {
     type Y = f32;
 
     #[inline(always)]
-    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    fn sums<V: Vectors, const D: usize>(
         &self,
         window: &Window,
         panel: usize,
-        bias: &[[f32; LANES]; W],
+        bias: &[f32; LANES],
         x: &[f32],
         from: [usize; D],
-    ) -> [[V::Register; N]; D] {
-        let mut sums = start::<V::Register, W, N, C, D>(bias);
-        sweep!(self.0, 1, window, panel, x, from, |row, inputs| for n in 0..N {
-            let w = V::Register::load_f16(at(row, C * N + n));
-            for (sums, [x]) in sums.iter_mut().zip(inputs) {
+    ) -> [V::Register; D] {
+        let mut sums = [V::Register::load(bias); D];
+        sweep!(self.0, 1, window, panel, x, from, |row, inputs| {
+            let w = V::Register::load_f16(row);
+            for (sum, [x]) in sums.iter_mut().zip(inputs) {
                 let x = V::Register::splat(x);
-                sums[n] = if EXACT { sums[n].add_exact_product(w, x) } else { sums[n].add(w.mul(x)) };
+                *sum = if EXACT { sum.add_exact_product(w, x) } else { sum.add(w.mul(x)) };
             }
         });
         sums
@@ -433,20 +341,19 @@ impl Format for Bf16<'_> {
     type Y = f32;
 
     #[inline(always)]
-    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    fn sums<V: Vectors, const D: usize>(
         &self,
         window: &Window,
         panel: usize,
-        bias: &[[f32; LANES]; W],
+        bias: &[f32; LANES],
         x: &[f32],
         from: [usize; D],
-    ) -> [[V::Register; N]; D] {
-        let mut sums = start::<V::Register, W, N, C, D>(bias);
-        sweep!(self.0, 2, window, panel, x, from, |row, inputs| for n in 0..N {
-            let (low, high) = V::Register::load_bf16(at(row, C * N + n));
-            for (sums, [even, odd]) in sums.iter_mut().zip(inputs) {
-                sums[n] = sums[n].add_exact_product(low, V::Register::splat(even));
-                sums[n] = sums[n].add_exact_product(high, V::Register::splat(odd));
+    ) -> [V::Register; D] {
+        let mut sums = [V::Register::load(bias); D];
+        sweep!(self.0, 2, window, panel, x, from, |row, inputs| {
+            let (low, high) = V::Register::load_bf16(row);
+            for (sum, [even, odd]) in sums.iter_mut().zip(inputs) {
+                *sum = sum.add_exact_product(low, V::Register::splat(even)).add_exact_product(high, V::Register::splat(odd));
             }
         });
         sums
@@ -460,27 +367,25 @@ impl Format for Bf16<'_> {
 
 /// `b[n] + s[n]·Σ q[n,k]·a[k]`.
 #[inline(always)]
-fn of_bytes<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+fn of_bytes<V: Vectors, const D: usize>(
     bytes: &Bytes<'_>,
     window: &Window,
     panel: usize,
-    bias: &[[f32; LANES]; W],
+    bias: &[f32; LANES],
     x: &[u8],
     from: [usize; D],
-) -> [[V::Register; N]; D] {
-    let mut dots = [[V::ByteSums::zero(); N]; D];
+) -> [V::Register; D] {
+    let mut dots = [V::ByteSums::zero(); D];
     let weights = bytes.weights.as_chunks::<LANES>().0;
-    sweep!(weights, 4, window, panel, x, from, |row, inputs| for n in 0..N {
-        for (dots, inputs) in dots.iter_mut().zip(inputs) {
-            dots[n] = dots[n].dot(at(row, C * N + n), inputs);
+    sweep!(weights, 4, window, panel, x, from, |row, inputs| {
+        for (dot, inputs) in dots.iter_mut().zip(inputs) {
+            *dot = dot.dot(row, inputs);
         }
     });
-    let mut sums = start::<V::Register, W, N, C, D>(bias);
-    let Some(scales) = blocks(bytes.scales).as_chunks::<W>().0.get(panel) else { return sums };
-    for (sums, dots) in sums.iter_mut().zip(dots) {
-        for (n, (sum, dot)) in sums.iter_mut().zip(dots).enumerate() {
-            *sum = sum.add(dot.total().mul(V::Register::load(at(scales, C * N + n))));
-        }
+    let mut sums = [V::Register::load(bias); D];
+    let Some(scales) = blocks(bytes.scales).get(panel) else { return sums };
+    for (sum, dot) in sums.iter_mut().zip(dots) {
+        *sum = sum.add(dot.total().mul(V::Register::load(scales)));
     }
     sums
 }
@@ -490,15 +395,15 @@ impl Format for ToBytes<'_> {
     type Y = u8;
 
     #[inline(always)]
-    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    fn sums<V: Vectors, const D: usize>(
         &self,
         window: &Window,
         panel: usize,
-        bias: &[[f32; LANES]; W],
+        bias: &[f32; LANES],
         x: &[u8],
         from: [usize; D],
-    ) -> [[V::Register; N]; D] {
-        of_bytes::<V, W, N, C, D>(&self.0, window, panel, bias, x, from)
+    ) -> [V::Register; D] {
+        of_bytes::<V, D>(&self.0, window, panel, bias, x, from)
     }
 
     /// To the nearest integer, ties to even, at most 127.
@@ -515,15 +420,15 @@ impl Format for ToNumbers<'_> {
     type Y = f32;
 
     #[inline(always)]
-    fn sums<V: Vectors, const W: usize, const N: usize, const C: usize, const D: usize>(
+    fn sums<V: Vectors, const D: usize>(
         &self,
         window: &Window,
         panel: usize,
-        bias: &[[f32; LANES]; W],
+        bias: &[f32; LANES],
         x: &[u8],
         from: [usize; D],
-    ) -> [[V::Register; N]; D] {
-        of_bytes::<V, W, N, C, D>(&self.0, window, panel, bias, x, from)
+    ) -> [V::Register; D] {
+        of_bytes::<V, D>(&self.0, window, panel, bias, x, from)
     }
 
     #[inline(always)]

@@ -536,7 +536,7 @@ fn multiply_add<S: F32x16, const N: usize, const D: usize, const FUSE: bool>(
 /// Register `index` of a row of `W`. (The index is known when this is compiled; the last one stands in where it would leave the row,
 /// which [`panels`] rules out.)
 #[inline(always)]
-pub(crate) fn at<T, const W: usize>(row: &[T; W], index: usize) -> &T {
+fn at<T, const W: usize>(row: &[T; W], index: usize) -> &T {
     &row[if index < W { index } else { W - 1 }]
 }
 

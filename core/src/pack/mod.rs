@@ -241,7 +241,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Unpacked, String> {
         let (stored, stored_bias) = (values(spec.names.panels)?, values(spec.names.bias)?);
         let (mut weight, mut bias) = (vec![0.0; spec.rows.count() * k], vec![0.0; spec.rows.count()]);
         for (panel, lane) in (0..panels.count).flat_map(|panel| (0..panels.width).map(move |lane| (panel, lane))) {
-            let Some(n) = spec.rows.at(panel, lane) else { continue };
+            let Some(n) = spec.row(panel, lane) else { continue };
             let at = |values: &[f32], index: usize| {
                 values.get(index).copied().ok_or_else(|| format!("tensor `{}`: too short for its shape", spec.names.panels))
             };
@@ -560,7 +560,7 @@ impl Arrangement<'_> {
     fn each(&self, mut put: impl FnMut(usize, usize, usize, usize)) {
         let Panels { count, width, .. } = self.spec.panels();
         for (panel, lane) in (0..count).flat_map(|p| (0..width).map(move |lane| (p, lane))) {
-            if let Some(n) = self.spec.rows.at(panel, lane) {
+            if let Some(n) = self.spec.row(panel, lane) {
                 put(panel * width + lane, panel, lane, n);
             }
         }

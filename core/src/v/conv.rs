@@ -289,7 +289,7 @@ pub const fn layers(image: [usize; 3], chain: Convolutions, latent: usize) -> Co
         let (weight, bias) = (checkpoint::ENCODER_CONV_WEIGHT[i], checkpoint::ENCODER_CONV_BIAS[i]);
         let source = Source::Convolution { weight, bias, channels, stored: stored(i, channels), kernel };
         let spec = LayerSpec::new(packed::ENCODER_CONV[i], Rows::Dense(outputs), chain.inputs(i, image[2]), source);
-        list = list.and(spec.of_bytes());
+        list = list.and(spec.convolution().of_bytes());
         i += 1;
     }
     let map = chain.map(image, chain.len());

@@ -137,7 +137,8 @@ impl Decoder {
             let (weight, bias) = (checkpoint::DECODER_DECONV_WEIGHT[i], checkpoint::DECODER_DECONV_BIAS[i]);
             let source = Source::Transposed { weight, bias, decoder: *self, index: i };
             let layer = LayerSpec::new(packed::DECODER_DECONV[i], Rows::Dense(outputs), inputs, source);
-            list = list.and(layer.near_the_action());
+            let layer = layer.near_the_action();
+            list = list.and(if matches!(self.form(i), Form::Dense) { layer } else { layer.convolution() });
             i += 1;
         }
         list

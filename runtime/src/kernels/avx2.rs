@@ -19,7 +19,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!(["avx2", "fma", "f16c"], columns = [4, 2, 1], tile = [1, 1, 6], pixels = [1, 6, 1, 6, 6]);
+entry_points!(["avx2", "fma", "f16c"], columns = [4, 2, 1], tile = [1, 1, 6], pixels = 6);
 
 /// Two halves of eight lanes.
 #[derive(Clone, Copy)]

@@ -19,12 +19,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!(
-    ["avx512f", "avx512bw", "avx2", "fma", "f16c"],
-    columns = [4, 2, 2],
-    tile = [2, 2, 8],
-    pixels = [4, 4, 2, 8, 8]
-);
+entry_points!(["avx512f", "avx512bw", "avx2", "fma", "f16c"], columns = [4, 2, 2], tile = [2, 2, 8], pixels = 8);
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]

@@ -25,7 +25,7 @@ entry_points!(
     ["avx512f", "avx512bw", "avx512vnni", "avx2", "fma", "f16c"],
     columns = [4, 2, 2],
     tile = [1, 2, 8],
-    pixels = [4, 4, 2, 8, 8]
+    pixels = 8
 );
 
 /// An expression of AVX-512 intrinsics.

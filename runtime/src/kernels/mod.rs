@@ -283,11 +283,10 @@ use processor::has;
 /// `columns`: how many of a panel's registers one pass over the inputs holds, in a panel of four and in one of two; then, of how many
 /// panels of four at once where products are fused, which takes longer than a sum alone and so wants more sums at a time.
 /// `tile`: how many of a panel's registers one pass holds, of integer sums and of others, for each of how many dreams.
-/// `pixels`: how many of a panel's registers a convolution's pass holds, and for how many pixels: of a panel of four, of one of two; then for how
-/// many pixels of one of one.
+/// `pixels`: for how many pixels a convolution's pass holds sixteen sums each.
 macro_rules! entry_points {
     ($features:tt, columns = [$four:literal, $two:literal, $group:literal], tile = [$integer:literal, $column:literal, $tile:literal],
-     pixels = [$n4:literal, $d4:literal, $n2:literal, $d2:literal, $d1:literal]) => {
+     pixels = $pixels:literal) => {
         impl Token {
             pub(crate) const FEATURES: &'static [&'static str] = &$features;
 
@@ -299,11 +298,11 @@ macro_rules! entry_points {
                 (layer: &$crate::layer::Layer<'_>, x: &[f32], scratch: &mut [f32], out: &mut [f32]));
             entry_points!(@function $features affine_tiles, $crate::matvec::affine_tiles::<Vectors, $four, $two, $group, $integer, $column, $tile>,
                 (layer: &$crate::layer::Layer<'_>, rows: $crate::matvec::Rows<'_>, scratch: &mut [f32], out: &mut [f32]));
-            entry_points!(@function $features convolve, $crate::convolution::convolve::<Vectors, $n4, $d4, $n2, $d2, $d1>,
+            entry_points!(@function $features convolve, $crate::convolution::convolve::<Vectors, $pixels>,
                 (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[f32], out: &mut [f32]));
-            entry_points!(@function $features convolve_bytes, $crate::convolution::convolve_bytes::<Vectors, $n4, $d4, $n2, $d2, $d1>,
+            entry_points!(@function $features convolve_bytes, $crate::convolution::convolve_bytes::<Vectors, $pixels>,
                 (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[u8], out: &mut [u8]));
-            entry_points!(@function $features convolve_last, $crate::convolution::convolve_last::<Vectors, $n4, $d4, $n2, $d2, $d1>,
+            entry_points!(@function $features convolve_last, $crate::convolution::convolve_last::<Vectors, $pixels>,
                 (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[u8], out: &mut [f32]));
             entry_points!(@function $features numbers, $crate::convolution::numbers,
                 (filters: &$crate::convolution::Filters<'_>, scale: f32, bytes: &[u8], x: &mut [f32]));

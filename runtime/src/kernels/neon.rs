@@ -22,7 +22,7 @@ impl super::Vectors for Vectors {
 }
 
 // Thirty-two registers: sixteen sums.
-entry_points!([], columns = [4, 2, 1], tile = [1, 1, 4], pixels = [1, 6, 1, 6, 6]);
+entry_points!([], columns = [4, 2, 1], tile = [1, 1, 4], pixels = 6);
 
 /// Four quarters of four lanes.
 #[derive(Clone, Copy)]

@@ -20,7 +20,7 @@ impl super::Vectors for Vectors {
 }
 
 // One column of sixteen sums is what a microcontroller's registers hold; with 128-bit vectors it is four of them.
-entry_points!([], columns = [1, 1, 1], tile = [1, 1, 2], pixels = [1, 1, 1, 1, 1]);
+entry_points!([], columns = [1, 1, 1], tile = [1, 1, 2], pixels = 1);
 
 /// Sixteen `f32`.
 #[derive(Clone, Copy)]

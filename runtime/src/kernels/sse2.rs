@@ -19,7 +19,7 @@ impl super::Vectors for Vectors {
     type Chunk = Register;
 }
 
-entry_points!([], columns = [4, 2, 1], tile = [1, 1, 2], pixels = [1, 3, 1, 3, 3]);
+entry_points!([], columns = [4, 2, 1], tile = [1, 1, 2], pixels = 3);
 
 /// Four quarters of four lanes.
 #[derive(Clone, Copy)]

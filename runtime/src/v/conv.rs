@@ -95,23 +95,10 @@ impl Chain {
 
     /// The window of convolution `index` over `pixels` of its output.
     const fn window(&self, index: usize, pixels: [usize; 2], at: usize, out: [usize; 2]) -> Window {
-        let Convolution { channels, kernel, stride, .. } = self.convolutions.at(index);
+        let Convolution { kernel, stride, .. } = self.convolutions.at(index);
         let (row, pixel) = (self.row(index), self.input(index)[2]);
         let (run, step) = (self.convolutions.run(index, self.image[2]), [stride * row, stride * pixel]);
-        Window {
-            pixels,
-            from: 0,
-            base: 0,
-            inputs: kernel * run,
-            kernel,
-            run,
-            row,
-            step,
-            at,
-            out,
-            channels: stored(1, channels),
-            is_last: false,
-        }
+        Window { pixels, from: 0, base: 0, inputs: kernel * run, kernel, run, row, step, at, out, is_last: false }
     }
 
     /// Where convolution `index` writes its output to: its first value's place, and the distances from a pixel to those below it and to its right.

@@ -224,7 +224,6 @@ impl<'f> Decoder<'f> {
                 step: [row, pixel],
                 at: 0,
                 out: [pixels[1] * to, to],
-                channels: to,
                 is_last,
             };
             dispatch!(self.isa, convolve(filters, &window, x, out));
@@ -252,7 +251,6 @@ impl<'f> Decoder<'f> {
                 step: [row, pixel],
                 at: (first[0] + edge) * row_out + (first[1] + edge) * to,
                 out: [stride * row_out, stride * to],
-                channels: to,
                 is_last,
             };
             dispatch!(self.isa, convolve(filters, &window, x, out));
