@@ -62,17 +62,22 @@ mod x86 {
     const SUMS: usize = 12;
 
     pub(super) fn of(backend: Backend, precision: Precision) -> Option<Arithmetic> {
-        // SAFETY of all: `Arithmetic::of` has asked whether the processor has the back end, and with it these features.
+        macro_rules! proven {
+            ($name:ident) => {
+                |passes| {
+                    // SAFETY: `Arithmetic::of` has asked whether the processor has the back end, and with it these features.
+                    unsafe { $name(passes) }
+                }
+            };
+        }
         let (name, run, lanes): (_, fn(usize) -> u32, _) = match (backend, precision) {
-            (Backend::Avx2, Precision::F32) => ("multiply, add", |n| unsafe { unfused_256(n) }, 8),
-            (Backend::Avx2, Precision::F16 | Precision::Bf16) => ("fused", |n| unsafe { fused_256(n) }, 8),
-            (Backend::Avx2, Precision::I8) => ("bytes in pairs", |n| unsafe { bytes_256(n) }, 32),
-            (Backend::Avx512 | Backend::Avx512Vnni, Precision::F32) => ("multiply, add", |n| unsafe { unfused_512(n) }, 16),
-            (Backend::Avx512 | Backend::Avx512Vnni, Precision::F16 | Precision::Bf16) => {
-                ("fused", |n| unsafe { fused_512(n) }, 16)
-            }
-            (Backend::Avx512, Precision::I8) => ("bytes in pairs", |n| unsafe { bytes_512(n) }, 64),
-            (Backend::Avx512Vnni, Precision::I8) => ("bytes in fours", |n| unsafe { vnni_512(n) }, 64),
+            (Backend::Avx2, Precision::F32) => ("multiply, add", proven!(unfused_256), 8),
+            (Backend::Avx2, Precision::F16 | Precision::Bf16) => ("fused", proven!(fused_256), 8),
+            (Backend::Avx2, Precision::I8) => ("bytes in pairs", proven!(bytes_256), 32),
+            (Backend::Avx512 | Backend::Avx512Vnni, Precision::F32) => ("multiply, add", proven!(unfused_512), 16),
+            (Backend::Avx512 | Backend::Avx512Vnni, Precision::F16 | Precision::Bf16) => ("fused", proven!(fused_512), 16),
+            (Backend::Avx512, Precision::I8) => ("bytes in pairs", proven!(bytes_512), 64),
+            (Backend::Avx512Vnni, Precision::I8) => ("bytes in fours", proven!(vnni_512), 64),
             _ => return None,
         };
         Some(Arithmetic { name, run, pass: SUMS * lanes })

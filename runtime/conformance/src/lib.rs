@@ -34,7 +34,6 @@ use dreamstep_runtime::{
 };
 
 use recipes::AGENTS;
-pub use recipes::{FRAME, PAPER};
 
 /// Bytes on a 64-byte boundary.
 #[repr(C, align(64))]
@@ -152,6 +151,12 @@ pub fn gated() -> impl Iterator<Item = (&'static str, Dims, &'static [u8])> {
 
 /// The shipped agent in i8.
 pub static SHIPPED_I8: &[u8] = embedded!("shipped.i8.safetensors");
+
+/// Ha & Schmidhuber's agent of pictures, of frames of 64 × 64 × 3.
+pub const PAPER: Dims = recipes::PAPER;
+
+/// Bytes of the largest frame.
+pub const FRAME: usize = 64 * (64 * 3 + 1);
 
 /// [`PAPER`] in i8, with random weights.
 pub static PAPER_I8: &[u8] = embedded!("paper.i8.safetensors");

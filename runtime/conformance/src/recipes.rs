@@ -75,11 +75,8 @@ pub(crate) const AGENTS: &[Recipe] = &[
     ),
 ];
 
-/// Bytes of the largest frame.
-pub const FRAME: usize = 64 * (64 * 3 + 1);
-
 /// Ha & Schmidhuber's on pictures: in i8, which is what a microcontroller runs.
-pub const PAPER: Dims = Dims::pictures(Image::plain([64, 64, 3]), 3, Convolutions::PAPER, 32, 256, 5);
+pub(crate) const PAPER: Dims = Dims::pictures(Image::plain([64, 64, 3]), 3, Convolutions::PAPER, 32, 256, 5);
 
 /// A chain of `(channels, kernel, stride, padding)`.
 const fn chain<const N: usize>(all: &[(usize, usize, usize, usize); N]) -> Convolutions {
