@@ -118,7 +118,7 @@ impl Dataset {
         self.sizes.frame
     }
 
-    /// Rows of a pool that holds observations, where `rows` are asked for: so many, or of frames no more than [`POOL_BYTES`] are.
+    /// Rows of a pool that holds observations, where `rows` are asked for: so many, or of frames no more than `POOL_BYTES` are.
     #[must_use]
     pub fn pool_rows(&self, rows: usize) -> usize {
         self.sizes.frame.map_or(rows, |_| rows.min((POOL_BYTES / self.sizes.obs.max(1)).max(1)))
