@@ -148,6 +148,9 @@ pub(crate) enum Command {
         /// nothing. Its latents, and so its actions, are no longer rounded by the copy: the agent is another in the last digits
         #[arg(long, requires = "agent")]
         identity: bool,
+        /// Put V's decoder of pictures into the file, too: dreams can be looked at then. It is some times as large as the rest
+        #[arg(long, conflicts_with = "agent")]
+        decoder: bool,
         /// Number of a weight; any but f32 is compared with f32 afterwards
         #[arg(long, default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
         precision: Precision,

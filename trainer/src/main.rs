@@ -79,13 +79,13 @@ fn execute(command: Command, resume: &dyn Display) -> Result<()> {
             let (config, run) = run.open()?;
             pipeline::rounds(&config, &run, rounds, episodes as usize, device)
         }),
-        Command::Pack { run, agent, identity, precision, out, episodes, seed, threads, json } => {
+        Command::Pack { run, agent, identity, decoder, precision, out, episodes, seed, threads, json } => {
             check_seeds(seed, episodes)?;
             let packed = match &agent {
                 Some(path) => pipeline::pack(Source::Agent { path, identity }, precision, out)?,
                 None => {
                     let (config, run) = run.open()?;
-                    pipeline::pack(Source::Run(&config, &run), precision, out)?
+                    pipeline::pack(Source::Run { config: &config, run: &run, decoder }, precision, out)?
                 }
             };
             if !json {

@@ -79,7 +79,8 @@ impl Agent {
                 Encoder::Identity { latent } => format!("identity, {latent} latents"),
                 Encoder::Conv { convolutions, latent } => {
                     let channels: Vec<usize> = convolutions.iter().map(|convolution| convolution.channels).collect();
-                    format!("convolutions of {} channels, {latent} latents", list(&channels))
+                    let decoder = if model.settings().decoder.is_some() { ", with a decoder" } else { "" };
+                    format!("convolutions of {} channels, {latent} latents{decoder}", list(&channels))
                 }
                 other => other.kind().to_string(),
             },

@@ -24,7 +24,7 @@ use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, pack as pack_
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Acting, Settings, Target};
-use dreamstep_core::v::Encoder;
+use dreamstep_core::v::{Decoder, Encoder};
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use ndarray::Axis;
 use std::collections::BTreeMap;
@@ -458,6 +458,34 @@ pub fn in_precision(bytes: &[u8], precision: Precision, frames: &[Vec<u8>]) -> R
 
 /// Frames by which ranges are chosen, at most.
 const CALIBRATION: usize = 256;
+
+/// The packed f32 agent `bytes` of `run`, with V's decoder, so that its latents can be looked at.
+///
+/// # Errors
+/// One line: V has no decoder of pictures, or the file is no f32 agent.
+pub fn with_decoder(bytes: &[u8], run: &RunDir) -> Result<AlignedBytes> {
+    let file = Checkpoint::read(&run.vae())?;
+    let text = match VaeShape::of(&file)?.layers {
+        VaeLayers::Convolutional(chain) => chain.decoder_text(),
+        VaeLayers::Identity(_) | VaeLayers::Mlp(_) => None,
+    };
+    let decoder = text.as_deref().and_then(Decoder::parse);
+    let mut agent = unpack(bytes).map_err(|error| anyhow!("{error}"))?;
+    agent.settings.decoder =
+        Some(decoder.with_context(|| format!("{}: expected a decoder of pictures, found none", file.origin))?);
+    let of_decoder = file.tensors.iter().filter(|(name, _)| name.starts_with("decoder."));
+    agent.tensors.extend(of_decoder.map(|(name, array)| (name.clone(), (array.shape.clone(), array.data.clone()))));
+    let parts = Parts {
+        tensors: &agent.tensors,
+        settings: agent.settings,
+        action_mid: &agent.action_mid,
+        action_half: &agent.action_half,
+        selftest: Some(&agent.selftest),
+        frames: &[],
+        provenance: &agent.provenance,
+    };
+    prove(&assemble(&parts)?)
+}
 
 /// Prepared frames from all over the episodes in the folder `rollouts`, to choose an i8 V's ranges by; none of vectors.
 ///

@@ -19,7 +19,14 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// V, M and C of a run, by its configuration.
-    Run(&'a Config, &'a RunDir),
+    Run {
+        /// Its configuration.
+        config: &'a Config,
+        /// The folder.
+        run: &'a RunDir,
+        /// With V's decoder of pictures.
+        decoder: bool,
+    },
     /// A packed agent; of an older format, it is converted.
     Agent {
         /// The file.
@@ -51,8 +58,9 @@ pub struct Packed {
 pub fn pack(source: Source<'_>, precision: Precision, out: Option<PathBuf>) -> Result<Packed> {
     let mut notes = Vec::new();
     let (original, source, rollouts) = match source {
-        Source::Run(config, run) => {
+        Source::Run { config, run, decoder } => {
             let packed = agent::pack(config, run)?;
+            let packed = if decoder { agent::with_decoder(&packed, run)? } else { packed };
             for network in [Network::Vae, Network::Mdnrnn] {
                 // What was recorded since, and how, says nothing of what is packed.
                 let ignored = ["collect", "seed", "torch_threads"];

@@ -121,6 +121,20 @@ fn frames_become_an_agent_and_a_report() {
     let narrow = json(folder, "pack --run r --precision i8 --json");
     assert!(narrow["recorded_episodes"] == 10 && narrow["action_error"]["max"].as_f64() < Some(0.2), "{narrow}");
 
+    // ---- with the decoder: the runtime shows what a latent stands for, as V itself would
+    succeed(folder, "pack --run r --decoder --out seen.safetensors");
+    let said = succeed(folder, "inspect seen.safetensors");
+    assert!(said.contains("with a decoder"), "{said}");
+    let bytes = AlignedBytes::new(&std::fs::read(folder.join("seen.safetensors")).unwrap());
+    let (decoder, codec) = (Model::load(&bytes).unwrap().decoder().unwrap(), Codec::read(&run.vae()).unwrap());
+    let (mut memory, mut picture) = (vec![0.0; decoder.memory_len()], vec![0; 32 * 32]);
+    for latent in [[0.0; 4], [0.5, -1.0, 1.5, 0.2]] {
+        decoder.decode(&latent, &mut memory, &mut picture).unwrap();
+        for (byte, value) in picture.iter().zip(codec.decode(&latent).unwrap()) {
+            assert!((f64::from(*byte) - value).abs() < 0.6, "{byte} for {value}");
+        }
+    }
+
     // ---- what does not go together
     let train = |setting: &str| format!("train --run r --force --set {setting}");
     refused(
