@@ -71,7 +71,6 @@ fn from_a_model_and_a_text_to_an_agent_and_a_film() {
     assert_eq!(warned(&format!("{evaluate} --env moved/beam.toml")), "");
     let late = fs::read_to_string(folder.join("robot/beam.toml")).unwrap().replace("[env]\n", "[env]\naction_delay = 1\n");
     fs::write(folder.join("moved/late.toml"), late).unwrap();
-    succeed(folder, "train --run r --stage controller --force --config moved/beam.toml");
     assert!(warned(&format!("{evaluate} --env moved/late.toml")).contains("made in Beam"));
 
     let render = "render --run r --steps 5 --size 64x48 --out r/film.gif";

@@ -124,10 +124,10 @@ fn a_controller_survives_other_eyes_and_another_memory() {
 fn a_round_follows_however_far_the_last_episode_went() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let short = "--set collect.steps=40 --set rounds.steps=1 --set controller.steps=300";
+    let short = "--set collect.steps=100 --set rounds.steps=1 --set controller.steps=300";
     succeed(at, &format!("rounds --rounds 3 --episodes 2 --run r {SETTINGS} {short}"));
     let report: Value = serde_json::from_slice(&results(&at.join("r"))["rounds.json"]).unwrap();
     let recorded: Vec<u64> =
         report["rounds"].as_array().unwrap().iter().map(|round| round["recorded_steps"].as_u64().unwrap()).collect();
-    assert!(recorded.len() == 3 && recorded[0] > 41 && recorded.is_sorted_by(|a, b| a < b), "{recorded:?}");
+    assert!(recorded.len() == 3 && recorded[0] >= 101 && recorded.is_sorted_by(|a, b| a < b), "{recorded:?}");
 }
