@@ -149,8 +149,8 @@ impl Trace<Picture> {
     #[must_use]
     pub fn pictures(encoder: &Encoder, count: usize) -> Self {
         let observations: Vec<_> = (0..count as u64).map(|t| Box::new(encoder.picture(t))).collect();
-        let latent = |picture: &Box<Picture>| encoder.maps(picture).pop().unwrap_or_default();
-        let actions: Vec<_> = observations.iter().map(latent).collect();
+        let latent = |picture: &Picture| encoder.maps(picture).pop().unwrap_or_default();
+        let actions: Vec<_> = observations.iter().map(|picture| latent(picture)).collect();
         let half = actions.iter().flatten().fold(0.0, |most: f64, z| most.max(z.abs()));
         Self { observations, actions, range: vec![(0.0, half); encoder.mean.outputs()] }
     }
