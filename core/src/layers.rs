@@ -191,14 +191,12 @@ impl LayerSpec {
             Spec { name: self.names.panels, dtype: precision.dtype(), shape: panels.shape(precision) },
             Spec { name: self.names.bias, dtype: "F32", shape: outputs },
             Spec { name: self.names.scale, dtype: "F32", shape: outputs },
-            Spec { name: self.names.sum, dtype: "I32", shape: outputs },
             Spec { name: self.names.input, dtype: "F32", shape: [padded(panels.inputs), 0, 0, 0] },
+            Spec { name: self.names.sum, dtype: "I32", shape: outputs },
         ];
-        all.into_iter().take(match (precision, self.of_bytes) {
-            (Precision::I8, false) => 5,
-            (Precision::I8, true) => 4,
-            _ => 2,
-        })
+        let (integers, factors) = (precision == Precision::I8, !self.of_bytes);
+        let is_there = [true, true, integers, integers && factors, integers];
+        all.into_iter().zip(is_there).filter_map(|(spec, is_there)| is_there.then_some(spec))
     }
 }
 
