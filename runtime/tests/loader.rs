@@ -419,7 +419,7 @@ fn an_image_says_its_size_and_its_frame() {
     let mut pieces = pieces_of(DIMS);
     pieces.set(key::OBS_KIND, "image");
     pieces.metadata.extend(key::OBS_IMAGE.map(|key| (key.to_string(), "1".to_string())));
-    assert_eq!(answer(&pieces), refused("kind`: expected vector where v.kind is identity or mlp"));
+    assert_eq!(answer(&pieces), refused(missing));
 }
 
 #[test]
