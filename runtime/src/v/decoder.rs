@@ -10,6 +10,7 @@ use crate::layer::Layer;
 use crate::matvec::{Rows, scratch_len};
 use crate::model::Model;
 use core::fmt;
+use core::num::NonZeroUsize;
 use dreamstep_core::dims::padded;
 use dreamstep_core::error::LoadError;
 use dreamstep_core::reader::File;
@@ -269,19 +270,22 @@ impl<'f> Decoder<'f> {
         };
         dispatch!(self.isa, logistic(map.get_mut(..used).unwrap_or_default()));
         let per_unit = 1.0 / self.scale;
-        for (at, out) in picture.chunks_exact_mut(channels.max(1)).enumerate() {
-            let [y, x] = [at / width, at % width];
-            let begin = match self.sizes.form(last) {
-                Form::Together => {
-                    let [(row, phase_row), (column, phase_column)] =
-                        [y, x].map(|at| ((at + padding) / stride, (at + padding) % stride));
-                    (row * columns + column) * pixel + (phase_row * stride + phase_column) * channels
-                }
-                Form::Dense | Form::Phases => at * pixel,
-            };
-            let values = map.get(begin..).unwrap_or_default();
-            // A conversion that saturates, and makes 0 of NaN: the same everywhere.
-            out.iter_mut().zip(values).for_each(|(byte, &value)| *byte = (value * per_unit + 0.5) as u8);
+        // By its type what is divided by is not 0: no path to a panic.
+        let stride = NonZeroUsize::new(stride).unwrap_or(NonZeroUsize::MIN);
+        for (y, line) in picture.chunks_exact_mut((width * channels).max(1)).enumerate() {
+            for (x, out) in line.chunks_exact_mut(channels.max(1)).enumerate() {
+                let begin = match self.sizes.form(last) {
+                    Form::Together => {
+                        let [(row, phase_row), (column, phase_column)] =
+                            [y, x].map(|at| ((at + padding) / stride, (at + padding) % stride));
+                        (row * columns + column) * pixel + (phase_row * stride.get() + phase_column) * channels
+                    }
+                    Form::Dense | Form::Phases => (y * width + x) * pixel,
+                };
+                let values = map.get(begin..).unwrap_or_default();
+                // A conversion that saturates, and makes 0 of NaN: the same everywhere.
+                out.iter_mut().zip(values).for_each(|(byte, &value)| *byte = (value * per_unit + 0.5) as u8);
+            }
         }
     }
 }
