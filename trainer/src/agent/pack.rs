@@ -457,7 +457,7 @@ pub fn in_precision(bytes: &[u8], precision: Precision, frames: &[Vec<u8>]) -> R
 }
 
 /// Frames by which ranges are chosen, at most.
-const CALIBRATION: usize = 256;
+const CALIBRATION: usize = 1024;
 
 /// The packed f32 agent `bytes` of `run`, with V's decoder, so that its latents can be looked at.
 ///
