@@ -6,7 +6,7 @@
 use super::nets::{forward, linear, uniform};
 use crate::agent::convolution::{Chain, Map};
 use dreamstep_core::rng::Philox;
-use dreamstep_core::v::Convolution;
+use dreamstep_core::v::{self, Convolution};
 use tch::{Kind, Tensor, nn};
 
 /// A convolution's weights, `[out, in, k, k]`; of a transposed one `[in, out, k, k]`.
@@ -57,25 +57,30 @@ pub struct Convolutions {
 
 impl Convolutions {
     /// A new network under `root`, with weights drawn from `rng`, under the names that TorchWM's and ctallec's have.
+    ///
+    /// # Panics
+    /// If `chain` has no decoder.
     pub(super) fn new(root: &nn::Path, chain: &Chain, latent: usize, rng: Philox) -> Self {
         let (e, d) = (root / "encoder", root / "decoder");
         let (z, features) = (latent as i64, chain.features() as i64);
-        let layers = |path: &nn::Path, name: &str, first: usize, shapes: &[Convolution], transposed: bool| -> Vec<Layer> {
+        let layers = |path: &nn::Path, name: &str, first: usize, shapes: v::Convolutions, transposed: bool| -> Vec<Layer> {
             let inputs = std::iter::once(first).chain(shapes.iter().map(|shape| shape.channels));
-            let layer = |(i, (inputs, &shape)): (usize, (usize, &Convolution))| {
+            let layer = |(i, (inputs, shape)): (usize, (usize, Convolution))| {
                 let axes = if transposed { [inputs, shape.channels] } else { [shape.channels, inputs] };
                 Layer::new(&(path / format!("{name}{}", i + 1)), axes, shape, rng)
             };
-            inputs.zip(shapes).enumerate().map(layer).collect()
+            inputs.zip(shapes.iter()).enumerate().map(layer).collect()
         };
+        let decoder = chain.decoder.expect("a V that is trained or measured has a decoder");
+        let start_map = decoder.start();
         Self {
             frame: chain.frame,
-            start_map: chain.start,
-            encoder: layers(&e, "conv", chain.frame[2], &chain.encoder, false),
+            start_map,
+            encoder: layers(&e, "conv", chain.frame[2], chain.encoder, false),
             mean: linear(&(&e / "fc_mu"), features, z, rng),
             log_sigma: linear(&(&e / "fc_logsigma"), features, z, rng),
-            start: linear(&(&d / "fc1"), z, chain.start.iter().product::<usize>() as i64, rng),
-            decoder: layers(&d, "deconv", chain.start[2], &chain.decoder, true),
+            start: linear(&(&d / "fc1"), z, start_map.iter().product::<usize>() as i64, rng),
+            decoder: layers(&d, "deconv", start_map[2], decoder.chain, true),
         }
     }
 
@@ -155,9 +160,9 @@ mod tests {
         assert_eq!(found.len(), 2 * weights.len());
     }
 
-    /// [`Codec`] is written otherwise, and is itself held to the definitions.
+    /// [`Codec`] is the runtime, which is itself held to the definitions.
     #[test]
-    fn libtorch_and_the_host_agree_on_frames() {
+    fn libtorch_and_the_runtime_agree_on_frames() {
         let (vs, vae) = network();
         let mut file = Checkpoint { tensors: export(&vs).unwrap(), ..Checkpoint::default() };
         shape().say(&mut file);
@@ -174,19 +179,24 @@ mod tests {
         let [mean, log_var, decoded] = [mean, log_var, decoded].map(|t| to_vec(&t).unwrap());
         let near =
             |found: f32, expected: f32, allowed: f32| assert!((found - expected).abs() < allowed, "{found}, {expected}");
-        for (i, frame) in bytes.chunks(20 * 16 * 3).enumerate() {
-            let numbers: Vec<f32> = frame.iter().map(|&byte| f32::from(byte)).collect();
-            let [z, spread] = codec.encode(&numbers).unwrap();
+        let numbers: Vec<Vec<f32>> =
+            bytes.chunks(960).map(|frame| frame.iter().map(|&byte| f32::from(byte)).collect()).collect();
+        let encoded = codec.encode(&numbers).unwrap();
+        let latents: Vec<Vec<f32>> = encoded.iter().map(|[z, _]| z.clone()).collect();
+        let pictures = codec.decode(&latents).unwrap();
+        for (i, ([z, spread], picture)) in encoded.iter().zip(pictures).enumerate() {
             for k in 0..4 {
                 near(mean[i * 4 + k], z[k], 1e-5);
                 near(log_var[i * 4 + k], spread[k], 1e-5);
             }
-            for (x, expected) in decoded[i * 960..].iter().zip(codec.decode(&mean[i * 4..][..4]).unwrap()) {
-                near(x * 255.0, expected as f32, 1e-2);
+            for (x, found) in decoded[i * 960..].iter().zip(picture) {
+                near(x * 255.0, found as f32, 0.5 + 1e-2);
             }
         }
-        let error = codec.encode(&[0.0; 7]).unwrap_err().to_string();
-        assert_eq!(error, "V: expected an observation of 960, found 7");
+        let error = codec.encode([[0.0; 7]]).unwrap_err().to_string();
+        assert!(error.contains("expected 960") && error.contains("found 7"), "{error}");
+        let error = codec.decode(&[vec![0.0; 3]]).unwrap_err().to_string();
+        assert_eq!(error, "V: expected a latent of 4, found 3");
     }
 
     #[test]
