@@ -228,7 +228,12 @@ fn a_world_that_pytorch_built_acts_the_same_here() {
     }
     let first: Vec<f32> = numbers(&expected["mean"][0]).iter().map(|&v| v as f32).collect();
     let decoded = codec.decode(&[first]).unwrap().remove(0);
-    close(decoded, &numbers(&expected["decoded"]).iter().map(|v| v * 255.0).collect::<Vec<_>>(), 0.5 + 0.03, "decoded, in bytes");
+    close(
+        decoded,
+        &numbers(&expected["decoded"]).iter().map(|v| v * 255.0).collect::<Vec<_>>(),
+        0.5 + 0.03,
+        "decoded, in bytes",
+    );
 
     // ---- the agent
     let bytes = AlignedBytes::new(&std::fs::read(run.agent()).unwrap());
