@@ -64,7 +64,8 @@ pub struct Hull<'a> {
     pub velocity: [f32; 2],
     /// `hull.angularVelocity`, radians a second.
     pub angular_velocity: f32,
-    /// `fixture.shape.vertices` of the hull's polygons, in the order Box2D keeps and in the order `hull.fixtures` gives them (the last made first), in the hull's frame.
+    /// `fixture.shape.vertices` of the hull's polygons, in the order Box2D keeps, as Python's `hull.fixtures` lists them
+    /// (`HULL_POLY1` first), in the hull's frame.
     pub polygons: [&'a [[f32; 2]]; 4],
 }
 
