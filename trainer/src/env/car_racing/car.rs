@@ -165,6 +165,11 @@ impl Car {
         self.tyres[i].tiles
     }
 
+    /// How much gas the rear wheels get.
+    pub(super) fn gas(&self) -> f64 {
+        self.tyres[WHEELS - 1].gas
+    }
+
     pub(super) fn hull(&self) -> Hull<'static> {
         let body = &self.world.hull;
         Hull {

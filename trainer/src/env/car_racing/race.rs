@@ -60,7 +60,8 @@ pub(super) struct Race {
     reward_before: f64,
     /// The sum of rewards as the picture shows it.
     reward_shown: f64,
-    visited: usize,
+    /// How many tiles are visited.
+    pub(super) visited: usize,
     is_lap_complete: bool,
 }
 
@@ -206,10 +207,5 @@ impl Race {
             t: self.t,
             reward: self.reward_shown,
         }
-    }
-
-    /// How many tiles are visited.
-    pub(super) fn visited(&self) -> usize {
-        self.visited
     }
 }
