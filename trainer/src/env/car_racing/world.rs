@@ -198,64 +198,94 @@ struct Lever {
     inverse_inertias: (f32, f32),
 }
 
+/// A wheel in the passes over velocities: how it moves, and what its joint has pushed with.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    wheel: Motion,
+    impulse: [f32; 3],
+    motor_impulse: f32,
+}
+
 /// What the passes over velocities change.
 #[derive(Debug, Clone, Copy)]
 struct Passing {
     hull: Motion,
-    wheels: [Motion; WHEELS],
-    impulses: [[f32; 3]; WHEELS],
-    motor_impulses: [f32; WHEELS],
+    holds: [Hold; WHEELS],
+}
+
+impl Motion {
+    fn numbers(&self) -> [f32; 3] {
+        [self.velocity.x, self.velocity.y, self.rate]
+    }
 }
 
 impl Passing {
     /// In the order of [`World::bodies_mut`].
     fn motions_mut(&mut self) -> impl Iterator<Item = &mut Motion> {
-        std::iter::once(&mut self.hull).chain(&mut self.wheels)
+        std::iter::once(&mut self.hull).chain(self.holds.iter_mut().map(|hold| &mut hold.wheel))
+    }
+
+    /// One pass over all joints, in [`ORDER`].
+    #[inline(always)]
+    fn pass(&mut self, levers: &[Lever; WHEELS], max_motor_impulse: f32) {
+        let [h0, h1, h2, h3] = &mut self.holds;
+        let [l0, l1, l2, l3] = levers;
+        let hull = l3.solve(self.hull, h3, max_motor_impulse);
+        let hull = l2.solve(hull, h2, max_motor_impulse);
+        let hull = l1.solve(hull, h1, max_motor_impulse);
+        self.hull = l0.solve(hull, h0, max_motor_impulse);
     }
 
     /// Whether it is the other, bit for bit.
+    #[inline]
     fn is(&self, other: &Self) -> bool {
-        let alike = |a: f32, b: f32| a.to_bits() == b.to_bits();
-        let moves_alike = |a: &Motion, b: &Motion| {
-            alike(a.velocity.x, b.velocity.x) && alike(a.velocity.y, b.velocity.y) && alike(a.rate, b.rate)
+        let alike = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+        let held_alike = |(a, b): (&Hold, &Hold)| {
+            a.motor_impulse.to_bits() == b.motor_impulse.to_bits()
+                && alike(&a.impulse, &b.impulse)
+                && alike(&a.wheel.numbers(), &b.wheel.numbers())
         };
-        moves_alike(&self.hull, &other.hull)
-            && self.wheels.iter().zip(&other.wheels).all(|(a, b)| moves_alike(a, b))
-            && self.impulses.iter().flatten().zip(other.impulses.iter().flatten()).all(|(&a, &b)| alike(a, b))
-            && self.motor_impulses.iter().zip(&other.motor_impulses).all(|(&a, &b)| alike(a, b))
+        self.holds.iter().zip(&other.holds).all(held_alike) && alike(&self.hull.numbers(), &other.hull.numbers())
     }
 }
 
 impl Lever {
-    /// Pushes the two bodies apart with `impulse`, and about the axis as `about` says of either's arm.
-    fn push(&self, hull: &mut Motion, wheel: &mut Motion, impulse: Vector, about: impl Fn(Vector) -> f32) {
+    /// Pushes the two bodies apart with `impulse`, and about the axis as `about` says of either's arm. What that makes of the hull.
+    #[inline(always)]
+    fn push(&self, hull: Motion, wheel: &mut Motion, impulse: Vector, about: impl Fn(Vector) -> f32) -> Motion {
         let ((m_a, m_b), (i_a, i_b)) = (self.inverse_masses, self.inverse_inertias);
-        hull.velocity -= m_a * impulse;
-        hull.rate -= i_a * about(self.a);
         wheel.velocity += m_b * impulse;
         wheel.rate += i_b * about(self.b);
+        Motion { velocity: hull.velocity - m_a * impulse, rate: hull.rate - i_a * about(self.a) }
     }
 
-    /// One pass over joint `j`: its motor, then its limit and what holds it together.
-    fn solve(&self, j: usize, passing: &mut Passing, max_motor_impulse: f32) {
-        let Passing { hull, wheels, impulses, motor_impulses } = passing;
-        let (wheel, pushed, motor) = (&mut wheels[j], &mut impulses[j], &mut motor_impulses[j]);
+    /// One pass over a joint: its motor, then what holds it together, then its limit. What it makes of the hull, which goes through all joints'
+    /// passes in registers: they wait for one another, and for nothing else.
+    #[inline(always)]
+    fn solve(&self, mut hull: Motion, hold: &mut Hold, max_motor_impulse: f32) -> Motion {
+        let Hold { wheel, impulse: pushed, motor_impulse } = hold;
         let (i_a, i_b) = self.inverse_inertias;
 
-        let wanted = *motor + -self.motor_mass * (wheel.rate - hull.rate - self.motor_rate);
-        let before = std::mem::replace(motor, wanted.clamp(-max_motor_impulse, max_motor_impulse));
-        let impulse = *motor - before;
+        let wanted = *motor_impulse + -self.motor_mass * (wheel.rate - hull.rate - self.motor_rate);
+        let before = std::mem::replace(motor_impulse, wanted.clamp(-max_motor_impulse, max_motor_impulse));
+        let impulse = *motor_impulse - before;
         hull.rate -= i_a * impulse;
         wheel.rate += i_b * impulse;
 
         let gaping = wheel.velocity + self.b.turned_at(wheel.rate) - hull.velocity - self.a.turned_at(hull.rate);
-        if self.limit == Limit::Within {
-            let impulse = self.matrix.solve_part(-gaping);
-            pushed[0] += impulse.x;
-            pushed[1] += impulse.y;
-            self.push(hull, wheel, impulse, |arm| arm.cross(impulse));
-            return;
+        if self.limit != Limit::Within {
+            return self.solve_at_limit(gaping, hull, hold);
         }
+        let impulse = self.matrix.solve_part(-gaping);
+        pushed[0] += impulse.x;
+        pushed[1] += impulse.y;
+        self.push(hull, wheel, impulse, |arm| arm.cross(impulse))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn solve_at_limit(&self, gaping: Vector, hull: Motion, hold: &mut Hold) -> Motion {
+        let Hold { wheel, impulse: pushed, .. } = hold;
         let mut impulse = self.matrix.solve([gaping.x, gaping.y, wheel.rate - hull.rate]).map(|x| -x);
         let about = pushed[2] + impulse[2];
         let pulls = if self.limit == Limit::AtLower { about < 0.0 } else { about > 0.0 };
@@ -268,7 +298,7 @@ impl Lever {
             *pushed = std::array::from_fn(|i| pushed[i] + impulse[i]);
         }
         let along = vector(impulse[0], impulse[1]);
-        self.push(hull, wheel, along, |arm| arm.cross(along) + impulse[2]);
+        self.push(hull, wheel, along, |arm| arm.cross(along) + impulse[2])
     }
 }
 
@@ -304,12 +334,13 @@ impl World {
             let acceleration = Vector::default() + body.inverse_mass * std::mem::take(&mut body.force);
             Motion { velocity: velocity + dt_s * acceleration, rate: rate + dt_s * body.inverse_inertia * 0.0 }
         };
-        Passing {
-            hull: accelerate(&mut self.hull),
-            wheels: self.wheels.each_mut().map(accelerate),
-            impulses: self.joints.map(|joint| joint.impulse),
-            motor_impulses: self.joints.map(|joint| joint.motor_impulse),
-        }
+        let hull = accelerate(&mut self.hull);
+        let mut wheels = self.wheels.each_mut().map(accelerate).into_iter();
+        let holds = self.joints.map(|Joint { impulse, motor_impulse, .. }| {
+            let wheel = wheels.next().unwrap_or_default();
+            Hold { wheel, impulse, motor_impulse }
+        });
+        Passing { hull, holds }
     }
 
     fn levers(&self) -> [Lever; WHEELS] {
@@ -411,7 +442,8 @@ impl World {
             body.pose = Pose::new(body.center - rotation.apply(body.local_center), rotation);
         }
         for (j, joint) in self.joints.iter_mut().enumerate() {
-            (joint.impulse, joint.motor_impulse, joint.limit) = (passing.impulses[j], passing.motor_impulses[j], levers[j].limit);
+            let Hold { impulse, motor_impulse, .. } = passing.holds[j];
+            (joint.impulse, joint.motor_impulse, joint.limit) = (impulse, motor_impulse, levers[j].limit);
         }
     }
 
@@ -435,13 +467,12 @@ impl World {
 /// Begins with what the joints pushed with in the last step. At a limit that is newly met, and away from any, nothing pushes about the axis.
 fn warm_start(levers: &[Lever; WHEELS], passing: &mut Passing) {
     for j in ORDER {
-        let lever = &levers[j];
+        let (lever, Hold { wheel, impulse, motor_impulse }) = (&levers[j], &mut passing.holds[j]);
         if lever.limit == Limit::Within || lever.limit != lever.limit_before {
-            passing.impulses[j][2] = 0.0;
+            impulse[2] = 0.0;
         }
-        let [x, y, z] = passing.impulses[j];
-        let (push, motor) = (vector(x, y), passing.motor_impulses[j]);
-        lever.push(&mut passing.hull, &mut passing.wheels[j], push, |arm: Vector| arm.cross(push) + motor + z);
+        let (push, about, motor) = (vector(impulse[0], impulse[1]), impulse[2], *motor_impulse);
+        passing.hull = lever.push(passing.hull, wheel, push, |arm: Vector| arm.cross(push) + motor + about);
     }
 }
 
@@ -452,9 +483,7 @@ fn solve_velocities(levers: &[Lever; WHEELS], passing: &mut Passing, dt_s: f32) 
     let mut last = *passing;
     for left in (0..VELOCITY_PASSES).rev() {
         let last_but_one = std::mem::replace(&mut last, *passing);
-        for j in ORDER {
-            levers[j].solve(j, passing, max_motor_impulse);
-        }
+        passing.pass(levers, max_motor_impulse);
         if passing.is(&last) {
             return;
         }
