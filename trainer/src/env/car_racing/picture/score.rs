@@ -47,7 +47,6 @@ impl ScoreTable {
     /// −100 to 1000.
     pub(super) fn write(&self, reward: f64, picture: &mut [u8]) {
         let whole = reward.round_ties_even();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and not negative; a cast saturates, NaN is 0")]
         let size = whole.abs() as usize;
         let (first, scores) = if whole.is_sign_negative() { (0, NEGATIVE) } else { (NEGATIVE, POSITIVE) };
         if size >= scores {

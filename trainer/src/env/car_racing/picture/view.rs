@@ -50,7 +50,6 @@ impl View {
     }
 
     /// Where a point of the world lies: its pixel.
-    #[expect(clippy::cast_possible_truncation, reason = "as Gymnasium's drawing routines truncate")]
     pub(super) fn pixel(&self, point: [f64; 2]) -> Point {
         self.exact(point).map(|p| p as i32)
     }
@@ -60,10 +59,17 @@ impl View {
         self.pixel(pose.apply(point).map(f64::from))
     }
 
-    /// The world's point that lies at a point of the screen, up to rounding.
-    pub(super) fn world(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        let (x, y) = ((x - self.translation[0]) / self.zoom, (y - self.translation[1]) / self.zoom);
-        [x * self.cos + y * self.sin, y * self.cos - x * self.sin]
+    /// The least and the greatest x and y that the screen shows of the world, and a pixel's breadth more.
+    pub(super) fn seen(&self) -> [f64; 4] {
+        const MARGIN: f64 = 4.0;
+        let (right, top) = (f64::from(WIDTH) + MARGIN, f64::from(HEIGHT) + MARGIN);
+        let corners = [[-MARGIN, -MARGIN], [right, -MARGIN], [right, top], [-MARGIN, top]].map(|[x, y]| {
+            let (x, y) = ((x - self.translation[0]) / self.zoom, (y - self.translation[1]) / self.zoom);
+            [x * self.cos + y * self.sin, y * self.cos - x * self.sin]
+        });
+        let extent = |axis: usize| corners.iter().fold([f64::MAX, f64::MIN], |[low, high], p| [low.min(p[axis]), high.max(p[axis])]);
+        let ([left, right], [low, high]) = (extent(0), extent(1));
+        [left, right, low, high]
     }
 }
 
@@ -84,7 +90,6 @@ fn turn(angle: f64) -> (f64, f64) {
 }
 
 /// The white stripe of a wheel that has turned by `phase` about its axle, in the wheel's frame; none where it is on the lower side.
-#[expect(clippy::cast_possible_truncation, reason = "pybox2d takes vectors in f32")]
 pub(super) fn stripe(phase: f64) -> Option<[[f32; 2]; 4]> {
     const WIDTH: f64 = 14.0;
     const RADIUS: f64 = 27.0;
