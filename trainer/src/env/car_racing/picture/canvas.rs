@@ -1,42 +1,49 @@
 //! What is painted on: 800 rows of 1000 pixels, from the top, kept as what the shrinking needs.
 //!
-//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell holds the number of its colour, and pixels of its own only from
-//! when two colours meet in it. A fill then writes a byte where it would have written ten pixels, and a result whose cells all have one colour is known beforehand.
+//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, or where pixels of its own lie,
+//! which it has from when two colours meet in it. A fill then writes a number where it would have written ten pixels, and a result whose cells all have one colour is
+//! known beforehand.
 
 use super::SIDE;
-use super::shrink::{ACROSS, COLUMNS, DOWN, Lanes, ROWS, bytes, each, lanes, mean, portion};
+use super::shrink::{ACROSS, DOWN, Lanes};
 use super::view::{HEIGHT, WIDTH};
 
-/// A cell that has pixels of its own.
-const MIXED: u8 = u8::MAX;
-/// Colours that are numbered. With more of them in one scene, the others are painted pixel by pixel.
+/// Colours that are numbered; from this number on, a cell has pixels of its own. With more colours in one scene, the others are painted pixel by pixel.
 const COLOURS: usize = 64;
-/// The cell of a pixel. Where two cells share one, it belongs to the left one.
-const CELL_OF: [u8; WIDTH as usize] = cell_of();
+/// Pixels of a cell's own, the last at the end. The cell before the first has 10 or 11; what it lacks is black.
+const OWN: usize = 12;
 
-const fn cell_of() -> [u8; WIDTH as usize] {
-    let mut of = [0; WIDTH as usize];
-    let (mut x, mut k) = (0, 0);
-    while x < of.len() {
-        if x > COLUMNS[k].last {
-            k += 1;
+/// Where pixels lie in cells. Where two cells share a pixel, it belongs to the left one.
+struct Map {
+    /// The cell of a pixel.
+    cell: [u8; WIDTH as usize],
+    /// The first pixel of a cell, and its last.
+    first: [u16; SIDE],
+    last: [u16; SIDE],
+}
+
+const MAP: Map = {
+    let mut map = Map { cell: [0; WIDTH as usize], first: [0; SIDE], last: [0; SIDE] };
+    let mut k = 0;
+    while k < SIDE {
+        let cell = ACROSS.cells[k];
+        map.first[k] = cell.start as u16;
+        map.last[k] = cell.last as u16;
+        let mut x = cell.start;
+        while x <= cell.last {
+            map.cell[x] = k as u8;
+            x += 1;
         }
-        of[x] = k as u8;
-        x += 1;
+        k += 1;
     }
-    of
-}
-
-/// First and last pixel that belong to a cell.
-fn owned(k: usize) -> (usize, usize) {
-    let cell = &COLUMNS[k];
-    (if k == 0 { 0 } else { cell.first + 1 }, if k + 1 == SIDE { WIDTH as usize - 1 } else { cell.last })
-}
+    map
+};
+static CELLS: Map = MAP;
 
 /// A colour to paint with.
 #[derive(Clone, Copy)]
 pub(super) struct Ink {
-    number: u8,
+    number: u16,
     pixel: Lanes,
 }
 
@@ -52,25 +59,25 @@ struct Colour {
 
 impl Colour {
     fn new(rgb: [u8; 3]) -> Self {
-        let pixel = lanes(rgb);
-        let row = std::array::from_fn(|k| each(pixel, |p| COLUMNS[k].uniform(p, ACROSS)));
-        let picture = ROWS.iter().flat_map(|cell| row.map(|pixel| bytes(each(pixel, |p| cell.uniform(p, DOWN))))).collect();
+        let pixel = Lanes::new(rgb);
+        let row = ACROSS.cells.map(|cell| ACROSS.uniform(&cell, pixel));
+        let picture = DOWN.cells.iter().flat_map(|cell| row.map(|pixel| DOWN.uniform(cell, pixel).bytes())).collect();
         Self { rgb, pixel, row, picture }
     }
 }
 
 pub(super) struct Canvas {
-    cells: Vec<[u8; SIDE]>,
-    /// Of mixed cells only.
-    pixels: Vec<[Lanes; WIDTH as usize]>,
+    cells: Vec<[u16; SIDE]>,
+    /// What cells have of their own, from number [`COLOURS`] on.
+    pixels: Vec<[Lanes; OWN]>,
     /// Kept from picture to picture.
     colours: Vec<Colour>,
 }
 
 impl Canvas {
     pub(super) fn new() -> Self {
-        let rows = HEIGHT as usize;
-        Self { cells: vec![[0; SIDE]; rows], pixels: vec![[0; WIDTH as usize]; rows], colours: Vec::with_capacity(COLOURS) }
+        let (rows, colours) = (HEIGHT as usize, Vec::with_capacity(COLOURS));
+        Self { cells: vec![[0; SIDE]; rows], pixels: Vec::with_capacity(rows * 32), colours }
     }
 
     /// A new black picture.
@@ -81,95 +88,103 @@ impl Canvas {
         }
         let black = self.ink([0; 3]);
         self.cells.fill([black.number; SIDE]);
+        self.pixels.clear();
     }
 
     pub(super) fn ink(&mut self, rgb: [u8; 3]) -> Ink {
         let known = self.colours.iter().position(|colour| colour.rgb == rgb);
         let number = known.unwrap_or(self.colours.len());
-        if number == COLOURS {
-            return Ink { number: MIXED, pixel: lanes(rgb) };
-        }
-        if known.is_none() {
+        if known.is_none() && number < COLOURS {
             self.colours.push(Colour::new(rgb));
         }
-        Ink { number: number as u8, pixel: lanes(rgb) }
+        Ink { number: number as u16, pixel: Lanes::new(rgb) }
     }
 
     /// Paints pixels `left` to `right` of a row.
     pub(super) fn span(&mut self, row: usize, left: usize, right: usize, ink: Ink) {
-        let (first, last) = (CELL_OF[left] as usize, CELL_OF[right] as usize);
-        let (start, end) = (owned(first).0, owned(last).1);
+        let (first, last) = (CELLS.cell[left] as usize, CELLS.cell[right] as usize);
         // Cells that are covered whole.
-        let from = if left == start { first } else { first + 1 };
-        let to = if right == end { last + 1 } else { last };
+        let from = first + usize::from(left != CELLS.first[first] as usize);
+        let to = last + usize::from(right == CELLS.last[last] as usize);
         if from < to {
-            self.cells[row][from..to].fill(ink.number);
-            if ink.number == MIXED {
-                self.pixels[row][owned(from).0..=owned(to - 1).1].fill(ink.pixel);
+            if (ink.number as usize) < COLOURS {
+                self.cells[row][from..to].fill(ink.number);
+            } else {
+                (from..to).for_each(|k| self.part(row, k, CELLS.first[k] as usize, CELLS.last[k] as usize, ink));
             }
         }
         if from > first {
-            self.part(row, first, left, right.min(owned(first).1), ink);
+            self.part(row, first, left, right.min(CELLS.last[first] as usize), ink);
         }
-        if to <= last && (last > first || from == first) {
-            self.part(row, last, left.max(owned(last).0), right, ink);
+        if to == last && (last > first || from == first) {
+            self.part(row, last, left.max(CELLS.first[last] as usize), right, ink);
         }
     }
 
+    /// Paints pixels `left` to `right` of a cell.
     fn part(&mut self, row: usize, k: usize, left: usize, right: usize, ink: Ink) {
-        if self.cells[row][k] != ink.number || ink.number == MIXED {
-            self.mix(row, k);
-            self.pixels[row][left..=right].fill(ink.pixel);
-        }
-    }
-
-    /// Gives a cell pixels of its own.
-    fn mix(&mut self, row: usize, k: usize) {
-        let cell = &mut self.cells[row][k];
-        if *cell != MIXED {
-            let pixel = self.colours[*cell as usize].pixel;
-            *cell = MIXED;
-            let (left, right) = owned(k);
-            self.pixels[row][left..=right].fill(pixel);
+        let end = CELLS.last[k] as usize + 1;
+        if let Some(own) = self.own(row, k, ink) {
+            own[OWN + left - end..=OWN + right - end].fill(ink.pixel);
         }
     }
 
     /// Moves a pixel `alpha`/256 of the way to a colour.
-    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u32) {
-        let k = CELL_OF[x] as usize;
-        if self.cells[row][k] == ink.number && ink.number != MIXED {
-            return;
+    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u16) {
+        let k = CELLS.cell[x] as usize;
+        let end = CELLS.last[k] as usize + 1;
+        if let Some(own) = self.own(row, k, ink) {
+            let pixel = &mut own[OWN + x - end];
+            *pixel = pixel.towards(ink.pixel, alpha);
         }
-        self.mix(row, k);
-        let pixel = &mut self.pixels[row][x];
-        let alpha = u64::from(alpha);
-        *pixel = ((*pixel * (256 - alpha) + ink.pixel * alpha) >> 8) & 0x00FF_00FF_00FF;
+    }
+
+    /// A cell's own pixels, which it is given here if it had none; none if it is all of the ink's colour.
+    fn own(&mut self, row: usize, k: usize, ink: Ink) -> Option<&mut [Lanes; OWN]> {
+        let cell = &mut self.cells[row][k];
+        let number = *cell as usize;
+        if number >= COLOURS {
+            return self.pixels.get_mut(number - COLOURS);
+        }
+        if *cell == ink.number {
+            return None;
+        }
+        *cell = (COLOURS + self.pixels.len()) as u16;
+        let mut own = [self.colours[number].pixel; OWN];
+        let lacking = OWN - 1 - (CELLS.last[k] - CELLS.first[k]) as usize;
+        own[0] = Lanes::default();
+        if lacking == 2 {
+            own[1] = Lanes::default();
+        }
+        self.pixels.push(own);
+        self.pixels.last_mut()
     }
 
     /// Shrinks to a picture [96, 96, 3].
     pub(super) fn shrink(&self, out: &mut [[u8; 3]]) {
-        for (r, (rows, out)) in ROWS.iter().zip(out.chunks_exact_mut(SIDE)).enumerate() {
-            let top = &self.cells[rows.first];
-            // What differs from the cell above it, or from the left one, whose last pixel it shares.
+        for (r, (rows, out)) in DOWN.cells.iter().zip(out.chunks_exact_mut(SIDE)).enumerate() {
+            // With the row before it, of which it has a part.
+            let before = rows.start.saturating_sub(1);
+            let top = &self.cells[before];
             let mut other = [0; SIDE];
-            for row in &self.cells[rows.first + 1..=rows.last] {
+            for row in &self.cells[before + 1..=rows.last] {
                 for ((other, a), b) in other.iter_mut().zip(top).zip(row) {
                     *other |= a ^ b;
                 }
             }
+            // A result is plain where its cells, and the left ones, whose last pixel it has a part of, are of one colour.
+            let plain = |k: usize| other[k] == 0 && (top[k] as usize) < COLOURS;
             let mut k = 0;
             while k < SIDE {
-                let colour = top[k];
-                if other[k] == 0 && colour != MIXED && (k == 0 || other[k - 1] == 0 && top[k - 1] == colour) {
-                    let run = 1 + (k + 1..SIDE).take_while(|&k| other[k] == 0 && top[k] == colour).count();
-                    let plain = &self.colours[colour as usize].picture[r * SIDE..];
-                    out[k..k + run].copy_from_slice(&plain[k..k + run]);
+                let left = k.saturating_sub(1);
+                if plain(k) && plain(left) && top[left] == top[k] {
+                    let run = 1 + (k + 1..SIDE).take_while(|&next| other[next] == 0 && top[next] == top[k]).count();
+                    let picture = &self.colours[top[k] as usize].picture[r * SIDE..];
+                    out[k..k + run].copy_from_slice(&picture[k..k + run]);
                     k += run;
                 } else {
-                    let cell = |row| self.cell(row, k);
-                    let ends = each(cell(rows.first), |p| portion(p, rows.part)) + each(cell(rows.last), |p| portion(p, rows.rest));
-                    let sum = (rows.first + 1..rows.last).map(cell).sum::<Lanes>() + ends;
-                    out[k] = bytes(each(sum, |sum| mean(sum, DOWN)));
+                    let whole = (rows.start..rows.last).fold(Lanes::default(), |sum, row| sum + self.cell(row, k));
+                    out[k] = DOWN.result(rows, self.cell(before, k), whole, self.cell(rows.last, k)).bytes();
                     k += 1;
                 }
             }
@@ -178,19 +193,20 @@ impl Canvas {
 
     /// One cell of a row, shrunk.
     fn cell(&self, row: usize, k: usize) -> Lanes {
-        let (cells, pixels, cell) = (&self.cells[row], &self.pixels[row], &COLUMNS[k]);
-        let (own, left) = (cells[k], cells[k.saturating_sub(1)]);
-        if own != MIXED && own == left {
-            return self.colours[own as usize].row[k];
+        let cells = &self.cells[row];
+        let (number, left) = (cells[k] as usize, cells[k.saturating_sub(1)] as usize);
+        if number < COLOURS && number == left {
+            return self.colours[number].row[k];
         }
-        let first = if left == MIXED { pixels[cell.first] } else { self.colours[left as usize].pixel };
-        let (whole, last) = if own == MIXED {
-            (pixels[cell.first + 1..cell.last].iter().sum(), pixels[cell.last])
-        } else {
-            let pixel = self.colours[own as usize].pixel;
-            (pixel * u64::from(cell.whole()), pixel)
-        };
-        let sum: Lanes = each(first, |p| portion(p, cell.part)) + whole + each(last, |p| portion(p, cell.rest));
-        each(sum, |sum| mean(sum, ACROSS))
+        let cell = &ACROSS.cells[k];
+        let before = if left < COLOURS { self.colours[left].pixel } else { self.pixels[left - COLOURS][OWN - 1] };
+        if number < COLOURS {
+            let pixel = self.colours[number].pixel;
+            let whole = Lanes(pixel.0.map(|v| v * (cell.last - cell.start) as u16));
+            return ACROSS.result(cell, before, whole, pixel);
+        }
+        let own = &self.pixels[number - COLOURS];
+        let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);
+        ACROSS.result(cell, before, whole, own[OWN - 1])
     }
 }

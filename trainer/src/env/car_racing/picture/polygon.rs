@@ -182,7 +182,7 @@ impl Brush {
         }
         let row = &self.rows[y as usize];
         if x < row.x[0] || x > row.x[1] {
-            canvas.blend(Part::Scene.row(y), x as usize, ink, (255 * weight) >> 8);
+            canvas.blend(Part::Scene.row(y), x as usize, ink, ((255 * weight) >> 8) as u16);
         }
     }
 }

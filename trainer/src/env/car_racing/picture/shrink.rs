@@ -5,79 +5,91 @@
 
 use super::SIDE;
 use super::view::{HEIGHT, WIDTH};
+use std::ops::Add;
 
-/// A pixel or a sum of pixels: red, green and blue in 16 bits each, from the lowest.
-pub(super) type Lanes = u64;
+/// A pixel or a sum of pixels: red, green, blue and nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lanes(pub(super) [u16; 4]);
 
-pub(super) const fn lanes([r, g, b]: [u8; 3]) -> Lanes {
-    r as u64 | (g as u64) << 16 | (b as u64) << 32
+impl Lanes {
+    pub(super) fn new([r, g, b]: [u8; 3]) -> Self {
+        Self([r, g, b, 0].map(u16::from))
+    }
+
+    pub(super) fn bytes(self) -> [u8; 3] {
+        let [r, g, b, _] = self.0.map(|v| v as u8);
+        [r, g, b]
+    }
+
+    /// `factor`/65536 of each, truncated.
+    fn high_product(self, factor: u16) -> Self {
+        Self(self.0.map(|v| ((u32::from(v) * u32::from(factor)) >> 16) as u16))
+    }
+
+    /// `part`/16384 of a pixel.
+    pub(super) fn portion(self, part: u16) -> Self {
+        Self(self.0.map(|v| 4 * v)).high_product(part)
+    }
+
+    /// `alpha`/256 of the way to another pixel.
+    pub(super) fn towards(self, to: Self, alpha: u16) -> Self {
+        Self(std::array::from_fn(|i| (self.0[i] * (256 - alpha) + to.0[i] * alpha) >> 8))
+    }
 }
 
-/// What every lane becomes.
-pub(super) fn each(lanes: Lanes, f: impl Fn(u32) -> u32) -> Lanes {
-    let at = |shift: u32| u64::from(f((lanes >> shift) as u32 & 0xFFFF)) << shift;
-    at(0) | at(16) | at(32)
+impl Add for Lanes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
 }
 
-pub(super) fn bytes(lanes: Lanes) -> [u8; 3] {
-    [0, 16, 32].map(|shift| (lanes >> shift) as u8)
-}
-
-/// The pixels under one result: `part`/16384 of the `first`, all that follow it, and `rest`/16384 of the `last`.
+/// The pixels under one result: `part`/16384 of the one before `start`, those from `start` to before `last`, and `rest`/16384 of the `last`.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
-    pub(super) first: usize,
-    pub(super) part: u32,
+    pub(super) part: u16,
+    pub(super) start: usize,
     pub(super) last: usize,
-    pub(super) rest: u32,
+    pub(super) rest: u16,
 }
 
-/// The cells of a row and of a column.
-pub(super) const COLUMNS: [Cell; SIDE] = cells(WIDTH as u32);
-pub(super) const ROWS: [Cell; SIDE] = cells(HEIGHT as u32);
-
-/// Pixels in a cell, and one over their number.
-const fn step(length: u32) -> u32 {
-    16384 * length / SIDE as u32
+/// An axis that is shrunk.
+pub(super) struct Axis {
+    pub(super) cells: [Cell; SIDE],
+    /// 65536 over the pixels in a cell.
+    scale: u16,
 }
 
-pub(super) const ACROSS: u32 = (1 << 30) / step(WIDTH as u32);
-pub(super) const DOWN: u32 = (1 << 30) / step(HEIGHT as u32);
+pub(super) const ACROSS: Axis = Axis::new(WIDTH as u32);
+pub(super) const DOWN: Axis = Axis::new(HEIGHT as u32);
 
-const fn cells(length: u32) -> [Cell; SIDE] {
-    let mut cells = [Cell { first: 0, part: 0, last: 0, rest: 0 }; SIDE];
-    let mut k = 0;
-    while k < SIDE {
-        let (start, end) = (k as u32 * step(length), (k as u32 + 1) * step(length));
-        cells[k] = Cell {
-            first: (start / 16384) as usize,
-            part: 16384 - start % 16384,
-            last: (end / 16384) as usize,
-            rest: end % 16384,
-        };
-        k += 1;
-    }
-    cells
-}
-
-impl Cell {
-    /// The pixels it has whole, besides the first.
-    pub(super) const fn whole(&self) -> u32 {
-        (self.last - self.first - 1) as u32
+impl Axis {
+    const fn new(length: u32) -> Self {
+        let step = 16384 * length / SIDE as u32;
+        let mut cells = [Cell { part: 0, start: 0, last: 0, rest: 0 }; SIDE];
+        let mut k = 0;
+        while k < SIDE {
+            let (from, to) = (k as u32 * step, (k as u32 + 1) * step);
+            cells[k] = Cell {
+                part: if k == 0 { 0 } else { (16384 - from % 16384) as u16 },
+                start: if k == 0 { 0 } else { (from / 16384 + 1) as usize },
+                last: (to / 16384) as usize,
+                rest: (to % 16384) as u16,
+            };
+            k += 1;
+        }
+        Self { cells, scale: ((1 << 30) / step) as u16 }
     }
 
-    /// The result where all its pixels are `value`.
-    pub(super) fn uniform(&self, value: u32, scale: u32) -> u32 {
-        mean(portion(value, self.part) + self.whole() * value + portion(value, self.rest), scale)
+    /// A result, of the pixel before its cell, the sum of the whole ones and the last.
+    pub(super) fn result(&self, cell: &Cell, before: Lanes, whole: Lanes, last: Lanes) -> Lanes {
+        (before.portion(cell.part) + whole + last.portion(cell.rest)).high_product(self.scale)
     }
-}
 
-/// `part`/16384 of a value.
-pub(super) fn portion(value: u32, part: u32) -> u32 {
-    (4 * value * part) >> 16
-}
-
-/// A sum by the number of its pixels.
-pub(super) fn mean(sum: u32, scale: u32) -> u32 {
-    (sum * scale) >> 16
+    /// A result where all pixels are one colour.
+    pub(super) fn uniform(&self, cell: &Cell, pixel: Lanes) -> Lanes {
+        let whole = Lanes(pixel.0.map(|v| v * (cell.last - cell.start) as u16));
+        self.result(cell, pixel, whole, pixel)
+    }
 }
