@@ -1,0 +1,212 @@
+//! What is painted on: 800 rows of 1000 pixels, from the top, kept as what the shrinking needs.
+//!
+//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, or where pixels of its own lie,
+//! which it has from when two colours meet in it. A fill then writes a number where it would have written ten pixels, and a result whose cells all have one colour is
+//! known beforehand.
+
+use super::SIDE;
+use super::shrink::{ACROSS, DOWN, Lanes};
+use super::view::{HEIGHT, WIDTH};
+
+/// Colours that are numbered; from this number on, a cell has pixels of its own. With more colours in one scene, the others are painted pixel by pixel.
+const COLOURS: usize = 64;
+/// Pixels of a cell's own, the last at the end. The cell before the first has 10 or 11; what it lacks is black.
+const OWN: usize = 12;
+
+/// Where pixels lie in cells. Where two cells share a pixel, it belongs to the left one.
+struct Map {
+    /// The cell of a pixel.
+    cell: [u8; WIDTH as usize],
+    /// The first pixel of a cell, and its last.
+    first: [u16; SIDE],
+    last: [u16; SIDE],
+}
+
+const MAP: Map = {
+    let mut map = Map { cell: [0; WIDTH as usize], first: [0; SIDE], last: [0; SIDE] };
+    let mut k = 0;
+    while k < SIDE {
+        let cell = ACROSS.cells[k];
+        map.first[k] = cell.start as u16;
+        map.last[k] = cell.last as u16;
+        let mut x = cell.start;
+        while x <= cell.last {
+            map.cell[x] = k as u8;
+            x += 1;
+        }
+        k += 1;
+    }
+    map
+};
+static CELLS: Map = MAP;
+
+/// A colour to paint with.
+#[derive(Clone, Copy)]
+pub(super) struct Ink {
+    number: u16,
+    pixel: Lanes,
+}
+
+/// A numbered colour, and what becomes of it.
+struct Colour {
+    rgb: [u8; 3],
+    pixel: Lanes,
+    /// A row of it, shrunk.
+    row: [Lanes; SIDE],
+    /// A picture of it.
+    picture: Vec<[u8; 3]>,
+}
+
+impl Colour {
+    fn new(rgb: [u8; 3]) -> Self {
+        let pixel = Lanes::new(rgb);
+        let row = ACROSS.cells.map(|cell| ACROSS.uniform(&cell, pixel));
+        let picture = DOWN.cells.iter().flat_map(|cell| row.map(|pixel| DOWN.uniform(cell, pixel).bytes())).collect();
+        Self { rgb, pixel, row, picture }
+    }
+}
+
+pub(super) struct Canvas {
+    cells: Vec<[u16; SIDE]>,
+    /// What cells have of their own, from number [`COLOURS`] on.
+    pixels: Vec<[Lanes; OWN]>,
+    /// Kept from picture to picture.
+    colours: Vec<Colour>,
+}
+
+impl Canvas {
+    pub(super) fn new() -> Self {
+        let (rows, colours) = (HEIGHT as usize, Vec::with_capacity(COLOURS));
+        Self { cells: vec![[0; SIDE]; rows], pixels: Vec::with_capacity(rows * 32), colours }
+    }
+
+    /// A new black picture.
+    pub(super) fn clear(&mut self) {
+        // Room for a scene's own colours beside those of scenes before it.
+        if self.colours.len() > COLOURS / 2 {
+            self.colours.clear();
+        }
+        let black = self.ink([0; 3]);
+        self.cells.fill([black.number; SIDE]);
+        self.pixels.clear();
+    }
+
+    pub(super) fn ink(&mut self, rgb: [u8; 3]) -> Ink {
+        let known = self.colours.iter().position(|colour| colour.rgb == rgb);
+        let number = known.unwrap_or(self.colours.len());
+        if known.is_none() && number < COLOURS {
+            self.colours.push(Colour::new(rgb));
+        }
+        Ink { number: number as u16, pixel: Lanes::new(rgb) }
+    }
+
+    /// Paints pixels `left` to `right` of a row.
+    pub(super) fn span(&mut self, row: usize, left: usize, right: usize, ink: Ink) {
+        let (first, last) = (CELLS.cell[left] as usize, CELLS.cell[right] as usize);
+        // Cells that are covered whole.
+        let from = first + usize::from(left != CELLS.first[first] as usize);
+        let to = last + usize::from(right == CELLS.last[last] as usize);
+        if from < to {
+            if (ink.number as usize) < COLOURS {
+                self.cells[row][from..to].fill(ink.number);
+            } else {
+                (from..to).for_each(|k| self.part(row, k, CELLS.first[k] as usize, CELLS.last[k] as usize, ink));
+            }
+        }
+        if from > first {
+            self.part(row, first, left, right.min(CELLS.last[first] as usize), ink);
+        }
+        if to == last && (last > first || from == first) {
+            self.part(row, last, left.max(CELLS.first[last] as usize), right, ink);
+        }
+    }
+
+    /// Paints pixels `left` to `right` of a cell.
+    fn part(&mut self, row: usize, k: usize, left: usize, right: usize, ink: Ink) {
+        let end = CELLS.last[k] as usize + 1;
+        if let Some(own) = self.own(row, k, ink) {
+            own[OWN + left - end..=OWN + right - end].fill(ink.pixel);
+        }
+    }
+
+    /// Moves a pixel `alpha`/256 of the way to a colour.
+    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u16) {
+        let k = CELLS.cell[x] as usize;
+        let end = CELLS.last[k] as usize + 1;
+        if let Some(own) = self.own(row, k, ink) {
+            let pixel = &mut own[OWN + x - end];
+            *pixel = pixel.towards(ink.pixel, alpha);
+        }
+    }
+
+    /// A cell's own pixels, which it is given here if it had none; none if it is all of the ink's colour.
+    fn own(&mut self, row: usize, k: usize, ink: Ink) -> Option<&mut [Lanes; OWN]> {
+        let cell = &mut self.cells[row][k];
+        let number = *cell as usize;
+        if number >= COLOURS {
+            return self.pixels.get_mut(number - COLOURS);
+        }
+        if *cell == ink.number {
+            return None;
+        }
+        *cell = (COLOURS + self.pixels.len()) as u16;
+        let mut own = [self.colours[number].pixel; OWN];
+        let lacking = OWN - 1 - (CELLS.last[k] - CELLS.first[k]) as usize;
+        own[0] = Lanes::default();
+        if lacking == 2 {
+            own[1] = Lanes::default();
+        }
+        self.pixels.push(own);
+        self.pixels.last_mut()
+    }
+
+    /// Shrinks to a picture [96, 96, 3].
+    pub(super) fn shrink(&self, out: &mut [[u8; 3]]) {
+        for (r, (rows, out)) in DOWN.cells.iter().zip(out.chunks_exact_mut(SIDE)).enumerate() {
+            // With the row before it, of which it has a part.
+            let before = rows.start.saturating_sub(1);
+            let top = &self.cells[before];
+            let mut other = [0; SIDE];
+            for row in &self.cells[before + 1..=rows.last] {
+                for ((other, a), b) in other.iter_mut().zip(top).zip(row) {
+                    *other |= a ^ b;
+                }
+            }
+            // A result is plain where its cells, and the left ones, whose last pixel it has a part of, are of one colour.
+            let plain = |k: usize| other[k] == 0 && (top[k] as usize) < COLOURS;
+            let mut k = 0;
+            while k < SIDE {
+                let left = k.saturating_sub(1);
+                if plain(k) && plain(left) && top[left] == top[k] {
+                    let run = 1 + (k + 1..SIDE).take_while(|&next| other[next] == 0 && top[next] == top[k]).count();
+                    let picture = &self.colours[top[k] as usize].picture[r * SIDE..];
+                    out[k..k + run].copy_from_slice(&picture[k..k + run]);
+                    k += run;
+                } else {
+                    let whole = (rows.start..rows.last).fold(Lanes::default(), |sum, row| sum + self.cell(row, k));
+                    out[k] = DOWN.result(rows, self.cell(before, k), whole, self.cell(rows.last, k)).bytes();
+                    k += 1;
+                }
+            }
+        }
+    }
+
+    /// One cell of a row, shrunk.
+    fn cell(&self, row: usize, k: usize) -> Lanes {
+        let cells = &self.cells[row];
+        let (number, left) = (cells[k] as usize, cells[k.saturating_sub(1)] as usize);
+        if number < COLOURS && number == left {
+            return self.colours[number].row[k];
+        }
+        let cell = &ACROSS.cells[k];
+        let before = if left < COLOURS { self.colours[left].pixel } else { self.pixels[left - COLOURS][OWN - 1] };
+        if number < COLOURS {
+            let pixel = self.colours[number].pixel;
+            let whole = Lanes(pixel.0.map(|v| v * (cell.last - cell.start) as u16));
+            return ACROSS.result(cell, before, whole, pixel);
+        }
+        let own = &self.pixels[number - COLOURS];
+        let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);
+        ACROSS.result(cell, before, whole, own[OWN - 1])
+    }
+}
