@@ -173,7 +173,8 @@ fn compare(name: &str) -> Seen {
             b'E' => break,
             tag => panic!("unknown record {tag}"),
         }
-        let repainted = compare_scene(&format!("seed {seed}, step {t}"), &mut records, &env.scene(), part(env.spec(), &obs, "grip"));
+        let repainted =
+            compare_scene(&format!("seed {seed}, step {t}"), &mut records, &env.scene(), part(env.spec(), &obs, "grip"));
         seen.repainted = seen.repainted.max(repainted);
     }
     assert!(records.0.is_empty(), "{} bytes left over", records.0.len());
@@ -288,4 +289,28 @@ fn the_percentage_of_a_lap_counts_at_the_start_alone() {
     assert_eq!(compare("none").laps, 4);
     assert_eq!(compare("few").laps, 8);
     assert_eq!(compare("some").laps, 0);
+}
+
+/// What an agent sees, from one environment and the other: the road as `[env.image]` prepares it, rewards and ends, through the bridge and without it.
+#[test]
+fn the_native_environment_is_the_bridged_one() {
+    let python = python::script("python/interpreter.sh").display().to_string();
+    let image = toml::from_str("crop = [0, 0, 84, 96]\nsize = [64, 64]").unwrap();
+    let bridged = EnvConfig { python, image, ..EnvConfig::from("gym:CarRacing-v3") };
+    let native = EnvConfig { id: "CarRacing-v3".into(), python: String::new(), ..bridged.clone() };
+    let mut envs = [bridged, native].map(|config| AnyEnv::make(&config).unwrap());
+    let [bridged, native] = envs.each_ref().map(|env| EnvSpec { id: String::new(), ..env.spec().clone() });
+    assert_eq!(bridged, native);
+    let mut seen = [vec![0.0; native.obs], vec![0.0; native.obs]];
+    for seed in [3, 1 << 40] {
+        envs.iter_mut().zip(&mut seen).for_each(|(env, obs)| env.reset(seed, obs).unwrap());
+        assert!(seen[0] == seen[1], "seed {seed}");
+        for t in 0..120 {
+            let action = [(t as f32 / 9.0).sin() * 0.3, 0.3, if t % 40 > 35 { 0.5 } else { 0.0 }];
+            let steps: Vec<Step> =
+                envs.iter_mut().zip(&mut seen).map(|(env, obs)| env.step(&action, obs).unwrap()).collect();
+            assert_eq!(steps[0], steps[1], "seed {seed}, step {t}");
+            assert!(seen[0] == seen[1], "seed {seed}, step {t}");
+        }
+    }
 }

@@ -392,6 +392,7 @@ impl AnyEnv {
     pub fn picture(&mut self) -> Result<Option<Picture>> {
         match self {
             Self::Bridge(env) => env.picture().map(Some),
+            Self::CarRacing(env) => Ok(Some(env.picture())),
             Self::Imperfect(env) => env.inner_mut().picture(),
             _ => Ok(None),
         }

@@ -16,6 +16,7 @@
 //! gas, brake. Outside their range gas is clipped, steering and brake are not, as in Gymnasium.
 
 mod car;
+mod picture;
 mod plane;
 mod race;
 pub mod scene;
@@ -24,9 +25,11 @@ mod state;
 mod track;
 mod world;
 
-use super::{ActionSpace, Env, EnvConfig, EnvSpec, Step, blocks};
+use super::{ActionSpace, Env, EnvConfig, EnvSpec, Eye, Picture, Step, blocks, eye};
 use crate::run::config::Observation;
 use anyhow::{Result, anyhow, ensure};
+use dreamstep_core::obs::Image;
+use picture::{Painter, SIDE, ScoreTable};
 use race::{Controls, Race, Rules};
 use scene::Scene;
 use serde::Deserialize;
@@ -35,6 +38,9 @@ use toml::Value;
 
 /// Its name in Gymnasium.
 pub(super) const ID: &str = "CarRacing-v3";
+
+/// Where in the picture the score begins.
+const SCORE_ROW: usize = 87;
 
 /// `env.kwargs`: what `gymnasium.make` takes.
 #[derive(Deserialize)]
@@ -59,7 +65,10 @@ impl Arguments {
         let arguments = Self::deserialize(Value::Table(env.kwargs.clone()));
         let arguments = arguments.map_err(|error| anyhow!("env.kwargs: {ID}: {}", error.message()))?;
         let Self { lap_complete_percent, .. } = arguments;
-        ensure!(lap_complete_percent.is_finite(), "env.kwargs.lap_complete_percent = {lap_complete_percent}: expected a finite number");
+        ensure!(
+            lap_complete_percent.is_finite(),
+            "env.kwargs.lap_complete_percent = {lap_complete_percent}: expected a finite number"
+        );
         Ok(arguments)
     }
 }
@@ -75,7 +84,10 @@ pub(super) fn spec(env: &EnvConfig) -> Result<EnvSpec> {
     };
     let (image, blocks) = match env.observation {
         Observation::State => (None, blocks(&state::BLOCKS)),
-        Observation::Own => anyhow::bail!("{ID}: pictures"),
+        Observation::Own => {
+            let image = eye::image(env, Some([SIDE, SIDE, 3]))?;
+            (image, blocks(&[("observation", image.map_or(0, |image| image.len()))]))
+        }
     };
     Ok(EnvSpec {
         id: ID.into(),
@@ -95,18 +107,38 @@ pub struct CarRacing {
     rules: Rules,
     race: Race,
     elapsed: u32,
-    place: Place,
+    seen: Seen,
+    painter: Painter,
+    /// `[96, 96, 3]`
+    frame: Vec<u8>,
+}
+
+/// What an observation is.
+enum Seen {
+    State(Place),
+    Picture(Eye),
 }
 
 impl CarRacing {
     /// A car on the track of seed 0, until its first [`Env::reset`].
     ///
     /// # Errors
-    /// One line: `env.kwargs` holds what it does not take.
+    /// One line: `env.kwargs` holds what it does not take; or the picture shows the score, and the table of scores is missing.
     pub(super) fn new(env: &EnvConfig, spec: EnvSpec) -> Result<Self> {
         let Arguments { domain_randomize, lap_complete_percent, .. } = Arguments::of(env)?;
         let rules = Rules { domain_randomize, lap_complete_percent };
-        Ok(Self { spec, rules, race: Race::new(0, rules), elapsed: 0, place: Place::default() })
+        let seen = spec.image.map_or(Ok(Seen::State(Place::default())), |image| Eye::new(image).map(Seen::Picture))?;
+        // The score stands below all that a crop to the road leaves.
+        let shows_score = spec.image.is_some_and(|Image { crop: [top, _, rows, _], .. }| top + rows > SCORE_ROW);
+        let scores = if shows_score { Some(ScoreTable::find()?) } else { ScoreTable::find().ok() };
+        let (painter, frame) = (Painter::new(scores), vec![0; SIDE * SIDE * 3]);
+        Ok(Self { spec, rules, race: Race::new(0, rules), elapsed: 0, seen, painter, frame })
+    }
+
+    /// The picture as it is now, 96 × 96.
+    pub(super) fn picture(&mut self) -> Picture {
+        self.painter.paint(&self.race.scene(), &mut self.frame);
+        Picture { width: SIDE, height: SIDE, rgb: self.frame.clone() }
     }
 
     /// What a picture of it shows now: where everything is.
@@ -136,7 +168,13 @@ impl CarRacing {
     }
 
     fn observe(&mut self, obs: &mut [f64]) {
-        state::observe(&self.race, &mut self.place, obs);
+        match &mut self.seen {
+            Seen::State(place) => state::observe(&self.race, place, obs),
+            Seen::Picture(eye) => {
+                self.painter.paint(&self.race.scene(), &mut self.frame);
+                eye.see(&self.frame, obs);
+            }
+        }
     }
 }
 
@@ -147,7 +185,10 @@ impl Env for CarRacing {
 
     fn reset(&mut self, seed: u64, obs: &mut [f64]) -> Result<()> {
         self.spec.check_obs(obs)?;
-        (self.race, self.elapsed, self.place) = (Race::new(seed, self.rules), 0, Place::default());
+        (self.race, self.elapsed) = (Race::new(seed, self.rules), 0);
+        if let Seen::State(place) = &mut self.seen {
+            *place = Place::default();
+        }
         self.observe(obs);
         Ok(())
     }
@@ -159,5 +200,78 @@ impl Env for CarRacing {
         self.elapsed = self.elapsed.saturating_add(1);
         self.observe(obs);
         Ok(Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::AnyEnv;
+
+    fn config(keys: &str) -> EnvConfig {
+        toml::from_str(&format!("id = \"{ID}\"\n{keys}")).unwrap()
+    }
+
+    /// The state of a car that has driven straight ahead for a second, part by part.
+    #[test]
+    fn the_state_is_the_cars_own_view() {
+        let mut env = AnyEnv::make(&config("observation = \"state\"")).unwrap();
+        let mut obs = vec![f64::NAN; env.spec().obs];
+        env.reset(1, &mut obs).unwrap();
+        let parts = |obs: &[f64]| -> std::collections::BTreeMap<&str, Vec<f64>> {
+            let mut from = 0;
+            let part = state::BLOCKS.map(|(name, len)| {
+                from += len;
+                (name, obs[from - len..from].to_vec())
+            });
+            part.into()
+        };
+        let start = parts(&obs);
+        assert!(start["velocity"].iter().all(|v| v.abs() < 1.0) && start["gas"] == [0.0], "{start:?}");
+        assert!(start["road"][..2].iter().all(|x| x.abs() < 2.0), "it stands on the road: {start:?}");
+        for _ in 0..50 {
+            env.step(&[0.0, 1.0, 0.0], &mut obs).unwrap();
+        }
+        let driven = parts(&obs);
+        let [aside, forward] = driven["velocity"][..] else { panic!("{driven:?}") };
+        assert!(forward > 15.0 && aside.abs() < 3.0 && driven["gas"] == [1.0], "{driven:?}");
+        assert!(driven["wheels"].iter().all(|&omega| omega > 20.0) && driven["grip"] == [1.0; 4], "{driven:?}");
+        let ahead: Vec<f64> = driven["road"].chunks(2).map(|point| point[1]).collect();
+        assert!(ahead[0].abs() < 4.0 && ahead.windows(2).all(|pair| pair[0] < pair[1]), "{driven:?}");
+        // To the right: clockwise, by wheels that turn to the right; what is ahead comes to lie on the left.
+        for _ in 0..10 {
+            env.step(&[1.0, 0.0, 0.0], &mut obs).unwrap();
+        }
+        let turned = parts(&obs);
+        assert!(turned["yaw_rate"][0] < -0.1 && turned["steering"][0] < -0.1, "{turned:?}");
+        assert!(turned["road"][18] < driven["road"][18], "{turned:?} {driven:?}");
+    }
+
+    #[test]
+    fn arguments_are_gymnasiums() {
+        let actions = |keys: &str| spec(&config(keys)).map(|spec| spec.actions).map_err(|error| error.to_string());
+        assert_eq!(
+            actions("kwargs = { continuous = false, domain_randomize = true }"),
+            Ok(ActionSpace::Discrete { choices: 5 })
+        );
+        assert_eq!(actions("kwargs = { lap_complete_percent = 1 }").unwrap().len(), 3);
+        for (keys, expected) in [
+            (
+                "kwargs = { continuos = false }",
+                "env.kwargs: CarRacing-v3: unknown field `continuos`, expected one of `continuous`, ",
+            ),
+            ("kwargs = { continuous = 3 }", "env.kwargs: CarRacing-v3: invalid type: integer `3`, expected a boolean"),
+            ("kwargs = { lap_complete_percent = inf }", "env.kwargs.lap_complete_percent = inf: expected a finite number"),
+            ("image = { crop = [0, 0, 97, 96] }", "CarRacing-v3"),
+        ] {
+            let error = actions(keys).unwrap_err();
+            assert!(error.starts_with(expected) && !error.contains('\n'), "{error}");
+        }
+        let error =
+            crate::env::spec(&config("observation = \"state\"\nimage = { size = [64, 64] }")).unwrap_err().to_string();
+        assert!(error.starts_with("env.image: CarRacing-v3: expected none of its keys"), "{error}");
+        let other = EnvConfig { observation: Observation::State, ..EnvConfig::from("Hopper-v5") };
+        let error = crate::env::spec(&other).unwrap_err().to_string();
+        assert_eq!(error, "env.observation = \"state\": Hopper-v5 has one kind of observation: expected \"own\"");
     }
 }

@@ -164,9 +164,30 @@ fn reduced(x: f64) -> (i32, f64) {
 fn reduced_exactly(angle: f32) -> (i32, f64) {
     /// The bits of 2/π, from 2³¹ on downwards, in words of 32 bits that begin every 8 bits.
     const TWO_OVER_PI: [u32; 24] = [
-        0xa2, 0xa2f9, 0xa2_f983, 0xa2f9_836e, 0xf983_6e4e, 0x836e_4e44, 0x6e4e_4415, 0x4e44_1529, 0x4415_29fc, 0x1529_fc27, 0x29fc_2757,
-        0xfc27_57d1, 0x2757_d1f5, 0x57d1_f534, 0xd1f5_34dd, 0xf534_ddc0, 0x34dd_c0db, 0xddc0_db62, 0xc0db_6295, 0xdb62_9599, 0x6295_993c,
-        0x9599_3c43, 0x993c_4390, 0x3c43_9041,
+        0xa2,
+        0xa2f9,
+        0xa2_f983,
+        0xa2f9_836e,
+        0xf983_6e4e,
+        0x836e_4e44,
+        0x6e4e_4415,
+        0x4e44_1529,
+        0x4415_29fc,
+        0x1529_fc27,
+        0x29fc_2757,
+        0xfc27_57d1,
+        0x2757_d1f5,
+        0x57d1_f534,
+        0xd1f5_34dd,
+        0xf534_ddc0,
+        0x34dd_c0db,
+        0xddc0_db62,
+        0xc0db_6295,
+        0xdb62_9599,
+        0x6295_993c,
+        0x9599_3c43,
+        0x993c_4390,
+        0x3c43_9041,
     ];
     let bits = angle.to_bits();
     let words = &TWO_OVER_PI[(bits >> 26 & 15) as usize..];
@@ -181,8 +202,11 @@ fn reduced_exactly(angle: f32) -> (i32, f64) {
 
 /// The sine near zero.
 fn odd(x: f64) -> f32 {
-    const S: [f64; 3] =
-        [f64::from_bits(0xbfc5_5554_5995_a603), f64::from_bits(0x3f81_1076_0523_0bc4), f64::from_bits(0xbf29_94eb_3774_cf24)];
+    const S: [f64; 3] = [
+        f64::from_bits(0xbfc5_5554_5995_a603),
+        f64::from_bits(0x3f81_1076_0523_0bc4),
+        f64::from_bits(0xbf29_94eb_3774_cf24),
+    ];
     let square = x * x;
     let cube = x * square;
     let tail = S[1] + square * S[2];

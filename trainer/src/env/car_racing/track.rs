@@ -32,7 +32,7 @@ const MOST_STEPS: usize = 2500;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
     /// Its angle seen from the origin.
-    alpha: f64,
+    pub(super) alpha: f64,
     /// Across the road, to the right: the road leads at a right angle to the left of it.
     pub(super) beta: f64,
     pub(super) x: f64,
@@ -68,7 +68,10 @@ impl Track {
             let from = points[before(i, 1, points.len())];
             tiles.push(polygons.len());
             let shade = 0.01 * (i % 3) as f64 * 255.0;
-            polygons.push(RoadPolygon { vertices: across(to, from, [-WIDTH, WIDTH]), colour: colour.map(|c| (c + shade) as u8) });
+            polygons.push(RoadPolygon {
+                vertices: across(to, from, [-WIDTH, WIDTH]),
+                colour: colour.map(|c| (c + shade) as u8),
+            });
             if borders[i] {
                 let side = sign(from.beta - to.beta);
                 let colour = if i % 2 == 0 { [255, 255, 255] } else { [255, 0, 0] };

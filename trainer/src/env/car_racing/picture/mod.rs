@@ -119,7 +119,8 @@ impl Painter {
             [[left, top], [right, top], [right, bottom - LINE], [left, bottom - LINE]]
         };
         let lying = |place: f64, value: f64| {
-            let (left, right, top, bottom) = (place * PLACE, (place + value) * PLACE, bottom - 4.0 * LINE, bottom - 2.0 * LINE);
+            let (left, right, top, bottom) =
+                (place * PLACE, (place + value) * PLACE, bottom - 4.0 * LINE, bottom - 2.0 * LINE);
             [[left, top], [right, top], [right, bottom], [left, bottom]]
         };
         let [x, y] = scene.hull.velocity.map(f64::from);
@@ -135,4 +136,6 @@ impl Painter {
     }
 }
 #[cfg(test)]
-pub fn naive_picture(s: &super::scene::Scene<'_>, t: Option<&ScoreTable>) -> Vec<u8> { naive::picture(s, t) }
+pub fn naive_picture(s: &super::scene::Scene<'_>, t: Option<&ScoreTable>) -> Vec<u8> {
+    naive::picture(s, t)
+}

@@ -135,9 +135,8 @@ fn edges(points: &[Point]) -> impl Iterator<Item = [Point; 2]> {
 
 /// Cohen and Sutherland's clipping with SDL_gfx's truncations.
 fn clipped(mut a: Point, mut b: Point) -> Option<[Point; 2]> {
-    let code = |[x, y]: Point| {
-        u8::from(x < 0) | u8::from(x >= WIDTH) << 1 | u8::from(y < 0) << 2 | u8::from(y >= HEIGHT) << 3
-    };
+    let code =
+        |[x, y]: Point| u8::from(x < 0) | u8::from(x >= WIDTH) << 1 | u8::from(y < 0) << 2 | u8::from(y >= HEIGHT) << 3;
     loop {
         if code(a) | code(b) == 0 {
             return Some([a, b]);

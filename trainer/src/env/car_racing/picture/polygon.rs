@@ -117,7 +117,14 @@ impl Brush {
 
     /// Finds where edges cross the visible rows. An edge crosses the row of its lower end, that of its upper end only at the polygon's top. `at` tells, of the
     /// crossings before it in its row, its rows and its width and height, how far from its lower end it crosses; `unit` is a pixel.
-    fn cross(&mut self, points: &[Point], [low, high]: [i32; 2], top: i32, at: impl Fn(u8, i32, i32, i32) -> i32, unit: i32) {
+    fn cross(
+        &mut self,
+        points: &[Point],
+        [low, high]: [i32; 2],
+        top: i32,
+        at: impl Fn(u8, i32, i32, i32) -> i32,
+        unit: i32,
+    ) {
         for y in low..=high {
             self.rows[y as usize].count = 0;
         }

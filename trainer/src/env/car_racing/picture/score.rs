@@ -25,7 +25,9 @@ impl ScoreTable {
         let path = std::env::var_os("DREAMSTEP_CAR_RACING_SCORE")
             .map(PathBuf::from)
             .or_else(|| option_env!("DREAMSTEP_CAR_RACING_SCORE").map(PathBuf::from))
-            .context("DREAMSTEP_CAR_RACING_SCORE is not set: expected the file of CarRacing-v3's scores; run `make setup`")?;
+            .context(
+                "DREAMSTEP_CAR_RACING_SCORE is not set: expected the file of CarRacing-v3's scores; run `make setup`",
+            )?;
         Self::read(&path)
     }
 
@@ -35,10 +37,18 @@ impl ScoreTable {
     /// Without the file, or where it is not such a table.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| {
-            format!("{}: expected the scores of CarRacing-v3's picture; run `make setup` or set DREAMSTEP_CAR_RACING_SCORE", path.display())
+            format!(
+                "{}: expected the scores of CarRacing-v3's picture; run `make setup` or set DREAMSTEP_CAR_RACING_SCORE",
+                path.display()
+            )
         })?;
         let expected = (NEGATIVE + POSITIVE) * ROWS * COLUMNS;
-        ensure!(bytes.len() == expected, "{}: expected {expected} bytes of scores, found {}; run `make setup`", path.display(), bytes.len());
+        ensure!(
+            bytes.len() == expected,
+            "{}: expected {expected} bytes of scores, found {}; run `make setup`",
+            path.display(),
+            bytes.len()
+        );
         let rows = bytes.as_chunks::<COLUMNS>().0;
         Ok(Self(rows.as_chunks::<ROWS>().0.to_vec()))
     }

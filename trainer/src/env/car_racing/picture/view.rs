@@ -67,7 +67,8 @@ impl View {
             let (x, y) = ((x - self.translation[0]) / self.zoom, (y - self.translation[1]) / self.zoom);
             [x * self.cos + y * self.sin, y * self.cos - x * self.sin]
         });
-        let extent = |axis: usize| corners.iter().fold([f64::MAX, f64::MIN], |[low, high], p| [low.min(p[axis]), high.max(p[axis])]);
+        let extent =
+            |axis: usize| corners.iter().fold([f64::MAX, f64::MIN], |[low, high], p| [low.min(p[axis]), high.max(p[axis])]);
         let ([left, right], [low, high]) = (extent(0), extent(1));
         [left, right, low, high]
     }
