@@ -8,7 +8,7 @@ use dreamstep::data::rollouts::{self, Episode, file_name};
 use dreamstep::env::pool::{Player, Policy};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::run::checkpoint::Checkpoint;
-use dreamstep::run::config::{CollectPolicy, Config, EnvConfig};
+use dreamstep::run::config::{CollectPolicy, Config, EnvConfig, Observation};
 use dreamstep::run::folder::RunDir;
 use dreamstep::run::progress::Progress;
 use dreamstep_core::dims::Dims;
