@@ -47,7 +47,7 @@ def main() -> None:
     if options.blind:
         blank = np.zeros(env.observation_space.shape, env.observation_space.dtype)
         env.unwrapped._render = lambda mode: blank
-    simulators = {"MuJoCo": "mujoco", "Box2D": "Box2D.Box2D", "pygame-ce": "pygame"}
+    simulators = {"MuJoCo": "mujoco", "Box2D": "Box2D", "pygame-ce": "pygame"}
     used = [f"{name} {sys.modules[module].__version__}" for name, module in simulators.items() if module in sys.modules]
     version = ", ".join([f"Gymnasium {gymnasium.__version__}", *used, f"numpy {np.__version__}"])
     print(json.dumps({"version": version}), flush=True)
