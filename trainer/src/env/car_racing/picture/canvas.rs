@@ -130,7 +130,7 @@ impl Canvas {
     }
 
     /// Moves a pixel `alpha`/256 of the way to a colour.
-    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u16) {
+    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u32) {
         let k = CELLS.cell[x] as usize;
         let end = CELLS.last[k] as usize + 1;
         if let Some(own) = self.own(row, k, ink) {
@@ -202,8 +202,7 @@ impl Canvas {
         let before = if left < COLOURS { self.colours[left].pixel } else { self.pixels[left - COLOURS][OWN - 1] };
         if number < COLOURS {
             let pixel = self.colours[number].pixel;
-            let whole = Lanes(pixel.0.map(|v| v * (cell.last - cell.start) as u16));
-            return ACROSS.result(cell, before, whole, pixel);
+            return ACROSS.result(cell, before, pixel.times(cell.last - cell.start), pixel);
         }
         let own = &self.pixels[number - COLOURS];
         let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);

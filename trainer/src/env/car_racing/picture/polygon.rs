@@ -12,22 +12,26 @@
 
 use super::canvas::{Canvas, Ink};
 use super::view::{HEIGHT, Point, WIDTH};
+use std::ops::Range;
 
 /// Corners of a polygon that Box2D holds, at most.
-pub(super) const CORNERS: usize = 16;
+pub(super) const CORNERS: usize = 8;
 /// Below it the black bar covers the scene.
 const HORIZON: i32 = 100;
 
 /// Where the edges of a polygon cross a row.
 #[derive(Clone, Copy, Default)]
 struct Row {
-    count: u8,
+    count: usize,
     x: [i32; CORNERS],
 }
 
 impl Row {
-    fn crossings(&mut self) -> &mut [i32] {
-        &mut self.x[..self.count as usize]
+    fn sort(&mut self) {
+        match self.count {
+            2 => self.x[..2].sort_unstable(),
+            count => self.x[..count].sort_unstable(),
+        }
     }
 }
 
@@ -62,33 +66,40 @@ impl Brush {
 
     /// A polygon of the scene: its outline, each pixel weighted by how near the edge is, then its inside.
     pub(super) fn quad(&mut self, canvas: &mut Canvas, points: &[Point; 4], ink: Ink) {
-        let [left, right] = extent(points, 0);
-        let [low, high] = extent(points, 1);
+        let ([left, right], [low, high]) = (extent(points, 0), extent(points, 1));
         if right < 0 || left >= WIDTH || high < HORIZON || low >= HEIGHT {
             return;
         }
         let visible = [low.max(HORIZON), high.min(HEIGHT - 1)];
-        self.cross(points, visible, high, |_, y, dx, dy| ((65536 * y) / dy).wrapping_mul(dx), 65536);
-        let [low, high] = visible;
-        // The spans to fill, in the crossings' places. An empty one has no right.
-        for y in low..=high {
-            let row = &mut self.rows[y as usize];
-            let crossings = row.crossings();
-            crossings.sort_unstable();
-            for pair in crossings.as_chunks_mut::<2>().0 {
+        // In 1/65536 of a pixel: (65536·y / dy)·dx, with the quotient carried from row to row.
+        let at = |y: i32, dx: i32, dy: i32| {
+            let (step, step_rest) = (65536 / dy, 65536 % dy);
+            let (mut quotient, mut rest) = (65536 * y / dy, 65536 * y % dy);
+            move |_| {
+                let x = quotient.wrapping_mul(dx);
+                (quotient, rest) = (quotient + step, rest + step_rest);
+                if rest >= dy {
+                    (quotient, rest) = (quotient + 1, rest - dy);
+                }
+                x
+            }
+        };
+        self.cross(points, visible, high, at, 65536);
+        let rows = &mut self.rows[visible[0] as usize..=visible[1] as usize];
+        for row in &mut *rows {
+            row.sort();
+            for pair in row.x[..row.count].as_chunks_mut::<2>().0 {
                 let [a, b] = [(pair[0] + 1 + 32768) >> 16, (pair[1] - 1 + 32768) >> 16];
                 *pair = [a.min(b), a.max(b)];
             }
             if row.count == 0 {
-                row.x[..2].copy_from_slice(&[0, -1]);
+                [row.x[0], row.x[1]] = [0, -1];
             }
         }
         for (i, &point) in points.iter().enumerate() {
             self.line(canvas, point, points[(i + 1) % 4], ink);
         }
-        for y in low..=high {
-            self.paint(canvas, Part::Scene, y, ink);
-        }
+        self.paint(canvas, Part::Scene, visible, ink);
     }
 
     /// `pygame.draw.polygon`.
@@ -99,15 +110,18 @@ impl Brush {
             return span(canvas, part, low, left, right, ink);
         }
         let visible = [low.max(part.lowest()), high.min(HEIGHT - 1)];
-        let at = |count: u8, y: i32, dx: i32, dy: i32| {
-            let x = (y * dx) as f32 / dy as f32;
-            (if count.is_multiple_of(2) { x.floor() } else { x.ceil() }) as i32
+        let at = |mut y: i32, dx: i32, dy: i32| {
+            move |count: usize| {
+                let x = (y * dx) as f32 / dy as f32;
+                y += 1;
+                (if count.is_multiple_of(2) { x.floor() } else { x.ceil() }) as i32
+            }
         };
         self.cross(points, visible, high, at, 1);
         for y in visible[0]..=visible[1] {
-            self.rows[y as usize].crossings().sort_unstable();
-            self.paint(canvas, part, y, ink);
+            self.rows[y as usize].sort();
         }
+        self.paint(canvas, part, visible, ink);
         for [[x1, y1], [x2, y2]] in edges(points) {
             if y1 == y2 && low < y1 && y1 < high {
                 span(canvas, part, y1, x1.min(x2), x1.max(x2), ink);
@@ -115,29 +129,41 @@ impl Brush {
         }
     }
 
-    /// Finds where edges cross the visible rows. An edge crosses the row of its lower end, that of its upper end only at the polygon's top. `at` tells, of the
-    /// crossings before it in its row, its rows and its width and height, how far from its lower end it crosses; `unit` is a pixel.
-    fn cross(&mut self, points: &[Point], [low, high]: [i32; 2], top: i32, at: impl Fn(u8, i32, i32, i32) -> i32, unit: i32) {
-        for y in low..=high {
-            self.rows[y as usize].count = 0;
+    /// Finds where edges cross the visible rows. An edge crosses the row of its lower end, that of its upper end only at the polygon's top. `edge` makes, of the rows
+    /// from its lower end to the first visible one, its width and its height, what tells row by row how far from its lower end it crosses, given the number of
+    /// crossings before it in that row; `unit` is a pixel.
+    fn cross<F: FnMut(usize) -> i32>(
+        &mut self,
+        points: &[Point],
+        [low, high]: [i32; 2],
+        top: i32,
+        edge: impl Fn(i32, i32, i32) -> F,
+        unit: i32,
+    ) {
+        if low > high {
+            return;
         }
+        self.rows[low as usize..=high as usize].iter_mut().for_each(|row| row.count = 0);
         for [[x1, y1], [x2, y2]] in edges(points) {
-            let end = if y2 == top { y2 } else { y2 - 1 };
-            if y1 == y2 {
+            let (start, end) = (y1.max(low), if y2 == top { y2 } else { y2 - 1 }.min(high));
+            if y1 == y2 || start > end {
                 continue;
             }
-            for y in y1.max(low)..=end.min(high) {
-                let row = &mut self.rows[y as usize];
-                row.x[row.count as usize] = at(row.count, y - y1, x2 - x1, y2 - y1).wrapping_add(unit * x1);
+            let mut at = edge(start - y1, x2 - x1, y2 - y1);
+            for row in &mut self.rows[start as usize..=end as usize] {
+                let x = at(row.count).wrapping_add(unit * x1);
+                row.x[row.count] = x;
                 row.count += 1;
             }
         }
     }
 
-    fn paint(&self, canvas: &mut Canvas, part: Part, y: i32, ink: Ink) {
-        let row = &self.rows[y as usize];
-        for &[left, right] in row.x[..row.count as usize].as_chunks::<2>().0 {
-            span(canvas, part, y, left, right, ink);
+    fn paint(&self, canvas: &mut Canvas, part: Part, [low, high]: [i32; 2], ink: Ink) {
+        for y in low..=high {
+            let row = &self.rows[y as usize];
+            for &[left, right] in row.x[..row.count].as_chunks::<2>().0 {
+                span(canvas, part, y, left, right, ink);
+            }
         }
     }
 
@@ -156,35 +182,70 @@ impl Brush {
         }
         solid(canvas, first[1], first[0], first[0]);
         let sign = if end_x > x { 1 } else { -1 };
-        let (major, minor) = (dx.max(dy), dx.min(dy));
-        let slope = (((minor as u32) << 16) / major as u32) << 16;
-        let mut error = 0u32;
-        let mut minor = 0;
-        for major in 1..major {
-            let before = error;
-            error = error.wrapping_add(slope);
-            minor += i32::from(error <= before);
-            let weight = error >> 24;
-            let ([x1, y1], [x2, y2]) = if dy > dx {
-                ([x + sign * minor, y + major], [x + sign * (minor + 1), y + major])
-            } else {
-                ([x + sign * major, y + minor], [x + sign * major, y + minor + 1])
-            };
-            self.blend(canvas, x1, y1, ink, 255 - weight);
-            self.blend(canvas, x2, y2, ink, weight);
+        // Pixels the line moves sideways in a step, in 1/65536: after m steps m·slope, whose fraction is the far pixel's weight.
+        let slope = (dx.min(dy) << 16) / dx.max(dy);
+        if dy > dx {
+            for step in (HORIZON - y).max(1)..dy {
+                let (sideways, weight) = place(slope, step);
+                let (row, x) = (y + step, x + sign * sideways);
+                self.blend(canvas, row, x, ink, 255 - weight);
+                self.blend(canvas, row, x + sign, ink, weight);
+            }
+            return;
+        }
+        // Steps from `start` lie in one row, the far pixels in the next.
+        let run = 65536 / slope;
+        let mut start = 0;
+        for row in 0..dy {
+            let end = start + run;
+            let end = end + i32::from(slope * end < (row + 1) << 16);
+            let steps = start.max(1)..end.min(dx);
+            self.run(canvas, y + row, x, sign, steps.clone(), ink, |step| 255 - place(slope, step).1);
+            self.run(canvas, y + row + 1, x, sign, steps, ink, |step| place(slope, step).1);
+            start = end;
         }
     }
 
-    /// Blends a pixel, where the fill to come does not cover it.
-    fn blend(&self, canvas: &mut Canvas, x: i32, y: i32, ink: Ink, weight: u32) {
-        if y < HORIZON || y >= HEIGHT || x < 0 || x >= WIDTH || weight == 0 {
+    /// Blends the pixels of some steps of a line, which lie in one row, where the fill to come does not cover them.
+    #[expect(clippy::too_many_arguments, reason = "a row of a line")]
+    fn run(&self, canvas: &mut Canvas, y: i32, x: i32, sign: i32, steps: Range<i32>, ink: Ink, weight: impl Fn(i32) -> i32) {
+        if !(HORIZON..HEIGHT).contains(&y) {
             return;
         }
-        let row = &self.rows[y as usize];
-        if x < row.x[0] || x > row.x[1] {
-            canvas.blend(Part::Scene.row(y), x as usize, ink, ((255 * weight) >> 8) as u16);
+        let [left, right, ..] = self.rows[y as usize].x;
+        // Steps before the fill, and after it.
+        let (into, out_of) = if sign > 0 { (left - x, right - x + 1) } else { (x - right, x - left + 1) };
+        let blend = |step: i32| {
+            let alpha = alpha(weight(step));
+            if alpha > 0 {
+                canvas.blend(Part::Scene.row(y), (x + sign * step) as usize, ink, alpha);
+            }
+        };
+        if left > right {
+            return steps.for_each(blend);
+        }
+        (steps.start..steps.end.min(into)).chain(steps.start.max(out_of)..steps.end).for_each(blend);
+    }
+
+    /// Blends a pixel, where the fill to come does not cover it.
+    fn blend(&self, canvas: &mut Canvas, y: i32, x: i32, ink: Ink, weight: i32) {
+        let [left, right, ..] = self.rows[y as usize].x;
+        let alpha = alpha(weight);
+        if (x < left || x > right) && (0..WIDTH).contains(&x) && alpha > 0 {
+            canvas.blend(Part::Scene.row(y), x as usize, ink, alpha);
         }
     }
+}
+
+/// Whole pixels sideways, and the far pixel's weight.
+fn place(slope: i32, step: i32) -> (i32, i32) {
+    let sideways = slope * step;
+    (sideways >> 16, (sideways >> 8) & 255)
+}
+
+/// What a weight of 255 is in 1/256.
+fn alpha(weight: i32) -> u32 {
+    ((255 * weight) >> 8) as u32
 }
 
 /// Paints what is visible of a span.
