@@ -1,15 +1,16 @@
 //! What is painted on: 800 rows of 1000 pixels, from the top, kept as what the shrinking needs.
 //!
-//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, or where pixels of its own lie,
-//! which it has from when two colours meet in it. A fill then writes a number where it would have written ten pixels, and a result whose cells all have one colour is
-//! known beforehand.
+//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, and has pixels of its own only from
+//! when two colours meet in it. A fill then writes a byte where it would have written ten pixels, and a result whose cells all have one colour is known beforehand.
 
 use super::SIDE;
 use super::shrink::{ACROSS, DOWN, Lanes};
 use super::view::{HEIGHT, WIDTH};
 
-/// Colours that are numbered; from this number on, a cell has pixels of its own. With more colours in one scene, the others are painted pixel by pixel.
+/// Colours that are numbered. With more colours in one scene, the others are painted pixel by pixel.
 const COLOURS: usize = 64;
+/// A cell with pixels of its own.
+const MIXED: u8 = u8::MAX;
 /// Pixels of a cell's own, the last at the end. The cell before the first has 10 or 11; what it lacks is black.
 const OWN: usize = 12;
 
@@ -39,11 +40,21 @@ const MAP: Map = {
     map
 };
 static CELLS: Map = MAP;
+/// All bits from the middle on.
+static STEP: [u64; 2 * OWN] = {
+    let mut step = [0; 2 * OWN];
+    let mut i = OWN;
+    while i < step.len() {
+        step[i] = u64::MAX;
+        i += 1;
+    }
+    step
+};
 
 /// A colour to paint with.
 #[derive(Clone, Copy)]
 pub(super) struct Ink {
-    number: u16,
+    number: u8,
     pixel: Lanes,
 }
 
@@ -67,8 +78,9 @@ impl Colour {
 }
 
 pub(super) struct Canvas {
-    cells: Vec<[u16; SIDE]>,
-    /// What cells have of their own, from number [`COLOURS`] on.
+    cells: Vec<[u8; SIDE]>,
+    /// Which pixels are a mixed cell's.
+    places: Vec<[u32; SIDE]>,
     pixels: Vec<[Lanes; OWN]>,
     /// Kept from picture to picture.
     colours: Vec<Colour>,
@@ -76,8 +88,9 @@ pub(super) struct Canvas {
 
 impl Canvas {
     pub(super) fn new() -> Self {
-        let (rows, colours) = (HEIGHT as usize, Vec::with_capacity(COLOURS));
-        Self { cells: vec![[0; SIDE]; rows], pixels: Vec::with_capacity(rows * 32), colours }
+        let rows = HEIGHT as usize;
+        let (cells, places, pixels) = (vec![[0; SIDE]; rows], vec![[0; SIDE]; rows], Vec::with_capacity(rows * SIDE / 4));
+        Self { cells, places, pixels, colours: Vec::with_capacity(COLOURS) }
     }
 
     /// A new black picture.
@@ -97,7 +110,7 @@ impl Canvas {
         if known.is_none() && number < COLOURS {
             self.colours.push(Colour::new(rgb));
         }
-        Ink { number: number as u16, pixel: Lanes::new(rgb) }
+        Ink { number: number as u8, pixel: Lanes::new(rgb) }
     }
 
     /// Paints pixels `left` to `right` of a row.
@@ -125,7 +138,12 @@ impl Canvas {
     fn part(&mut self, row: usize, k: usize, left: usize, right: usize, ink: Ink) {
         let end = CELLS.last[k] as usize + 1;
         if let Some(own) = self.own(row, k, ink) {
-            own[OWN + left - end..=OWN + right - end].fill(ink.pixel);
+            // Without a loop of so many steps, whose number nobody could foretell.
+            let (from, to) = (OWN + left - end, OWN + right + 1 - end);
+            let (from, to) = (&STEP[OWN - from..][..OWN], &STEP[OWN - to..][..OWN]);
+            for ((pixel, from), to) in own.iter_mut().zip(from).zip(to) {
+                *pixel = pixel.replaced(ink.pixel, from & !to);
+            }
         }
     }
 
@@ -140,24 +158,23 @@ impl Canvas {
     }
 
     /// A cell's own pixels, which it is given here if it had none; none if it is all of the ink's colour.
+    #[inline]
     fn own(&mut self, row: usize, k: usize, ink: Ink) -> Option<&mut [Lanes; OWN]> {
-        let cell = &mut self.cells[row][k];
-        let number = *cell as usize;
-        if number >= COLOURS {
-            return self.pixels.get_mut(number - COLOURS);
+        let (cell, place) = (&mut self.cells[row][k], &mut self.places[row][k]);
+        if *cell != MIXED {
+            if *cell == ink.number {
+                return None;
+            }
+            *place = self.pixels.len() as u32;
+            let mut own = [self.colours[*cell as usize].pixel; OWN];
+            own[0] = Lanes::default();
+            if CELLS.last[k] - CELLS.first[k] < OWN as u16 - 2 {
+                own[1] = Lanes::default();
+            }
+            *cell = MIXED;
+            self.pixels.push(own);
         }
-        if *cell == ink.number {
-            return None;
-        }
-        *cell = (COLOURS + self.pixels.len()) as u16;
-        let mut own = [self.colours[number].pixel; OWN];
-        let lacking = OWN - 1 - (CELLS.last[k] - CELLS.first[k]) as usize;
-        own[0] = Lanes::default();
-        if lacking == 2 {
-            own[1] = Lanes::default();
-        }
-        self.pixels.push(own);
-        self.pixels.last_mut()
+        self.pixels.get_mut(*place as usize)
     }
 
     /// Shrinks to a picture [96, 96, 3].
@@ -173,7 +190,7 @@ impl Canvas {
                 }
             }
             // A result is plain where its cells, and the left ones, whose last pixel it has a part of, are of one colour.
-            let plain = |k: usize| other[k] == 0 && (top[k] as usize) < COLOURS;
+            let plain = |k: usize| other[k] == 0 && top[k] != MIXED;
             let mut k = 0;
             while k < SIDE {
                 let left = k.saturating_sub(1);
@@ -192,20 +209,23 @@ impl Canvas {
     }
 
     /// One cell of a row, shrunk.
+    #[inline]
     fn cell(&self, row: usize, k: usize) -> Lanes {
-        let cells = &self.cells[row];
-        let (number, left) = (cells[k] as usize, cells[k.saturating_sub(1)] as usize);
-        if number < COLOURS && number == left {
-            return self.colours[number].row[k];
-        }
+        let (cells, places, left) = (&self.cells[row], &self.places[row], k.saturating_sub(1));
         let cell = &ACROSS.cells[k];
-        let before = if left < COLOURS { self.colours[left].pixel } else { self.pixels[left - COLOURS][OWN - 1] };
-        if number < COLOURS {
-            let pixel = self.colours[number].pixel;
-            return ACROSS.result(cell, before, pixel.times(cell.last - cell.start), pixel);
+        let before = match cells[left] {
+            MIXED => self.pixels[places[left] as usize][OWN - 1],
+            number => self.colours[number as usize].pixel,
+        };
+        if cells[k] == MIXED {
+            let own = &self.pixels[places[k] as usize];
+            let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);
+            return ACROSS.result(cell, before, whole, own[OWN - 1]);
         }
-        let own = &self.pixels[number - COLOURS];
-        let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);
-        ACROSS.result(cell, before, whole, own[OWN - 1])
+        let colour = &self.colours[cells[k] as usize];
+        if before == colour.pixel {
+            return colour.row[k];
+        }
+        ACROSS.result(cell, before, colour.pixel.times(cell.last - cell.start), colour.pixel)
     }
 }

@@ -37,6 +37,11 @@ impl Lanes {
         Self(((self.0 * (256 - alpha) + to.0 * alpha) >> 8) & 0x00FF_00FF_00FF)
     }
 
+    /// Another pixel, in the bits that are set.
+    pub(super) fn replaced(self, by: Self, bits: u64) -> Self {
+        Self(self.0 & !bits | by.0 & bits)
+    }
+
     /// So many of the same pixel, at most 257.
     pub(super) fn times(self, count: usize) -> Self {
         Self(self.0 * count as u64)
