@@ -14,32 +14,39 @@ const MIXED: u8 = u8::MAX;
 /// Pixels of a cell's own, the last at the end. The cell before the first has 10 or 11; what it lacks is black.
 const OWN: usize = 12;
 
-/// Where pixels lie in cells. Where two cells share a pixel, it belongs to the left one.
-struct Map {
-    /// The cell of a pixel.
-    cell: [u8; WIDTH as usize],
-    /// The first pixel of a cell, and its last.
-    first: [u16; SIDE],
-    last: [u16; SIDE],
+/// Where a pixel lies. Where two cells share one, it belongs to the left one.
+#[derive(Clone, Copy)]
+struct Spot {
+    /// Its cell.
+    cell: u8,
+    /// Its place among the cell's own pixels, and that of the cell's first.
+    place: u8,
+    first: u8,
+    /// The first cell that begins here or later, and the first that ends later.
+    next: u8,
+    open: u8,
 }
 
-const MAP: Map = {
-    let mut map = Map { cell: [0; WIDTH as usize], first: [0; SIDE], last: [0; SIDE] };
+static SPOTS: [Spot; WIDTH as usize] = {
+    let mut spots = [Spot { cell: 0, place: 0, first: 0, next: 0, open: 0 }; WIDTH as usize];
     let mut k = 0;
     while k < SIDE {
         let cell = ACROSS.cells[k];
-        map.first[k] = cell.start as u16;
-        map.last[k] = cell.last as u16;
         let mut x = cell.start;
         while x <= cell.last {
-            map.cell[x] = k as u8;
+            spots[x] = Spot {
+                cell: k as u8,
+                place: (OWN - 1 + x - cell.last) as u8,
+                first: (OWN - 1 + cell.start - cell.last) as u8,
+                next: if x == cell.start { k as u8 } else { k as u8 + 1 },
+                open: if x == cell.last { k as u8 + 1 } else { k as u8 },
+            };
             x += 1;
         }
         k += 1;
     }
-    map
+    spots
 };
-static CELLS: Map = MAP;
 /// All bits from the middle on.
 static STEP: [u64; 2 * OWN] = {
     let mut step = [0; 2 * OWN];
@@ -114,33 +121,33 @@ impl Canvas {
     }
 
     /// Paints pixels `left` to `right` of a row.
+    #[inline]
     pub(super) fn span(&mut self, row: usize, left: usize, right: usize, ink: Ink) {
-        let (first, last) = (CELLS.cell[left] as usize, CELLS.cell[right] as usize);
+        let (left, right) = (SPOTS[left], SPOTS[right]);
+        if left.cell == right.cell && left.next > right.open {
+            return self.part(row, left.cell, left.place, right.place, ink);
+        }
+        if left.cell < left.next {
+            self.part(row, left.cell, left.place, OWN as u8 - 1, ink);
+        }
+        if right.open <= right.cell {
+            self.part(row, right.cell, right.first, right.place, ink);
+        }
         // Cells that are covered whole.
-        let from = first + usize::from(left != CELLS.first[first] as usize);
-        let to = last + usize::from(right == CELLS.last[last] as usize);
-        if from < to {
-            if (ink.number as usize) < COLOURS {
-                self.cells[row][from..to].fill(ink.number);
-            } else {
-                (from..to).for_each(|k| self.part(row, k, CELLS.first[k] as usize, CELLS.last[k] as usize, ink));
+        if ink.number != MIXED {
+            self.cells[row][left.next as usize..right.open as usize].fill(ink.number);
+        } else {
+            for cell in left.next..right.open {
+                self.part(row, cell, SPOTS[ACROSS.cells[cell as usize].start].first, OWN as u8 - 1, ink);
             }
-        }
-        if from > first {
-            self.part(row, first, left, right.min(CELLS.last[first] as usize), ink);
-        }
-        if to == last && (last > first || from == first) {
-            self.part(row, last, left.max(CELLS.first[last] as usize), right, ink);
         }
     }
 
-    /// Paints pixels `left` to `right` of a cell.
-    fn part(&mut self, row: usize, k: usize, left: usize, right: usize, ink: Ink) {
-        let end = CELLS.last[k] as usize + 1;
-        if let Some(own) = self.own(row, k, ink) {
-            // Without a loop of so many steps, whose number nobody could foretell.
-            let (from, to) = (OWN + left - end, OWN + right + 1 - end);
-            let (from, to) = (&STEP[OWN - from..][..OWN], &STEP[OWN - to..][..OWN]);
+    /// Paints a cell's own pixels from one place to another.
+    fn part(&mut self, row: usize, cell: u8, from: u8, to: u8, ink: Ink) {
+        if let Some(own) = self.own(row, cell as usize, ink) {
+            // Without a loop of so many steps, whose number no processor foretells.
+            let (from, to) = (&STEP[OWN - from as usize..][..OWN], &STEP[OWN - 1 - to as usize..][..OWN]);
             for ((pixel, from), to) in own.iter_mut().zip(from).zip(to) {
                 *pixel = pixel.replaced(ink.pixel, from & !to);
             }
@@ -148,11 +155,11 @@ impl Canvas {
     }
 
     /// Moves a pixel `alpha`/256 of the way to a colour.
+    #[inline]
     pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u32) {
-        let k = CELLS.cell[x] as usize;
-        let end = CELLS.last[k] as usize + 1;
-        if let Some(own) = self.own(row, k, ink) {
-            let pixel = &mut own[OWN + x - end];
+        let spot = SPOTS[x];
+        if let Some(own) = self.own(row, spot.cell as usize, ink) {
+            let pixel = &mut own[spot.place as usize];
             *pixel = pixel.towards(ink.pixel, alpha);
         }
     }
@@ -168,7 +175,7 @@ impl Canvas {
             *place = self.pixels.len() as u32;
             let mut own = [self.colours[*cell as usize].pixel; OWN];
             own[0] = Lanes::default();
-            if CELLS.last[k] - CELLS.first[k] < OWN as u16 - 2 {
+            if ACROSS.cells[k].last - ACROSS.cells[k].start < OWN - 2 {
                 own[1] = Lanes::default();
             }
             *cell = MIXED;

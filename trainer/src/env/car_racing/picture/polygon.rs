@@ -19,6 +19,9 @@ pub(super) const CORNERS: usize = 8;
 /// Below it the black bar covers the scene.
 const HORIZON: i32 = 100;
 
+/// A column that no pixel has.
+const NOWHERE: i32 = i32::MIN;
+
 /// Where the edges of a polygon cross a row.
 #[derive(Clone, Copy, Default)]
 struct Row {
@@ -27,9 +30,15 @@ struct Row {
 }
 
 impl Row {
+    /// Whether the first fill covers a pixel.
+    fn covers(&self, x: i32) -> bool {
+        let [left, right, ..] = self.x;
+        x.wrapping_sub(left) as u32 <= right.wrapping_sub(left) as u32
+    }
+
     fn sort(&mut self) {
         match self.count {
-            2 => self.x[..2].sort_unstable(),
+            2 => [self.x[0], self.x[1]] = [self.x[0].min(self.x[1]), self.x[0].max(self.x[1])],
             count => self.x[..count].sort_unstable(),
         }
     }
@@ -93,7 +102,7 @@ impl Brush {
                 *pair = [a.min(b), a.max(b)];
             }
             if row.count == 0 {
-                [row.x[0], row.x[1]] = [0, -1];
+                [row.x[0], row.x[1]] = [NOWHERE; 2];
             }
         }
         for (i, &point) in points.iter().enumerate() {
@@ -185,11 +194,21 @@ impl Brush {
         // Pixels the line moves sideways in a step, in 1/65536: after m steps m·slope, whose fraction is the far pixel's weight.
         let slope = (dx.min(dy) << 16) / dx.max(dy);
         if dy > dx {
-            for step in (HORIZON - y).max(1)..dy {
+            let start = (HORIZON - y).max(1);
+            if start >= dy {
+                return;
+            }
+            let rows = &self.rows[(y + start) as usize..(y + dy) as usize];
+            for (step, row) in (start..dy).zip(rows) {
                 let (sideways, weight) = place(slope, step);
-                let (row, x) = (y + step, x + sign * sideways);
-                self.blend(canvas, row, x, ink, 255 - weight);
-                self.blend(canvas, row, x + sign, ink, weight);
+                let near = x + sign * sideways;
+                let mut blend = |x: i32, weight: i32| {
+                    if !row.covers(x) && weight > 0 && (0..WIDTH).contains(&x) {
+                        canvas.blend(Part::Scene.row(y + step), x as usize, ink, alpha(weight));
+                    }
+                };
+                blend(near, 255 - weight);
+                blend(near + sign, weight);
             }
             return;
         }
@@ -214,25 +233,19 @@ impl Brush {
         }
         let [left, right, ..] = self.rows[y as usize].x;
         // Steps before the fill, and after it.
-        let (into, out_of) = if sign > 0 { (left - x, right - x + 1) } else { (x - right, x - left + 1) };
-        let blend = |step: i32| {
-            let alpha = alpha(weight(step));
-            if alpha > 0 {
-                canvas.blend(Part::Scene.row(y), (x + sign * step) as usize, ink, alpha);
-            }
+        let (into, out_of) = match (left == NOWHERE, sign > 0) {
+            (true, _) => (steps.end, steps.end),
+            (_, true) => (left - x, right - x + 1),
+            (_, false) => (x - right, x - left + 1),
         };
-        if left > right {
-            return steps.for_each(blend);
+        let mut blend = |step: i32| {
+            canvas.blend(Part::Scene.row(y), (x + sign * step) as usize, ink, alpha(weight(step)));
+        };
+        for step in steps.start..steps.end.min(into) {
+            blend(step);
         }
-        (steps.start..steps.end.min(into)).chain(steps.start.max(out_of)..steps.end).for_each(blend);
-    }
-
-    /// Blends a pixel, where the fill to come does not cover it.
-    fn blend(&self, canvas: &mut Canvas, y: i32, x: i32, ink: Ink, weight: i32) {
-        let [left, right, ..] = self.rows[y as usize].x;
-        let alpha = alpha(weight);
-        if (x < left || x > right) && (0..WIDTH).contains(&x) && alpha > 0 {
-            canvas.blend(Part::Scene.row(y), x as usize, ink, alpha);
+        for step in steps.start.max(out_of)..steps.end {
+            blend(step);
         }
     }
 }
@@ -243,7 +256,7 @@ fn place(slope: i32, step: i32) -> (i32, i32) {
     (sideways >> 16, (sideways >> 8) & 255)
 }
 
-/// What a weight of 255 is in 1/256.
+/// A weight of 0 to 255, by which SDL_gfx multiplies an opacity of 255, in 1/256.
 fn alpha(weight: i32) -> u32 {
     ((255 * weight) >> 8) as u32
 }
