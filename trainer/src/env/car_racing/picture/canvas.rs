@@ -1,49 +1,68 @@
 //! What is painted on: 800 rows of 1000 pixels, from the top, kept as what the shrinking needs.
 //!
-//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, or where pixels of its own lie,
-//! which it has from when two colours meet in it. A fill then writes a number where it would have written ten pixels, and a result whose cells all have one colour is
-//! known beforehand.
+//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, and has
+//! pixels of its own only from when two colours meet in it. A fill then writes a byte where it would have written ten pixels, and a
+//! result whose cells all have one colour is known beforehand.
 
 use super::SIDE;
 use super::shrink::{ACROSS, DOWN, Lanes};
 use super::view::{HEIGHT, WIDTH};
 
-/// Colours that are numbered; from this number on, a cell has pixels of its own. With more colours in one scene, the others are painted pixel by pixel.
+/// Colours that are numbered. With more colours in one scene, the others are painted pixel by pixel.
 const COLOURS: usize = 64;
+/// A cell with pixels of its own.
+const MIXED: u8 = u8::MAX;
 /// Pixels of a cell's own, the last at the end. The cell before the first has 10 or 11; what it lacks is black.
 const OWN: usize = 12;
 
-/// Where pixels lie in cells. Where two cells share a pixel, it belongs to the left one.
-struct Map {
-    /// The cell of a pixel.
-    cell: [u8; WIDTH as usize],
-    /// The first pixel of a cell, and its last.
-    first: [u16; SIDE],
-    last: [u16; SIDE],
+/// Where a pixel lies. Where two cells share one, it belongs to the left one.
+#[derive(Clone, Copy)]
+struct Spot {
+    /// Its cell.
+    cell: u8,
+    /// Its place among the cell's own pixels, and that of the cell's first.
+    place: u8,
+    first: u8,
+    /// The first cell that begins here or later, and the first that ends later.
+    next: u8,
+    open: u8,
 }
 
-const MAP: Map = {
-    let mut map = Map { cell: [0; WIDTH as usize], first: [0; SIDE], last: [0; SIDE] };
+static SPOTS: [Spot; WIDTH as usize] = {
+    let mut spots = [Spot { cell: 0, place: 0, first: 0, next: 0, open: 0 }; WIDTH as usize];
     let mut k = 0;
     while k < SIDE {
         let cell = ACROSS.cells[k];
-        map.first[k] = cell.start as u16;
-        map.last[k] = cell.last as u16;
         let mut x = cell.start;
         while x <= cell.last {
-            map.cell[x] = k as u8;
+            spots[x] = Spot {
+                cell: k as u8,
+                place: (OWN - 1 + x - cell.last) as u8,
+                first: (OWN - 1 + cell.start - cell.last) as u8,
+                next: if x == cell.start { k as u8 } else { k as u8 + 1 },
+                open: if x == cell.last { k as u8 + 1 } else { k as u8 },
+            };
             x += 1;
         }
         k += 1;
     }
-    map
+    spots
 };
-static CELLS: Map = MAP;
+/// All bits from the middle on.
+static STEP: [u64; 2 * OWN] = {
+    let mut step = [0; 2 * OWN];
+    let mut i = OWN;
+    while i < step.len() {
+        step[i] = u64::MAX;
+        i += 1;
+    }
+    step
+};
 
 /// A colour to paint with.
 #[derive(Clone, Copy)]
 pub(super) struct Ink {
-    number: u16,
+    number: u8,
     pixel: Lanes,
 }
 
@@ -67,8 +86,9 @@ impl Colour {
 }
 
 pub(super) struct Canvas {
-    cells: Vec<[u16; SIDE]>,
-    /// What cells have of their own, from number [`COLOURS`] on.
+    cells: Vec<[u8; SIDE]>,
+    /// Which pixels are a mixed cell's.
+    places: Vec<[u32; SIDE]>,
     pixels: Vec<[Lanes; OWN]>,
     /// Kept from picture to picture.
     colours: Vec<Colour>,
@@ -76,8 +96,9 @@ pub(super) struct Canvas {
 
 impl Canvas {
     pub(super) fn new() -> Self {
-        let (rows, colours) = (HEIGHT as usize, Vec::with_capacity(COLOURS));
-        Self { cells: vec![[0; SIDE]; rows], pixels: Vec::with_capacity(rows * 32), colours }
+        let rows = HEIGHT as usize;
+        let (cells, places, pixels) = (vec![[0; SIDE]; rows], vec![[0; SIDE]; rows], Vec::with_capacity(rows * SIDE / 4));
+        Self { cells, places, pixels, colours: Vec::with_capacity(COLOURS) }
     }
 
     /// A new black picture.
@@ -91,73 +112,81 @@ impl Canvas {
         self.pixels.clear();
     }
 
+    /// A colour to paint with. With a scene's first colours numbered, later ones are not.
     pub(super) fn ink(&mut self, rgb: [u8; 3]) -> Ink {
         let known = self.colours.iter().position(|colour| colour.rgb == rgb);
-        let number = known.unwrap_or(self.colours.len());
-        if known.is_none() && number < COLOURS {
+        let number = match known.unwrap_or(self.colours.len()) {
+            COLOURS => MIXED,
+            number => number as u8,
+        };
+        if known.is_none() && number != MIXED {
             self.colours.push(Colour::new(rgb));
         }
-        Ink { number: number as u16, pixel: Lanes::new(rgb) }
+        Ink { number, pixel: Lanes::new(rgb) }
     }
 
     /// Paints pixels `left` to `right` of a row.
+    #[inline]
     pub(super) fn span(&mut self, row: usize, left: usize, right: usize, ink: Ink) {
-        let (first, last) = (CELLS.cell[left] as usize, CELLS.cell[right] as usize);
+        let (left, right) = (SPOTS[left], SPOTS[right]);
+        if left.cell == right.cell && left.next > right.open {
+            return self.part(row, left.cell, left.place, right.place, ink);
+        }
+        if left.cell < left.next {
+            self.part(row, left.cell, left.place, OWN as u8 - 1, ink);
+        }
+        if right.open <= right.cell {
+            self.part(row, right.cell, right.first, right.place, ink);
+        }
         // Cells that are covered whole.
-        let from = first + usize::from(left != CELLS.first[first] as usize);
-        let to = last + usize::from(right == CELLS.last[last] as usize);
-        if from < to {
-            if (ink.number as usize) < COLOURS {
-                self.cells[row][from..to].fill(ink.number);
-            } else {
-                (from..to).for_each(|k| self.part(row, k, CELLS.first[k] as usize, CELLS.last[k] as usize, ink));
+        if ink.number != MIXED {
+            self.cells[row][left.next as usize..right.open as usize].fill(ink.number);
+        } else {
+            for cell in left.next..right.open {
+                self.part(row, cell, SPOTS[ACROSS.cells[cell as usize].start].first, OWN as u8 - 1, ink);
             }
-        }
-        if from > first {
-            self.part(row, first, left, right.min(CELLS.last[first] as usize), ink);
-        }
-        if to == last && (last > first || from == first) {
-            self.part(row, last, left.max(CELLS.first[last] as usize), right, ink);
         }
     }
 
-    /// Paints pixels `left` to `right` of a cell.
-    fn part(&mut self, row: usize, k: usize, left: usize, right: usize, ink: Ink) {
-        let end = CELLS.last[k] as usize + 1;
-        if let Some(own) = self.own(row, k, ink) {
-            own[OWN + left - end..=OWN + right - end].fill(ink.pixel);
+    /// Paints a cell's own pixels from one place to another.
+    fn part(&mut self, row: usize, cell: u8, from: u8, to: u8, ink: Ink) {
+        if let Some(own) = self.own(row, cell as usize, ink) {
+            // Without a loop of so many steps, whose number no processor foretells.
+            let (from, to) = (&STEP[OWN - from as usize..][..OWN], &STEP[OWN - 1 - to as usize..][..OWN]);
+            for ((pixel, from), to) in own.iter_mut().zip(from).zip(to) {
+                *pixel = pixel.replaced(ink.pixel, from & !to);
+            }
         }
     }
 
     /// Moves a pixel `alpha`/256 of the way to a colour.
-    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u16) {
-        let k = CELLS.cell[x] as usize;
-        let end = CELLS.last[k] as usize + 1;
-        if let Some(own) = self.own(row, k, ink) {
-            let pixel = &mut own[OWN + x - end];
+    #[inline]
+    pub(super) fn blend(&mut self, row: usize, x: usize, ink: Ink, alpha: u32) {
+        let spot = SPOTS[x];
+        if let Some(own) = self.own(row, spot.cell as usize, ink) {
+            let pixel = &mut own[spot.place as usize];
             *pixel = pixel.towards(ink.pixel, alpha);
         }
     }
 
     /// A cell's own pixels, which it is given here if it had none; none if it is all of the ink's colour.
+    #[inline]
     fn own(&mut self, row: usize, k: usize, ink: Ink) -> Option<&mut [Lanes; OWN]> {
-        let cell = &mut self.cells[row][k];
-        let number = *cell as usize;
-        if number >= COLOURS {
-            return self.pixels.get_mut(number - COLOURS);
+        let (cell, place) = (&mut self.cells[row][k], &mut self.places[row][k]);
+        if *cell != MIXED {
+            if *cell == ink.number {
+                return None;
+            }
+            *place = self.pixels.len() as u32;
+            let mut own = [self.colours[*cell as usize].pixel; OWN];
+            own[0] = Lanes::default();
+            if ACROSS.cells[k].last - ACROSS.cells[k].start < OWN - 2 {
+                own[1] = Lanes::default();
+            }
+            *cell = MIXED;
+            self.pixels.push(own);
         }
-        if *cell == ink.number {
-            return None;
-        }
-        *cell = (COLOURS + self.pixels.len()) as u16;
-        let mut own = [self.colours[number].pixel; OWN];
-        let lacking = OWN - 1 - (CELLS.last[k] - CELLS.first[k]) as usize;
-        own[0] = Lanes::default();
-        if lacking == 2 {
-            own[1] = Lanes::default();
-        }
-        self.pixels.push(own);
-        self.pixels.last_mut()
+        self.pixels.get_mut(*place as usize)
     }
 
     /// Shrinks to a picture [96, 96, 3].
@@ -173,7 +202,7 @@ impl Canvas {
                 }
             }
             // A result is plain where its cells, and the left ones, whose last pixel it has a part of, are of one colour.
-            let plain = |k: usize| other[k] == 0 && (top[k] as usize) < COLOURS;
+            let plain = |k: usize| other[k] == 0 && top[k] != MIXED;
             let mut k = 0;
             while k < SIDE {
                 let left = k.saturating_sub(1);
@@ -192,21 +221,23 @@ impl Canvas {
     }
 
     /// One cell of a row, shrunk.
+    #[inline]
     fn cell(&self, row: usize, k: usize) -> Lanes {
-        let cells = &self.cells[row];
-        let (number, left) = (cells[k] as usize, cells[k.saturating_sub(1)] as usize);
-        if number < COLOURS && number == left {
-            return self.colours[number].row[k];
-        }
+        let (cells, places, left) = (&self.cells[row], &self.places[row], k.saturating_sub(1));
         let cell = &ACROSS.cells[k];
-        let before = if left < COLOURS { self.colours[left].pixel } else { self.pixels[left - COLOURS][OWN - 1] };
-        if number < COLOURS {
-            let pixel = self.colours[number].pixel;
-            let whole = Lanes(pixel.0.map(|v| v * (cell.last - cell.start) as u16));
-            return ACROSS.result(cell, before, whole, pixel);
+        let before = match cells[left] {
+            MIXED => self.pixels[places[left] as usize][OWN - 1],
+            number => self.colours[number as usize].pixel,
+        };
+        if cells[k] == MIXED {
+            let own = &self.pixels[places[k] as usize];
+            let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);
+            return ACROSS.result(cell, before, whole, own[OWN - 1]);
         }
-        let own = &self.pixels[number - COLOURS];
-        let whole = own[..OWN - 1].iter().fold(Lanes::default(), |sum, &pixel| sum + pixel);
-        ACROSS.result(cell, before, whole, own[OWN - 1])
+        let colour = &self.colours[cells[k] as usize];
+        if before == colour.pixel {
+            return colour.row[k];
+        }
+        ACROSS.result(cell, before, colour.pixel.times(cell.last - cell.start), colour.pixel)
     }
 }

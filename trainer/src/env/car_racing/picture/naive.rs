@@ -1,9 +1,9 @@
-//! The picture once more, as Gymnasium makes it: every polygon, every pixel, one after the other, on a whole screen. Slow, and right by its likeness to
-//! `car_racing.py` and to the formulas; the painter is held against it.
+//! The picture once more, as Gymnasium makes it: every polygon, every pixel, one after the other, on a whole screen. Slow, and right by
+//! its likeness to `car_racing.py` and to the formulas; the painter is held against it.
 
 use super::super::scene::{PLAYFIELD, Scene};
 use super::score::ScoreTable;
-use super::view::{FIELD, HEIGHT, Point, View, WIDTH, grass, stripe};
+use super::view::{FIELD, HEIGHT, Point, View, WIDTH, grass, pixel, stripe};
 use super::{HULL, STRIPE, WHEEL};
 
 /// 1000×800 pixels, y up until it is flipped.
@@ -103,7 +103,7 @@ impl Screen {
             let mut crossings = Vec::new();
             for [[x1, y1], [x2, y2]] in edges(points) {
                 if (y1..y2).contains(&y) || (y == high && y == y2 && y1 < y2) {
-                    let x = ((y - y1) * (x2 - x1)) as f32 / (y2 - y1) as f32;
+                    let x = (i64::from(y - y1) * i64::from(x2 - x1)) as f32 / (y2 - y1) as f32;
                     crossings.push(x1 + if crossings.len() % 2 == 0 { x.floor() } else { x.ceil() } as i32);
                 }
             }
@@ -245,7 +245,7 @@ fn indicators(screen: &mut Screen, scene: &Scene<'_>) {
     screen.polygon(&[[1000, 800], [1000, 700], [0, 700], [0, 800]], [0; 3]);
     let mut show = |value: f64, points: [[f64; 2]; 4], colour| {
         if value.abs() > 1e-4 {
-            screen.polygon(&points.map(|p| p.map(|c| c as i32)), colour);
+            screen.polygon(&points.map(pixel), colour);
         }
     };
     let upright = |place: f64, value: f64| {

@@ -1,5 +1,5 @@
-//! The score in the picture's black bar. It is written in pygame's own font, which is no part of this project: set-up has pygame paint every score once
-//! (`scripts/car_racing_score.py`) and keeps what is left of it in the picture, 5 rows of 11 grey pixels.
+//! The score in the picture's black bar. It is written in pygame's own font, which is no part of this project: set-up has pygame paint
+//! every score once (`scripts/car_racing_score.py`) and keeps what is left of it in the picture, 5 rows of 11 grey pixels.
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -53,8 +53,8 @@ impl ScoreTable {
         Ok(Self(rows.as_chunks::<ROWS>().0.to_vec()))
     }
 
-    /// Writes a score into a picture [96, 96, 3]: `f"{reward:04.0f}"`, with its "-000". Beyond −999 and 1999 it is left out; an episode of 1000 steps pays
-    /// −100 to 1000.
+    /// Writes a score into a picture [96, 96, 3]: `f"{reward:04.0f}"`, with its "-000". Beyond −999 and 1999 it is left out; an episode
+    /// of 1000 steps pays −100 to 1000.
     pub(super) fn write(&self, reward: f64, picture: &mut [u8]) {
         let whole = reward.round_ties_even();
         let size = whole.abs() as usize;
