@@ -1,7 +1,8 @@
 //! What is painted on: 800 rows of 1000 pixels, from the top, kept as what the shrinking needs.
 //!
-//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, and has pixels of its own only from
-//! when two colours meet in it. A fill then writes a byte where it would have written ten pixels, and a result whose cells all have one colour is known beforehand.
+//! Nearly all of a picture is plain colour. So a row is 96 cells, the pixels that become one; a cell is the number of its colour, and has
+//! pixels of its own only from when two colours meet in it. A fill then writes a byte where it would have written ten pixels, and a
+//! result whose cells all have one colour is known beforehand.
 
 use super::SIDE;
 use super::shrink::{ACROSS, DOWN, Lanes};
@@ -111,13 +112,17 @@ impl Canvas {
         self.pixels.clear();
     }
 
+    /// A colour to paint with. With a scene's first colours numbered, later ones are not.
     pub(super) fn ink(&mut self, rgb: [u8; 3]) -> Ink {
         let known = self.colours.iter().position(|colour| colour.rgb == rgb);
-        let number = known.unwrap_or(self.colours.len());
-        if known.is_none() && number < COLOURS {
+        let number = match known.unwrap_or(self.colours.len()) {
+            COLOURS => MIXED,
+            number => number as u8,
+        };
+        if known.is_none() && number != MIXED {
             self.colours.push(Colour::new(rgb));
         }
-        Ink { number: number as u8, pixel: Lanes::new(rgb) }
+        Ink { number, pixel: Lanes::new(rgb) }
     }
 
     /// Paints pixels `left` to `right` of a row.

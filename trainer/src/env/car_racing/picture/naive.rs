@@ -1,9 +1,9 @@
-//! The picture once more, as Gymnasium makes it: every polygon, every pixel, one after the other, on a whole screen. Slow, and right by its likeness to
-//! `car_racing.py` and to the formulas; the painter is held against it.
+//! The picture once more, as Gymnasium makes it: every polygon, every pixel, one after the other, on a whole screen. Slow, and right by
+//! its likeness to `car_racing.py` and to the formulas; the painter is held against it.
 
 use super::super::scene::{PLAYFIELD, Scene};
 use super::score::ScoreTable;
-use super::view::{FIELD, HEIGHT, Point, View, WIDTH, grass, stripe};
+use super::view::{FIELD, HEIGHT, Point, View, WIDTH, grass, pixel, stripe};
 use super::{HULL, STRIPE, WHEEL};
 
 /// 1000×800 pixels, y up until it is flipped.
@@ -103,7 +103,7 @@ impl Screen {
             let mut crossings = Vec::new();
             for [[x1, y1], [x2, y2]] in edges(points) {
                 if (y1..y2).contains(&y) || (y == high && y == y2 && y1 < y2) {
-                    let x = ((y - y1) * (x2 - x1)) as f32 / (y2 - y1) as f32;
+                    let x = (i64::from(y - y1) * i64::from(x2 - x1)) as f32 / (y2 - y1) as f32;
                     crossings.push(x1 + if crossings.len() % 2 == 0 { x.floor() } else { x.ceil() } as i32);
                 }
             }
@@ -135,9 +135,8 @@ fn edges(points: &[Point]) -> impl Iterator<Item = [Point; 2]> {
 
 /// Cohen and Sutherland's clipping with SDL_gfx's truncations.
 fn clipped(mut a: Point, mut b: Point) -> Option<[Point; 2]> {
-    let code = |[x, y]: Point| {
-        u8::from(x < 0) | u8::from(x >= WIDTH) << 1 | u8::from(y < 0) << 2 | u8::from(y >= HEIGHT) << 3
-    };
+    let code =
+        |[x, y]: Point| u8::from(x < 0) | u8::from(x >= WIDTH) << 1 | u8::from(y < 0) << 2 | u8::from(y >= HEIGHT) << 3;
     loop {
         if code(a) | code(b) == 0 {
             return Some([a, b]);
@@ -246,7 +245,7 @@ fn indicators(screen: &mut Screen, scene: &Scene<'_>) {
     screen.polygon(&[[1000, 800], [1000, 700], [0, 700], [0, 800]], [0; 3]);
     let mut show = |value: f64, points: [[f64; 2]; 4], colour| {
         if value.abs() > 1e-4 {
-            screen.polygon(&points.map(|p| p.map(|c| c as i32)), colour);
+            screen.polygon(&points.map(pixel), colour);
         }
     };
     let upright = |place: f64, value: f64| {

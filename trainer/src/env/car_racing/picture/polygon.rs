@@ -1,20 +1,26 @@
-//! The polygons of SDL_gfx (`aapolygon`, `filled_polygon`), in which field, grass and road are painted, and of `pygame.draw.polygon`, in which the car and the
-//! indicators are: which pixels they paint, and how strongly.
+//! The polygons of SDL_gfx (`aapolygon`, `filled_polygon`), in which field, grass and road are painted, and of `pygame.draw.polygon`, in
+//! which the car and the indicators are: which pixels they paint, and how strongly.
 //!
-//! `fill` and `outline` follow the design of SDL_gfx, whose notice this is; they are an implementation of their own and no part of it:
+//! [`Brush::quad`], its lines and their clipping follow the design of SDL_gfx in an implementation of their own, so they bear its notice:
 //!
-//! > Copyright (C) 2001-2012 Andreas Schiffler. This software is provided 'as-is', without any express or implied warranty. In no event will the authors be held
-//! > liable for any damages arising from the use of this software. Permission is granted to anyone to use this software for any purpose, including commercial
-//! > applications, and to alter it and redistribute it freely, subject to the following restrictions: 1. The origin of this software must not be misrepresented; you
-//! > must not claim that you wrote the original software. If you use this software in a product, an acknowledgment in the product documentation would be appreciated
-//! > but is not required. 2. Altered source versions must be plainly marked as such, and must not be misrepresented as being the original software. 3. This notice may
-//! > not be removed or altered from any source distribution.
+//! > Copyright (C) 2001-2012 Andreas Schiffler
+//! >
+//! > This software is provided 'as-is', without any express or implied warranty. In no event will the authors be held liable for any
+//! > damages arising from the use of this software.
+//! >
+//! > Permission is granted to anyone to use this software for any purpose, including commercial applications, and to alter it and
+//! > redistribute it freely, subject to the following restrictions:
+//! >
+//! > 1. The origin of this software must not be misrepresented; you must not claim that you wrote the original software. If you use this
+//! >    software in a product, an acknowledgment in the product documentation would be appreciated but is not required.
+//! > 2. Altered source versions must be plainly marked as such, and must not be misrepresented as being the original software.
+//! > 3. This notice may not be removed or altered from any source distribution.
 
 use super::canvas::{Canvas, Ink};
 use super::view::{HEIGHT, Point, WIDTH};
 use std::ops::Range;
 
-/// Corners of a polygon that Box2D holds, at most.
+/// Corners of a polygon, at most: the hull's.
 pub(super) const CORNERS: usize = 8;
 /// Below it the black bar covers the scene.
 const HORIZON: i32 = 100;
@@ -121,7 +127,7 @@ impl Brush {
         let visible = [low.max(part.lowest()), high.min(HEIGHT - 1)];
         let at = |mut y: i32, dx: i32, dy: i32| {
             move |count: usize| {
-                let x = (y * dx) as f32 / dy as f32;
+                let x = (i64::from(y) * i64::from(dx)) as f32 / dy as f32;
                 y += 1;
                 (if count.is_multiple_of(2) { x.floor() } else { x.ceil() }) as i32
             }
@@ -138,9 +144,9 @@ impl Brush {
         }
     }
 
-    /// Finds where edges cross the visible rows. An edge crosses the row of its lower end, that of its upper end only at the polygon's top. `edge` makes, of the rows
-    /// from its lower end to the first visible one, its width and its height, what tells row by row how far from its lower end it crosses, given the number of
-    /// crossings before it in that row; `unit` is a pixel.
+    /// Finds where edges cross the visible rows. An edge crosses the row of its lower end, that of its upper end only at the polygon's
+    /// top. `edge` makes, of the rows from its lower end to the first visible one, its width and its height, what tells row by row how
+    /// far from its lower end it crosses, given the number of crossings before it in that row; `unit` is a pixel.
     fn cross<F: FnMut(usize) -> i32>(
         &mut self,
         points: &[Point],
@@ -284,20 +290,19 @@ fn edges(points: &[Point]) -> impl Iterator<Item = [Point; 2]> {
 fn clipped(mut a: Point, mut b: Point) -> Option<[Point; 2]> {
     let outside = |[x, y]: Point| [x < 0, x >= WIDTH, y < 0, y >= HEIGHT];
     loop {
-        let (mut at_a, mut at_b) = (outside(a), outside(b));
-        if at_a.iter().zip(&at_b).any(|(a, b)| *a && *b) {
+        if !outside(a).contains(&true) {
+            (a, b) = (b, a);
+        }
+        let [left, right, below, above] = outside(a);
+        if !(left || right || below || above) {
+            // `a` was inside too: back to their order.
+            return Some([b, a]);
+        }
+        if outside(b).iter().zip([left, right, below, above]).any(|(&b, a)| a && b) {
             return None;
         }
-        if !at_a.contains(&true) {
-            if !at_b.contains(&true) {
-                return Some([a, b]);
-            }
-            (a, b, at_a, at_b) = (b, a, at_b, at_a);
-        }
-        let _ = at_b;
         let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
         let slope = if dx == 0 { 1.0 } else { dy as f32 / dx as f32 };
-        let [left, right, below, _] = at_a;
         if left || right {
             let edge = if left { 0 } else { WIDTH - 1 };
             a = [edge, a[1] + ((edge - a[0]) as f32 * slope) as i32];

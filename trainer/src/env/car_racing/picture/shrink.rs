@@ -1,14 +1,14 @@
 //! pygame's `smoothscale` in numbers: 1000 pixels of a row, then 800 of a column, become 96.
 //!
-//! A result covers 1000/96 (800/96) pixels, counted in 1/16384 and truncated. What it has of its first and last pixel is truncated to whole grey levels, and so is
-//! the mean: a uniform 102 comes out 100.
+//! A result covers 1000/96 (800/96) pixels, counted in 1/16384 and truncated. What it has of its first and last pixel is truncated to
+//! whole grey levels, and so is the mean: a uniform 102 comes out 100.
 
 use super::SIDE;
 use super::view::{HEIGHT, WIDTH};
 use std::ops::Add;
 
-/// A pixel or a sum of pixels: red, green and blue, 16 bits each from the lowest, so that one addition adds all three. A product needs 32 bits: red and blue are
-/// multiplied together, green beside them.
+/// A pixel or a sum of pixels: red, green and blue, 16 bits each from the lowest, so that one addition adds all three. A product needs
+/// 32 bits: red and blue are multiplied together, green beside them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lanes(u64);
 
@@ -56,7 +56,8 @@ impl Add for Lanes {
     }
 }
 
-/// The pixels under one result: `part`/16384 of the one before `start`, those from `start` to before `last`, and `rest`/16384 of the `last`.
+/// The pixels under one result: `part`/16384 of the one before `start`, those from `start` to before `last`, and `rest`/16384 of the
+/// `last`.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     pub(super) part: u32,

@@ -1,7 +1,8 @@
 //! From the field to the screen: Gymnasium's camera, in its order of f64 operations.
 //!
-//! A point is turned by minus the hull's angle about the origin, scaled, and moved so that the hull stands at (500, 200) of 1000×800 pixels whose y points up. Drawing
-//! routines then truncate to integers. In the first second the scale grows from 0.6 to 16.2 pixels a unit.
+//! A point is turned by minus the hull's angle about the origin, scaled, and moved so that the hull stands at (500, 200) of 1000×800
+//! pixels whose y points up. Drawing routines then truncate to integers. In the first second the scale grows from 0.6 to 16.2 pixels
+//! a unit.
 
 use super::super::scene::{PLAYFIELD, Pose, Scene};
 use std::f64::consts::{FRAC_PI_2, TAU};
@@ -51,7 +52,7 @@ impl View {
 
     /// Where a point of the world lies: its pixel.
     pub(super) fn pixel(&self, point: [f64; 2]) -> Point {
-        self.exact(point).map(|p| p as i32)
+        pixel(self.exact(point))
     }
 
     /// Where a point of a body lies: Box2D places it in f32.
@@ -67,10 +68,17 @@ impl View {
             let (x, y) = ((x - self.translation[0]) / self.zoom, (y - self.translation[1]) / self.zoom);
             [x * self.cos + y * self.sin, y * self.cos - x * self.sin]
         });
-        let extent = |axis: usize| corners.iter().fold([f64::MAX, f64::MIN], |[low, high], p| [low.min(p[axis]), high.max(p[axis])]);
+        let extent =
+            |axis: usize| corners.iter().fold([f64::MAX, f64::MIN], |[low, high], p| [low.min(p[axis]), high.max(p[axis])]);
         let ([left, right], [low, high]) = (extent(0), extent(1));
         [left, right, low, high]
     }
+}
+
+/// Truncates to a pixel, as Gymnasium's drawing routines do. Far outside (no car gets there) it stays within their arithmetic.
+pub(super) fn pixel(point: [f64; 2]) -> Point {
+    const FAR: f64 = 30_000.0;
+    point.map(|p| p.clamp(-FAR, FAR) as i32)
 }
 
 /// Sine and cosine as pygame turns vectors: within 1e-6 of a quarter turn it is that quarter turn.
@@ -90,6 +98,7 @@ fn turn(angle: f64) -> (f64, f64) {
 }
 
 /// The white stripe of a wheel that has turned by `phase` about its axle, in the wheel's frame; none where it is on the lower side.
+/// pybox2d takes its corners in f32.
 pub(super) fn stripe(phase: f64) -> Option<[[f32; 2]; 4]> {
     const WIDTH: f64 = 14.0;
     const RADIUS: f64 = 27.0;
