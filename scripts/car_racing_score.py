@@ -1,17 +1,17 @@
 """Writes the scores of CarRacing-v3's picture as Gymnasium's pygame paints them: car_racing_score.py OUT
 
-The font is pygame's own and no part of this project, so set-up takes the bitmaps from it once. For each of the texts "-000" to "-999", then
-"0000" to "1999": rows 87 to 91 of the picture, columns 0 to 10, one byte a pixel (red, green and blue are equal). That is all a score touches.
+The font is pygame's own and no part of this project, so set-up has it paint the scores once. For each of the texts "-000" to "-999", then
+"0000" to "1999": rows 87 to 91 of the picture, columns 0 to 10, one byte a pixel (red, green and blue are equal). That is all a score
+touches.
 """
 
 import os
 import sys
 
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
-import numpy
 import pygame
 
-# The window and the picture of gymnasium/envs/box2d/car_racing.py, of both the left eighth: 125 columns are 12, with the whole's scale.
+# Window and picture of gymnasium/envs/box2d/car_racing.py, the left eighth of both: 125 columns are 12, at the whole's scale.
 WINDOW, PICTURE = (125, 800), (12, 96)
 ROWS, COLUMNS = slice(87, 92), slice(0, 11)
 
@@ -31,7 +31,7 @@ def main() -> None:
         block = picture[ROWS, COLUMNS].copy()
         picture[ROWS, COLUMNS] = 0
         if picture.any() or (block != block[:, :, :1]).any():
-            sys.exit(f"car_racing_score.py: {score} is painted elsewhere or in colour: expected pygame-ce 2.5.8, found {pygame.version.ver}")
+            sys.exit(f"{score} is painted elsewhere or in colour: expected pygame-ce 2.5.8, found {pygame.version.ver}")
         out += block[:, :, 0].tobytes()
     with open(f"{sys.argv[1]}.new", "wb") as file:
         file.write(out)
