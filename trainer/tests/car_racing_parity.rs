@@ -1,5 +1,5 @@
 //! `CarRacing-v3` is Gymnasium's, bit for bit: tracks, colours, where every body is, rewards and ends. The reference runs live, in
-//! `car_racing_reference.py`, once for all tests.
+//! `car_racing_reference.py`, once for all tests; pictures come through the bridge.
 //!
 //! Contract: Gymnasium 1.4.0 with Box2D 2.3.10 on x86-64 with glibc. Sines and cosines of bodies are ours, which differ from glibc's on machines
 //! with FMA for 17 of 10⁹ floats: a difference there is known by all that follows it.
@@ -291,26 +291,71 @@ fn the_percentage_of_a_lap_counts_at_the_start_alone() {
     assert_eq!(compare("some").laps, 0);
 }
 
-/// What an agent sees, from one environment and the other: the road as `[env.image]` prepares it, rewards and ends, through the bridge and without it.
+/// What an agent sees, through the bridge and without it: every pixel of the picture as it is, with its zoom, its bar and the score, in usual colours and
+/// drawn ones, on the road and over the edge of the field; the road as `[env.image]` prepares it; rewards and ends.
 #[test]
 fn the_native_environment_is_the_bridged_one() {
-    let python = python::script("python/interpreter.sh").display().to_string();
-    let image = toml::from_str("crop = [0, 0, 84, 96]\nsize = [64, 64]").unwrap();
-    let bridged = EnvConfig { python, image, ..EnvConfig::from("gym:CarRacing-v3") };
-    let native = EnvConfig { id: "CarRacing-v3".into(), python: String::new(), ..bridged.clone() };
-    let mut envs = [bridged, native].map(|config| AnyEnv::make(&config).unwrap());
-    let [bridged, native] = envs.each_ref().map(|env| EnvSpec { id: String::new(), ..env.spec().clone() });
-    assert_eq!(bridged, native);
-    let mut seen = [vec![0.0; native.obs], vec![0.0; native.obs]];
-    for seed in [3, 1 << 40] {
+    let plain = "";
+    let road = "image = { crop = [0, 0, 84, 96], size = [64, 64] }";
+    let coloured = "kwargs = { domain_randomize = true }";
+    let choices = "kwargs = { continuous = false }";
+    // Keys, seed, steps, and whether it is driven off the field.
+    for (keys, seed, steps, is_off) in [
+        (plain, 3, 260, false),
+        (plain, 7, 420, true),
+        (coloured, 1 << 40, 120, false),
+        (road, 4, 120, false),
+        (choices, 5, 60, false),
+    ] {
+        let of = |id: &str, keys: &str| -> EnvConfig { toml::from_str(&format!("id = \"{id}\"\n{keys}")).unwrap() };
+        let python = python::script("python/interpreter.sh").display().to_string();
+        let bridged = EnvConfig { python, ..of("gym:CarRacing-v3", keys) };
+        let mut envs = [bridged, of("CarRacing-v3", keys)].map(|config| AnyEnv::make(&config).unwrap());
+        let [bridged, native] = envs.each_ref().map(|env| EnvSpec { id: String::new(), ..env.spec().clone() });
+        assert_eq!(bridged, native);
+        // A third drives, by what it knows.
+        let image = "observation = \"state\"";
+        let AnyEnv::CarRacing(mut driver) = AnyEnv::make(&of("CarRacing-v3", image)).unwrap() else {
+            panic!("it is native")
+        };
+        let mut state = vec![0.0; driver.spec().obs];
+        let mut seen = [vec![0.0; native.obs], vec![0.0; native.obs]];
         envs.iter_mut().zip(&mut seen).for_each(|(env, obs)| env.reset(seed, obs).unwrap());
-        assert!(seen[0] == seen[1], "seed {seed}");
-        for t in 0..120 {
-            let action = [(t as f32 / 9.0).sin() * 0.3, 0.3, if t % 40 > 35 { 0.5 } else { 0.0 }];
-            let steps: Vec<Step> =
+        driver.reset(seed, &mut state).unwrap();
+        let (mut total, mut colours) = (0.0, BTreeMap::new());
+        for t in 0..=steps {
+            let differs = seen[0].iter().zip(&seen[1]).position(|(a, b)| a != b);
+            if let Some(i) = differs {
+                panic!("{keys}, seed {seed}, step {t}: [{i}] expected {}, found {}", seen[0][i], seen[1][i]);
+            }
+            colours.insert(seen[0][..3].iter().map(|&x| x as u8).collect::<Vec<_>>(), t);
+            let action = match is_off {
+                true => outwards(&driver.scene()),
+                false => along(part(driver.spec(), &state, "road"), part(driver.spec(), &state, "velocity")[1]),
+            };
+            let _ = driver.step(&action, &mut state).unwrap();
+            let action = if keys == choices { vec![(t / 7 % 5) as f32] } else { action.to_vec() };
+            let played: Vec<Step> =
                 envs.iter_mut().zip(&mut seen).map(|(env, obs)| env.step(&action, obs).unwrap()).collect();
-            assert_eq!(steps[0], steps[1], "seed {seed}, step {t}");
-            assert!(seen[0] == seen[1], "seed {seed}, step {t}");
+            assert_eq!(played[0], played[1], "{keys}, seed {seed}, step {t}");
+            total += played[0].reward;
         }
+        // It was what it was to be: beyond the field all is black.
+        assert!(!is_off || total < -100.0 && colours.contains_key(&[0; 3][..]), "{total} {colours:?}");
+        assert!(is_off || keys == choices || total > 50.0, "{keys}: {total}");
     }
+}
+
+/// Steers along the road, at most at 50 units a second.
+fn along(road: &[f64], forward: f64) -> [f32; 3] {
+    [(1.2 * road[4].atan2(road[5])) as f32, if forward < 50.0 { 0.5 } else { 0.0 }, 0.0]
+}
+
+/// Steers away from the middle of the field.
+fn outwards(scene: &Scene<'_>) -> [f32; 3] {
+    let [x, y] = scene.hull.pose.position;
+    let (sin, cos) = (scene.hull.pose.sin, scene.hull.pose.cos);
+    let (right, forward) = (cos * x + sin * y, cos * y - sin * x);
+    let [vx, vy] = scene.hull.velocity;
+    [right.atan2(forward), if vx.hypot(vy) < 40.0 { 0.3 } else { 0.0 }, 0.0]
 }
