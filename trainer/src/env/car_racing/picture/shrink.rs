@@ -1,7 +1,8 @@
 //! pygame's `smoothscale` in numbers: 1000 pixels of a row, then 800 of a column, become 96.
 //!
 //! A result covers 1000/96 (800/96) pixels, counted in 1/16384 and truncated. What it has of its first and last pixel is truncated to
-//! whole grey levels, and so is the mean: a uniform 102 comes out 100.
+//! whole grey levels, and so is the mean: a uniform 102 comes out 100. This is what pygame computes with SSE2 or NEON; where it has neither,
+//! it rounds otherwise.
 
 use super::SIDE;
 use super::view::{HEIGHT, WIDTH};

@@ -81,7 +81,8 @@ pub(super) fn pixel(point: [f64; 2]) -> Point {
     point.map(|p| p.clamp(-FAR, FAR) as i32)
 }
 
-/// Sine and cosine as pygame turns vectors: within 1e-6 of a quarter turn it is that quarter turn.
+/// Sine and cosine as pygame turns vectors: within 1e-6 of a quarter turn it is that quarter turn, else the C library's, which Gymnasium
+/// calls as well.
 fn turn(angle: f64) -> (f64, f64) {
     const NEAR: f64 = 1e-6;
     let angle = angle % TAU;
