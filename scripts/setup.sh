@@ -4,6 +4,7 @@
 #   third_party/venv      a Python environment, only for its pip and interpreter
 #   third_party/python    the pinned wheels of scripts/requirements.txt (libtorch, libmujoco, MJCF models, Gymnasium)
 #   third_party/mujoco    libmujoco.so under the name the linker asks for
+#   third_party/car_racing_score.bin    the scores in CarRacing-v3's picture, painted by pygame (scripts/car_racing_score.py)
 #
 # SETUP=light leaves libtorch out (a gigabyte of torch and nvidia wheels): for who trains no V and no M. A later set-up without it adds
 # the rest.
@@ -106,7 +107,7 @@ case $found in
         cp -al "$deps/python/$path" "$new/$path"
       done <<<"$inside"
     fi
-    rm -rf "$deps/stamp"
+    rm -rf "$deps/stamp" "$deps/car_racing_score.bin"
     [ ! -e "$deps/python" ] || mv "$deps/python" "$deps/python.old"
     mv "$new" "$deps/python"
     chmod 755 "$deps/python"
@@ -119,7 +120,11 @@ case $found in
     echo "$pins $want" >"$deps/stamp"
     ;;
 esac
-files=(python/gymnasium/envs/mujoco/assets/humanoid.xml)
+scores="$deps/car_racing_score.bin"
+[ "$scores" -nt scripts/car_racing_score.py ] ||
+  PYTHONPATH="$deps/python" "$deps/venv/bin/python" scripts/car_racing_score.py "$scores" >>"$deps/setup.log" 2>&1 ||
+  fail "could not have pygame paint CarRacing-v3's scores: $(tail -n 1 "$deps/setup.log" | cut -c1-160); log: $deps/setup.log"
+files=(car_racing_score.bin python/gymnasium/envs/mujoco/assets/humanoid.xml)
 [ -n "$own_mujoco" ] || files+=(mujoco/libmujoco.so)
 [ $want = light ] || files+=(python/torch/lib/libtorch_cpu.so)
 for file in "${files[@]}"; do

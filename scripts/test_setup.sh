@@ -10,6 +10,7 @@ mkdir "$folder/bin"
 printf '#!/bin/sh\nexit 0\n' | tee "$folder/bin/cargo" "$folder/bin/cc" >"$folder/bin/c++"
 cat >"$folder/bin/pip" <<'S'
 #!/bin/sh
+case $1 in scripts/*) [ ! -e "$STAND_IN/no-font" ] || { echo "no font"; exit 1; }; echo "by $1" >"$2"; exit ;; esac
 [ ! -e "$STAND_IN/no-network" ] || { echo "ERROR: no network"; exit 1; }
 while [ $# -gt 0 ]; do
   case $1 in --target) to=$2 ;; -r) from=$2 ;; esac
@@ -31,7 +32,7 @@ S
 chmod +x "$folder"/bin/*
 
 # A fresh checkout in $1 below the temporary folder, and what it says and leaves; variables before the name reach set-up.
-fresh() { checkout="$folder/$1" && mkdir -p "$checkout/scripts" && cp scripts/setup.sh scripts/requirements.txt "$checkout/scripts/"; }
+fresh() { checkout="$folder/$1" && mkdir -p "$checkout/scripts" && cp scripts/setup.sh scripts/requirements.txt scripts/car_racing_score.py "$checkout/scripts/"; }
 setup() {
   rm -f "$folder/asked"
   (cd "$checkout" && env -u LIBTORCH -u MUJOCO_DYNAMIC_LINK_DIR -u SETUP STAND_IN="$folder" PATH="$folder/bin:$PATH" "$@" bash scripts/setup.sh) \
@@ -49,6 +50,7 @@ case="whole, and once more"
 fresh whole && setup SETUP= || wrong "failed"
 there $torch $mujoco mujoco/libmujoco.so python/nvidia/libcudart.so
 is mujoco/libmujoco.so new
+is car_racing_score.bin "by scripts/car_racing_score.py"
 setup SETUP= && ! asked mujoco || wrong "expected nothing to be downloaded again"
 setup SETUP=light && ! asked mujoco || wrong "expected the whole to be enough for the light one"
 there $torch
@@ -68,6 +70,14 @@ asked torch && asked nvidia && ! asked mujoco || wrong "expected the rest alone"
 there $torch $mujoco python/nvidia/libcudart.so python/bin/torchrun python/bin/viewer
 case="an unknown kind"
 ! setup SETUP=small && grep -q "SETUP=small: expected light" "$folder/log" || wrong "expected a refusal"
+
+case="scores that cannot be painted"
+rm "$checkout/third_party/car_racing_score.bin"
+touch "$folder/no-font"
+! setup SETUP= && grep -q "CarRacing-v3's scores: no font" "$folder/log" || wrong "expected to fail"
+rm "$folder/no-font"
+setup SETUP= && ! asked mujoco || wrong "expected the scores alone"
+is car_racing_score.bin "by scripts/car_racing_score.py"
 
 case="a download that fails"
 fresh offline && setup SETUP= || wrong "failed"

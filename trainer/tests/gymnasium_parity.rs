@@ -233,7 +233,8 @@ environments! {
 
 #[test]
 fn every_environment_is_compared() {
-    let mut known: Vec<_> = ids().collect();
+    // CarRacing-v3's comparison is car_racing_parity.rs.
+    let mut known: Vec<_> = ids().filter(|id| *id != "CarRacing-v3").collect();
     known.sort_unstable();
     assert_eq!(known, ENVIRONMENTS.iter().map(|(id, _)| *id).collect::<Vec<_>>());
 }

@@ -1,4 +1,5 @@
-//! How much work do the trainer's parts get done: the simulator, an optimiser's step, a generation, a dream, a bridged step?
+//! How much work do the trainer's parts get done: the simulator, an optimiser's step, a generation, a dream, a bridged step, a step of
+//! a race?
 //!
 //! Everything is taken in turn with what it is compared with, round by round (`take_turns`). Where both sides compute in one thread
 //! the clock is that of the processor, not of the wall: time that others took on the machine is in neither. Python does its rounds in a
@@ -8,6 +9,7 @@ pub mod bridge;
 pub mod dreams;
 pub mod evolution;
 pub mod python;
+pub mod racing;
 pub mod simulator;
 pub mod training;
 
@@ -114,6 +116,8 @@ pub enum Part {
     Dreams,
     /// A step of one of Gymnasium's environments beside its time in Python, and two workers
     Bridge,
+    /// CarRacing-v3's steps against Gymnasium's, with its picture and without
+    Racing,
     /// All of them
     All,
 }
@@ -140,6 +144,9 @@ pub fn measure(part: Part, options: &Options) -> Result<Vec<Table>> {
     }
     if wanted(Part::Bridge) {
         tables.extend(bridge::tables(options).context("bridge")?);
+    }
+    if wanted(Part::Racing) {
+        tables.extend(racing::tables(options).context("racing")?);
     }
     Ok(tables)
 }

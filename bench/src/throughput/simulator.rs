@@ -17,30 +17,31 @@ use dreamstep_runtime::{Agent, Model, memory_len};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 const ENV: &str = "Humanoid-v5";
 
 /// An episode, given by what decides it.
 #[derive(Debug, Serialize)]
-struct Episode {
-    seed: u64,
-    actions: Vec<Vec<f32>>, // [T][A]
+pub(super) struct Episode {
+    pub(super) seed: u64,
+    pub(super) actions: Vec<Vec<f32>>, // [T][A]
 }
 
 /// What playing a recording came to.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-struct Total {
-    steps: u64,
+pub(super) struct Total {
+    pub(super) steps: u64,
     /// Of the sum of all rewards, an f64, added up in order.
     reward_bits: u64,
 }
 
 /// What Gymnasium says.
 #[derive(Deserialize)]
-struct Answer {
-    seconds: f64,
+pub(super) struct Answer {
+    pub(super) seconds: f64,
     #[serde(flatten)]
-    total: Total,
+    pub(super) total: Total,
 }
 
 impl Total {
@@ -48,12 +49,12 @@ impl Total {
         Self { steps, reward_bits: reward.to_bits() }
     }
 
-    fn reward(self) -> f64 {
+    pub(super) fn reward(self) -> f64 {
         f64::from_bits(self.reward_bits)
     }
 
     /// That `who` found this too.
-    fn expect(self, who: &str, found: Self) -> Result<()> {
+    pub(super) fn expect(self, who: &str, found: Self) -> Result<()> {
         ensure!(
             self == found,
             "{who}: expected {} steps and rewards of {:?} (bits {:#018x}), found {} and {:?} ({:#018x}): not the same trajectories, so \
@@ -113,24 +114,7 @@ impl<'m> Bench<'m> {
 
     /// Plays the recorded actions.
     fn replay(&mut self, episodes: &[Episode]) -> Result<Total> {
-        let (mut steps, mut reward) = (0, 0.0);
-        for Episode { seed, actions } in episodes {
-            self.env.reset(*seed, &mut self.observation)?;
-            let mut over = false;
-            for action in actions {
-                let step = self.env.step(action, &mut self.observation)?;
-                reward += step.reward;
-                steps += 1;
-                over = step.terminated || step.truncated;
-                if over {
-                    break;
-                }
-            }
-            if !over {
-                bail!("seed {seed}: expected an episode of {} steps, found one that goes on", actions.len());
-            }
-        }
-        Ok(Total::of(steps, reward))
+        replay(&mut self.env, &mut self.observation, episodes)
     }
 
     /// Plays episodes from the same starts, acted by the agent.
@@ -153,9 +137,32 @@ impl<'m> Bench<'m> {
     }
 }
 
+/// Plays the recorded actions in `env`, whose observations go into `observation`.
+pub(super) fn replay(env: &mut AnyEnv, observation: &mut [f64], episodes: &[Episode]) -> Result<Total> {
+    let (mut steps, mut reward) = (0, 0.0);
+    for Episode { seed, actions } in episodes {
+        env.reset(*seed, observation)?;
+        let mut over = false;
+        for action in actions {
+            let step = env.step(action, observation)?;
+            reward += step.reward;
+            steps += 1;
+            over = step.terminated || step.truncated;
+            if over {
+                break;
+            }
+        }
+        if !over {
+            bail!("seed {seed}: expected an episode of {} steps, found one that goes on", actions.len());
+        }
+    }
+    Ok(Total::of(steps, reward))
+}
+
 /// Starts Gymnasium with the recordings.
-fn gymnasium(recordings: &BTreeMap<&str, Vec<Episode>>) -> Result<(Child, String)> {
-    let (mut child, version) = match Python::of_setup()?.start("simulator.py", &["--env".as_ref(), ENV.as_ref()])? {
+pub(super) fn gymnasium(arguments: &[&str], recordings: &BTreeMap<&str, Vec<Episode>>) -> Result<(Child, String)> {
+    let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+    let (mut child, version) = match Python::of_setup()?.start("simulator.py", &arguments)? {
         Started::Ready(child, version) => (child, version),
         Started::Missing(what) => return Err(anyhow!("{what}; run `make setup`")),
     };
@@ -177,7 +184,7 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
     let mut bench = Bench::new(&model, &mut memory)?;
     let mut record = |count, agent| (0..count).map(|seed| bench.record(seed, agent)).collect::<Result<Vec<_>>>();
     let recordings = BTreeMap::from([("uniform", record(uniform, false)?), ("agent", record(acted, true)?)]);
-    let (child, version) = gymnasium(&recordings)?;
+    let (child, version) = gymnasium(&["--env", ENV], &recordings)?;
 
     let (bench, child) = (RefCell::new(bench), RefCell::new(child));
     let mut expected = BTreeMap::new();
@@ -268,7 +275,7 @@ mod tests {
         let first = &mut changed.actions[0][3];
         *first = f32::from_bits(first.to_bits() ^ 1);
         let recordings = BTreeMap::from([("right", episodes), ("wrong", vec![changed])]);
-        let mut gymnasium = gymnasium(&recordings).unwrap().0;
+        let mut gymnasium = gymnasium(&["--env", ENV], &recordings).unwrap().0;
         let answer: Answer = gymnasium.ask(&"right").unwrap();
         total.expect("Gymnasium", answer.total).unwrap();
         assert!(answer.seconds > 0.0);

@@ -13,6 +13,7 @@ mod actions;
 mod assist;
 mod bridge;
 mod builtin;
+pub mod car_racing;
 mod cart_pole;
 mod eye;
 mod heun;
@@ -29,11 +30,12 @@ mod recorded;
 mod task;
 
 pub use crate::run::config::{EnvConfig, OnError, Physics};
-use crate::run::config::{RecordedConfig, TaskConfig};
+use crate::run::config::{Observation, RecordedConfig, TaskConfig};
 use crate::run::interrupt::Interrupted;
 pub use actions::{ActionSpace, Ear, size_text};
 use anyhow::{Result, bail, ensure};
 pub use bridge::{Bridge, Picture};
+pub use car_racing::CarRacing;
 #[cfg(test)]
 pub(crate) use cart_pole::CHOICES;
 pub use cart_pole::CartPole;
@@ -97,7 +99,7 @@ impl EnvSpec {
         );
         let whose = if is_own { String::new() } else { format!(" (`gym:{id}` is Gymnasium's own)") };
         let given = env.kwargs.keys().cloned().collect::<Vec<_>>().join(", ");
-        ensure!(env.kwargs.is_empty(), "env.kwargs: {id} takes none{whose}, found {given}");
+        ensure!(env.kwargs.is_empty() || id == car_racing::ID, "env.kwargs: {id} takes none{whose}, found {given}");
         if env.time_limit > 0 {
             self.time_limit = env.time_limit;
         }
@@ -239,6 +241,8 @@ pub enum AnyEnv {
     Mujoco(Box<Mujoco>),
     /// CartPole-v1.
     CartPole(Box<CartPole>),
+    /// CarRacing-v3.
+    CarRacing(Box<CarRacing>),
     /// Any of Gymnasium's, in Python.
     Bridge(Box<Bridge>),
     /// Any of them, late and noisy.
@@ -247,7 +251,7 @@ pub enum AnyEnv {
 
 /// The ids that [`AnyEnv::make`] knows.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    builtin::ids().chain([cart_pole::ID])
+    builtin::ids().chain([cart_pole::ID, car_racing::ID])
 }
 
 /// The specification of `env`. No simulator is made: of a MuJoCo task its model is compiled, one of Gymnasium's is asked; each once in a
@@ -262,6 +266,7 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
         Kind::Bridge => bridge::spec(env)?,
         Kind::Mujoco => model::compiled(env, Physics::Task)?.spec.clone().adjusted(env)?,
         Kind::CartPole => cart_pole::spec().adjusted(env)?,
+        Kind::CarRacing => car_racing::spec(env)?.adjusted(env)?,
         #[cfg(test)]
         Kind::Choices => cart_pole::choices().adjusted(env)?,
     };
@@ -277,6 +282,7 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
 enum Kind {
     Mujoco,
     CartPole,
+    CarRacing,
     #[cfg(test)]
     Choices,
     Bridge,
@@ -295,6 +301,7 @@ impl Kind {
             _ if env.is_recorded() => Self::Recorded,
             _ if id.starts_with(bridge::PREFIX) => Self::Bridge,
             cart_pole::ID => Self::CartPole,
+            car_racing::ID => Self::CarRacing,
             #[cfg(test)]
             cart_pole::CHOICES => Self::Choices,
             _ if is_own || builtin::ids().any(|known| known == id) => Self::Mujoco,
@@ -308,6 +315,10 @@ impl Kind {
         ensure!(
             kind == Self::Recorded || env.recorded == RecordedConfig::default(),
             "env.recorded: {id} has sizes of its own: expected env.id = \"recorded\""
+        );
+        ensure!(
+            kind == Self::CarRacing || env.observation == Observation::Own,
+            "env.observation = \"state\": {id} has one kind of observation: expected \"own\""
         );
         ensure!(
             kind == Self::Mujoco || !env.randomise.is_on(),
@@ -365,6 +376,7 @@ impl AnyEnv {
         let perfect = match kind {
             Kind::Bridge => Self::Bridge(Box::new(Bridge::new(env, visible)?)),
             Kind::Mujoco => Self::Mujoco(Box::new(Mujoco::new(model::compiled(env, physics)?, spec(env)?, env, physics)?)),
+            Kind::CarRacing => Self::CarRacing(Box::new(CarRacing::new(env, spec(env)?)?)),
             _ => Self::CartPole(Box::new(CartPole::new(spec(env)?))),
         };
         Ok(match imperfect::is_asked_for(env) {
@@ -380,6 +392,7 @@ impl AnyEnv {
     pub fn picture(&mut self) -> Result<Option<Picture>> {
         match self {
             Self::Bridge(env) => env.picture().map(Some),
+            Self::CarRacing(env) => Ok(Some(env.picture())),
             Self::Imperfect(env) => env.inner_mut().picture(),
             _ => Ok(None),
         }
@@ -389,6 +402,7 @@ impl AnyEnv {
         match self {
             Self::Mujoco(env) => env.as_ref(),
             Self::CartPole(env) => env.as_ref(),
+            Self::CarRacing(env) => env.as_ref(),
             Self::Bridge(env) => env.as_ref(),
             Self::Imperfect(env) => env.as_ref(),
         }
@@ -398,6 +412,7 @@ impl AnyEnv {
         match self {
             Self::Mujoco(env) => env.as_mut(),
             Self::CartPole(env) => env.as_mut(),
+            Self::CarRacing(env) => env.as_mut(),
             Self::Bridge(env) => env.as_mut(),
             Self::Imperfect(env) => env.as_mut(),
         }

@@ -12,6 +12,8 @@ use rand_pcg::rand_core::Rng;
 #[derive(Clone, Debug)]
 pub struct NumpyRandom {
     pcg: Lcg128Xsl64,
+    /// Of the last 64 bits that 32 were taken from, the other half.
+    half: Option<u32>,
 }
 
 impl NumpyRandom {
@@ -20,7 +22,7 @@ impl NumpyRandom {
     pub fn new(seed: u64) -> Self {
         let [state_high, state_low, stream_high, stream_low] = seed_sequence(seed);
         let join = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
-        Self { pcg: Lcg128Xsl64::new(join(state_high, state_low), join(stream_high, stream_low)) }
+        Self { pcg: Lcg128Xsl64::new(join(state_high, state_low), join(stream_high, stream_low)), half: None }
     }
 
     /// The generator's own 64 bits, which every distribution is made of.
@@ -36,6 +38,26 @@ impl NumpyRandom {
     /// `Generator.uniform(low, high)`: multiply, then add, as numpy's x86-64 wheels do.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.random()
+    }
+
+    /// `Generator.integers(n)`, for an `n` from 2 to 2³² − 1: uniform from 0 to n − 1, by Lemire's multiplication (2019) of 32 bits.
+    pub(super) fn integer(&mut self, n: u32) -> u32 {
+        let biased = n.wrapping_neg() % n;
+        loop {
+            let product = u64::from(self.next_u32()) * u64::from(n);
+            if product as u32 >= biased {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// 32 bits: of 64 the lower half, then the upper one.
+    fn next_u32(&mut self) -> u32 {
+        self.half.take().unwrap_or_else(|| {
+            let bits = self.next_u64();
+            self.half = Some((bits >> 32) as u32);
+            bits as u32
+        })
     }
 }
 

@@ -73,7 +73,7 @@ impl<'a> Rebuilder<'a> {
 /// Where quaternions begin among the positions of `env`.
 fn quaternions(env: &AnyEnv) -> Vec<usize> {
     match env {
-        AnyEnv::CartPole(_) | AnyEnv::Bridge(_) => Vec::new(),
+        AnyEnv::CartPole(_) | AnyEnv::CarRacing(_) | AnyEnv::Bridge(_) => Vec::new(),
         AnyEnv::Imperfect(env) => quaternions(env.inner()),
         AnyEnv::Mujoco(env) => {
             let joints = env.model().jnt_type().iter().zip(env.model().jnt_qposadr());

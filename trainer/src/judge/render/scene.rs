@@ -104,7 +104,7 @@ impl Scene {
             AnyEnv::Mujoco(env) => Ok(Self::Mujoco(Box::new(Stage::new(env, width, height)?))),
             AnyEnv::CartPole(_) => Ok(Self::CartPole),
             AnyEnv::Imperfect(env) => Self::new(env.inner(), width, height),
-            AnyEnv::Bridge(_) => Ok(Self::Own),
+            AnyEnv::CarRacing(_) | AnyEnv::Bridge(_) => Ok(Self::Own),
         }
     }
 

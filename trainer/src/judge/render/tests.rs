@@ -27,7 +27,7 @@ fn random_episode(id: &str, seed: u64, steps: u32) -> (AnyEnv, Episode) {
 /// What an observation tells, said again: copied numbers bit for bit; what went through an angle, or through a body's place, to rounding.
 #[test]
 fn a_rebuilt_state_is_observed_as_the_true_one_was() {
-    for id in ids().filter(|id| *id != "CartPole-v1") {
+    for id in ids().filter(|id| !["CartPole-v1", "CarRacing-v3"].contains(id)) {
         let (env, episode) = random_episode(id, 5, 40);
         let mut rebuilder = Rebuilder::new(&env);
         let AnyEnv::Mujoco(mut other) = AnyEnv::make(&EnvConfig::from(id)).unwrap() else { panic!("{id}: a MuJoCo task") };

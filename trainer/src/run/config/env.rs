@@ -33,6 +33,8 @@ pub struct EnvConfig {
     /// `mjcf`: what the task is. Not written where it is left as it is: a task that is built in has another.
     #[serde(skip_serializing_if = "TaskConfig::is_default")]
     pub task: TaskConfig,
+    /// What is observed, where there is a choice.
+    pub observation: Observation,
     /// Where an observation is a picture: what is made of it before V sees it.
     pub image: ImageConfig,
     /// MuJoCo models: what is a little other in every episode.
@@ -46,6 +48,16 @@ pub struct EnvConfig {
     pub observation_noise: Vec<f64>,
     /// `env = "recorded"`: what the recorded data are of.
     pub recorded: RecordedConfig,
+}
+
+/// What is observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Observation {
+    /// What the environment itself says.
+    Own,
+    /// The state behind the picture, which a privileged driver sees: of CarRacing-v3.
+    State,
 }
 
 /// What an environment's own fault (it died, it hung, it raised, its answer makes no sense) comes to.
@@ -77,6 +89,7 @@ impl Default for EnvConfig {
             kwargs: Table::new(),
             mjcf: String::new(),
             task: TaskConfig::default(),
+            observation: Observation::Own,
             image: ImageConfig::default(),
             randomise: RandomiseConfig::default(),
             action_delay: 0,

@@ -20,7 +20,7 @@ pub use controller::{
     StrategyName, controller_of,
 };
 pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
-pub use env::{EnvConfig, OnError};
+pub use env::{EnvConfig, Observation, OnError};
 pub use image::{ColourName, FilterName, ImageConfig};
 pub use networks::{
     ConvolutionConfig, LatentSource, MdnrnnConfig, OptimizerRule, ScheduleConfig, ScheduleRule, VaeConfig, VaeStart,
