@@ -2,6 +2,9 @@
 //! others; its actions do. C starts as the linear map from the new [z, h] that acts as the teacher does: behaviour cloning by ridge
 //! regression on the recorded episodes, then DAgger (Ross, Gordon & Bagnell 2011, algorithm 3.1) on episodes that the student plays.
 //!
+//! A privileged teacher sees what is behind the student's pictures (Chen et al. 2019, *Learning by Cheating*). Recorded pictures do not tell that:
+//! its first lessons are episodes that it plays itself.
+//!
 //! Of a teacher that chooses, its scores are learnt where a linear map meets them exactly; else its choices, by softmax regression. To come
 //! near the scores of another kind of C is to come near them everywhere, and not where two of them cross; to regress on one-hot choices is to
 //! lose those between two others.
@@ -12,10 +15,11 @@ use crate::agent::controller;
 use crate::agent::file;
 use crate::data::dataset::Dataset;
 use crate::env::ends_run;
-use crate::env::pool::{EnvPool, Player, Policy, Trajectory};
+use crate::env::pool::{EnvPool, Moment, Player, Policy, Trajectory};
+use crate::env::privileged_spec;
 use crate::env::size_text;
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::Config;
+use crate::run::config::{Config, ScoredOn};
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
 use crate::stats::{Chosen, Moments, Ridge, Softmax};
@@ -23,6 +27,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::action::{Action, greatest};
 use dreamstep_core::c::ControllerKind;
 use dreamstep_core::dims::Dims;
+use dreamstep_core::obs::Observation;
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
@@ -55,7 +60,7 @@ pub(super) struct Teacher {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
     pub(super) steps: u64,
-    /// Mean return of the student.
+    /// Mean return of the student; of a privileged teacher in the first.
     pub(super) mean_return: f64,
 }
 
@@ -78,15 +83,26 @@ impl Teacher {
         Ok(Self { values, parts, bytes })
     }
 
-    /// That the student (`base`, packed) can begin as this teacher.
+    /// Whether it sees what a student of `theirs` does not.
+    fn is_privileged(&self, theirs: &Dims) -> bool {
+        self.parts.settings.dims.obs != theirs.obs
+    }
+
+    /// That the student (`base`, packed) can begin as this teacher, as `config` has it.
     ///
     /// # Errors
-    /// One line: the two are of different environments, or C cannot learn by regression what it is not handed over.
-    pub(super) fn check(&self, base: &[u8]) -> Result<()> {
+    /// One line: the two are of different environments, a privileged teacher has no episodes to play, or C cannot learn by regression what it is
+    /// not handed over.
+    pub(super) fn check(&self, base: &[u8], config: &Config) -> Result<()> {
         let (mine, theirs) =
             (&self.parts.settings.dims, unpack(base).map_err(|error| anyhow!("base agent: {error}"))?.settings.dims);
+        let privileged = privileged_spec(&config.env)?.is_some_and(|spec| mine.obs == Observation::Vector { len: spec.obs });
         ensure!(
-            (mine.obs_len(), mine.action) == (theirs.obs_len(), theirs.action),
+            !privileged || config.controller.scored_on == ScoredOn::Episodes,
+            "teacher: one that sees what is behind the picture plays real episodes: expected controller.scored_on = \"episodes\""
+        );
+        ensure!(
+            mine.action == theirs.action && (privileged || mine.obs_len() == theirs.obs_len()),
             "teacher: expected observations of {} and actions of {}, found {} and {}",
             theirs.obs_len(),
             size_text(&theirs.action),
@@ -134,18 +150,23 @@ impl Teacher {
         config: &Config,
         mut done: impl FnMut(Iteration),
     ) -> Result<Vec<f32>> {
-        let mut lessons = self.recorded(student, whitening, data)?;
-        let mut learnt = whitening.fold(&lessons.fit()?);
-        let Some(pool) = pool else { return Ok(learnt) };
-        for iteration in 0..ITERATIONS {
-            let made = Controller::new(student.dims(), &learnt)?;
-            let acting = made.model(student).context("student")?;
+        let is_privileged = self.is_privileged(student.dims());
+        let mut lessons = match is_privileged {
+            true => Lessons::new(student.dims()),
+            false => self.recorded(student, whitening, data)?,
+        };
+        let mut learnt = if is_privileged { None } else { Some(whitening.fold(&lessons.fit()?)) };
+        let teacher = self.model()?;
+        for iteration in 0..pool.map_or(0, |_| ITERATIONS + u32::from(is_privileged)) {
+            let Some(pool) = pool else { break };
+            let made = learnt.as_ref().map(|learnt| Controller::new(student.dims(), learnt)).transpose()?;
+            let acting = made.as_ref().map(|made| made.model(student).context("student")).transpose()?;
+            let policy = Policy::Agent(acting.as_ref().unwrap_or(&teacher));
             let played = pool.map(EPISODES, |player, i| {
                 interrupt::check()?;
                 let seed = Philox::new(config.seed).bits(Stream::Lesson, u64::from(iteration), i as u32);
                 let mut trajectory = Trajectory::new();
-                let outcome =
-                    player.trajectory(Policy::Agent(&acting), seed, config.controller.max_episode_steps, &mut trajectory);
+                let outcome = player.trajectory(policy, seed, config.controller.max_episode_steps, &mut trajectory);
                 if let Err(error) = outcome {
                     if ends_run(&error, &config.env) {
                         return Err(error);
@@ -154,21 +175,21 @@ impl Teacher {
                     *player = Player::under(&config.env, config.controller.physics)?;
                     return Ok(Err(error));
                 }
-                let answers = self.answers(&self.model()?, student, whitening, trajectory.into_iter())?;
+                let answers = self.answers(&teacher, student, whitening, trajectory.into_iter())?;
                 Ok(outcome.map(|outcome| (outcome, answers)))
             })?;
             let (sound, failed): (Vec<_>, Vec<_>) = played.into_iter().partition(Result::is_ok);
             let sound: Vec<_> = sound.into_iter().flatten().collect();
             if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
-                return Err(error.context("student"));
+                return Err(error.context("student, or its teacher"));
             }
             sound.iter().for_each(|(_, answers)| lessons.add(answers));
             let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
             let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
             done(Iteration { steps, mean_return: sum / sound.len() as f64 });
-            learnt = whitening.fold(&lessons.fit()?);
+            learnt = Some(whitening.fold(&lessons.fit()?));
         }
-        Ok(learnt)
+        learnt.context("teacher: expected real episodes to play, found none")
     }
 
     /// [`Self::answers`] on the newest recorded episodes.
@@ -179,9 +200,13 @@ impl Teacher {
         for id in (0..data.len()).rev() {
             interrupt::check()?;
             let episode = data.read(id)?;
-            let observed = episode.observations.iter();
-            let acted = episode.actions.rows().into_iter().map(|row| row.to_vec());
-            let answers = self.answers(&model, student, whitening, observed.zip(acted))?;
+            let steps = episode.observations.iter().zip(episode.actions.rows());
+            let moment = |(observation, action): (_, ArrayView1<'_, f32>)| Moment {
+                observation,
+                privileged: None,
+                action: action.to_vec(),
+            };
+            let answers = self.answers(&model, student, whitening, steps.map(moment))?;
             lessons.add(&answers);
             rows += answers.nrows();
             if rows >= RECORDED_STEPS {
@@ -198,17 +223,17 @@ impl Teacher {
         model: &Model<'_>,
         student: &Model<'_>,
         whitening: &Whitening,
-        trajectory: impl Iterator<Item = (Vec<f32>, Vec<f32>)>,
+        trajectory: impl Iterator<Item = Moment>,
     ) -> Result<Array2<f32>> {
+        let is_privileged = self.is_privileged(student.dims());
         let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(student.dims())]);
         let answer = controller::mlp(model.dims(), &self.values);
         let (mut teacher, mut student) = (Agent::new(*model, &mut mine)?, Agent::new(*student, &mut theirs)?);
         let mut rows = Vec::new();
         let mut count = 0;
-        for (observation, action) in trajectory {
-            for agent in [&mut teacher, &mut student] {
-                agent.act_in_place(&observation)?;
-            }
+        for Moment { observation, privileged, action } in trajectory {
+            student.act_in_place(&observation)?;
+            teacher.act_in_place(privileged.as_ref().filter(|_| is_privileged).unwrap_or(&observation))?;
             rows.extend(whitening.whiten(student.controller_input().iter().copied()));
             let answers = answer.forward(teacher.controller_input().iter().map(|&feature| f64::from(feature)))?;
             match model.dims().action {

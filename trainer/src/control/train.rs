@@ -124,7 +124,7 @@ fn evolve(
     } else {
         let whitening = Whitening::measure(model, data)?;
         let start = teacher.as_ref().map(|teacher| {
-            teacher.check(&agents[0])?;
+            teacher.check(&agents[0], config)?;
             if let Some(controller) = teacher.hand_over(&agents[0])? {
                 return Ok(controller);
             }
@@ -272,7 +272,7 @@ pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, te
     }
     let base = base_agent(&Ingredients::read(run)?, config)?;
     if let Some(teacher) = teacher {
-        teacher.check(&base)?;
+        teacher.check(&base, config)?;
     }
     if run.evolution().exists() && !force {
         read_state(config, run)?;

@@ -154,6 +154,10 @@ impl Env for Imperfect {
         self.env.position_x()
     }
 
+    fn privileged(&self) -> Option<Vec<f64>> {
+        self.env.privileged()
+    }
+
     fn pose(&self) -> Option<Pose> {
         self.env.pose()
     }

@@ -30,7 +30,7 @@ mod recorded;
 mod task;
 
 pub use crate::run::config::{EnvConfig, OnError, Physics};
-use crate::run::config::{Observation, RecordedConfig, TaskConfig};
+use crate::run::config::{ImageConfig, Observation, RecordedConfig, TaskConfig};
 use crate::run::interrupt::Interrupted;
 pub use actions::{ActionSpace, Ear, size_text};
 use anyhow::{Result, bail, ensure};
@@ -204,6 +204,11 @@ pub trait Env: Send {
         None
     }
 
+    /// What a privileged teacher sees now, of [`privileged_spec`].
+    fn privileged(&self) -> Option<Vec<f64>> {
+        None
+    }
+
     /// The state, where an environment tells.
     fn pose(&self) -> Option<Pose> {
         None
@@ -275,6 +280,18 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
     }
     imperfect::deviations(env, &spec)?;
     Ok(spec)
+}
+
+/// What a privileged teacher sees of `env`, whose own observations are pictures: the same with [`Observation::State`]. None where there is no such
+/// choice, or it is made.
+///
+/// # Errors
+/// As [`spec`]'s.
+pub fn privileged_spec(env: &EnvConfig) -> Result<Option<EnvSpec>> {
+    if Kind::of(env)? != Kind::CarRacing || env.observation == Observation::State {
+        return Ok(None);
+    }
+    spec(&EnvConfig { observation: Observation::State, image: ImageConfig::default(), ..env.clone() }).map(Some)
 }
 
 /// Who makes an environment.
@@ -434,6 +451,10 @@ impl Env for AnyEnv {
 
     fn position_x(&self) -> Option<f64> {
         self.env().position_x()
+    }
+
+    fn privileged(&self) -> Option<Vec<f64>> {
+        self.env().privileged()
     }
 
     fn pose(&self) -> Option<Pose> {

@@ -96,7 +96,7 @@ impl Player {
         self.play(Policy::Agent(model), seed, max_steps, on_step, |_| ())
     }
 
-    /// As [`Self::episode`]; every observation `[O]` and the action `[A]` that answered it are appended to `trajectory`.
+    /// As [`Self::episode`]; its steps are appended to `trajectory`.
     ///
     /// # Errors
     /// As for [`Self::episode`].
@@ -107,7 +107,12 @@ impl Player {
         max_steps: u32,
         trajectory: &mut Trajectory,
     ) -> Result<Outcome> {
-        self.play(policy, seed, max_steps, |tick| trajectory.push((tick.single(), tick.action.to_vec())), |_| ())
+        let moment = |tick: &Tick<'_>| Moment {
+            observation: singles(tick.observation),
+            privileged: tick.privileged.map(singles),
+            action: tick.action.to_vec(),
+        };
+        self.play(policy, seed, max_steps, |tick| trajectory.push(moment(tick)), |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -116,7 +121,7 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn record(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<Vec<f32>>> {
         let mut observations = Vec::new();
-        self.play(policy, seed, 0, |tick| observations.push(tick.single()), |_| ())?;
+        self.play(policy, seed, 0, |tick| observations.push(singles(tick.observation)), |_| ())?;
         Ok(observations)
     }
 
@@ -158,9 +163,13 @@ impl Player {
         mut on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
+        let mut is_privileged = false;
         let mut agent = match policy {
             Policy::Agent(model) => {
-                check_fit(model, env.spec())?;
+                is_privileged = sees_behind(model, env);
+                if !is_privileged {
+                    check_fit(model, env.spec())?;
+                }
                 memory.resize(memory_len(model.dims()), 0.0);
                 let mut agent = Agent::new(*model, memory)?;
                 // Draws of its own for each episode, where the latent is sampled.
@@ -180,15 +189,19 @@ impl Player {
         let mut outcome = Outcome::default();
         loop {
             let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
+            let privileged = env.privileged();
             match (&mut agent, policy) {
                 (Some(agent), _) => {
-                    single.iter_mut().zip(observation.iter()).for_each(|(s, &o)| *s = o as f32);
+                    let seen = privileged.as_ref().filter(|_| is_privileged);
+                    let seen = seen.unwrap_or(observation);
+                    single.clear();
+                    single.extend(seen.iter().map(|&o| o as f32));
                     agent.act(single, action).with_context(refused)?;
                 }
                 (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
-            on_step(&Tick { observation, action, agent: agent.as_ref() });
+            on_step(&Tick { observation, privileged: privileged.as_deref(), action, agent: agent.as_ref() });
             if let (Some(agent), true) = (&mut agent, advances) {
                 agent.advance().with_context(refused)?;
             }
@@ -205,24 +218,40 @@ impl Player {
     }
 }
 
-/// Observations and the actions that answered them.
-pub type Trajectory = Vec<(Vec<f32>, Vec<f32>)>;
+/// Steps of an episode.
+pub type Trajectory = Vec<Moment>;
+
+/// A step, as agents see it.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// `[O]`
+    pub observation: Vec<f32>,
+    /// What is behind the picture, where an environment tells.
+    pub privileged: Option<Vec<f32>>,
+    /// `[A]` what was done then.
+    pub action: Vec<f32>,
+}
 
 /// A step, when its action is known and has not been done.
 struct Tick<'a> {
     /// `[O]`
     observation: &'a [f64],
+    privileged: Option<&'a [f64]>,
     /// `[A]` in the environment's units.
     action: &'a [f32],
     /// The agent, before it advances its memory.
     agent: Option<&'a Agent<'a, 'a>>,
 }
 
-impl Tick<'_> {
-    /// The observation as an agent sees it.
-    fn single(&self) -> Vec<f32> {
-        self.observation.iter().map(|&o| o as f32).collect()
-    }
+/// Numbers as an agent sees them.
+fn singles(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|&o| o as f32).collect()
+}
+
+/// Whether `model` is one that acts on what is behind the pictures of `env` ([`Env::privileged`]).
+fn sees_behind(model: &Model<'_>, env: &AnyEnv) -> bool {
+    let seen = model.dims().obs;
+    seen.image().is_none() && env.privileged().is_some_and(|state| state.len() == seen.len())
 }
 
 /// That `model` was made for the environment `spec`: of its sizes, and, where its file says so, of its id and control period. Two tasks

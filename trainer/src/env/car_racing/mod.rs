@@ -107,6 +107,7 @@ pub struct CarRacing {
     rules: Rules,
     race: Race,
     elapsed: u32,
+    place: Place,
     seen: Seen,
     painter: Painter,
     /// `[96, 96, 3]`
@@ -115,7 +116,7 @@ pub struct CarRacing {
 
 /// What an observation is.
 enum Seen {
-    State(Place),
+    State,
     Picture(Eye),
 }
 
@@ -127,12 +128,12 @@ impl CarRacing {
     pub(super) fn new(env: &EnvConfig, spec: EnvSpec) -> Result<Self> {
         let Arguments { domain_randomize, lap_complete_percent, .. } = Arguments::of(env)?;
         let rules = Rules { domain_randomize, lap_complete_percent };
-        let seen = spec.image.map_or(Ok(Seen::State(Place::default())), |image| Eye::new(image).map(Seen::Picture))?;
+        let seen = spec.image.map_or(Ok(Seen::State), |image| Eye::new(image).map(Seen::Picture))?;
         // The score stands below all that a crop to the road leaves.
         let shows_score = spec.image.is_some_and(|Image { crop: [top, _, rows, _], .. }| top + rows > SCORE_ROW);
         let scores = if shows_score { Some(ScoreTable::find()?) } else { ScoreTable::find().ok() };
         let (painter, frame) = (Painter::new(scores), vec![0; SIDE * SIDE * 3]);
-        Ok(Self { spec, rules, race: Race::new(0, rules), elapsed: 0, seen, painter, frame })
+        Ok(Self { spec, rules, race: Race::new(0, rules), elapsed: 0, place: Place::default(), seen, painter, frame })
     }
 
     /// The picture as it is now, 96 × 96.
@@ -168,8 +169,9 @@ impl CarRacing {
     }
 
     fn observe(&mut self, obs: &mut [f64]) {
+        self.place.follow(&self.race);
         match &mut self.seen {
-            Seen::State(place) => state::observe(&self.race, place, obs),
+            Seen::State => state::observe(&self.race, self.place, obs),
             Seen::Picture(eye) => {
                 self.painter.paint(&self.race.scene(), &mut self.frame);
                 eye.see(&self.frame, obs);
@@ -185,10 +187,7 @@ impl Env for CarRacing {
 
     fn reset(&mut self, seed: u64, obs: &mut [f64]) -> Result<()> {
         self.spec.check_obs(obs)?;
-        (self.race, self.elapsed) = (Race::new(seed, self.rules), 0);
-        if let Seen::State(place) = &mut self.seen {
-            *place = Place::default();
-        }
+        (self.race, self.elapsed, self.place) = (Race::new(seed, self.rules), 0, Place::default());
         self.observe(obs);
         Ok(())
     }
@@ -200,6 +199,14 @@ impl Env for CarRacing {
         self.elapsed = self.elapsed.saturating_add(1);
         self.observe(obs);
         Ok(Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit })
+    }
+
+    fn privileged(&self) -> Option<Vec<f64>> {
+        matches!(self.seen, Seen::Picture(_)).then(|| {
+            let mut state = vec![0.0; state::BLOCKS.iter().map(|(_, len)| len).sum()];
+            state::observe(&self.race, self.place, &mut state);
+            state
+        })
     }
 }
 

@@ -36,7 +36,7 @@ impl Place {
     const REACH: usize = 10;
 
     /// Follows the car. A road that passes close by is not taken for the one that the car left.
-    fn follow(&mut self, race: &Race) {
+    pub(super) fn follow(&mut self, race: &Race) {
         let points = &race.track.points;
         let n = points.len();
         let [x, y] = race.car.world.hull.pose.position.map(f64::from);
@@ -49,9 +49,8 @@ impl Place {
     }
 }
 
-/// Writes the state of `race` into `obs`, which is as long as all of [`BLOCKS`], and follows the car with `place`.
-pub(super) fn observe(race: &Race, place: &mut Place, obs: &mut [f64]) {
-    place.follow(race);
+/// Writes the state of `race`, whose car is at `place`, into `obs`, which is as long as all of [`BLOCKS`].
+pub(super) fn observe(race: &Race, place: Place, obs: &mut [f64]) {
     let hull = race.car.hull();
     let (sin, cos) = (f64::from(hull.pose.sin), f64::from(hull.pose.cos));
     let in_frame = |[x, y]: [f64; 2]| [cos * x + sin * y, cos * y - sin * x];
