@@ -12,6 +12,7 @@ use crate::agent_error::{MemoryError, ReplaceModelError, StepError};
 use crate::buffers::{Buffers, Cutter, Need, copy, lengths as buffer_lengths, outputs, total};
 use crate::c;
 use crate::health::Health;
+use crate::kernels::dispatch;
 use crate::m::{self, States};
 use crate::matvec::Rows;
 use crate::mdn::Prediction;
@@ -22,7 +23,6 @@ use dreamstep_core::c::ControllerInput;
 use dreamstep_core::digest::Digest;
 use dreamstep_core::dims::{Dims, padded};
 use dreamstep_core::obs::Observation;
-use dreamstep_core::obs::image::prepare;
 use dreamstep_core::rng::Philox;
 
 /// An agent in its loop: a constant [`Model`] and the memory of what it has seen.
@@ -217,7 +217,8 @@ impl<'m, 'f> Agent<'m, 'f> {
             return Err(StepError::FrameLength { expected, found: frame.len() });
         }
         let picture = bytes(self.work.picture).get_mut(..image.len()).unwrap_or_default();
-        prepare(&image, self.model.tables.0, frame, stride, bytes(self.work.buffers.pong), picture);
+        let (tables, scratch) = (self.model.tables.0, bytes(self.work.buffers.pong));
+        dispatch!(self.model.isa, prepare(&image, tables, frame, stride, scratch, picture));
         copy(self.decide(), action);
         Ok(())
     }

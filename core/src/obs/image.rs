@@ -246,7 +246,7 @@ pub const TABLES: [&str; 2] = [packed::OBSERVATION_COLUMNS, packed::OBSERVATION_
 /// `frame` holds the rows, `stride` bytes from one to the next; `tables` are those of [`Image::tables`] (empty where there is none), which
 /// [`resample::check`] has passed; `scratch` has [`Image::scratch_len`] bytes and `out` [`Image::len`]. Where one is shorter, rows are left out: the
 /// caller sees to it that none is.
-#[inline]
+#[inline(always)] // as the loops are: compiled for the instructions of the caller
 pub fn prepare(image: &Image, tables: [&[i32]; 2], frame: &[u8], stride: usize, scratch: &mut [u8], out: &mut [u8]) {
     match image.channels() {
         1 => rows::<1>(image, tables, frame, stride, scratch, out),
@@ -256,6 +256,7 @@ pub fn prepare(image: &Image, tables: [&[i32]; 2], frame: &[u8], stride: usize, 
     }
 }
 
+#[inline(always)]
 fn rows<const C: usize>(
     image: &Image,
     [columns, rows]: [&[i32]; 2],

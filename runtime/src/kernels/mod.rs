@@ -306,6 +306,8 @@ macro_rules! entry_points {
                 (filters: &$crate::convolution::Filters<'_>, window: &$crate::convolution::Window, x: &[u8], out: &mut [f32]));
             entry_points!(@function $features numbers, $crate::convolution::numbers,
                 (filters: &$crate::convolution::Filters<'_>, scale: f32, bytes: &[u8], x: &mut [f32]));
+            entry_points!(@function $features prepare, dreamstep_core::obs::image::prepare,
+                (image: &dreamstep_core::obs::Image, tables: [&[i32]; 2], frame: &[u8], stride: usize, scratch: &mut [u8], out: &mut [u8]));
             entry_points!(@function $features whiten, $crate::pointwise::whiten::<Vectors>,
                 (mean: &[f32], inv_std: &[f32], clip: f32, obs: &mut [f32]));
             entry_points!(@function $features relu, $crate::pointwise::relu::<Vectors>, (x: &mut [f32]));
