@@ -16,7 +16,7 @@
 //! gas, brake. Outside their range gas is clipped, steering and brake are not, as in Gymnasium.
 
 mod car;
-pub mod picture;
+mod picture;
 mod plane;
 mod race;
 pub mod scene;
