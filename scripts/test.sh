@@ -17,7 +17,8 @@ log=$(mktemp)
 skips=$(mktemp)
 trap 'rm -f "$log" "$skips"' EXIT
 export DREAMSTEP_SKIPPED=$skips
-step() { echo "== $*"; }
+# What comes next, and how many seconds all before it took.
+step() { echo "== $* (at $SECONDS s)"; }
 runtime_packages=(-p dreamstep-core -p dreamstep-runtime -p dreamstep-capi -p dreamstep-conformance -p dreamstep-fixtures)
 runtime_features=dreamstep-core/host,dreamstep-fixtures/synthetic
 case "${1:-all}" in

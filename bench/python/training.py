@@ -18,6 +18,7 @@ try:
     import numpy as np
     import torch
     from torch import nn
+    from torch.optim.adam import adam
 except ImportError as error:
     print(json.dumps({"missing": str(error).splitlines()[0]}), flush=True)
     sys.exit()
@@ -137,19 +138,24 @@ def main() -> None:
     model.to(device)
     # The lengths of packed sequences stay on the host.
     batch = {name: tensor if name == "sizes" else tensor.to(device) for name, tensor in tensors.items()}
-    adam = torch.optim.Adam(model.parameters(), lr=s["learning_rate"])
+    # `torch.optim.Adam` computes this function, but loads a compiler that wants packages of its own.
+    weights = list(model.parameters())
+    means, squares = ([torch.zeros_like(w) for w in weights] for _ in range(2))
+    updates = [torch.zeros((), device="cpu") for _ in weights]
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     print(json.dumps({"version": f"PyTorch {torch.__version__}"}), flush=True)
     for line in sys.stdin:
         losses = []
         start = clock()
         for _ in range(json.loads(line)):
-            adam.zero_grad()
+            model.zero_grad()
             loss = model.loss(batch, s)
             loss.backward()
             if "grad_clip" in s:
                 nn.utils.clip_grad_norm_(model.parameters(), s["grad_clip"])
-            adam.step()
+            with torch.no_grad():
+                adam(weights, [w.grad for w in weights], means, squares, [], updates, amsgrad=False, beta1=0.9, beta2=0.999,
+                     lr=s["learning_rate"], weight_decay=0.0, eps=1e-8, maximize=False)
             losses.append(loss.item())
         print(json.dumps({"seconds": clock() - start, "losses": losses}), flush=True)
 

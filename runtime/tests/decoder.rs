@@ -123,7 +123,7 @@ fn what_does_not_fit_is_refused() {
     assert!(matches!(short, Err(DecodeError::Memory { expected, found }) if expected == found + 1));
     let paper = synthetic::agent_with(&all().remove(7), 3);
     let paper = Model::load(&paper).unwrap().decoder().unwrap().memory_len();
-    assert_eq!(4 * paper / 1024, 516, "KiB");
+    assert_eq!(4 * paper / 1024, 293, "KiB");
     let without = synthetic::agent_with(&synthetic::with(settings, |s| s.decoder = None), 3);
     assert!(Model::load(&without).unwrap().decoder().is_none());
     for text in ["", "1x1x5", "1x1,3:3:2:0", "1x1x5x2,3:3:2:0", "1x1x5,3:3", "0x1x5,3:3:2:0", "1x1x5,3:2:3:0"] {

@@ -37,6 +37,15 @@ impl Python {
         Ok(Self { name: "the Python of set-up", interpreter, modules: Some(root.join("third_party/python")) })
     }
 
+    /// The same, with PyTorch.
+    ///
+    /// # Errors
+    /// As [`Self::of_setup`].
+    pub fn with_torch() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace of this package")?;
+        Ok(Self { interpreter: root.join("scripts/python_with_torch.sh"), modules: None, ..Self::of_setup()? })
+    }
+
     /// The one at `interpreter`, as it is.
     #[must_use]
     pub fn at(interpreter: &Path) -> Self {

@@ -205,7 +205,7 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
         Device::Cpu => options.common.effort(vec![1, 8], vec![1]),
         Device::Cuda => vec![1, 8, 64],
     };
-    let python = options.python.as_deref().map_or_else(Python::of_setup, |path| Ok(Python::at(path)))?;
+    let python = options.python.as_deref().map_or_else(Python::with_torch, |path| Ok(Python::at(path)))?;
     let folder = tempfile::tempdir().context("a folder for weights and batches")?;
 
     let columns = [
@@ -244,7 +244,7 @@ pub fn tables(options: &Options, device: tch::Device) -> Result<Vec<Table>> {
             match started {
                 Started::Ready(mut ready, version) => {
                     difference = agreement(network, &losses, &ready.ask::<Answer>(&losses.len())?.losses)?;
-                    peer = format!("{version}, torch.optim.Adam. ");
+                    peer = format!("{version}, torch.optim.adam. ");
                     child = RefCell::new(ready);
                     turns.push(Box::new(|| Ok(child.borrow_mut().ask::<Answer>(&steps)?.seconds * 1e6 / steps as f64)));
                 }

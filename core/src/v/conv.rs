@@ -50,8 +50,8 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// None: what stands where there is none.
-    const NONE: Self = Self { channels: 0, kernel: 0, stride: 0, padding: 0 };
+    /// None: what stands where there is none. (A stride of 1, so that one may divide by any convolution's.)
+    const NONE: Self = Self { channels: 0, kernel: 0, stride: 1, padding: 0 };
 
     /// One of `channels` channels with `kernel` × `kernel` pixels at a stride, without padding.
     #[must_use]
@@ -145,7 +145,7 @@ impl Convolutions {
         Convolution {
             channels: channels as usize,
             kernel: kernel as usize,
-            stride: stride as usize,
+            stride: if stride == 0 { 1 } else { stride as usize },
             padding: padding as usize,
         }
     }

@@ -86,7 +86,7 @@ impl Decoder {
         if height == 1 && width == 1 && layer.padding == 0 {
             return Form::Dense;
         }
-        let fits = layer.stride > 0 && layer.kernel % layer.stride == 0;
+        let fits = layer.kernel % layer.stride == 0;
         if index + 1 == self.chain.len() && fits { Form::Together } else { Form::Phases }
     }
 

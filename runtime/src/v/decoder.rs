@@ -10,6 +10,7 @@ use crate::layer::Layer;
 use crate::matvec::{Rows, scratch_len};
 use crate::model::Model;
 use core::fmt;
+use core::num::NonZeroUsize;
 use dreamstep_core::dims::padded;
 use dreamstep_core::error::LoadError;
 use dreamstep_core::reader::File;
@@ -97,16 +98,17 @@ impl<'f> Decoder<'f> {
 
     /// Values of map `index` as it lies in memory.
     fn outputs(&self, index: usize) -> usize {
+        if let Some([rows, columns, channels]) = self.together(index) {
+            return rows.saturating_mul(columns).saturating_mul(channels);
+        }
         let ([height, width, channels], around) = (self.sizes.map(index), 2 * self.around(index));
         let map =
             height.saturating_add(around).saturating_mul(width.saturating_add(around)).saturating_mul(padded(channels));
         // A dense layer's panels are filled up.
-        let dense = match index.checked_sub(1).and_then(|before| self.layers.get(before)) {
-            Some(Some(Stage::Dense(layer))) => layer.outputs(),
-            _ => 0,
-        };
-        let ([rows, columns], together) = (self.positions(index.saturating_sub(1)), self.together_channels(index));
-        greater(greater(map, dense), rows.saturating_mul(columns).saturating_mul(together))
+        match index.checked_sub(1).and_then(|before| self.layers.get(before)) {
+            Some(Some(Stage::Dense(layer))) => greater(map, layer.outputs()),
+            _ => map,
+        }
     }
 
     /// Zeros around map `index`: the taps of a phase but one.
@@ -123,18 +125,13 @@ impl<'f> Decoder<'f> {
         [height, width].map(|n| n + self.around(index))
     }
 
-    /// Channels, padded, of what the last transposed convolution writes; 0 where `index` is not the picture's.
-    fn together_channels(&self, index: usize) -> usize {
-        let last = self.sizes.chain.len();
-        match index == last && self.sizes.form(last - 1) == Form::Together {
-            true => self.phases_channels(),
-            false => 0,
-        }
-    }
-
-    fn phases_channels(&self) -> usize {
-        let Convolution { channels, stride, .. } = self.sizes.chain.at(self.sizes.chain.len().saturating_sub(1));
-        padded(stride * stride * channels)
+    /// The picture, map `index`, where its phases are made together: rows, columns, and the channels of all phases, padded.
+    fn together(&self, index: usize) -> Option<[usize; 3]> {
+        let last = index
+            .checked_sub(1)
+            .filter(|&last| index == self.sizes.chain.len() && self.sizes.form(last) == Form::Together)?;
+        let (Convolution { channels, stride, .. }, [rows, columns]) = (self.sizes.chain.at(last), self.positions(last));
+        Some([rows, columns, padded(stride * stride * channels)])
     }
 
     /// A latent vector `[Z]` → the picture `[h, w, c]` that it stands for, as bytes. `memory` holds at least [`Self::memory_len`] values.
@@ -210,11 +207,10 @@ impl<'f> Decoder<'f> {
         let ([_, width, inputs], around) = (sizes.map(index), self.around(index));
         let (pixel, row) = (padded(inputs), (width + 2 * around) * padded(inputs));
         let is_last = index + 1 == sizes.chain.len();
-        if sizes.form(index) == Form::Together {
-            let (taps, to) = (sizes.taps(index, 0), self.phases_channels());
-            let pixels = self.positions(index);
+        if let Some([rows, columns, to]) = self.together(index + 1) {
+            let taps = sizes.taps(index, 0);
             let window = Window {
-                pixels,
+                pixels: [rows, columns],
                 from: 0,
                 base: 0,
                 inputs: taps * taps * pixel,
@@ -223,7 +219,7 @@ impl<'f> Decoder<'f> {
                 row,
                 step: [row, pixel],
                 at: 0,
-                out: [pixels[1] * to, to],
+                out: [columns * to, to],
                 is_last,
             };
             dispatch!(self.isa, convolve(filters, &window, x, out));
@@ -262,26 +258,27 @@ impl<'f> Decoder<'f> {
         let last = self.sizes.chain.len() - 1;
         let ([height, width, channels], Convolution { stride, padding, .. }) =
             (self.sizes.map(last + 1), self.sizes.chain.at(last));
-        let [rows, columns] = self.positions(last);
-        let (used, pixel) = match self.sizes.form(last) {
-            Form::Together => (rows * columns * self.phases_channels(), self.phases_channels()),
-            Form::Dense | Form::Phases => (height * width * padded(channels), padded(channels)),
-        };
+        let together = self.together(last + 1);
+        let [rows, columns, pixel] = together.unwrap_or([height, width, padded(channels)]);
+        let used = rows * columns * pixel;
         dispatch!(self.isa, logistic(map.get_mut(..used).unwrap_or_default()));
         let per_unit = 1.0 / self.scale;
-        for (at, out) in picture.chunks_exact_mut(channels.max(1)).enumerate() {
-            let [y, x] = [at / width, at % width];
-            let begin = match self.sizes.form(last) {
-                Form::Together => {
-                    let [(row, phase_row), (column, phase_column)] =
-                        [y, x].map(|at| ((at + padding) / stride, (at + padding) % stride));
-                    (row * columns + column) * pixel + (phase_row * stride + phase_column) * channels
-                }
-                Form::Dense | Form::Phases => at * pixel,
-            };
-            let values = map.get(begin..).unwrap_or_default();
-            // A conversion that saturates, and makes 0 of NaN: the same everywhere.
-            out.iter_mut().zip(values).for_each(|(byte, &value)| *byte = (value * per_unit + 0.5) as u8);
+        // By its type what is divided by is not 0: no path to a panic.
+        let stride = NonZeroUsize::new(stride).unwrap_or(NonZeroUsize::MIN);
+        for (y, line) in picture.chunks_exact_mut((width * channels).max(1)).enumerate() {
+            for (x, out) in line.chunks_exact_mut(channels.max(1)).enumerate() {
+                let begin = match together {
+                    Some(_) => {
+                        let [(row, phase_row), (column, phase_column)] =
+                            [y, x].map(|at| ((at + padding) / stride, (at + padding) % stride));
+                        (row * columns + column) * pixel + (phase_row * stride.get() + phase_column) * channels
+                    }
+                    None => (y * width + x) * pixel,
+                };
+                let values = map.get(begin..).unwrap_or_default();
+                // A conversion that saturates, and makes 0 of NaN: the same everywhere.
+                out.iter_mut().zip(values).for_each(|(byte, &value)| *byte = (value * per_unit + 0.5) as u8);
+            }
         }
     }
 }

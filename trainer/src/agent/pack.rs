@@ -24,7 +24,7 @@ use dreamstep_core::pack::{AlignedBytes, Parts, SelfTest, Tensors, pack as pack_
 use dreamstep_core::precision::Precision;
 use dreamstep_core::reader::File;
 use dreamstep_core::schema::{Acting, Settings, Target};
-use dreamstep_core::v::{Decoder, Encoder};
+use dreamstep_core::v::Encoder;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use ndarray::Axis;
 use std::collections::BTreeMap;
@@ -457,7 +457,7 @@ pub fn in_precision(bytes: &[u8], precision: Precision, frames: &[Vec<u8>]) -> R
 }
 
 /// Frames by which ranges are chosen, at most.
-const CALIBRATION: usize = 256;
+const CALIBRATION: usize = 1024;
 
 /// The packed f32 agent `bytes` of `run`, with V's decoder, so that its latents can be looked at.
 ///
@@ -465,11 +465,10 @@ const CALIBRATION: usize = 256;
 /// One line: V has no decoder of pictures, or the file is no f32 agent.
 pub fn with_decoder(bytes: &[u8], run: &RunDir) -> Result<AlignedBytes> {
     let file = Checkpoint::read(&run.vae())?;
-    let text = match VaeShape::of(&file)?.layers {
-        VaeLayers::Convolutional(chain) => chain.decoder_text(),
+    let decoder = match VaeShape::of(&file)?.layers {
+        VaeLayers::Convolutional(chain) => chain.decoder,
         VaeLayers::Identity(_) | VaeLayers::Mlp(_) => None,
     };
-    let decoder = text.as_deref().and_then(Decoder::parse);
     let mut agent = unpack(bytes).map_err(|error| anyhow!("{error}"))?;
     agent.settings.decoder =
         Some(decoder.with_context(|| format!("{}: expected a decoder of pictures, found none", file.origin))?);

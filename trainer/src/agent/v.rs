@@ -6,7 +6,7 @@
 //! frame [O] ─ / 255 ──┘                                                     └─ · 255 ──────────▶ frame [O]
 //! ```
 
-use super::convolution::{Chain, HostDecoder, HostEncoder, Map};
+use super::convolution::{Chain, Halves, Map};
 use super::mlp::Mlp;
 use crate::run::checkpoint::{Checkpoint, meta};
 use crate::run::config::{ConvolutionConfig, VaeConfig, VaeStart};
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use dreamstep_core::c::Activation;
 use dreamstep_core::dims::Widths;
 use dreamstep_core::names::{checkpoint as names, metadata};
-use dreamstep_core::v::{Convolutions, Encoder};
+use dreamstep_core::v::Encoder;
 use std::path::Path;
 
 /// What a byte of a frame is multiplied by: x is between 0 and 1.
@@ -110,7 +110,7 @@ impl VaeShape {
     /// V as the runtime has it.
     ///
     /// # Errors
-    /// One line: no hidden layer, more than four, or one without units; or convolutions beyond the runtime's limits.
+    /// One line: no hidden layer, more than four, or one without units.
     pub fn encoder(&self) -> Result<Encoder> {
         let latent = self.latent;
         match &self.layers {
@@ -119,10 +119,7 @@ impl VaeShape {
                 Some(hidden) => Ok(Encoder::Mlp { hidden, latent }),
                 None => bail!("expected one to four hidden layers of V, none of them empty, found {hidden:?}"),
             },
-            VaeLayers::Convolutional(chain) => match Convolutions::new(&chain.encoder) {
-                Some(convolutions) => Ok(Encoder::Conv { convolutions, latent }),
-                None => bail!("expected convolutions within the runtime's limits, found {}", chain.encoder_text()),
-            },
+            VaeLayers::Convolutional(chain) => Ok(Encoder::Conv { convolutions: chain.encoder, latent }),
         }
     }
 
@@ -142,10 +139,10 @@ impl VaeShape {
                     file.set_meta(key, size);
                 }
                 file.set_meta(metadata::OBS_SCALE, BYTE_SCALE);
-                if let Some(decoder) = chain.decoder_text() {
+                if let Some(decoder) = chain.decoder {
                     file.set_meta(meta::V_DECODER, decoder);
                 }
-                ("conv", metadata::V_CONVOLUTIONS, chain.encoder_text())
+                ("conv", metadata::V_CONVOLUTIONS, chain.encoder.to_string())
             }
         };
         file.set_meta(metadata::V_KIND, kind.0);
@@ -239,26 +236,19 @@ impl Preprocessing {
 }
 
 /// V's encoder and decoder.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Codec {
     /// Sizes.
     pub shape: VaeShape,
     preprocessing: Preprocessing,
-    encoder: CodecEncoder,
-    decoder: CodecDecoder,
+    halves: CodecHalves,
 }
 
-#[derive(Clone, Debug)]
-enum CodecEncoder {
-    Identity,
-    Mlp(Mlp),
-    Convolutional(Box<HostEncoder>),
-}
-
-#[derive(Clone, Debug)]
-enum CodecDecoder {
-    Mlp(Mlp),
-    Convolutional(HostDecoder),
+#[derive(Debug)]
+enum CodecHalves {
+    /// The encoder, which an identity has not, and the decoder.
+    Dense(Option<Mlp>, Mlp),
+    Convolutional(Halves),
 }
 
 impl Codec {
@@ -282,55 +272,57 @@ impl Codec {
         let decoder = |hidden: &[usize]| {
             let widths: Vec<usize> =
                 [shape.latent].into_iter().chain(hidden.iter().rev().copied()).chain([shape.obs]).collect();
-            Ok::<_, anyhow::Error>(CodecDecoder::Mlp(mlp(&names::DECODER_WEIGHT, &names::DECODER_BIAS, &widths)?))
+            mlp(&names::DECODER_WEIGHT, &names::DECODER_BIAS, &widths)
         };
-        let (encoder, decoder) = match &shape.layers {
-            VaeLayers::Identity(hidden) => (CodecEncoder::Identity, decoder(hidden)?),
-            VaeLayers::Mlp(hidden) => (CodecEncoder::Mlp(encoder(hidden)?), decoder(hidden)?),
-            VaeLayers::Convolutional(chain) => (
-                CodecEncoder::Convolutional(Box::new(HostEncoder::read(&file, chain, shape.latent)?)),
-                CodecDecoder::Convolutional(HostDecoder::read(&file, chain, shape.latent)?),
-            ),
+        let halves = match &shape.layers {
+            VaeLayers::Identity(hidden) => CodecHalves::Dense(None, decoder(hidden)?),
+            VaeLayers::Mlp(hidden) => CodecHalves::Dense(Some(encoder(hidden)?), decoder(hidden)?),
+            VaeLayers::Convolutional(chain) => CodecHalves::Convolutional(Halves::read(&file, chain, shape.latent)?),
         };
-        Ok(Self { shape, preprocessing, encoder, decoder })
+        Ok(Self { shape, preprocessing, halves })
     }
 
-    /// An observation `[O]` → mean and log-variance `[Z]`.
+    /// Observations `[O]` → mean and log-variance `[Z]` of each.
     ///
     /// # Errors
-    /// The observation has another length.
-    pub fn encode(&self, observation: &[f32]) -> Result<[Vec<f32>; 2]> {
+    /// An observation has another length, or is no picture where V sees pictures.
+    pub fn encode(&self, observations: impl IntoIterator<Item = impl AsRef<[f32]>>) -> Result<Vec<[Vec<f32>; 2]>> {
         let VaeShape { obs, latent, log_var_range: [low, high], .. } = self.shape;
-        ensure!(observation.len() == obs, "V: expected an observation of {obs}, found {}", observation.len());
-        let mut x = vec![0.0; obs];
-        self.preprocessing.apply(observation, &mut x);
-        let doubles = x.iter().map(|&x| f64::from(x));
-        let (mean, log_var) = match &self.encoder {
-            CodecEncoder::Identity => return Ok([x[..latent].to_vec(), vec![low as f32; latent]]),
-            CodecEncoder::Mlp(mlp) => {
-                let mut mean = mlp.forward(doubles)?; // [2Z]
-                let log_var = mean.split_off(latent);
-                (mean, log_var)
-            }
-            CodecEncoder::Convolutional(encoder) => {
-                let [mean, log_sigma] = encoder.forward(&doubles.collect::<Vec<_>>());
-                (mean, log_sigma.into_iter().map(|v| 2.0 * v).collect())
+        let clamped = |log_var: &[f32]| log_var.iter().map(|v| v.clamp(low as f32, high as f32)).collect();
+        let encoder = match &self.halves {
+            CodecHalves::Dense(encoder, _) => encoder,
+            CodecHalves::Convolutional(halves) => {
+                let all = halves.encode(observations)?.into_iter();
+                return Ok(all.map(|[mean, log_var]| [mean, clamped(&log_var)]).collect());
             }
         };
-        let log_var = log_var.iter().map(|v| v.clamp(low, high) as f32).collect();
-        Ok([mean.iter().map(|&z| z as f32).collect(), log_var])
+        let one = |observation: &[f32]| {
+            ensure!(observation.len() == obs, "V: expected an observation of {obs}, found {}", observation.len());
+            let mut x = vec![0.0; obs];
+            self.preprocessing.apply(observation, &mut x);
+            let Some(encoder) = encoder else { return Ok([x[..latent].to_vec(), vec![low as f32; latent]]) };
+            let out: Vec<f32> = encoder.forward(x.iter().map(|&x| f64::from(x)))?.into_iter().map(|v| v as f32).collect(); // [2Z]
+            let (mean, log_var) = out.split_at(latent);
+            Ok([mean.to_vec(), clamped(log_var)])
+        };
+        observations.into_iter().map(|observation| one(observation.as_ref())).collect()
     }
 
-    /// A latent `[Z]` → the observation `[O]` that it stands for. A dimension that never varied has its one value.
+    /// Latents `[Z]` → the observation `[O]` that each stands for, of pictures in whole numbers. A dimension that never varied has its one
+    /// value.
     ///
     /// # Errors
-    /// The latent has another length.
-    pub fn decode(&self, latent: &[f32]) -> Result<Vec<f64>> {
-        let z = latent.iter().map(|&z| f64::from(z));
-        let x = match &self.decoder {
-            CodecDecoder::Mlp(mlp) => mlp.forward(z)?,
-            CodecDecoder::Convolutional(decoder) => decoder.forward(&z.collect::<Vec<_>>())?,
-        };
-        Ok(self.preprocessing.undo(x))
+    /// A latent has another length, or V has no decoder.
+    pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Vec<f64>>> {
+        match &self.halves {
+            CodecHalves::Dense(_, decoder) => {
+                let one = |latent: &Vec<f32>| decoder.forward(latent.iter().map(|&z| f64::from(z)));
+                latents.iter().map(|latent| Ok(self.preprocessing.undo(one(latent)?))).collect()
+            }
+            CodecHalves::Convolutional(halves) => {
+                let pictures = halves.decode(latents)?.into_iter();
+                Ok(pictures.map(|picture| picture.into_iter().map(f64::from).collect()).collect())
+            }
+        }
     }
 }

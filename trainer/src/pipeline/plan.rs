@@ -151,9 +151,13 @@ impl Place<'_> {
         let (parameters, what) = match network {
             Network::Vae if self.data.frame().is_some() => {
                 let shape = VaeShape::asked(vae, obs, self.data.frame())?;
-                let weights =
-                    if let VaeLayers::Convolutional(chain) = &shape.layers { chain.weights(vae.latent) } else { 0 };
-                (weights, format!("a V of vae.convolution.encoder = {:?}", vae.convolution.encoder))
+                let layers =
+                    if let VaeLayers::Convolutional(chain) = &shape.layers { chain.layers(vae.latent) } else { vec![] };
+                let weights = |(_, shape): &(String, Vec<usize>)| shape.iter().copied().fold(1, usize::saturating_mul);
+                (
+                    layers.iter().map(weights).fold(0, usize::saturating_add),
+                    format!("a V of vae.convolution.encoder = {:?}", vae.convolution.encoder),
+                )
             }
             Network::Vae => {
                 VaeShape::asked(vae, obs, None)?;

@@ -21,6 +21,8 @@ use tch::{Device, Tensor, nn};
 
 /// Rows validated at a time.
 const EVAL_BATCH: i64 = 4096;
+/// Episodes and frames at most, by which the first weights are scaled.
+const SCALED_BY: [usize; 2] = [16, 256];
 /// Frames validated at a time.
 const EVAL_FRAMES: i64 = 256;
 
@@ -80,8 +82,10 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     // ---- network
     let vs = nn::VarStore::new(input.device.into());
     let mut vae = Vae::new(&vs.root(), shape.clone(), &preprocessing.alive(shape.obs), rng);
-    if let VaeLayers::Identity(_) = shape.layers {
-        vae.decode_as_it_is(config.obs_clip)?;
+    match shape.layers {
+        VaeLayers::Identity(_) => vae.decode_as_it_is(config.obs_clip)?,
+        VaeLayers::Mlp(_) => {}
+        VaeLayers::Convolutional(_) => vae.scale(&feed.some_frames(&split.train)?),
     }
     if !config.block_weights.is_empty() {
         let blocks = crate::env::spec(&input.config.env)?.blocks;
@@ -160,6 +164,15 @@ impl Rows {
 }
 
 impl Feed<'_> {
+    /// Frames from all over the episodes `ids`, to scale the first weights by.
+    fn some_frames(&self, ids: &[usize]) -> Result<Tensor> {
+        let every = ids.len().div_ceil(SCALED_BY[0]);
+        let ids: Vec<usize> = ids.iter().copied().step_by(every).collect();
+        let all = rows(self.data, &ids, self.preprocessing, self.device)?;
+        let every = (all.size()[0] as usize).div_ceil(SCALED_BY[1]);
+        Ok(inputs(&all.slice(0, None, None, every as i64)))
+    }
+
     fn epochs(&self, epochs: std::ops::RangeInclusive<usize>) -> impl Iterator<Item = Result<Rows>> + Send {
         let draw = |x, epoch, number| self.drawn(x, epoch, number);
         self.pools.stream(

@@ -9,8 +9,8 @@ use crate::run::interrupt;
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::world::nets::{self, indices};
 use crate::world::train_mdnrnn::table::{pack, windows};
-use crate::world::vae::{Vae, VaeShape};
-use anyhow::Result;
+use crate::world::vae::{Vae, VaeLayers, VaeShape};
+use anyhow::{Result, ensure};
 use dreamstep_core::names::metadata;
 use dreamstep_core::rng::Philox;
 use std::path::Path;
@@ -37,6 +37,8 @@ impl TrainedVae {
     pub fn read(path: &Path, device: Device) -> Result<Self> {
         let file = Checkpoint::read(path)?;
         let shape = VaeShape::of(&file)?;
+        let is_blind = matches!(&shape.layers, VaeLayers::Convolutional(chain) if chain.decoder.is_none());
+        ensure!(!is_blind, "{}: expected a V with a decoder, found none", file.origin);
         let preprocessing = Preprocessing::read(&file, &shape)?;
         let vs = nn::VarStore::new(device);
         let vae = Vae::new(&vs.root(), shape.clone(), &preprocessing.alive(shape.obs), Philox::new(0));

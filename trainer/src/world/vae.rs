@@ -71,6 +71,13 @@ impl Vae {
         Self { weights: Some(weights), ..self }
     }
 
+    /// Scales the weights of convolutions by what they make of the frames `x` `[N, O]` ([`Convolutions::scale`]); other layers stay as they are.
+    pub fn scale(&self, x: &Tensor) {
+        if let Layers::Convolutional(network) = &self.layers {
+            network.scale(x);
+        }
+    }
+
     /// Makes the decoder begin by saying of the first Z values of x what z says, for whitened observations within ± `clip`: a unit's ReLU
     /// cuts nothing off that is `clip` above zero. The other units stay as they were drawn, and may learn what else there is.
     ///

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the trainer lies in the workspace").to_path_buf()
@@ -20,26 +19,8 @@ pub(crate) fn run_as_bridged(args: &[&str]) -> Vec<u8> {
 }
 
 /// As [`run`], with PyTorch.
-///
-/// Set-up installs PyTorch's wheel without the CUDA libraries beside it: the trainer links only its CPU half, and they are three gigabytes.
-/// Python's half loads them all and, without a GPU, calls none of them, so that empty functions of their names take their places.
 pub(crate) fn run_with_torch(args: &[&str]) -> String {
-    static STAND_INS: LazyLock<PathBuf> = LazyLock::new(|| {
-        let script = "set -eu; cd \"$1\"
-            nm -D --undefined-only \"$2\"/libtorch_cuda.so \"$2\"/libtorch_nvshmem.so \"$2\"/libtorch_python.so | sed 's/.* //; s/@.*//' |
-              grep -E '^(cublas|cudnn|cusparse|cufft|curand|nccl|cuFile|cusolver|nvshmem)' | sort -u | sed 's/.*/void &(void) {}/' >all.c
-            cc -shared -fPIC -w -o all.so all.c
-            for library in \"$2\"/*.so; do readelf -d $library; done | sed -n 's/.*NEEDED.*\\[\\(.*\\)\\]/\\1/p' |
-              grep -E '^lib(cublas|cudnn|cusparse|cufft|curand|nccl|cufile|cusolver|nvshmem)' | sort -u |
-              while read -r name; do cc -shared -Wl,-soname,$name -o $name -x c /dev/null; done";
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stand-ins-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let libraries = root().join("third_party/python/torch/lib");
-        output(Command::new("sh").args(["-c", script, "sh"]).args([&folder, &libraries]));
-        folder
-    });
-    let mut command = command();
-    command.env("LD_PRELOAD", STAND_INS.join("all.so")).env("LD_LIBRARY_PATH", &*STAND_INS);
+    let mut command = Command::new(root().join("scripts/python_with_torch.sh"));
     String::from_utf8(output(command.args(args))).unwrap()
 }
 

@@ -3,15 +3,12 @@
 //! the network of both.
 
 use super::{Import, is_convolutional};
-use crate::agent::convolution::Chain;
+use crate::agent::convolution::{Chain, HEADS};
 use crate::agent::v::{VaeLayers, VaeShape};
 use crate::run::checkpoint::{Array, Checkpoint};
 use crate::run::config::ConvolutionConfig;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
-
-/// Names of the encoder's heads.
-const HEADS: [&str; 2] = ["encoder.fc_mu", "encoder.fc_logsigma"];
 
 impl Import<'_> {
     pub(super) fn convolutional_vae(&mut self, mut tensors: BTreeMap<String, Array>) -> Result<Checkpoint> {
@@ -33,7 +30,7 @@ impl Import<'_> {
         }
         let mut part = self.part("vae", tensors);
         let [latent, _] = part.shape("encoder.fc_mu.weight")?;
-        for (name, shape) in layers(&chain, latent) {
+        for (name, shape) in chain.layers(latent) {
             let outputs = if name.starts_with("decoder.deconv") { shape[1] } else { shape[0] };
             let of_config = || format!("vae.convolution says {encoder:?} and {decoder:?} of frames of {frame:?}");
             part.keep(&format!("{name}.weight"), &shape).with_context(of_config)?;
@@ -56,26 +53,6 @@ impl Import<'_> {
             }
         }
     }
-}
-
-/// Names and weights' shapes of every layer.
-fn layers(chain: &Chain, latent: usize) -> Vec<(String, Vec<usize>)> {
-    let mut all = Vec::new();
-    let mut inputs = chain.frame[2];
-    for (i, layer) in chain.encoder.iter().enumerate() {
-        all.push((format!("encoder.conv{}", i + 1), vec![layer.channels, inputs, layer.kernel, layer.kernel]));
-        inputs = layer.channels;
-    }
-    all.extend(HEADS.map(|head| (head.to_string(), vec![latent, chain.features()])));
-    if !chain.decoder.is_empty() {
-        all.push(("decoder.fc1".into(), vec![chain.start.iter().product(), latent]));
-        let mut inputs = chain.start[2];
-        for (i, layer) in chain.decoder.iter().enumerate() {
-            all.push((format!("decoder.deconv{}", i + 1), vec![inputs, layer.channels, layer.kernel, layer.kernel]));
-            inputs = layer.channels;
-        }
-    }
-    all
 }
 
 /// That tensor `name` of this `shape` may be one: kernels have two axes of their own.

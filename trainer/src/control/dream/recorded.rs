@@ -5,6 +5,7 @@
 
 use crate::agent::v::Codec;
 use crate::data::dataset::Dataset;
+use crate::data::rollouts::Episode;
 use crate::env;
 use crate::run::config::Config;
 use crate::run::folder::RunDir;
@@ -12,6 +13,7 @@ use crate::run::interrupt;
 use anyhow::{Result, ensure};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, DreamStart, Model, memory_len};
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 
 /// Recorded steps that dreams begin at, of either kind: enough that no generation knows them by heart, few enough to keep in memory.
@@ -72,7 +74,7 @@ pub fn read(config: &Config, run: &RunDir, data: &Dataset, models: &[Model<'_>])
 }
 
 impl Recorded {
-    /// Reads every episode once. `models` are the M's that dream, the first of which acts.
+    /// Reads every episode once, on every core of the current thread pool. `models` are the M's that dream, the first of which acts.
     ///
     /// # Errors
     /// An episode cannot be read, or holds what no model takes in. [`interrupt::Interrupted`], where a signal came.
@@ -87,49 +89,19 @@ impl Recorded {
             rewards: Rewards { counted: None, living: 0.0, bad: 0.0, end: None },
             ends: false,
         };
+        // A core an episode, and together in their order.
+        let part = |id| Part::of(data.read(id)?.as_ref(), models, vae, resets.contains(&id), wanted(&middles, id));
+        let parts: Vec<Part> = (0..data.len()).into_par_iter().map(part).collect::<Result<_>>()?;
         let (mut on, mut end) = (Vec::new(), Vec::new());
-        for id in 0..data.len() {
-            interrupt::check()?;
-            let episode = data.read(id)?;
-            let ends = episode.terminals.iter().any(|&end| end);
-            recorded.ends |= ends;
-            for (&reward, &ends) in episode.rewards.iter().zip(&episode.terminals) {
-                if ends { &mut end } else { &mut on }.push(f64::from(reward));
+        for part in parts {
+            recorded.ends |= !part.end.is_empty();
+            on.extend(part.on);
+            end.extend(part.end);
+            for ([low, high], [least, most]) in recorded.range.iter_mut().zip(part.range) {
+                (*low, *high) = (low.min(least), high.max(most));
             }
-            let rows = episode.observations.iter().map(|row| vae.encode(&row)).collect::<Result<Vec<_>>>()?;
-            for [mean, log_var] in &rows {
-                for ((range, &mean), &log_var) in recorded.range.iter_mut().zip(mean).zip(log_var) {
-                    let std = (0.5 * log_var).exp();
-                    *range = [range[0].min(mean - std), range[1].max(mean + std)];
-                }
-            }
-            let place = |t: usize, memories| {
-                let [mean, log_var] = &rows[t];
-                Place { mean: mean.clone(), std: log_var.iter().map(|v| (0.5 * v).exp()).collect(), memories }
-            };
-            if resets.contains(&id) {
-                recorded.resets.push(place(0, Vec::new()));
-            }
-            let wanted: Vec<usize> = middles.range((id, 0)..(id + 1, 0)).map(|&(_, t)| t).collect();
-            let mut memories: Vec<Vec<_>> = vec![Vec::new(); wanted.len()];
-            for model in models {
-                let mut memory = vec![0.0; memory_len(model.dims())];
-                let mut agent = Agent::new(*model, &mut memory)?;
-                let mut next = 0;
-                for (t, observation) in episode.observations.iter().enumerate() {
-                    if wanted.get(next) == Some(&t) {
-                        memories[next].push((agent.hidden().to_vec(), agent.cell().to_vec()));
-                        next += 1;
-                    }
-                    if next == wanted.len() {
-                        break;
-                    }
-                    agent.act_in_place(&observation)?;
-                    agent.override_action(&episode.actions.row(t).to_vec())?;
-                    agent.advance()?;
-                }
-            }
-            recorded.middles.extend(wanted.into_iter().zip(memories).map(|(t, memories)| place(t, memories)));
+            recorded.resets.extend(part.reset);
+            recorded.middles.extend(part.middles);
         }
         ensure!(!on.is_empty(), "recorded episodes: expected a step that does not end its episode, found none");
         recorded.rewards = Rewards::of(&mut on, &mut end, healthy_bonus);
@@ -172,6 +144,65 @@ impl Recorded {
             [low - margin, high + margin]
         })
     }
+}
+
+/// What one episode adds.
+struct Part {
+    /// Rewards of the steps that do not end the task, and of the one that does.
+    on: Vec<f64>,
+    end: Vec<f64>,
+    range: Vec<[f32; 2]>,
+    reset: Option<Place>,
+    middles: Vec<Place>,
+}
+
+impl Part {
+    /// Its beginning, where it is a `reset`, and its steps `wanted`, in their order.
+    fn of(episode: &Episode, models: &[Model<'_>], vae: &Codec, reset: bool, wanted: Vec<usize>) -> Result<Self> {
+        interrupt::check()?;
+        let (mut on, mut end) = (Vec::new(), Vec::new());
+        for (&reward, &ends) in episode.rewards.iter().zip(&episode.terminals) {
+            if ends { &mut end } else { &mut on }.push(f64::from(reward));
+        }
+        let rows = vae.encode(episode.observations.iter())?;
+        let mut range = vec![[f32::INFINITY, f32::NEG_INFINITY]; vae.shape.latent];
+        for [mean, log_var] in &rows {
+            for ((range, &mean), &log_var) in range.iter_mut().zip(mean).zip(log_var) {
+                let std = (0.5 * log_var).exp();
+                *range = [range[0].min(mean - std), range[1].max(mean + std)];
+            }
+        }
+        let place = |t: usize, memories| {
+            let [mean, log_var] = &rows[t];
+            Place { mean: mean.clone(), std: log_var.iter().map(|v| (0.5 * v).exp()).collect(), memories }
+        };
+        let mut memories: Vec<Vec<_>> = vec![Vec::new(); wanted.len()];
+        for model in models {
+            let mut memory = vec![0.0; memory_len(model.dims())];
+            let mut agent = Agent::new(*model, &mut memory)?;
+            let mut next = 0;
+            for (t, observation) in episode.observations.iter().enumerate() {
+                if wanted.get(next) == Some(&t) {
+                    memories[next].push((agent.hidden().to_vec(), agent.cell().to_vec()));
+                    next += 1;
+                }
+                if next == wanted.len() {
+                    break;
+                }
+                agent.act_in_place(&observation)?;
+                agent.override_action(&episode.actions.row(t).to_vec())?;
+                agent.advance()?;
+            }
+        }
+        let reset = reset.then(|| place(0, Vec::new()));
+        let middles = wanted.into_iter().zip(memories).map(|(t, memories)| place(t, memories)).collect();
+        Ok(Self { on, end, range, reset, middles })
+    }
+}
+
+/// The steps of episode `id` among `middles`.
+fn wanted(middles: &BTreeSet<(usize, usize)>, id: usize) -> Vec<usize> {
+    middles.range((id, 0)..(id + 1, 0)).map(|&(_, t)| t).collect()
 }
 
 impl Rewards {

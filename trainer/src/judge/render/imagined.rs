@@ -33,10 +33,7 @@ impl Codec {
     /// An observation has another length.
     pub fn encode(&self, observations: &[Vec<f64>]) -> Result<Vec<Vec<f32>>> {
         let single = |observation: &Vec<f64>| observation.iter().map(|&o| o as f32).collect::<Vec<_>>();
-        observations
-            .iter()
-            .map(|observation| Ok(self.0.encode(&single(observation))?.into_iter().next().unwrap_or_default()))
-            .collect()
+        Ok(self.0.encode(observations.iter().map(single))?.into_iter().map(|[mean, _]| mean).collect())
     }
 
     /// Observations `[N, O]` that latents `[N, Z]` stand for.
@@ -44,7 +41,7 @@ impl Codec {
     /// # Errors
     /// A latent has another length.
     pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Vec<f64>>> {
-        latents.iter().map(|latent| self.0.decode(latent)).collect()
+        self.0.decode(latents)
     }
 }
 

@@ -242,7 +242,7 @@ impl Config {
         );
         parse_encoder(&vae.convolution.encoder).context("vae.convolution.encoder")?;
         if !vae.convolution.decoder.is_empty() {
-            parse_decoder(&vae.convolution.decoder).context("vae.convolution.decoder")?;
+            parse_decoder(&vae.convolution.decoder, 1).context("vae.convolution.decoder")?;
         }
         let [low, high] = vae.log_var_range;
         ensure!(low < high, "vae.log_var_range = [{low}, {high}]: the first must be below the second");

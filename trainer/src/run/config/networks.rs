@@ -79,7 +79,7 @@ impl Default for ConvolutionConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VaeStart {
-    /// Weights drawn as PyTorch draws them.
+    /// Weights drawn as PyTorch draws them; of pictures, then scaled by some of them (`Convolutions::scale`).
     Random,
     /// z is the whitened observation, or as many of its first dimensions as there are latents: there is no encoder, only the decoder learns. For
     /// observations that have nothing to leave out, or begin with all that matters, as MuJoCo's do with positions and velocities: a

@@ -356,7 +356,7 @@ fn latents_are_what_v_encodes_and_are_made_anew_for_another_v() {
         let codec = crate::agent::v::Codec::read(&run.vae()).unwrap();
         let rows = ids.iter().flat_map(|&id| {
             let episode = data.read(id).unwrap();
-            episode.observations.iter().map(|row| codec.encode(&row).unwrap()).collect::<Vec<_>>()
+            codec.encode(episode.observations.iter()).unwrap()
         });
         let (means, log_vars): (Vec<_>, Vec<_>) = rows.map(|[mean, log_var]| (mean, log_var)).unzip();
         for (host, torch) in [(means.concat(), &c), (log_vars.concat(), &d)] {
