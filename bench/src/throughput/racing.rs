@@ -7,7 +7,7 @@ use super::python::Child;
 use super::simulator::{Answer, Episode, gymnasium, replay};
 use super::{Options, Turn, take_turns, thread_s};
 use crate::report::{Cell, Table};
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use dreamstep::env::{AnyEnv, Env, EnvConfig};
 use dreamstep::run::config::{ImageConfig, Observation};
 use std::cell::RefCell;

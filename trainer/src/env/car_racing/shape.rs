@@ -181,10 +181,7 @@ pub(super) fn touch(a: &Polygon, b: &Polygon, pose: &Pose) -> bool {
         }
         simplex.count += 1;
     }
-    let distance = simplex.distance();
-    const SKINS: f32 = RADIUS + RADIUS;
-    let is_apart = distance > SKINS && distance > f32::EPSILON;
-    !is_apart || distance - SKINS < 10.0 * f32::EPSILON
+    simplex.distance() - (RADIUS + RADIUS) < 10.0 * f32::EPSILON
 }
 
 impl Simplex {

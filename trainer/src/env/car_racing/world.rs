@@ -21,6 +21,7 @@
 use super::plane::{Rotation, Vector, vector};
 use super::scene::Pose;
 use super::shape::Polygon;
+use std::f32::consts::PI;
 
 /// Passes over velocities in a step.
 const VELOCITY_PASSES: usize = 180;
@@ -29,8 +30,6 @@ const POSITION_PASSES: usize = 60;
 /// Metres by which a joint may gape, and radians by which it may pass its limit.
 const LINEAR_SLOP: f32 = 0.005;
 const ANGULAR_SLOP: f32 = 2.0 / 180.0 * PI;
-/// Box2D's.
-const PI: f32 = 3.141_592_7;
 /// Radians that one pass over positions turns by, at most.
 const MAX_ANGULAR_CORRECTION: f32 = 8.0 / 180.0 * PI;
 /// What a body moves and turns by in a step, at most.
@@ -395,8 +394,7 @@ impl World {
 
     /// Pulls gaping joints together, and turns back what is past a limit. Whether all is within the slop.
     fn solve_positions(&mut self, levers: &[Lever; WHEELS]) -> bool {
-        (0..POSITION_PASSES)
-            .any(|_| ORDER.iter().fold(true, |is_solved, &j| self.solve_position(j, &levers[j]) && is_solved))
+        (0..POSITION_PASSES).any(|_| ORDER.map(|j| self.solve_position(j, &levers[j])) == [true; WHEELS])
     }
 
     fn solve_position(&mut self, j: usize, lever: &Lever) -> bool {

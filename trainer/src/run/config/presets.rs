@@ -25,6 +25,7 @@ presets![
     "acrobot",
     "acrobot_dream",
     "car_racing",
+    "car_racing_driver",
     "half_cheetah",
     "half_cheetah_dream",
     "hopper",

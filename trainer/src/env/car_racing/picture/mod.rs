@@ -20,18 +20,18 @@ mod view;
 use super::scene::Scene;
 use canvas::Canvas;
 use polygon::{Brush, Part};
-pub use score::ScoreTable;
+pub(super) use score::ScoreTable;
 use view::{FIELD, HEIGHT, Point, View, WIDTH, grass, pixel, stripe};
 
 /// Side of the picture in pixels.
-pub const SIDE: usize = 96;
+pub(super) const SIDE: usize = 96;
 /// `car.hull.color`, `WHEEL_COLOR` and `WHEEL_WHITE` as they are painted.
 const HULL: [u8; 3] = [204, 0, 0];
 const WHEEL: [u8; 3] = [0; 3];
 const STRIPE: [u8; 3] = [77; 3];
 
 /// Paints pictures; holds what it needs for that, so that a picture allocates nothing once the colours were seen.
-pub struct Painter {
+pub(super) struct Painter {
     canvas: Canvas,
     brush: Brush,
     score: Option<ScoreTable>,
@@ -40,7 +40,7 @@ pub struct Painter {
 impl Painter {
     /// A painter of pictures with the score in them; without a table, the bar has none.
     #[must_use]
-    pub fn new(score: Option<ScoreTable>) -> Self {
+    pub(super) fn new(score: Option<ScoreTable>) -> Self {
         Self { canvas: Canvas::new(), brush: Brush::new(), score }
     }
 
@@ -48,7 +48,7 @@ impl Painter {
     ///
     /// # Panics
     /// Where `out` has another length, or a polygon of the car has more than 8 corners.
-    pub fn paint(&mut self, scene: &Scene<'_>, out: &mut [u8]) {
+    pub(super) fn paint(&mut self, scene: &Scene<'_>, out: &mut [u8]) {
         assert_eq!(out.len(), SIDE * SIDE * 3, "bytes of a picture");
         self.canvas.clear();
         let view = View::of(scene);

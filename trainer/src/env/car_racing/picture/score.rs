@@ -14,14 +14,14 @@ const POSITIVE: usize = 2000;
 
 /// Every score as it stands in the picture.
 #[derive(Clone, Debug)]
-pub struct ScoreTable(Vec<[[u8; COLUMNS]; ROWS]>);
+pub(in super::super) struct ScoreTable(Vec<[[u8; COLUMNS]; ROWS]>);
 
 impl ScoreTable {
     /// Reads the table that set-up wrote: `DREAMSTEP_CAR_RACING_SCORE` names it now, else it is what that was when this was compiled.
     ///
     /// # Errors
     /// Without the file, or where it is not such a table.
-    pub fn find() -> Result<Self> {
+    pub(in super::super) fn find() -> Result<Self> {
         let path = std::env::var_os("DREAMSTEP_CAR_RACING_SCORE")
             .map(PathBuf::from)
             .or_else(|| option_env!("DREAMSTEP_CAR_RACING_SCORE").map(PathBuf::from))
@@ -35,7 +35,7 @@ impl ScoreTable {
     ///
     /// # Errors
     /// Without the file, or where it is not such a table.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(in super::super) fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| {
             format!(
                 "{}: expected the scores of CarRacing-v3's picture; run `make setup` or set DREAMSTEP_CAR_RACING_SCORE",
