@@ -132,6 +132,10 @@ pub(crate) enum Command {
         /// Episodes that evaluate each round's agent, reset(1000) and on
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         episodes: u32,
+        /// The teacher policy that C begins as in every round, instead of the agent of the round before: a packed agent of whatever V and M, or
+        /// one that sees the state behind the pictures; it is copied into RUN
+        #[arg(long, value_name = "FILE")]
+        teacher: Option<PathBuf>,
         /// Where V and M are trained, and where libtorch dreams (dream.engine): cpu, cuda (the first NVIDIA GPU) or cuda:N
         #[arg(long, default_value = "cpu", value_parser = str::parse::<Device>)]
         device: Device,

@@ -74,10 +74,10 @@ fn execute(command: Command, resume: &dyn Display) -> Result<()> {
             let teacher = teacher.as_deref();
             pipeline::train(&config, &run, &pipeline::Options { stage, force, teacher, device })
         }),
-        Command::Rounds { run, rounds, episodes, device } => interruptible(resume, || {
+        Command::Rounds { run, rounds, episodes, teacher, device } => interruptible(resume, || {
             device::prepare(device)?;
             let (config, run) = run.open()?;
-            pipeline::rounds(&config, &run, rounds, episodes as usize, device)
+            pipeline::rounds(&config, &run, rounds, episodes as usize, teacher.as_deref(), device)
         }),
         Command::Pack { run, agent, identity, decoder, precision, out, episodes, seed, threads, json } => {
             check_seeds(seed, episodes)?;

@@ -30,7 +30,7 @@ use crate::world;
 use crate::world::device::{self, Device};
 use crate::world::resume::Network;
 use crate::world::stage::{EpochRecord, StageInput};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use plan::{Decision, Plan};
 use std::path::{Path, PathBuf};
 
@@ -198,16 +198,33 @@ fn train_network(
     Ok(())
 }
 
-/// Plays `count` rounds of the run in `root` ([`mod@rounds`]).
+/// Plays `count` rounds of the run in `root` ([`mod@rounds`]); in each C begins as the agent of the round before, or as `teacher`, which is
+/// copied into the run.
 ///
 /// # Errors
 /// One line: what refuses or ends a stage of a round. [`crate::run::interrupt::Interrupted`], where a signal came.
-pub fn rounds(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
+pub fn rounds(
+    config: &Config,
+    root: &RunDir,
+    count: u32,
+    episodes: usize,
+    teacher: Option<&Path>,
+    device: Device,
+) -> Result<()> {
     device::needs_torch("rounds")?;
     env::expect_playable(&config.env)?;
-    env::spec(&config.env)?;
+    let spec = env::spec(&config.env)?;
     let _lock = root.lock()?;
     rounds::check(config, root, count, device)?;
+    let teacher = teacher.map(|path| plan::read_teacher(path, config, root, &spec, false)).transpose()?.flatten();
+    ensure!(
+        teacher.is_none() || !RunDir::new(&root.root().join("round-1")).controller().exists(),
+        "{}: expected the teacher that its rounds began with, found another (--teacher); give it to rounds in a new folder",
+        root.root().display()
+    );
     put_on_record(config, root)?;
+    if let Some(teacher) = teacher {
+        write_atomic(&root.teacher(), &teacher)?;
+    }
     rounds::play(config, root, count, episodes, device)
 }

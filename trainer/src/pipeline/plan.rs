@@ -226,7 +226,13 @@ fn check_data(config: &Config, run: &RunDir, data: &Dataset, spec: &EnvSpec) -> 
 }
 
 /// The bytes of the agent at `path`, where they are not the run's teacher yet.
-fn read_teacher(path: &Path, config: &Config, run: &RunDir, spec: &EnvSpec, force: bool) -> Result<Option<AlignedBytes>> {
+pub(super) fn read_teacher(
+    path: &Path,
+    config: &Config,
+    run: &RunDir,
+    spec: &EnvSpec,
+    force: bool,
+) -> Result<Option<AlignedBytes>> {
     let bytes = file::read(path)?;
     let model = file::load(path, &bytes, None)?;
     // One of vectors where the agent is to see pictures may see what is behind them.

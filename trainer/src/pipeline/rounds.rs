@@ -5,7 +5,7 @@
 //! RUN/config.toml                     what every round begins with
 //! RUN/round-1/                        a run: recorded as `collect.policy` says, trained, packed, evaluated
 //! RUN/round-k/rollouts/               those of round k-1 (hard links), and `rounds.steps` of its agent's
-//! RUN/round-k/teacher.safetensors     that agent: C begins as what it does
+//! RUN/round-k/teacher.safetensors     that agent: C begins as what it does; or RUN/teacher.safetensors in every round, where one was given
 //! RUN/round-k/evaluation.json         every episode of the evaluation
 //! RUN/rounds.json, rounds.md          return against steps, round by round
 //! ```
@@ -32,6 +32,7 @@ use crate::stats::Summary;
 use crate::world::device::Device;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// First seed of the evaluation's episodes.
 const SEED: u64 = 1000;
@@ -62,16 +63,18 @@ struct Rounds {
 pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, device: Device) -> Result<()> {
     let mut all = Rounds { env: config.env.id.clone(), episodes, rounds: Vec::new() };
     let mut before: Option<RunDir> = None;
+    let privileged = Some(root.teacher()).filter(|path| path.exists());
     for round in 1..=count {
         output::line(format!("round {round} of {count}"));
         let run = round_of(root, round);
         let own = if round == 1 { config.clone() } else { later(config, root, round)? };
-        if let Some(before) = &before {
-            inherit(before, &run)?;
-        }
         let agent = before.as_ref().map(RunDir::agent);
+        let teacher = privileged.as_ref().or(agent.as_ref());
+        if let (Some(before), Some(teacher)) = (&before, teacher) {
+            inherit(before, &run, teacher)?;
+        }
         collect(&own, &run, &Request { append: agent.is_some(), agent: agent.as_deref() })?;
-        train(&own, &run, &Options { stage: Stage::All, force: false, teacher: agent.as_deref(), device })?;
+        train(&own, &run, &Options { stage: Stage::All, force: false, teacher: teacher.map(PathBuf::as_path), device })?;
         // An agent that a later round follows stays what it is.
         if !round_of(root, round + 1).teacher().exists() {
             let bytes = pack::pack(&own, &run)?;
@@ -140,9 +143,10 @@ fn recorded(root: &RunDir) -> usize {
     value["rounds"].as_array().map_or(0, Vec::len)
 }
 
-/// Gives `run` the episodes of the round before it, once: the folder's description comes last, and says that they are all there.
-fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
-    let agent = digest(&before.agent())?;
+/// Gives `run`, whose C begins as `teacher`, the episodes of the round before it, once: the folder's description comes last, and says that they
+/// are all there.
+fn inherit(before: &RunDir, run: &RunDir, teacher: &Path) -> Result<()> {
+    let agent = digest(teacher)?;
     if run.teacher().exists() {
         let found = digest(&run.teacher())?;
         ensure!(
@@ -150,7 +154,7 @@ fn inherit(before: &RunDir, run: &RunDir) -> Result<()> {
             "{}: expected a round that follows {} (digest {agent}), found one that follows another agent ({found}); remove {} and the \
              rounds after it to make them again",
             run.root().display(),
-            before.agent().display(),
+            teacher.display(),
             run.root().display()
         );
     }

@@ -26,6 +26,7 @@ mod output;
 mod own_model;
 mod pictures;
 mod ppo;
+mod racing;
 mod recorded;
 mod road;
 mod rounds;

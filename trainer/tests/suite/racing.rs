@@ -1,0 +1,110 @@
+//! CarRacing-v3 in pictures, taught by a driver that sees the state behind them.
+
+use crate::common::{json, refused, refused_naming, results, same_results, set, succeed};
+use dreamstep::run::folder::RunDir;
+use serde_json::Value;
+use std::path::Path;
+
+/// A driver: what it sees it reads, V and M are next to nothing.
+const DRIVER: [&str; 14] = [
+    "env=CarRacing-v3",
+    "env.observation=state",
+    "threads=2",
+    "collect.steps=300",
+    "vae.start=identity",
+    "vae.latent=33",
+    "vae.hidden=[33,33]",
+    "vae.epochs=1",
+    "mdnrnn.hidden=1",
+    "mdnrnn.mixtures=1",
+    "mdnrnn.epochs=1",
+    "controller.input=obs",
+    "controller.steps=20000",
+    "controller.max_episode_steps=120",
+];
+
+/// One that is to drive as it does, by pictures of 16 x 16.
+const PUPIL: [&str; 18] = [
+    "env=CarRacing-v3",
+    "env.image.crop=[0,0,84,96]",
+    "env.image.size=[16,16]",
+    "threads=2",
+    "collect.steps=400",
+    "collect.policy=noise",
+    "vae.latent=8",
+    "vae.convolution.encoder=8:4:2:0,16:4:2:1",
+    "vae.convolution.decoder=",
+    "vae.epochs=2",
+    "mdnrnn.hidden=32",
+    "mdnrnn.mixtures=2",
+    "mdnrnn.epochs=1",
+    "controller.steps=1",
+    "controller.episodes=1",
+    "controller.max_episode_steps=40",
+    "controller.validation_episodes=2",
+    "rounds.steps=200",
+];
+
+fn driver(at: &Path) {
+    succeed(at, &format!("collect --run driver {}", set(&DRIVER)));
+    succeed(at, "train --run driver");
+    succeed(at, "pack --run driver");
+}
+
+#[test]
+fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    driver(at);
+    let teacher = "--teacher driver/agent.safetensors";
+    succeed(at, &format!("collect --run pupil {}", set(&PUPIL)));
+    succeed(at, "train --run pupil --stage vae");
+    succeed(at, "train --run pupil --stage mdnrnn");
+    // In dreams there is no state; nor is another driver's a teacher here.
+    refused(
+        at,
+        &format!("train --run pupil --stage controller {teacher} --set controller.scored_on=dreams"),
+        "teacher: one that sees what is behind the picture plays real episodes: expected controller.scored_on = \"episodes\"",
+    );
+    succeed(at, &format!("collect --run other --set env=CartPole-v1 {}", set(&["collect.steps=300", "threads=1"])));
+    refused_naming(at, "evaluate --run pupil --agent driver/agent.safetensors --episodes 1", &["CarRacing-v3", "expected"]);
+
+    let said = succeed(at, &format!("train --run pupil --stage controller {teacher}"));
+    let lessons: Vec<&str> = said.lines().filter(|line| line.contains("learning from")).collect();
+    assert_eq!(lessons.len(), 5, "the driver's own lesson, and four of the pupil's: {said}");
+    let run = RunDir::new(&at.join("pupil"));
+    assert!(run.controller().exists() && run.teacher().exists());
+    succeed(at, "pack --run pupil");
+    // It drives as it was taught: off the start, where one that stands still comes to -0.1 a step but for the tiles under it.
+    let evaluated = json(at, "evaluate --agent pupil/agent.safetensors --episodes 4 --json");
+    let returns = evaluated["rows"][0]["return"]["mean"].as_f64().unwrap_or(f64::NAN);
+    let standing = evaluated["rows"].as_array().unwrap().iter().find(|row| row["policy"] == "zero");
+    let standing = standing.map_or(-93.0, |row| row["return"]["mean"].as_f64().unwrap_or(-93.0));
+    assert!(returns > standing, "{returns} against {standing}: {evaluated}");
+}
+
+#[test]
+fn every_round_has_the_teacher_that_the_first_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    driver(at);
+    let rounds = "rounds --run r --rounds 2 --episodes 2";
+    succeed(at, &format!("{rounds} --teacher driver/agent.safetensors {}", set(&PUPIL)));
+    let whole = results(&at.join("r"));
+    let driver = std::fs::read(at.join("driver/agent.safetensors")).unwrap();
+    for name in ["teacher.safetensors", "round-1/teacher.safetensors", "round-2/teacher.safetensors"] {
+        assert!(whole[name] == driver, "{name}");
+    }
+    let table: Value = serde_json::from_slice(&whole["rounds.json"]).unwrap();
+    assert_eq!(table["rounds"].as_array().unwrap().len(), 2);
+    // On record: the same command without it goes on, and comes to the same.
+    std::fs::remove_file(at.join("r/round-2/controller.safetensors")).unwrap();
+    std::fs::remove_file(at.join("r/round-2/evolution.safetensors")).ok();
+    succeed(at, rounds);
+    same_results(&at.join("r"), &at.join("r"), "itself");
+    assert!(results(&at.join("r")) == whole);
+    // Another one would be of no effect.
+    succeed(at, "train --run driver --stage controller --force --set seed=5 --set controller.steps=9000");
+    succeed(at, "pack --run driver");
+    refused_naming(at, &format!("{rounds} --teacher driver/agent.safetensors"), &["expected", "began"]);
+}
