@@ -212,12 +212,11 @@ impl Halves {
         let model = self.model()?;
         let mut memory = vec![0.0; memory_len(model.dims())];
         let mut agent = Agent::new(model, &mut memory)?;
-        let one = |frame: &[f32]| {
+        let mut one = |frame: &[f32]| {
             agent.act_in_place(frame)?;
             let (mean, log_var) = agent.latent().split_at(self.latent);
             Ok([mean.to_vec(), log_var.to_vec()])
         };
-        let mut one = one;
         frames.into_iter().map(|frame| one(frame.as_ref())).collect()
     }
 
