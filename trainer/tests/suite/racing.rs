@@ -1,6 +1,6 @@
 //! CarRacing-v3 in pictures, taught by a driver that sees the state behind them.
 
-use crate::common::{json, refused, refused_naming, results, same_results, set, succeed};
+use crate::common::{json, refused, refused_naming, results, set, succeed};
 use dreamstep::run::folder::RunDir;
 use serde_json::Value;
 use std::path::Path;
@@ -10,7 +10,7 @@ const DRIVER: [&str; 14] = [
     "env=CarRacing-v3",
     "env.observation=state",
     "threads=2",
-    "collect.steps=300",
+    "collect.steps=1500",
     "vae.start=identity",
     "vae.latent=33",
     "vae.hidden=[33,33]",
@@ -24,12 +24,12 @@ const DRIVER: [&str; 14] = [
 ];
 
 /// One that is to drive as it does, by pictures of 16 x 16.
-const PUPIL: [&str; 18] = [
+const PUPIL: [&str; 17] = [
     "env=CarRacing-v3",
     "env.image.crop=[0,0,84,96]",
     "env.image.size=[16,16]",
     "threads=2",
-    "collect.steps=400",
+    "collect.steps=1500",
     "collect.policy=noise",
     "vae.latent=8",
     "vae.convolution.encoder=8:4:2:0,16:4:2:1",
@@ -41,7 +41,6 @@ const PUPIL: [&str; 18] = [
     "controller.steps=1",
     "controller.episodes=1",
     "controller.max_episode_steps=40",
-    "controller.validation_episodes=2",
     "rounds.steps=200",
 ];
 
@@ -60,18 +59,16 @@ fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
     succeed(at, &format!("collect --run pupil {}", set(&PUPIL)));
     succeed(at, "train --run pupil --stage vae");
     succeed(at, "train --run pupil --stage mdnrnn");
-    // In dreams there is no state; nor is another driver's a teacher here.
+    // In dreams there is no state.
     refused(
         at,
         &format!("train --run pupil --stage controller {teacher} --set controller.scored_on=dreams"),
         "teacher: one that sees what is behind the picture plays real episodes: expected controller.scored_on = \"episodes\"",
     );
-    succeed(at, &format!("collect --run other --set env=CartPole-v1 {}", set(&["collect.steps=300", "threads=1"])));
-    refused_naming(at, "evaluate --run pupil --agent driver/agent.safetensors --episodes 1", &["CarRacing-v3", "expected"]);
 
     let said = succeed(at, &format!("train --run pupil --stage controller {teacher}"));
-    let lessons: Vec<&str> = said.lines().filter(|line| line.contains("learning from")).collect();
-    assert_eq!(lessons.len(), 5, "the driver's own lesson, and four of the pupil's: {said}");
+    // The driver's own lesson and four of the pupil's, 64 episodes of 40 steps each; then 16 whole ones.
+    assert!(said.contains("0 generations, 28800 steps"), "{said}");
     let run = RunDir::new(&at.join("pupil"));
     assert!(run.controller().exists() && run.teacher().exists());
     succeed(at, "pack --run pupil");
@@ -101,10 +98,9 @@ fn every_round_has_the_teacher_that_the_first_had() {
     std::fs::remove_file(at.join("r/round-2/controller.safetensors")).unwrap();
     std::fs::remove_file(at.join("r/round-2/evolution.safetensors")).ok();
     succeed(at, rounds);
-    same_results(&at.join("r"), &at.join("r"), "itself");
     assert!(results(&at.join("r")) == whole);
     // Another one would be of no effect.
-    succeed(at, "train --run driver --stage controller --force --set seed=5 --set controller.steps=9000");
+    succeed(at, "train --run driver --stage controller --force --set controller.sigma=0.2 --set controller.steps=9000");
     succeed(at, "pack --run driver");
     refused_naming(at, &format!("{rounds} --teacher driver/agent.safetensors"), &["expected", "began"]);
 }
