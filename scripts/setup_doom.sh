@@ -2,9 +2,10 @@
 # Installs what Take Cover needs (docs/take_cover.md) into third_party/doom, a Python environment of its own; nothing else is touched, and
 # nothing else needs it.
 #
-#   third_party/doom/bin/python    ViZDoom, pinned here, Gymnasium and numpy, as scripts/requirements.txt pins them, and trainer/python/take_cover.py
+#   third_party/doom/bin/python    ViZDoom, pinned here; Gymnasium and numpy, pinned in scripts/requirements.txt; trainer/python/take_cover.py
 #
-# Idempotent: a stamp holds the digest of the pins, and while that is what it was nothing is downloaded or written.
+# Idempotent: a stamp holds the digest of the pins, and while that is what it was nothing is downloaded or written. A download that fails
+# leaves the installation as it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 vizdoom=1.3.2
@@ -16,19 +17,19 @@ python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 python3 -c 'import venv, ensurepip' 2>/dev/null ||
   fail "python3 has no venv/ensurepip (Debian/Ubuntu: apt install python3-venv)"
 
-doom=third_party/doom
-# The checkout's place is in it, too: an environment knows where it lies.
+doom=third_party/doom log=third_party/doom.log
+# The checkout's place is part of it: an environment knows where it lies.
 pins="$(cat scripts/requirements.txt scripts/setup_doom.sh | sha256sum | cut -d' ' -f1) $(python3 -V 2>&1) $PWD"
 [ "$(cat $doom/stamp 2>/dev/null || true)" != "$pins" ] || exit 0
 
 echo "setup-doom: installing vizdoom $vizdoom into $doom (about 0.3 GB; once)"
 mkdir -p third_party
-rm -rf $doom
-python3 -m venv $doom >third_party/doom.log 2>&1 || fail "python3 -m venv failed: see third_party/doom.log"
+python3 -m venv $doom >$log 2>&1 || fail "python3 -m venv failed: see $log"
 $doom/bin/python -m pip install --only-binary :all: --no-cache-dir --disable-pip-version-check --progress-bar off --retries 2 \
-  -c scripts/requirements.txt "vizdoom==$vizdoom" >>third_party/doom.log 2>&1 ||
-  fail "could not install vizdoom $vizdoom (no network?): $(grep -E 'ERROR' third_party/doom.log | head -n 1 | cut -c1-160); log: third_party/doom.log"
+  -c scripts/requirements.txt "vizdoom==$vizdoom" >>$log 2>&1 ||
+  fail "could not install vizdoom $vizdoom (no network?): $(grep -E 'ERROR' $log | head -n 1 | cut -c1-160); log: $log"
 # `import take_cover` finds this checkout's.
-echo "$PWD/trainer/python" >"$($doom/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dreamstep.pth"
-$doom/bin/python -c 'import take_cover' || fail "$doom: cannot import take_cover; remove $doom and run again"
+$doom/bin/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "dreamstep.pth").write_text(sys.argv[1])' \
+  "$PWD/trainer/python"
+$doom/bin/python -c 'import take_cover' || fail "$doom: cannot import take_cover: remove $doom and run again"
 echo "$pins" >$doom/stamp

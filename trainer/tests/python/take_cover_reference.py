@@ -7,7 +7,6 @@ action's meaning, rewards, ends. Prints for each its steps and T where it ended 
 promises: where it is killed, nothing of its game stays.
 """
 
-import os
 import sys
 
 import gymnasium
@@ -57,4 +56,3 @@ with open("/proc/self/maps") as maps:
     memory = [line.rstrip() for line in maps if "/dev/shm/ViZDoom" in line]
 assert memory and all(line.endswith(" (deleted)") for line in memory), memory
 own.close()
-assert os.listdir(".") == [], os.listdir(".")
