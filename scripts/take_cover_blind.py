@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What who sees nothing survives in Take Cover: the baselines of docs/take_cover.md, as a Markdown table.
 
-    third_party/doom/bin/python scripts/take_cover_blind.py [--episodes 100] [--seed 1000] [--skill 4] [--jobs 2] [--only NAME]
+    third_party/doom/bin/python scripts/take_cover_blind.py [--episodes 100] [--seed 1000] [--skill 4] [--resolution 160x120] [--jobs 2] [--only NAME]
 
 Episodes are those of seeds 1000, 1001, …, which `dreamstep evaluate` plays; what is random in a policy is drawn from the episode's seed.
 """
@@ -80,9 +80,8 @@ POLICIES = {
 
 def play(job):
     """Tics that each episode lasted."""
-    name, seeds, skill = job
-    # What is seen does not matter: the smallest frames.
-    env = gymnasium.make("TakeCover-v0", resolution="160x120", skill=skill, disable_env_checker=True)
+    name, seeds, kwargs = job
+    env = gymnasium.make("TakeCover-v0", disable_env_checker=True, **kwargs)
     survived = []
     for seed in seeds:
         env.reset(seed=seed)
@@ -102,6 +101,7 @@ def main():
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1000, help="of the first")
     parser.add_argument("--skill", type=int, default=4)
+    parser.add_argument("--resolution", default="160x120", help="of what nobody looks at: a matter of speed")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="policies whose name has this in it")
     asked = parser.parse_args()
@@ -111,12 +111,13 @@ def main():
     if not names:
         parser.error(f"--only: expected part of one of {', '.join(POLICIES)}; found {asked.only!r}")
     seeds = list(range(asked.seed, asked.seed + asked.episodes))
+    kwargs = {"skill": asked.skill, "resolution": asked.resolution}
     parts = [seeds[part :: asked.jobs] for part in range(asked.jobs)]
     print(f"| policy; skill {asked.skill}, {asked.episodes} episodes from seed {asked.seed} on | tics, mean ± s.e. | sd | median | most | {SOLVED} or more | all {take_cover.TIME_LIMIT} |")
     print("|---|---|---|---|---|---|---|")
     with multiprocessing.Pool(asked.jobs) as pool:
         for name in names:
-            tics = [tics for part in pool.map(play, [(name, part, asked.skill) for part in parts if part]) for tics in part]
+            tics = [tics for part in pool.map(play, [(name, part, kwargs) for part in parts if part]) for tics in part]
             sd = statistics.stdev(tics)
             print(
                 f"| {name} | {statistics.mean(tics):.0f} ± {sd / math.sqrt(len(tics)):.0f} | {sd:.0f} | {statistics.median(tics):.0f} | {max(tics):.0f} "

@@ -2,7 +2,7 @@
 
 Monsters at the far wall throw fireballs; the player can only step aside, and every tic alive earns 1.
 
-    observation   frames of the screen, bytes [height, width, 3], RGB, with Doom's status bar in the lowest sixth
+    observation   frames of the screen, bytes [height, width, 3], RGB, with Doom's status bar below the view
     action        one number in [-1, 1]: below -1/3 to the left, above 1/3 to the right, between them nothing
     step          one tic, 1/35 s
     end           terminated by death, truncated after 2,100 tics (the scenario itself has no limit)
@@ -20,13 +20,14 @@ import gymnasium
 import numpy as np
 import vizdoom
 
-# The paper's; half of it is nothing.
+# Of the action, to either side; the paper's.
 THRESHOLD = 1 / 3
+# In tics; the paper's.
 TIME_LIMIT = 2100
 
 
 class TakeCover(gymnasium.Env):
-    """`resolution` is one of ViZDoom's of 4:3; `skill` is Doom's, 1 to 5, of which the scenario's is 4."""
+    """`resolution` is one of ViZDoom's, as `160x120`; `skill` is Doom's, 1 to 5, of which the scenario's is 4."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": vizdoom.DEFAULT_TICRATE}
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
