@@ -1,6 +1,6 @@
 # The two commands: `make demo` runs the main job, `make test` passes the tests. Both set up what they need first.
 
-.PHONY: whole demo test test-runtime test-light cross setup bench peers regress fuzz fixtures clean help
+.PHONY: whole demo test test-runtime test-light cross setup setup-doom bench peers regress fuzz fixtures clean help
 
 help:
 	@echo "make demo      train a Humanoid-v5 agent, export it, run it in the simulator on the no_std runtime"
@@ -14,9 +14,13 @@ help:
 	@echo "make fuzz      every fuzzer for SECONDS_EACH=600 seconds (nightly toolchain)"
 	@echo "make fixtures  make the shipped agents anew (fixtures/data)"
 	@echo "make setup     only install the pinned native libraries into third_party/; SETUP=light leaves libtorch out"
+	@echo "make setup-doom   also install ViZDoom, for Take Cover (0.3 GB)"
 
 setup:
 	@bash scripts/setup.sh
+
+setup-doom:
+	@bash scripts/setup_doom.sh
 
 # What trains V and M.
 whole:

@@ -11,7 +11,9 @@ printf '#!/bin/sh\nexit 0\n' | tee "$folder/bin/cargo" "$folder/bin/cc" >"$folde
 cat >"$folder/bin/pip" <<'S'
 #!/bin/sh
 case $1 in scripts/*) [ ! -e "$STAND_IN/no-font" ] || { echo "no font"; exit 1; }; echo "by $1" >"$2"; exit ;; esac
+[ "$1" != -c ] || exit 0
 [ ! -e "$STAND_IN/no-network" ] || { echo "ERROR: no network"; exit 1; }
+case $* in *" -c scripts/requirements.txt vizdoom=="*) echo vizdoom >"$STAND_IN/asked" && exit ;; esac
 while [ $# -gt 0 ]; do
   case $1 in --target) to=$2 ;; -r) from=$2 ;; esac
   shift
@@ -32,10 +34,13 @@ S
 chmod +x "$folder"/bin/*
 
 # A fresh checkout in $1 below the temporary folder, and what it says and leaves; variables before the name reach set-up.
-fresh() { checkout="$folder/$1" && mkdir -p "$checkout/scripts" && cp scripts/setup.sh scripts/requirements.txt scripts/car_racing_score.py "$checkout/scripts/"; }
-setup() {
+fresh() { checkout="$folder/$1" && mkdir -p "$checkout/scripts" && cp scripts/setup.sh scripts/setup_doom.sh scripts/requirements.txt scripts/car_racing_score.py "$checkout/scripts/"; }
+setup() { script setup.sh "$@"; }
+script() {
+  local name=$1
+  shift
   rm -f "$folder/asked"
-  (cd "$checkout" && env -u LIBTORCH -u MUJOCO_DYNAMIC_LINK_DIR -u SETUP STAND_IN="$folder" PATH="$folder/bin:$PATH" "$@" bash scripts/setup.sh) \
+  (cd "$checkout" && env -u LIBTORCH -u MUJOCO_DYNAMIC_LINK_DIR -u SETUP STAND_IN="$folder" PATH="$folder/bin:$PATH" "$@" bash "scripts/$name") \
     >"$folder/log" 2>&1
 }
 wrong() { echo "test_setup: $case: $*"; cat "$folder/log"; exit 1; }
@@ -139,5 +144,18 @@ old $torch && old mujoco/libmujoco.so && old stamp
 setup LIBTORCH="$checkout/third_party/python/torch" MUJOCO_DYNAMIC_LINK_DIR="$folder/elsewhere/mujoco" || wrong "failed"
 is $torch old && is mujoco/libmujoco.so old
 there python/gymnasium/envs/mujoco/assets/humanoid.xml
+
+case="ViZDoom, which only its own set-up installs"
+fresh doom && setup SETUP= || wrong "failed"
+! asked vizdoom && gone doom || wrong "expected no ViZDoom"
+touch "$folder/no-network"
+! script setup_doom.sh && grep -q "could not install vizdoom .*no network" "$folder/log" || wrong "expected to fail"
+rm "$folder/no-network"
+script setup_doom.sh && asked vizdoom || wrong "expected ViZDoom after a failed download"
+script setup_doom.sh && ! asked vizdoom || wrong "expected nothing to be downloaded again"
+echo "# another pin" >>"$checkout/scripts/requirements.txt"
+touch "$folder/no-network"
+! script setup_doom.sh || wrong "expected to fail"
+there doom/bin/python doom/stamp python/gymnasium
 
 echo "set-up harms nothing that it is told to use"

@@ -33,5 +33,6 @@ mod rounds;
 mod run_folder;
 mod sampled;
 mod shipped;
+mod take_cover;
 mod tensorboard;
 mod weights;

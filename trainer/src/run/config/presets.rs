@@ -33,7 +33,8 @@ presets![
     "inverted_pendulum_dream",
     "lunar_lander",
     "swimmer",
-    "swimmer_dream"
+    "swimmer_dream",
+    "take_cover"
 ];
 
 impl Preset {
