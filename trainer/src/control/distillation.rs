@@ -27,9 +27,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::action::{Action, greatest};
 use dreamstep_core::c::ControllerKind;
 use dreamstep_core::dims::Dims;
+use dreamstep_core::maths::{ln, tanh};
 use dreamstep_core::obs::Observation;
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
+use dreamstep_core::schema::Squash;
 use dreamstep_runtime::{Agent, Model, memory_len};
 use ndarray::{Array1, Array2, ArrayView1, s};
 
@@ -46,7 +48,7 @@ const EXACT_RIDGE: f64 = 1e-9;
 /// They are, where this share of each answer's variance is all that such a map leaves.
 const EXACT: f64 = 1e-3;
 /// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
-const MOST: f64 = 3.0;
+const MOST: f32 = 3.0;
 
 /// The teacher policy: a packed agent.
 pub(super) struct Teacher {
@@ -148,7 +150,7 @@ impl Teacher {
         data: &Dataset,
         pool: Option<&EnvPool>,
         config: &Config,
-        mut done: impl FnMut(Iteration),
+        mut done: impl FnMut(Iteration) -> Result<()>,
     ) -> Result<Vec<f32>> {
         let is_privileged = self.is_privileged(student.dims());
         let mut lessons = match is_privileged {
@@ -186,7 +188,7 @@ impl Teacher {
             sound.iter().for_each(|(_, answers)| lessons.add(answers));
             let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
             let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
-            done(Iteration { steps, mean_return: sum / sound.len() as f64 });
+            done(Iteration { steps, mean_return: sum / sound.len() as f64 })?;
             learnt = Some(whitening.fold(&lessons.fit()?));
         }
         learnt.context("teacher: expected real episodes to play, found none")
@@ -228,6 +230,7 @@ impl Teacher {
         let is_privileged = self.is_privileged(student.dims());
         let (mut mine, mut theirs) = (vec![0.0; memory_len(model.dims())], vec![0.0; memory_len(student.dims())]);
         let answer = controller::mlp(model.dims(), &self.values);
+        let squashes = [model, student].map(|model| model.settings().squash);
         let (mut teacher, mut student) = (Agent::new(*model, &mut mine)?, Agent::new(*student, &mut theirs)?);
         let mut rows = Vec::new();
         let mut count = 0;
@@ -244,7 +247,7 @@ impl Teacher {
                     rows.extend(scores().chain(scores()));
                 }
                 _ => {
-                    rows.extend(answers.iter().map(|answer| answer.clamp(-MOST, MOST) as f32));
+                    rows.extend(answers.iter().map(|&answer| as_asked(answer as f32, squashes)));
                     rows.extend(answers.iter().map(|&answer| answer as f32));
                 }
             }
@@ -256,6 +259,19 @@ impl Teacher {
             }
         }
         Ok(Array2::from_shape_vec((count, rows.len() / count.max(1)), rows)?)
+    }
+}
+
+/// What a student of the second squash asks of an actuator to have it do what a teacher of the first asks for with `answer`, as far as it makes a
+/// difference.
+fn as_asked(answer: f32, squashes: [Squash; 2]) -> f32 {
+    match squashes {
+        [Squash::Tanh, Squash::Clamp] => tanh(answer),
+        [Squash::Clamp, Squash::Tanh] => {
+            let asked = answer.clamp(-tanh(MOST), tanh(MOST));
+            0.5 * ln((1.0 + asked) / (1.0 - asked))
+        }
+        [Squash::Clamp, Squash::Clamp] | [Squash::Tanh, Squash::Tanh] => answer.clamp(-MOST, MOST),
     }
 }
 
@@ -353,7 +369,7 @@ mod tests {
         let base = base_agent(&Ingredients::read(&small.run).unwrap(), &config).unwrap();
         let base = Model::load(&base).unwrap();
         let whitening = Whitening::measure(&base, &small.data).unwrap();
-        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| ()).unwrap();
+        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| Ok(())).unwrap();
         let made = Controller::new(base.dims(), &learnt).unwrap();
         let student = made.model(&base).unwrap();
         let model = teacher.model().unwrap();

@@ -132,11 +132,13 @@ fn evolve(
             let pool = if let Scorer::Real(real) = &scorer { Some(real.training_pool()) } else { None };
             teacher.teach(model, &whitening, data, pool, config, |iteration| {
                 ledger.steps += iteration.steps;
+                ledger.log(json!({ "phase": "lesson", "mean_return": iteration.mean_return }))?;
                 progress.message(format!(
                     "learning from {}: mean return {:.0}",
                     run.teacher().display(),
                     iteration.mean_return
                 ));
+                Ok(())
             })
         });
         let mut search = Search::new(config, model.dims(), whitening, start.transpose()?.as_deref())?;

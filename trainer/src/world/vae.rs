@@ -71,7 +71,7 @@ impl Vae {
         Self { weights: Some(weights), ..self }
     }
 
-    /// Scales the weights of convolutions by what they make of the frames `x` `[N, O]` ([`Convolutions::scale`]); other layers stay as they are.
+    /// Scales the weights of convolutions by what they make of the frames `x` `[N, O]` (`Convolutions::scale`); other layers stay as they are.
     pub fn scale(&self, x: &Tensor) {
         if let Layers::Convolutional(network) = &self.layers {
             network.scale(x);

@@ -7,7 +7,7 @@
 //! reward = 1000/n for each of n tiles that a wheel touches first, −0.1 a step; −100 for leaving the field
 //! ```
 //!
-//! Tracks, physics, rewards and ends are Gymnasium's, bit for bit, by [`track`], [`world`], [`car`] and [`race`]. Box2D is no part of this: of it
+//! Tracks, physics, rewards and ends are Gymnasium's, bit for bit, by `track`, `world`, `car` and `race`. Box2D is no part of this: of it
 //! only the solver of five bodies and four joints is needed, and whether two polygons touch. One thing is not Gymnasium's: it plays all its episodes
 //! in one world, whose memory decides the order in which the first tiles are found to be touched; here each is played in a new one. The order
 //! decides nothing but whether a `lap_complete_percent` between 1/n and 2/n ends the episode at once.
