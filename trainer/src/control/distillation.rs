@@ -37,9 +37,7 @@ use ndarray::{Array1, Array2, ArrayView1, s};
 
 /// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
 const RECORDED_STEPS: usize = 200_000;
-/// DAgger iterations.
-const ITERATIONS: u32 = 4;
-/// Episodes of an iteration.
+/// Episodes of a lesson, DAgger's iteration.
 const EPISODES: usize = 64;
 /// Ridge, per row, on whitened features.
 const RIDGE: f64 = 1e-4;
@@ -159,7 +157,7 @@ impl Teacher {
         };
         let mut learnt = if is_privileged { None } else { Some(whitening.fold(&lessons.fit()?)) };
         let teacher = self.model()?;
-        for iteration in 0..pool.map_or(0, |_| ITERATIONS + u32::from(is_privileged)) {
+        for iteration in 0..pool.map_or(0, |_| config.controller.lessons + u32::from(is_privileged)) {
             let Some(pool) = pool else { break };
             let made = learnt.as_ref().map(|learnt| Controller::new(student.dims(), learnt)).transpose()?;
             let acting = made.as_ref().map(|made| made.model(student).context("student")).transpose()?;

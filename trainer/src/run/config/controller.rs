@@ -58,6 +58,8 @@ pub struct ControllerConfig {
     pub carry_controller: bool,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
+    /// Where C begins as what a teacher does, how often it plays 64 episodes and is told what the teacher would have done (DAgger's iterations).
+    pub lessons: u32,
     /// PGPE's.
     pub pgpe: PgpeConfig,
     /// Of CMA-ES and separable CMA-ES.
@@ -240,6 +242,7 @@ impl Default for ControllerConfig {
             online_whitening: true,
             carry_controller: true,
             max_episode_steps: 0,
+            lessons: 4,
             pgpe: PgpeConfig {
                 directions: 40,
                 sigma_learning_rate: 0.1,
