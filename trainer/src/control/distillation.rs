@@ -148,7 +148,7 @@ impl Teacher {
         data: &Dataset,
         pool: Option<&EnvPool>,
         config: &Config,
-        mut done: impl FnMut(Iteration) -> Result<()>,
+        mut done: impl FnMut(Iteration),
     ) -> Result<Vec<f32>> {
         let is_privileged = self.is_privileged(student.dims());
         let mut lessons = match is_privileged {
@@ -186,7 +186,7 @@ impl Teacher {
             sound.iter().for_each(|(_, answers)| lessons.add(answers));
             let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
             let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
-            done(Iteration { steps, mean_return: sum / sound.len() as f64 })?;
+            done(Iteration { steps, mean_return: sum / sound.len() as f64 });
             learnt = Some(whitening.fold(&lessons.fit()?));
         }
         learnt.context("teacher: expected real episodes to play, found none")
@@ -367,7 +367,7 @@ mod tests {
         let base = base_agent(&Ingredients::read(&small.run).unwrap(), &config).unwrap();
         let base = Model::load(&base).unwrap();
         let whitening = Whitening::measure(&base, &small.data).unwrap();
-        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| Ok(())).unwrap();
+        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| ()).unwrap();
         let made = Controller::new(base.dims(), &learnt).unwrap();
         let student = made.model(&base).unwrap();
         let model = teacher.model().unwrap();

@@ -119,6 +119,8 @@ fn evolve(
         Some(recorded) => Scorer::Dream(Imagined::new(config, &agents, &models, recorded, device)?),
     };
     let teacher = Teacher::of(run)?.filter(|_| !in_dreams || config.dream.teacher);
+    // Mean returns of what a pupil played.
+    let mut lessons = Vec::new();
     let mut search = if run.evolution().exists() && !force {
         Search::resume(config, run, model.dims())?
     } else {
@@ -132,20 +134,19 @@ fn evolve(
             let pool = if let Scorer::Real(real) = &scorer { Some(real.training_pool()) } else { None };
             teacher.teach(model, &whitening, data, pool, config, |iteration| {
                 ledger.steps += iteration.steps;
-                ledger.log(json!({ "phase": "lesson", "mean_return": iteration.mean_return }))?;
+                lessons.push(iteration.mean_return);
                 progress.message(format!(
                     "learning from {}: mean return {:.0}",
                     run.teacher().display(),
                     iteration.mean_return
                 ));
-                Ok(())
             })
         });
         let mut search = Search::new(config, model.dims(), whitening, start.transpose()?.as_deref())?;
         search.state.steps = ledger.steps;
         search
     };
-    ledger.log(json!({ "phase": "setup" }))?;
+    ledger.log(json!({ "phase": "setup", "lessons": lessons }))?;
 
     let place = |state: &State| if in_dreams { state.generation } else { state.steps.min(config.controller.steps) };
     progress.set_total(budget(config).0);
