@@ -62,7 +62,7 @@ fn everything_is_measured_and_told() {
     let result: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     std::fs::remove_file(file).unwrap();
     assert_eq!(result["program"], "throughput");
-    assert_eq!(result["tables"].as_array().map(Vec::len), Some(7));
+    assert_eq!(result["tables"].as_array().map(Vec::len), Some(8));
     let printed = String::from_utf8(output.stdout).unwrap();
 
     let simulator = table(&result, "Humanoid-v5, whole episodes");
@@ -100,6 +100,7 @@ fn everything_is_measured_and_told() {
     }
 
     check(table(&result, "Gymnasium "), 2, |_, _| false);
+    check(table(&result, "CarRacing-v3"), 5, |_, _| false);
     check(table(&result, "A bridged environment"), 2, |row, column| column == "at least" && row["workers"] == 1.0);
 }
 
