@@ -72,12 +72,10 @@ fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
     let run = RunDir::new(&at.join("pupil"));
     assert!(run.controller().exists() && run.teacher().exists());
     succeed(at, "pack --run pupil");
-    // It drives as it was taught: off the start, where one that stands still comes to -0.1 a step but for the tiles under it.
+    // It drives: who stands still comes to -93.
     let evaluated = json(at, "evaluate --agent pupil/agent.safetensors --episodes 4 --json");
     let returns = evaluated["rows"][0]["return"]["mean"].as_f64().unwrap_or(f64::NAN);
-    let standing = evaluated["rows"].as_array().unwrap().iter().find(|row| row["policy"] == "zero");
-    let standing = standing.map_or(-93.0, |row| row["return"]["mean"].as_f64().unwrap_or(-93.0));
-    assert!(returns > standing, "{returns} against {standing}: {evaluated}");
+    assert!(returns > -93.0, "{evaluated}");
 }
 
 #[test]
