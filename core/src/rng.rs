@@ -38,6 +38,8 @@ pub enum Stream {
     ActingLatent = 12,
     /// Seeds of the episodes that a controller learns from a teacher in; the step is the lesson.
     Lesson = 13,
+    /// Order of the rows that a student learns by gradient descent; the step is the epoch.
+    LessonOrder = 14,
     /// Weights of agents made for tests; the step names the tensor.
     SyntheticWeights = 30,
     /// Observations made for tests; the step is the tick.

@@ -286,6 +286,9 @@ pub(crate) enum Command {
         /// Episode i is reset(seed + i)
         #[arg(long, default_value_t = 1000)]
         seed: u64,
+        /// C begins as RUN's teacher (`train --teacher`) in every arm that is not evolved in dreams
+        #[arg(long)]
+        taught: bool,
         /// Make the arms anew
         #[arg(long)]
         force: bool,

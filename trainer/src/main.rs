@@ -118,11 +118,11 @@ fn execute(command: Command, resume: &dyn Display) -> Result<()> {
             let summary = interruptible(&NOTHING, || render::render(&RunDir::new(&run), &options))?;
             output::result(&summary.to_string())
         }
-        Command::Ablation { run, arms, episodes, seed, force, json } => {
+        Command::Ablation { run, arms, episodes, seed, taught, force, json } => {
             check_seeds(seed, episodes)?;
             let (config, run) = run.open_existing()?;
             let _lock = run.lock()?;
-            let options = ablation::Options { arms, seed, episodes: episodes as usize, force };
+            let options = ablation::Options { arms, seed, episodes: episodes as usize, force, taught };
             print(&interruptible(resume, || ablation::ablate(&config, &run, &options))?, json)
         }
         Command::Correlate { run, temperatures, episodes, seed, draws, json } => {

@@ -1,7 +1,7 @@
 //! Reads a packed agent from disk for the commands that run it.
 
 use crate::env::pool::check_fit;
-use crate::env::{self, EnvConfig, EnvSpec};
+use crate::env::{self, EnvConfig, EnvSpec, privileged_spec};
 use crate::run::config::{Config, RECORDED};
 use crate::run::output;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -56,6 +56,15 @@ pub fn refused(path: &Path, error: &LoadError) -> anyhow::Error {
         }
         _ => anyhow!("{path}: {error}"),
     }
+}
+
+/// As [`check`] for the environment `env`, whose `spec` is given; `model` may also be one of vectors that sees what is behind its pictures.
+///
+/// # Errors
+/// As [`check`]'s.
+pub fn check_privileged(path: &Path, model: &Model<'_>, env: &EnvConfig, spec: &EnvSpec) -> Result<()> {
+    let privileged = privileged_spec(env)?.filter(|_| model.dims().obs.image().is_none());
+    check(path, model, privileged.as_ref().unwrap_or(spec))
 }
 
 /// That `model`, which the file at `path` holds, was made for the environment `spec`. A file that does not say for what is used, with a warning.

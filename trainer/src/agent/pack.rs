@@ -213,7 +213,21 @@ pub(crate) fn made_from(result: &Checkpoint, stage: &str, path: &Path) -> Result
 /// # Errors
 /// One line: the parts do not fit each other or the environment.
 pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedBytes> {
-    let settings = ingredients.settings(config)?;
+    base_agent_in(Precision::F32, ingredients, config, &[])
+}
+
+/// The same, V and M in `precision`; the ranges of an i8 V of pictures are chosen by `frames`, prepared ones.
+///
+/// # Errors
+/// As [`base_agent`]'s, and weights that the precision cannot hold.
+pub fn base_agent_in(
+    precision: Precision,
+    ingredients: &Ingredients,
+    config: &Config,
+    frames: &[Vec<u8>],
+) -> Result<AlignedBytes> {
+    let mut settings = ingredients.settings(config)?;
+    settings.precision = precision;
     let dims = &settings.dims;
     let mut tensors = ingredients.tensors();
     let zeros = vec![0.0; controller::len(dims)];
@@ -228,7 +242,7 @@ pub fn base_agent(ingredients: &Ingredients, config: &Config) -> Result<AlignedB
         action_mid: &mid,
         action_half: &half,
         selftest: None,
-        frames: &[],
+        frames,
         provenance: &provenance,
     };
     assemble(&parts)

@@ -64,7 +64,7 @@ impl Search {
         let terms = Terms {
             reward_offset: controller.reward_offset_at(self.state.steps),
             assistance,
-            max_steps: controller.cut(assistance),
+            cut: controller.cut(assistance),
         };
         let count = self.noise.as_ref().map_or(scorer.episodes(config)[0], Noise::episodes);
         let number = self.strategy.generation();

@@ -7,6 +7,8 @@
 //! ```
 
 mod candidate;
+#[cfg(feature = "torch")]
+mod cloning;
 mod distillation;
 pub mod dream;
 mod generation;

@@ -6,7 +6,7 @@
 use super::candidate::{Candidates, Controller};
 use super::scored::Scored;
 use super::whitening::add_rows;
-use crate::env::pool::{EnvPool, Estimate, Outcome, Player, Policy};
+use crate::env::pool::{Cut, EnvPool, Estimate, Outcome, Player, Policy};
 use crate::env::{EnvConfig, Physics, ends_run};
 use crate::run::config::Config;
 use crate::stats::Spread;
@@ -26,8 +26,8 @@ pub struct Terms {
     pub reward_offset: f64,
     /// The assistive force, see [`Player::assist`].
     pub assistance: f64,
-    /// Steps after which an episode is cut; 0: where the environment cuts it.
-    pub max_steps: u32,
+    /// Where an episode is cut.
+    pub cut: Cut,
 }
 
 /// Real episodes, and the threads that play them.
@@ -116,8 +116,8 @@ impl<'a> RealEpisodes<'a> {
         let outcomes = episodes.clone().map(|episode| {
             let seed = Philox::new(self.config.seed).bits(Stream::EvolutionReset, number, episode as u32);
             match online {
-                true => player.features(&model, seed, terms.max_steps, &mut rows),
-                false => player.episode(Policy::Agent(&model), seed, terms.max_steps),
+                true => player.features(&model, seed, terms.cut, &mut rows),
+                false => player.episode(Policy::Agent(&model), seed, terms.cut),
             }
         });
         let mut scored = Scored::of(outcomes, episodes.len(), terms.reward_offset, &self.config.env)?;
@@ -149,7 +149,7 @@ pub(super) fn returns(
     let model = made.model(model).context("mean")?;
     let outcomes = pool.map(episodes, |player, i| {
         let seed = Philox::new(config.seed).bits(Stream::EvolutionReset, name, i as u32);
-        match player.episode(Policy::Agent(&model), seed, 0) {
+        match player.episode(Policy::Agent(&model), seed, Cut::default()) {
             Ok(outcome) => Ok(Some(outcome)),
             Err(error) if ends_run(&error, &config.env) => Err(error),
             Err(_) => {

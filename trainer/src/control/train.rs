@@ -18,7 +18,7 @@ use super::real::RealEpisodes;
 use super::scored::Spent;
 use super::search::{Search, State, Validation, anew, is_finished_earlier, is_of, read_state};
 use super::whitening::Whitening;
-use crate::agent::pack::{Ingredients, base_agent};
+use crate::agent::pack::{Ingredients, base_agent, base_agent_in, calibration_frames};
 use crate::data::dataset::Dataset;
 use crate::env;
 use crate::run::checkpoint::Checkpoint;
@@ -31,6 +31,7 @@ use crate::world::device::{self, Device};
 use crate::world::ensemble;
 use anyhow::{Result, anyhow, ensure};
 use dreamstep_core::pack::AlignedBytes;
+use dreamstep_core::precision::Precision;
 use dreamstep_runtime::Model;
 use serde_json::{Value, json};
 use std::fmt;
@@ -110,8 +111,17 @@ fn evolve(
         false => vec![base_agent(&Ingredients::read(run)?, config)?],
         true => ensemble::agents(config, run, data, &env::spec(&config.env)?, force)?,
     };
+    // What plays episodes, where that is narrower.
+    let narrow = match config.controller.precision {
+        Precision::F32 => None,
+        precision => {
+            let frames = if precision == Precision::I8 { calibration_frames(&run.rollouts())? } else { Vec::new() };
+            Some([base_agent_in(precision, &Ingredients::read(run)?, config, &frames)?])
+        }
+    };
     let load = |agent| Model::load(agent).map_err(|error| anyhow!("base agent: {error}"));
-    let models: Vec<Model<'_>> = agents.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
+    let acting = narrow.as_ref().map_or(&agents[..], |narrow| &narrow[..]);
+    let models: Vec<Model<'_>> = acting.iter().map(|agent| load(agent)).collect::<Result<_>>()?;
     let model = &models[0];
     let recorded = if in_dreams { Some(recorded::read(config, run, data, &models)?) } else { None };
     let scorer = match &recorded {
@@ -269,8 +279,6 @@ pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, te
     let begins = force || !run.evolution().exists();
     let teacher = teacher.filter(|_| begins && (config.controller.scored_on == ScoredOn::Episodes || config.dream.teacher));
     if !networks_stay {
-        // Another V and M: nothing can be handed over to them.
-        ensure!(teacher.is_none() || config.controller.hidden.is_empty(), "{}", Teacher::LINEAR);
         return Ok(());
     }
     let base = base_agent(&Ingredients::read(run)?, config)?;

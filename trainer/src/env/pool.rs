@@ -41,6 +41,15 @@ pub enum Policy<'a> {
     Zero,
 }
 
+/// Where an episode is cut that neither its task nor its time limit has ended; by default nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// After so many steps; 0: never.
+    pub max_steps: u32,
+    /// After so many steps in a row none of which paid (their rewards were 0 or less); 0: never.
+    pub patience: u32,
+}
+
 /// One thread's tools: an environment and the memory that agents work in.
 pub struct Player {
     env: AnyEnv,
@@ -78,41 +87,39 @@ impl Player {
         self.env.assist(force)
     }
 
-    /// Plays one episode from `reset(seed)`; it is cut after `max_steps` where that is not 0.
+    /// Plays one episode from `reset(seed)`; or until `cut` says.
     ///
     /// # Errors
     /// The model is of another environment, or the simulation gave a non-finite observation, or panicked: the line names the episode's
     /// seed.
-    pub fn episode(&mut self, policy: Policy<'_>, seed: u64, max_steps: u32) -> Result<Outcome> {
-        self.play(policy, seed, max_steps, |_| (), |_| ())
+    pub fn episode(&mut self, policy: Policy<'_>, seed: u64, cut: Cut) -> Result<Outcome> {
+        self.play(policy, seed, cut, |_| Ok(()), |_| ())
     }
 
     /// As [`Self::episode`], of an agent; what its controller reads (z `[Z]` and h `[H]`, or another input) is appended to `features` in every step.
     ///
     /// # Errors
     /// As for [`Self::episode`].
-    pub fn features(&mut self, model: &Model<'_>, seed: u64, max_steps: u32, features: &mut Vec<f32>) -> Result<Outcome> {
-        let on_step = |tick: &Tick<'_>| features.extend(tick.agent.into_iter().flat_map(Agent::controller_input));
-        self.play(Policy::Agent(model), seed, max_steps, on_step, |_| ())
+    pub fn features(&mut self, model: &Model<'_>, seed: u64, cut: Cut, features: &mut Vec<f32>) -> Result<Outcome> {
+        let on_step = |tick: &Tick<'_>| {
+            features.extend(tick.agent.into_iter().flat_map(Agent::controller_input));
+            Ok(())
+        };
+        self.play(Policy::Agent(model), seed, cut, on_step, |_| ())
     }
 
-    /// As [`Self::episode`]; its steps are appended to `trajectory`.
+    /// As [`Self::episode`]; `on_step` sees every step, before it is done, and may end the episode by an error.
     ///
     /// # Errors
-    /// As for [`Self::episode`].
-    pub fn trajectory(
+    /// As for [`Self::episode`], and those of `on_step`.
+    pub fn watch(
         &mut self,
         policy: Policy<'_>,
         seed: u64,
-        max_steps: u32,
-        trajectory: &mut Trajectory,
+        cut: Cut,
+        on_step: impl FnMut(&Tick<'_>) -> Result<()>,
     ) -> Result<Outcome> {
-        let moment = |tick: &Tick<'_>| Moment {
-            observation: singles(tick.observation),
-            privileged: tick.privileged.map(singles),
-            action: tick.action.to_vec(),
-        };
-        self.play(policy, seed, max_steps, |tick| trajectory.push(moment(tick)), |_| ())
+        self.play(policy, seed, cut, on_step, |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -121,7 +128,11 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn record(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<Vec<f32>>> {
         let mut observations = Vec::new();
-        self.play(policy, seed, 0, |tick| observations.push(singles(tick.observation)), |_| ())?;
+        let on_step = |tick: &Tick<'_>| {
+            observations.push(singles(tick.observation));
+            Ok(())
+        };
+        self.play(policy, seed, Cut::default(), on_step, |_| ())?;
         Ok(observations)
     }
 
@@ -131,7 +142,7 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn rewards(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<f64>> {
         let mut rewards = Vec::new();
-        self.play(policy, seed, 0, |_| (), |reward| rewards.push(reward))?;
+        self.play(policy, seed, Cut::default(), |_| Ok(()), |reward| rewards.push(reward))?;
         Ok(rewards)
     }
 
@@ -140,13 +151,13 @@ impl Player {
         &mut self,
         policy: Policy<'_>,
         seed: u64,
-        max_steps: u32,
-        on_step: impl FnMut(&Tick<'_>),
+        cut: Cut,
+        on_step: impl FnMut(&Tick<'_>) -> Result<()>,
         on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
         let id = self.env.spec().id.clone();
         // What a panic left half-done is not used again: the error ends the run.
-        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, max_steps, on_step, on_reward)));
+        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, cut, on_step, on_reward)));
         played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
@@ -158,8 +169,8 @@ impl Player {
         &mut self,
         policy: Policy<'_>,
         seed: u64,
-        max_steps: u32,
-        mut on_step: impl FnMut(&Tick<'_>),
+        cut: Cut,
+        mut on_step: impl FnMut(&Tick<'_>) -> Result<()>,
         mut on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
         let Self { env, observation, single, action, memory } = self;
@@ -187,6 +198,7 @@ impl Player {
         action.fill(0.0);
         let start = env.position_x();
         let mut outcome = Outcome::default();
+        let mut unpaid = 0;
         loop {
             let refused = || format!("{}: seed {seed}, step {}", env.spec().id, outcome.length);
             let privileged = env.privileged();
@@ -201,7 +213,7 @@ impl Player {
                 (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
-            on_step(&Tick { observation, privileged: privileged.as_deref(), action, agent: agent.as_ref() });
+            on_step(&Tick { observation, privileged: privileged.as_deref(), action, agent: agent.as_ref() })?;
             if let (Some(agent), true) = (&mut agent, advances) {
                 agent.advance().with_context(refused)?;
             }
@@ -209,7 +221,9 @@ impl Player {
             on_reward(step.reward);
             outcome.episode_return += step.reward;
             outcome.length += 1;
-            if step.terminated || step.truncated || outcome.length == u64::from(max_steps) {
+            unpaid = if step.reward > 0.0 { 0 } else { unpaid + 1 };
+            let is_cut = outcome.length == u64::from(cut.max_steps) || cut.patience > 0 && unpaid == cut.patience;
+            if step.terminated || step.truncated || is_cut {
                 outcome.distance_m = env.position_x().zip(start).map(|(end, start)| end - start);
                 outcome.terminated = step.terminated;
                 return Ok(outcome);
@@ -218,29 +232,17 @@ impl Player {
     }
 }
 
-/// Steps of an episode.
-pub type Trajectory = Vec<Moment>;
-
-/// A step, as agents see it.
-#[derive(Clone, Debug)]
-pub struct Moment {
-    /// `[O]`
-    pub observation: Vec<f32>,
-    /// What is behind the picture, where an environment tells.
-    pub privileged: Option<Vec<f32>>,
-    /// `[A]` what was done then.
-    pub action: Vec<f32>,
-}
-
 /// A step, when its action is known and has not been done.
-struct Tick<'a> {
+#[derive(Clone, Copy)]
+pub struct Tick<'a> {
     /// `[O]`
-    observation: &'a [f64],
-    privileged: Option<&'a [f64]>,
+    pub observation: &'a [f64],
+    /// What is behind the picture, where the environment tells ([`Env::privileged`]).
+    pub privileged: Option<&'a [f64]>,
     /// `[A]` in the environment's units.
-    action: &'a [f32],
-    /// The agent, before it advances its memory.
-    agent: Option<&'a Agent<'a, 'a>>,
+    pub action: &'a [f32],
+    /// The agent that acts, before it advances its memory.
+    pub agent: Option<&'a Agent<'a, 'a>>,
 }
 
 /// Numbers as an agent sees them.
@@ -249,7 +251,8 @@ fn singles(numbers: &[f64]) -> Vec<f32> {
 }
 
 /// Whether `model` is one that acts on what is behind the pictures of `env` ([`Env::privileged`]).
-fn sees_behind(model: &Model<'_>, env: &AnyEnv) -> bool {
+#[must_use]
+pub fn sees_behind(model: &Model<'_>, env: &AnyEnv) -> bool {
     let seen = model.dims().obs;
     seen.image().is_none() && env.privileged().is_some_and(|state| state.len() == seen.len())
 }
@@ -369,7 +372,7 @@ impl EnvPool {
     pub fn episodes(&self, policy: Policy<'_>, seed: u64, count: usize, done: impl Fn() + Sync) -> Result<Vec<Outcome>> {
         self.map(count, |player, i| {
             interrupt::check()?;
-            let outcome = player.episode(policy, seed + i as u64, 0)?;
+            let outcome = player.episode(policy, seed + i as u64, Cut::default())?;
             done();
             Ok(outcome)
         })

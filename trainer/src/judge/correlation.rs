@@ -19,7 +19,7 @@ use crate::control::dream::engine::Engine;
 use crate::control::dream::recorded::Recorded;
 use crate::data::dataset::Dataset;
 use crate::env;
-use crate::env::pool::{EnvPool, Outcome, Policy};
+use crate::env::pool::{Cut, EnvPool, Outcome, Policy};
 use crate::judge::plot::{self, Line, Panel, dots};
 use crate::judge::table::markdown_table;
 use crate::run::config::{Config, DreamConfig, ScoredOn};
@@ -234,7 +234,7 @@ fn play(config: &Config, candidates: &[Model<'_>], options: &Options, progress: 
     pool.map(candidates.len() * options.episodes, |player, job| {
         interrupt::check()?;
         let (candidate, episode) = (&candidates[job / options.episodes], job % options.episodes);
-        let outcome = player.episode(Policy::Agent(candidate), options.seed + episode as u64, 0)?;
+        let outcome = player.episode(Policy::Agent(candidate), options.seed + episode as u64, Cut::default())?;
         progress.add(1);
         Ok(outcome)
     })

@@ -235,9 +235,7 @@ pub(super) fn read_teacher(
 ) -> Result<Option<AlignedBytes>> {
     let bytes = file::read(path)?;
     let model = file::load(path, &bytes, None)?;
-    // One of vectors where the agent is to see pictures may see what is behind them.
-    let privileged = env::privileged_spec(&config.env)?.filter(|_| model.dims().obs.image().is_none());
-    file::check(path, &model, privileged.as_ref().unwrap_or(spec))?;
+    file::check_privileged(path, &model, &config.env, spec)?;
     let there = if run.teacher().exists() { Some(file::read(&run.teacher())?) } else { None };
     if there.as_ref().is_some_and(|there| there[..] == bytes[..]) {
         return Ok(None);

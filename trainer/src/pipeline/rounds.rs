@@ -73,7 +73,10 @@ pub(super) fn play(config: &Config, root: &RunDir, count: u32, episodes: usize, 
         if let (Some(before), Some(teacher)) = (&before, teacher) {
             inherit(before, &run, teacher)?;
         }
-        collect(&own, &run, &Request { append: agent.is_some(), agent: agent.as_deref() })?;
+        // Where the first round, too, records an agent, it is the teacher that drives.
+        let drives =
+            agent.as_deref().or(teacher.filter(|_| own.collect.policy == CollectPolicy::Agent).map(PathBuf::as_path));
+        collect(&own, &run, &Request { append: agent.is_some(), agent: drives })?;
         train(&own, &run, &Options { stage: Stage::All, force: false, teacher: teacher.map(PathBuf::as_path), device })?;
         // An agent that a later round follows stays what it is.
         if !round_of(root, round + 1).teacher().exists() {

@@ -5,7 +5,7 @@ use crate::common::succeed;
 use dreamstep::agent::pack::{Ingredients, base_agent};
 use dreamstep::data::collect::{Request, collect, reset_seed};
 use dreamstep::data::rollouts::{self, Episode, file_name};
-use dreamstep::env::pool::{Player, Policy};
+use dreamstep::env::pool::{Cut, Player, Policy};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::run::checkpoint::Checkpoint;
 use dreamstep::run::config::{CollectPolicy, Config, EnvConfig, Observation};
@@ -157,7 +157,7 @@ fn an_epochs_loss_is_the_mean_over_all_of_its_data() {
 fn memory_moves_with_every_step_and_ends_with_its_episode() {
     let bytes = AlignedBytes::new(HUMANOID);
     let model = Model::load(&bytes).unwrap();
-    let play = |player: &mut Player, seed: u64| player.episode(Policy::Agent(&model), seed, 0).unwrap();
+    let play = |player: &mut Player, seed: u64| player.episode(Policy::Agent(&model), seed, Cut::default()).unwrap();
     let mut player = Player::new(&EnvConfig::from("Humanoid-v5")).unwrap();
     let one_after_the_other: Vec<_> = (40..44).map(|seed| play(&mut player, seed)).collect();
     for (seed, outcome) in (40..).zip(&one_after_the_other) {

@@ -1,6 +1,9 @@
 //! CarRacing-v3 in pictures, taught by a driver that sees the state behind them.
 
 use crate::common::{json, refused, refused_naming, results, set, succeed};
+use dreamstep::env::EnvConfig;
+use dreamstep::env::pool::{Cut, Player, Policy};
+use dreamstep::run::config::Observation;
 use dreamstep::run::folder::RunDir;
 use serde_json::Value;
 use std::path::Path;
@@ -76,6 +79,28 @@ fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
     let evaluated = json(at, "evaluate --agent pupil/agent.safetensors --episodes 4 --json");
     let returns = evaluated["rows"][0]["return"]["mean"].as_f64().unwrap_or(f64::NAN);
     assert!(returns > -93.0, "{evaluated}");
+
+    // What each part is worth, taught by the same driver.
+    succeed(at, "ablation --run pupil --arms z,z+h-untrained --taught --episodes 2");
+    for arm in ["z", "z+h-untrained"] {
+        let arm = RunDir::new(&at.join("pupil/ablation").join(arm));
+        assert!(std::fs::read(arm.teacher()).unwrap() == std::fs::read(run.teacher()).unwrap(), "{}", arm.root().display());
+    }
+    std::fs::remove_file(run.teacher()).unwrap();
+    refused_naming(at, "ablation --run pupil --arms z --taught --force", &["teacher.safetensors", "--taught", "found none"]);
+}
+
+#[test]
+fn who_is_paid_no_more_is_not_watched_to_the_end() {
+    let env = EnvConfig { observation: Observation::State, ..EnvConfig::from("CarRacing-v3") };
+    let mut player = Player::new(&env).unwrap();
+    let mut steps = |cut| player.episode(Policy::Zero, 3, cut).unwrap().length;
+    // Of who stands still every step costs, but for the first.
+    let first = steps(Cut { max_steps: 0, patience: 30 }) - 30;
+    assert!(first <= 1, "{first}");
+    assert_eq!(steps(Cut { max_steps: 0, patience: 100 }), first + 100);
+    assert_eq!(steps(Cut { max_steps: 25, patience: 30 }), 25);
+    assert_eq!(steps(Cut::default()), 1000);
 }
 
 #[test]
@@ -84,7 +109,12 @@ fn every_round_has_the_teacher_that_the_first_had() {
     let at = folder.path();
     driver(at);
     let rounds = "rounds --run r --rounds 2 --episodes 2";
-    succeed(at, &format!("{rounds} --teacher driver/agent.safetensors {}", set(&PUPIL)));
+    // The teacher drives from the first round on, and a C with a hidden layer learns from it.
+    let others =
+        ["collect.policy=agent", "collect.exploration=0.3", "controller.hidden=[24]", "controller.lesson_episodes=8"];
+    succeed(at, &format!("{rounds} --teacher driver/agent.safetensors {} {}", set(&PUPIL), set(&others)));
+    let recorded = std::fs::read_to_string(at.join("r/round-1/rollouts/collect.txt")).unwrap();
+    assert!(recorded.contains("policy = agent") && recorded.contains("noise_scale = 0.3"), "{recorded}");
     let whole = results(&at.join("r"));
     let driver = std::fs::read(at.join("driver/agent.safetensors")).unwrap();
     for name in ["teacher.safetensors", "round-1/teacher.safetensors", "round-2/teacher.safetensors"] {

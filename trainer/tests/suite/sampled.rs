@@ -1,6 +1,6 @@
 //! Agents that sample their latent while acting: every episode has draws of its own, named by the episode's seed, whoever plays it.
 
-use dreamstep::env::pool::{Player, Policy};
+use dreamstep::env::pool::{Cut, Player, Policy};
 use dreamstep::env::{AnyEnv, Env};
 use dreamstep::judge::realtime;
 use dreamstep::judge::render::episode::Episode;
@@ -66,7 +66,7 @@ fn every_episode_has_draws_of_its_own() {
     for seed in [1, 1003] {
         let expected = by_hand(&model, seed, seed);
         assert_ne!(expected, by_hand(&model, seed, 0), "the draws matter");
-        assert_eq!(player.episode(Policy::Agent(&model), seed, 0).unwrap().episode_return, expected);
+        assert_eq!(player.episode(Policy::Agent(&model), seed, Cut::default()).unwrap().episode_return, expected);
         let filmed =
             Episode::play(&mut AnyEnv::make(&EnvConfig::from(ENV)).unwrap(), Policy::Agent(&model), seed, 0).unwrap();
         assert_eq!(filmed.returns[filmed.steps()], expected);

@@ -122,7 +122,7 @@ pub fn plan<'a>(config: &'a Config, run: &Path, request: &Request<'_>) -> Result
             }
             if let Some(bytes) = agents.get(digest) {
                 let path = request.agent.filter(|_| named.as_ref() == Some(digest)).unwrap_or(&path);
-                file::check(path, &file::load(path, bytes, None)?, &spec)?;
+                file::check_privileged(path, &file::load(path, bytes, None)?, &config.env, &spec)?;
             }
         }
     }

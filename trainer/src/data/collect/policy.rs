@@ -4,6 +4,7 @@
 use crate::data::manifest::{Noise, Policy};
 use crate::data::observations::Observations;
 use crate::data::rollouts::Episode;
+use crate::env::pool::sees_behind;
 use crate::env::{ActionSpace, AnyEnv, Env, EnvSpec};
 use anyhow::{Context, Result};
 use dreamstep_core::action::greatest;
@@ -11,14 +12,18 @@ use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_runtime::{Agent, Model, memory_len};
 use ndarray::{Array1, Array2, Array4};
 
-/// Plays one episode to its end. `act(t, obs [O], action [A])` fills in the action of step `t`.
+/// Plays one episode to its end. `act(t, env, obs [O], action [A])` fills in the action of step `t`.
 ///
 /// # Errors
 /// What `act` gives; what the environment gives, with the seed and the step.
 ///
 /// # Panics
 /// As [`Env::step`] does, on an action that is not finite.
-pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut [f32]) -> Result<()>) -> Result<Episode> {
+pub fn record(
+    env: &mut AnyEnv,
+    seed: u64,
+    mut act: impl FnMut(u32, &AnyEnv, &[f64], &mut [f32]) -> Result<()>,
+) -> Result<Episode> {
     let (o, a) = (env.spec().obs, env.spec().action());
     let (mut obs, mut action) = (vec![0.0; o], vec![0.0; a]);
     let (mut observed, mut actions, mut rewards) = (Observed::of(env.spec()), Vec::new(), Vec::new());
@@ -26,7 +31,7 @@ pub fn record(env: &mut AnyEnv, seed: u64, mut act: impl FnMut(u32, &[f64], &mut
     observed.add(&obs);
     let mut t = 0;
     let end = loop {
-        act(t, &obs, &mut action)?;
+        act(t, env, &obs, &mut action)?;
         let step = env.step(&action, &mut obs).with_context(|| format!("seed {seed}, step {t}"))?;
         observed.add(&obs);
         actions.extend_from_slice(&action);
@@ -104,17 +109,17 @@ pub(super) fn episode(
     let rng = Philox::new(seed);
     let name = |t: u32| index << 32 | u64::from(t);
     match policy {
-        Policy::Uniform => record(env, reset_seed(seed, index), |t, _, action| {
+        Policy::Uniform => record(env, reset_seed(seed, index), |t, _, _, action| {
             spec.actions.uniform(rng, name(t), action);
             Ok(())
         }),
-        Policy::Zero => record(env, reset_seed(seed, index), |_, _, action| {
+        Policy::Zero => record(env, reset_seed(seed, index), |_, _, _, action| {
             action.fill(0.0);
             Ok(())
         }),
         Policy::Noise(noise) => {
             let mut walk = Walk::new(*noise, &spec.actions);
-            record(env, reset_seed(seed, index), |t, _, action| {
+            record(env, reset_seed(seed, index), |t, _, _, action| {
                 walk.step(rng, name(t));
                 walk.act(action);
                 Ok(())
@@ -126,9 +131,12 @@ pub(super) fn episode(
             let mut agent = Agent::new(*model, &mut memory)?;
             agent.set_seed(reset_seed(seed, index)); // of an agent that samples its latent
             let mut walk = exploration.map(|noise| Walk::new(noise, &spec.actions));
-            let mut single = vec![0.0; spec.obs];
-            record(env, reset_seed(seed, index), |t, obs, action| {
-                single.iter_mut().zip(obs).for_each(|(s, &o)| *s = o as f32);
+            let mut single = Vec::new();
+            let is_privileged = sees_behind(model, env);
+            record(env, reset_seed(seed, index), |t, env, obs, action| {
+                let behind = if is_privileged { env.privileged() } else { None };
+                single.clear();
+                single.extend(behind.as_deref().unwrap_or(obs).iter().map(|&o| o as f32));
                 agent.act(&single, action).with_context(|| format!("{}: episode {index}, step {t}", spec.id))?;
                 if let Some(walk) = &mut walk {
                     walk.step(rng, name(t));

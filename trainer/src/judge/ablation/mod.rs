@@ -151,6 +151,8 @@ pub struct Options {
     pub episodes: usize,
     /// Make anew what is there.
     pub force: bool,
+    /// C begins as the run's teacher, but for the arms that dream.
+    pub taught: bool,
 }
 
 /// One episode.
@@ -200,7 +202,7 @@ pub fn ablate(config: &Config, run: &RunDir, options: &Options) -> Result<Report
     let arms: Vec<Job> = Arm::ALL
         .into_iter()
         .filter(|arm| options.arms.contains(arm) && fits(arm))
-        .map(|arm| Job::new(arm, config, run, &folder))
+        .map(|arm| Job::new(arm, config, run, &folder, options.taught))
         .collect::<Result<_>>()?;
     // Everything that may refuse comes first.
     let mut others = other_results(&folder, config, options)?;
@@ -250,10 +252,12 @@ struct Job {
     config: Config,
     own: RunDir,
     made_from: String,
+    /// What C begins as.
+    teacher: Option<PathBuf>,
 }
 
 impl Job {
-    fn new(arm: Arm, config: &Config, run: &RunDir, folder: &Path) -> Result<Self> {
+    fn new(arm: Arm, config: &Config, run: &RunDir, folder: &Path, taught: bool) -> Result<Self> {
         if arm == Arm::Untrained {
             device::needs_torch("ablation --arms z+h-untrained")?;
         }
@@ -272,7 +276,16 @@ impl Job {
             let settings = Digest::default().update_bytes(settings.provenance().as_bytes()).value();
             made_from = format!("{settings:016x} {} {}", digest(&run.vae())?, digest(&run.mdnrnn())?);
         }
-        Ok(Self { arm, config, own: RunDir::new(&folder.join(arm.name())), made_from })
+        let own = RunDir::new(&folder.join(arm.name()));
+        let teacher = match arm {
+            Arm::DreamThenReal => Some(RunDir::new(&own.root().with_file_name(Arm::Dream.name())).agent()),
+            _ => (taught && arm.input().is_some() && arm != Arm::Dream).then(|| run.teacher()),
+        };
+        if let (Some(teacher), true) = (&teacher, taught && arm != Arm::DreamThenReal) {
+            ensure!(teacher.exists(), "{}: --taught: expected the run's teacher, found none", teacher.display());
+            made_from.push_str(&format!(" {}", digest(teacher)?));
+        }
+        Ok(Self { arm, config, own, made_from, teacher })
     }
 
     fn result(&self) -> PathBuf {
@@ -377,8 +390,8 @@ impl Job {
             put(&self.own.mdnrnn(), &bytes_of(run.mdnrnn())?)?;
         }
         write_atomic(&self.own.config(), self.config.to_toml().as_bytes())?;
-        if self.arm == Arm::DreamThenReal {
-            put(&self.own.teacher(), &bytes_of(RunDir::new(&self.beside(Arm::Dream)).agent())?)?;
+        if let Some(teacher) = &self.teacher {
+            put(&self.own.teacher(), &bytes_of(teacher.clone())?)?;
         }
         if !control::is_finished(&self.config, &self.own)? {
             let (budget, unit) = control::budget(&self.config);

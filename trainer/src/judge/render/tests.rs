@@ -9,7 +9,7 @@ use super::rebuild::Rebuilder;
 use super::scene::{Image, Scene};
 use super::video::{Film, Format, has_ffmpeg};
 use super::{Panel, Shown, Strip, parse_size, parse_temperature};
-use crate::env::pool::{Player, Policy};
+use crate::env::pool::{Cut, Player, Policy};
 use crate::env::{AnyEnv, Env, EnvConfig, Picture, Pose, ids};
 use crate::run::checkpoint::{Array, Checkpoint, meta};
 use dreamstep_core::names::{checkpoint as names, metadata};
@@ -83,7 +83,7 @@ fn cart_pole_tells_everything() {
 #[test]
 fn an_episode_is_the_one_that_the_other_commands_play() {
     let (_, episode) = random_episode("Hopper-v5", 11, 0);
-    let outcome = Player::new(&EnvConfig::from("Hopper-v5")).unwrap().episode(Policy::Random, 11, 0).unwrap();
+    let outcome = Player::new(&EnvConfig::from("Hopper-v5")).unwrap().episode(Policy::Random, 11, Cut::default()).unwrap();
     let steps = episode.steps();
     assert_eq!((outcome.episode_return, outcome.length), (episode.returns[steps], steps as u64));
     assert_eq!(outcome.terminated, episode.terminated);

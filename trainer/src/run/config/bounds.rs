@@ -118,7 +118,9 @@ const RANGES: &[(&str, Range)] = &[
     ("controller.reward_offset_final", Real(-GREATEST, GREATEST)),
     ("controller.reward_offset_steps", Whole(0, MANY)),
     ("controller.max_episode_steps", Whole(0, SOME)),
+    ("controller.patience", Whole(0, SOME)),
     ("controller.lessons", Whole(0, 1000)),
+    ("controller.lesson_episodes", Whole(1, SOME)),
     ("controller.pgpe.directions", Whole(1, MAX_VECTORS as i64)),
     ("controller.pgpe.sigma_learning_rate", Real(0.0, GREATEST)),
     // At 1 a generation could make sigma 0, from which it never grows again.

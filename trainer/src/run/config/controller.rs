@@ -1,8 +1,10 @@
 //! `[controller]`: the controller that evolution searches for, the strategy, and what candidates are scored on.
 
+use crate::env::pool::Cut;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::{Activation, Controller, ControllerInput, ControllerKind, MAX_HIDDEN};
 use dreamstep_core::dims::{MAX_DIM, Widths};
+use dreamstep_core::precision::Precision;
 use dreamstep_core::schema::Squash;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,10 @@ pub struct ControllerConfig {
     /// What candidates play in: the `task`'s physics, or surrogate physics (`heun`: longer substeps of the second order). The validation
     /// episodes, and every figure, are the task's.
     pub physics: Physics,
+    /// What V and M are packed in where candidates play episodes: `f32`, `f16`, `bf16` or `i8`. C gets used to what it will read on the robot,
+    /// and of pictures an i8 V takes half the time.
+    #[serde(with = "PrecisionName")]
+    pub precision: Precision,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
     /// it was measured on the recorded ones.
     pub online_whitening: bool,
@@ -58,8 +64,14 @@ pub struct ControllerConfig {
     pub carry_controller: bool,
     /// Episodes are cut here while evolving; 0 leaves the environment's own limit.
     pub max_episode_steps: u32,
-    /// Where C begins as what a teacher does, how often it plays 64 episodes and is told what the teacher would have done (DAgger's iterations).
+    /// Episodes are cut while evolving, and in lessons, after so many steps in a row whose rewards were 0 or less; 0 never does. Whoever has left
+    /// the road need not be watched to the end.
+    pub patience: u32,
+    /// Where C begins as what a teacher does, how often it plays `lesson_episodes` and is told what the teacher would have done (DAgger's
+    /// iterations).
     pub lessons: u32,
+    /// See `lessons`.
+    pub lesson_episodes: usize,
     /// PGPE's.
     pub pgpe: PgpeConfig,
     /// Of CMA-ES and separable CMA-ES.
@@ -187,6 +199,16 @@ enum SquashName {
     Tanh,
 }
 
+/// How TOML spells a [`Precision`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Precision", rename_all = "lowercase")]
+enum PrecisionName {
+    F32,
+    F16,
+    Bf16,
+    I8,
+}
+
 /// How TOML spells an [`ControllerInput`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ControllerInput")]
@@ -239,10 +261,13 @@ impl Default for ControllerConfig {
             reward_offset_final: 0.0,
             reward_offset_steps: 0,
             physics: Physics::Task,
+            precision: Precision::F32,
             online_whitening: true,
             carry_controller: true,
             max_episode_steps: 0,
+            patience: 0,
             lessons: 4,
+            lesson_episodes: 64,
             pgpe: PgpeConfig {
                 directions: 40,
                 sigma_learning_rate: 0.1,
@@ -286,6 +311,11 @@ impl ControllerConfig {
     /// Checks what relates keys to one another.
     pub(super) fn validate(&self) -> Result<()> {
         self.controller()?;
+        ensure!(
+            self.precision == Precision::F32 || self.scored_on == ScoredOn::Episodes,
+            "controller.precision = \"{}\": must be \"f32\" where controller.scored_on = \"dreams\"",
+            self.precision.name()
+        );
         let (ArsConfig { directions, top_directions, .. }, CmaConfig { population, restarts }) = (&self.ars, &self.cma);
         ensure!(
             top_directions <= directions,
@@ -315,17 +345,19 @@ impl ControllerConfig {
         }
     }
 
-    /// Where episodes are cut while an assistive force of `force` acts; 0: where the environment cuts them.
+    /// Where episodes are cut while an assistive force of `force` acts.
     #[must_use]
-    pub const fn cut(&self, force: f64) -> u32 {
-        if force > 0.0 && self.assist.max_steps > 0 { self.assist.max_steps } else { self.max_episode_steps }
+    pub const fn cut(&self, force: f64) -> Cut {
+        let max_steps =
+            if force > 0.0 && self.assist.max_steps > 0 { self.assist.max_steps } else { self.max_episode_steps };
+        Cut { max_steps, patience: self.patience }
     }
 
     /// The assistive force after a generation whose candidates lasted `length` steps on average, where the environment cuts episodes at
     /// `time_limit`.
     #[must_use]
     pub fn annealed(&self, force: f64, length: f64, time_limit: u32) -> f64 {
-        let cut = if self.cut(force) == 0 { time_limit } else { self.cut(force) };
+        let cut = if self.cut(force).max_steps == 0 { time_limit } else { self.cut(force).max_steps };
         let lasts = length >= self.assist.min_length * f64::from(cut);
         let next = if lasts { force * (1.0 - self.assist.decay) } else { force };
         if next < LEAST_FORCE { 0.0 } else { next }

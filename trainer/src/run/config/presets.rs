@@ -26,6 +26,7 @@ presets![
     "acrobot_dream",
     "car_racing",
     "car_racing_driver",
+    "car_racing_taught",
     "half_cheetah",
     "half_cheetah_dream",
     "hopper",

@@ -124,7 +124,7 @@ fn the_assistive_force_is_annealed_once_candidates_last() {
     assert_eq!(config.annealed(1.0, 79.0, 1000), 1.0);
     assert_eq!(config.annealed(1.0, 80.0, 1000), 0.5);
     assert_eq!(config.annealed(0.015, 80.0, 1000), 0.0, "what is left is none");
-    assert_eq!([config.cut(0.5), config.cut(0.0)], [100, 0]);
+    assert_eq!([config.cut(0.5), config.cut(0.0)].map(|cut| cut.max_steps), [100, 0]);
     (config.assist.max_steps, config.max_episode_steps) = (0, 0);
     assert_eq!([config.annealed(1.0, 799.0, 1000), config.annealed(1.0, 800.0, 1000)], [1.0, 0.5]);
     assert_eq!(config.annealed(0.0, 80.0, 100), 0.0);

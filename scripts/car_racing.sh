@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# CarRacing-v3 from pictures, from nothing to a table: a driver that sees the state is evolved, it teaches an agent of pictures, and that one, in i8, is
+# judged in Gymnasium's own environment. Each step goes on from what an interrupted one left; the same command repeats it.
+#
+#     scripts/car_racing.sh [RUN]       (SEED=0, EPISODES=100; QUICK=1: a tenth of everything, to see that it works)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+run=${1:-runs/car_racing}
+seed=${SEED:-0}
+driver=(--set seed="$seed")
+pupil=(--set seed="$seed")
+if [ -n "${QUICK:-}" ]; then
+  driver+=(--set collect.steps=2000 --set controller.steps=800000)
+  pupil+=(--set collect.steps=2000 --set vae.epochs=1 --set controller.lessons=4 --set controller.lesson_episodes=4)
+fi
+
+cargo build --release --locked -p dreamstep
+dreamstep=target/release/dreamstep
+"$dreamstep" collect --run "$run/driver" --preset car_racing_driver "${driver[@]}"
+"$dreamstep" train --run "$run/driver"
+"$dreamstep" pack --run "$run/driver"
+"$dreamstep" rounds --run "$run/taught" --preset car_racing_taught --rounds 1 --teacher "$run/driver/agent.safetensors" \
+  --episodes "${EPISODES:-100}" "${pupil[@]}"
+"$dreamstep" pack --run "$run/taught/round-1" --precision i8 --episodes 0 --out "$run/agent.safetensors"
+export PYTHONPATH=$PWD/third_party/python DREAMSTEP_PYTHON=${DREAMSTEP_PYTHON:-$PWD/third_party/venv/bin/python}
+"$dreamstep" evaluate --agent "$run/agent.safetensors" --env gym:CarRacing-v3 --episodes "${EPISODES:-100}" --baselines

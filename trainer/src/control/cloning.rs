@@ -1,0 +1,100 @@
+//! Behaviour cloning by gradient descent: a C with hidden layers learns what its teacher answers, by Adam on the mean squared error. What it has learnt in
+//! the lessons before is where it goes on from.
+
+use crate::run::config::{Config, OptimizerRule};
+use crate::run::interrupt;
+use crate::world::nets::{indices, linear, to_vec};
+use crate::world::optim::Optimizer;
+use crate::world::schedule::cosine;
+use anyhow::Result;
+use dreamstep_core::c::{Activation, ControllerKind};
+use dreamstep_core::dims::Dims;
+use dreamstep_core::rng::{Philox, Stream};
+use ndarray::ArrayView2;
+use tch::{Device, Kind, Reduction, Tensor, nn};
+
+/// Passes over all rows after a lesson.
+const EPOCHS: u64 = 10;
+/// Rows of a batch.
+const BATCH: usize = 128;
+/// The learning rate at the beginning of the passes; it falls to 0 in their course.
+const LEARNING_RATE: f64 = 1e-3;
+
+/// A student, and what there is to learn from.
+pub(super) struct Cloning {
+    layers: Vec<nn::Linear>,
+    activation: Activation,
+    optimizer: Optimizer,
+    rng: Philox,
+    epoch: u64,
+    /// Whitened features `[T, I]` of each lesson, and the answers `[T, U]` to them.
+    rows: Vec<[Tensor; 2]>,
+}
+
+impl Cloning {
+    /// Of a C of `dims`, as PyTorch begins with one.
+    pub(super) fn new(dims: &Dims, config: &Config) -> Self {
+        tch::set_num_threads(config.torch_threads as i32);
+        let (vs, rng) = (nn::VarStore::new(Device::Cpu), Philox::new(config.seed));
+        let layer = |(index, layer): (usize, dreamstep_core::schema::LayerSpec)| {
+            linear(&(vs.root() / "student" / index as i64), layer.inputs as i64, layer.rows.count() as i64, rng)
+        };
+        let layers = dims.controller_layers().iter().copied().enumerate().map(layer).collect();
+        let activation = match dims.c.kind {
+            ControllerKind::Mlp { activation, .. } => activation,
+            // Nothing reads it.
+            _ => Activation::Relu,
+        };
+        let optimizer = Optimizer::new(&vs, OptimizerRule::Adam, LEARNING_RATE);
+        Self { layers, activation, optimizer, rng, epoch: 0, rows: Vec::new() }
+    }
+
+    /// Adds rows.
+    pub(super) fn add(&mut self, features: ArrayView2<'_, f32>, answers: ArrayView2<'_, f32>) {
+        let tensor = |rows: ArrayView2<'_, f32>| {
+            let values: Vec<f32> = rows.iter().copied().collect();
+            Tensor::from_slice(&values).reshape([rows.nrows() as i64, rows.ncols() as i64])
+        };
+        self.rows.push([tensor(features), tensor(answers)]);
+    }
+
+    /// Learns, and says C's parameters on whitened features.
+    ///
+    /// # Errors
+    /// [`interrupt::Interrupted`], where a signal came; or libtorch cannot hand a tensor over.
+    pub(super) fn fit(&mut self) -> Result<Vec<f32>> {
+        let [features, answers] =
+            [0, 1].map(|of| Tensor::cat(&self.rows.iter().map(|rows| &rows[of]).collect::<Vec<_>>(), 0));
+        let mut order: Vec<i64> = (0..features.size()[0]).collect();
+        let batches = order.len().div_ceil(BATCH);
+        for epoch in 0..EPOCHS {
+            interrupt::check()?;
+            self.rng.shuffle(Stream::LessonOrder, self.epoch, &mut order);
+            for (index, batch) in order.chunks(BATCH).enumerate() {
+                let done = (epoch as f64 + index as f64 / batches as f64) / EPOCHS as f64;
+                self.optimizer.set_learning_rate(cosine(LEARNING_RATE, done));
+                let batch = indices(batch, Device::Cpu);
+                let answered = self.forward(&features.index_select(0, &batch));
+                let loss = answered.mse_loss(&answers.index_select(0, &batch), Reduction::Mean);
+                self.optimizer.backward_step(&loss, None);
+            }
+            self.epoch += 1;
+        }
+        let mut parameters = Vec::new();
+        for layer in &self.layers {
+            parameters.extend(to_vec(&layer.ws)?);
+            parameters.extend(layer.bs.as_ref().map(to_vec).transpose()?.into_iter().flatten());
+        }
+        Ok(parameters)
+    }
+
+    /// `[B, I]` → `[B, U]`
+    fn forward(&self, features: &Tensor) -> Tensor {
+        let (last, hidden) = self.layers.split_last().expect("a C has a layer");
+        let activate = |x: Tensor| match self.activation {
+            Activation::Tanh => x.tanh(),
+            Activation::Relu => x.relu(),
+        };
+        hidden.iter().fold(features.to_kind(Kind::Float), |x, layer| activate(x.apply(layer))).apply(last)
+    }
+}
