@@ -109,7 +109,7 @@ cortex() {
   local machine=$1 cpu=$2 example built=$out/one/thumbv7em-none-eabihf/release
   build one mps2 thumbv7em-none-eabihf "$3" --bins --examples
   emulate arm -machine "$machine" -cpu "$cpu" -kernel "$built/dreamstep-mps2" || return
-  for example in agent frames; do
+  for example in agent frames drive; do
     emulate arm -machine "$machine" -cpu "$cpu" -icount shift=0 -kernel "$built/examples/$example" || exit
   done | awk '
     { print }

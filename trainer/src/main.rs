@@ -197,7 +197,15 @@ impl AgentArgs {
     fn play<T>(&self, play: impl FnOnce(&Model<'_>, &EnvConfig) -> Result<T>) -> Result<T> {
         let bytes = file::read(&self.agent)?;
         let model = file::load(&self.agent, &bytes, self.backend)?;
-        let env = self.env.as_deref().map_or_else(|| file::env(&self.agent, &bytes), EnvConfig::named)?;
+        let own = || file::env(&self.agent, &bytes);
+        let env = match self.env.as_deref() {
+            None => own()?,
+            // The same in Gymnasium itself, or the other way round: it is seen as the agent's own is.
+            Some(name) => match own() {
+                Ok(own) if own.id != name && env::is_same(&own.id, name) => EnvConfig { id: name.into(), ..own },
+                _ => EnvConfig::named(name)?,
+            },
+        };
         file::check(&self.agent, &model, &env::spec(&env)?)?;
         file::warn_of_another_world(&self.agent, &bytes, &env)?;
         play(&model, &env).with_context(|| self.agent.display().to_string())

@@ -13,8 +13,9 @@ use dreamstep_core::rng::{Philox, Stream};
 use ndarray::ArrayView2;
 use tch::{Device, Kind, Reduction, Tensor, nn};
 
-/// Passes over all rows after a lesson.
-const EPOCHS: u64 = 10;
+/// Passes over all rows after a lesson, at least, and updates in them, at least: few rows are passed over more often.
+const EPOCHS: usize = 10;
+const UPDATES: usize = 3000;
 /// Rows of a batch.
 const BATCH: usize = 128;
 /// The learning rate at the beginning of the passes; it falls to 0 in their course.
@@ -67,11 +68,12 @@ impl Cloning {
             [0, 1].map(|of| Tensor::cat(&self.rows.iter().map(|rows| &rows[of]).collect::<Vec<_>>(), 0));
         let mut order: Vec<i64> = (0..features.size()[0]).collect();
         let batches = order.len().div_ceil(BATCH);
-        for epoch in 0..EPOCHS {
+        let epochs = EPOCHS.max(UPDATES.div_ceil(batches.max(1)));
+        for epoch in 0..epochs {
             interrupt::check()?;
             self.rng.shuffle(Stream::LessonOrder, self.epoch, &mut order);
             for (index, batch) in order.chunks(BATCH).enumerate() {
-                let done = (epoch as f64 + index as f64 / batches as f64) / EPOCHS as f64;
+                let done = (epoch as f64 + index as f64 / batches as f64) / epochs as f64;
                 self.optimizer.set_learning_rate(cosine(LEARNING_RATE, done));
                 let batch = indices(batch, Device::Cpu);
                 let answered = self.forward(&features.index_select(0, &batch));

@@ -282,6 +282,12 @@ pub fn spec(env: &EnvConfig) -> Result<EnvSpec> {
     Ok(spec)
 }
 
+/// Whether two ids name one environment: `ID` is what `gym:ID` is, bit for bit.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    one.strip_prefix("gym:").unwrap_or(one) == other.strip_prefix("gym:").unwrap_or(other)
+}
+
 /// What a privileged teacher sees of `env`, whose own observations are pictures: the same with [`Observation::State`]. None where there is no such
 /// choice, or it is made.
 ///

@@ -2,7 +2,7 @@
 //! the two baselines that any agent has to beat.
 
 use crate::data::observations::frame_text;
-use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, size_text, spec};
+use crate::env::{AnyEnv, Env, EnvConfig, EnvSpec, Physics, is_same, size_text, spec};
 use crate::run::config::RECORDED;
 use crate::run::interrupt;
 pub use crate::stats::Estimate;
@@ -265,7 +265,7 @@ pub fn sees_behind(model: &Model<'_>, env: &AnyEnv) -> bool {
 pub fn check_fit(model: &Model<'_>, spec: &EnvSpec) -> Result<()> {
     let dims = model.dims();
     if let Some(found) = model.environment().filter(|id| *id != RECORDED) {
-        ensure!(found == spec.id, "expected an agent made for {}, found one made for {found}", spec.id);
+        ensure!(is_same(found, &spec.id), "expected an agent made for {}, found one made for {found}", spec.id);
     }
     ensure!(
         (spec.obs, spec.actions.kind()) == (dims.obs_len(), dims.action),

@@ -1,6 +1,6 @@
 //! CarRacing-v3 in pictures, taught by a driver that sees the state behind them.
 
-use crate::common::{json, refused, refused_naming, results, set, succeed};
+use crate::common::{command, json, python, refused, refused_naming, results, set, succeed, text};
 use dreamstep::env::EnvConfig;
 use dreamstep::env::pool::{Cut, Player, Policy};
 use dreamstep::run::config::Observation;
@@ -79,6 +79,13 @@ fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
     let evaluated = json(at, "evaluate --agent pupil/agent.safetensors --episodes 4 --json");
     let returns = evaluated["rows"][0]["return"]["mean"].as_f64().unwrap_or(f64::NAN);
     assert!(returns > -93.0, "{evaluated}");
+
+    // In Gymnasium's own environment it comes to the same, frame by frame.
+    let judge = "evaluate --agent pupil/agent.safetensors --env gym:CarRacing-v3 --episodes 1 --json";
+    let judged = command(at, judge).env("DREAMSTEP_PYTHON", python::script("python/interpreter.sh")).output().unwrap();
+    assert!(judged.status.success(), "{}", text(&judged.stderr));
+    let judged: Value = serde_json::from_slice(&judged.stdout).unwrap();
+    assert_eq!(judged["rows"][0]["outcomes"][0], evaluated["rows"][0]["outcomes"][0]);
 
     // What each part is worth, taught by the same driver.
     succeed(at, "ablation --run pupil --arms z,z+h-untrained --taught --episodes 2");

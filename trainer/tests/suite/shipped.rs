@@ -41,6 +41,19 @@ fn the_humanoids_agent_walks() {
     assert!(far.mean >= 40.0, "it walks rather than stands: {far:?}");
 }
 
+/// It sees pictures alone, in i8, and drives as the driver that taught it.
+#[test]
+fn the_cars_agent_drives() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/data/car-racing.safetensors");
+    let bytes = file::read(&path).unwrap();
+    let model = file::load(&path, &bytes, None).unwrap();
+    assert!(model.dims().obs.image().is_some(), "it sees pictures");
+    let arena = EnvPool::new(&file::env(&path, &bytes).unwrap(), 2).unwrap();
+    let outcomes = arena.episodes(Policy::Agent(&model), 1000, 6, || ()).unwrap();
+    let earned = Estimate::of(&outcomes.iter().map(|outcome| outcome.episode_return).collect::<Vec<_>>());
+    assert!(earned.mean >= 890.0, "{earned:?}");
+}
+
 /// Return and distance of a shipped agent, over the first of the protocol's episodes.
 fn of_shipped(file: &str, env: &str, episodes: usize, check: impl FnOnce(&Model<'_>)) -> (Estimate, Estimate) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/data").join(file);
