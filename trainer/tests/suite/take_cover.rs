@@ -67,6 +67,7 @@ fn what_take_cover_cannot_be_is_refused_in_one_line() {
     for (more, message) in [
         ("--set env.kwargs.resolution=64x64", "resolution: expected one of ViZDoom's, such as 640x480, found '64x64'"),
         ("--set env.kwargs.skill=6", "skill: expected 1 to 5, found 6"),
+        ("--set env.kwargs.skip=0", "skip: expected 1 to 2100, found 0"),
     ] {
         refused(folder.path(), &collect(more), message);
     }
