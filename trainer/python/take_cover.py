@@ -4,8 +4,8 @@ Monsters at the far wall throw fireballs; the player can only step aside, and ev
 
     observation   frames of the screen, bytes [height, width, 3], RGB, with Doom's status bar below the view
     action        one number in [-1, 1]: below -1/3 to the left, above 1/3 to the right, between them nothing
-    step          one tic, 1/35 s
-    end           terminated by death, truncated after 2,100 tics (the scenario itself has no limit)
+    step          one tic, 1/35 s; `skip` of them with one action
+    end           terminated by death, truncated after 2,100 steps (the scenario itself has no limit)
 
 A dead player has no frame: the last one that was alive is what the step of death observes, where ViZDoom's own wrapper shows a black one.
 
@@ -27,16 +27,25 @@ TIME_LIMIT = 2100
 
 
 class TakeCover(gymnasium.Env):
-    """`resolution` is one of ViZDoom's, as `160x120`; `skill` is Doom's, 1 to 5, of which the scenario's is 4."""
+    """`resolution` is one of ViZDoom's, as `160x120`; `skill` is Doom's, 1 to 5, of which the scenario's is 4.
+
+    A step is `skip` tics, of which only the last is drawn, and earns as many; the one of death earns 1, whenever in it that was. `env.time_limit` is
+    in steps.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": vizdoom.DEFAULT_TICRATE}
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
 
-    def __init__(self, resolution="640x480", skill=4, render_mode=None):
+    def __init__(self, resolution="640x480", skill=4, skip=1, render_mode=None):
         if not hasattr(vizdoom.ScreenResolution, f"RES_{resolution.upper()}"):
             raise ValueError(f"resolution: expected one of ViZDoom's, such as 640x480, found {resolution!r}")
         if skill not in range(1, 6):
             raise ValueError(f"skill: expected 1 to 5, found {skill!r}")
+        if skip not in range(1, TIME_LIMIT + 1):
+            raise ValueError(f"skip: expected 1 to {TIME_LIMIT}, found {skip!r}")
+        self.skip = skip
+        # Seconds of a step.
+        self.dt = skip / vizdoom.DEFAULT_TICRATE
         self.render_mode = render_mode
         self.game = vizdoom.DoomGame()
         self.game.load_config(os.path.join(vizdoom.scenarios_path, "take_cover.cfg"))
@@ -83,9 +92,12 @@ class TakeCover(gymnasium.Env):
 
     def step(self, action):
         side = float(action[0])
-        reward = self.game.make_action([side < -THRESHOLD, side > THRESHOLD])
+        reward = self.game.make_action([side < -THRESHOLD, side > THRESHOLD], self.skip)
         terminated = self.game.is_episode_finished()
-        if not terminated:
+        # Every step of a kind earns the same, so that dreams count them (`Rewards` in trainer/src/control/dream/recorded.rs).
+        if terminated:
+            reward = 1.0
+        else:
             self.frame = self.game.get_state().screen_buffer
         return self.frame, reward, terminated, False, {}
 

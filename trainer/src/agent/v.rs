@@ -63,6 +63,11 @@ impl VaeShape {
             }
         };
         ensure!(frame.is_some() || !config.flip, "vae.flip = true: expected observations that are frames, found vectors");
+        let contrast = config.contrast_weight;
+        ensure!(
+            frame.is_some() || contrast <= 0.0,
+            "vae.contrast_weight = {contrast}: expected observations that are frames, found vectors"
+        );
         Ok(Self { obs, layers, latent: config.latent, log_var_range: config.log_var_range })
     }
 

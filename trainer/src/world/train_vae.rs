@@ -21,7 +21,7 @@ use tch::{Device, Tensor, nn};
 
 /// Rows validated at a time.
 const EVAL_BATCH: i64 = 4096;
-/// Episodes and frames at most, by which the first weights are scaled.
+/// Episodes and frames at most, by which the first weights are scaled, and whose mean is the mean frame.
 const SCALED_BY: [usize; 2] = [16, 256];
 /// Frames validated at a time.
 const EVAL_FRAMES: i64 = 256;
@@ -85,7 +85,13 @@ pub fn train_vae(input: &StageInput) -> Result<Trained> {
     match shape.layers {
         VaeLayers::Identity(_) => vae.decode_as_it_is(config.obs_clip)?,
         VaeLayers::Mlp(_) => {}
-        VaeLayers::Convolutional(_) => vae.scale(&feed.some_frames(&split.train)?),
+        VaeLayers::Convolutional(_) => {
+            let frames = feed.some_frames(&split.train)?;
+            vae.scale(&frames);
+            if let Some([_, _, channels]) = data.frame().filter(|_| config.contrast_weight > 0.0) {
+                vae = vae.contrasted(&frames, channels, config.contrast_weight);
+            }
+        }
     }
     if !config.block_weights.is_empty() {
         let blocks = crate::env::spec(&input.config.env)?.blocks;

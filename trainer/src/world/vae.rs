@@ -22,6 +22,26 @@ pub struct Vae {
     shape: VaeShape,
     /// What an error in each dimension weighs `[O]`; none, 1.
     weights: Option<Tensor>,
+    contrast: Option<Contrast>,
+}
+
+/// What an error weighs more in a pixel that is unlike the mean frame's.
+#[derive(Debug)]
+struct Contrast {
+    /// `[O]`, channel by channel of each pixel.
+    mean: Tensor,
+    channels: i64,
+    /// For a squared distance of 1.
+    weight: f64,
+}
+
+impl Contrast {
+    /// Weighs the squared errors `[N, O]` of the frames `x` `[N, O]`.
+    fn weigh(&self, errors: &Tensor, x: &Tensor) -> Tensor {
+        let pixels = |t: &Tensor| t.view([t.size()[0], -1, self.channels]);
+        let distance = pixels(&(x - &self.mean).square()).sum_dim_intlist(2, true, Kind::Float);
+        (pixels(errors) * (distance * self.weight + 1.0)).flatten(1, -1)
+    }
 }
 
 #[derive(Debug)]
@@ -37,7 +57,7 @@ enum Layers {
 /// The parts of the loss, each the mean over the batch, in nats for a decoder of variance ½.
 #[derive(Debug)]
 pub struct VaeLoss {
-    /// Squared error, summed over the observation.
+    /// Squared error, weighed, summed over the observation.
     pub reconstruction: Tensor,
     /// KL divergence from the prior, summed over the latent.
     pub kl: Tensor,
@@ -62,13 +82,21 @@ impl Vae {
             VaeLayers::Mlp(hidden) => dense(root, &shape, hidden, true, alive, rng),
             VaeLayers::Convolutional(chain) => Layers::Convolutional(Convolutions::new(root, chain, shape.latent, rng)),
         };
-        Self { layers, shape, weights: None }
+        Self { layers, shape, weights: None, contrast: None }
     }
 
     /// With the squared error of every dimension weighed by `weights` `[O]` in the loss.
     #[must_use]
     pub fn weighed(self, weights: Tensor) -> Self {
         Self { weights: Some(weights), ..self }
+    }
+
+    /// With the squared error of a pixel weighing `weight` times more for every 1 of its squared distance from that of the mean of the frames
+    /// `x` `[N, O]`, of so many `channels`.
+    #[must_use]
+    pub fn contrasted(self, x: &Tensor, channels: usize, weight: f64) -> Self {
+        let mean = x.mean_dim(&[0_i64][..], false, Kind::Float);
+        Self { contrast: Some(Contrast { mean, channels: channels as i64, weight }), ..self }
     }
 
     /// Scales the weights of convolutions by what they make of the frames `x` `[N, O]` (`Convolutions::scale`); other layers stay as they are.
@@ -161,6 +189,7 @@ impl Vae {
         let per_obs = |t: Tensor| t.sum_dim_intlist(1, false, Kind::Float);
         let errors = (self.decode_in(kind, &z) - x).square();
         let errors = self.weights.as_ref().map_or_else(|| errors.shallow_clone(), |weights| &errors * weights);
+        let errors = self.contrast.as_ref().map_or_else(|| errors.shallow_clone(), |contrast| contrast.weigh(&errors, x));
         let reconstruction = per_obs(errors).mean(Kind::Float);
         let kl = kl_divergence(&mean, &log_var); // [N]
         let free = kl_tolerance * self.shape.latent as f64;
@@ -283,6 +312,21 @@ mod tests {
         for k in 0..6 {
             assert_eq!(rows.select(0, k).abs().max().double_value(&[]) == 0.0, k == 2, "dimension {k}");
         }
+    }
+
+    #[test]
+    fn a_pixel_weighs_by_its_distance_from_the_mean_frame() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let vae = Vae::new(&vs.root(), shape(), &[true; 6], Philox::new(0));
+        // Two pixels of three channels: the frames differ in the second one alone, by 0.5 either side of their mean.
+        let x = Tensor::from_slice(&[0.2_f32, 0.4, 0.6, 0.0, 0.5, 0.0, 0.2, 0.4, 0.6, 1.0, 0.5, 1.0]).view([2, 6]);
+        let z = noise(1, 2, 3);
+        let (mean, log_var) = vae.encode(&x);
+        let errors = (vae.decode(&(mean + (log_var * 0.5).exp() * &z)) - &x).square();
+        let of = |pixel: i64| errors.narrow(1, 3 * pixel, 3).sum(Kind::Float).double_value(&[]) / 2.0;
+        let expected = of(0) + of(1) * (1.0 + 4.0 * (0.25 + 0.25));
+        let found = vae.contrasted(&x, 3, 4.0).loss(&x, &z, 1.0, 0.0, false).reconstruction.double_value(&[]);
+        assert!((found - expected).abs() < 1e-5, "expected {expected}, found {found}");
     }
 
     #[test]

@@ -56,3 +56,21 @@ with open("/proc/self/maps") as maps:
     memory = [line.rstrip() for line in maps if "/dev/shm/ViZDoom" in line]
 assert memory and all(line.endswith(" (deleted)") for line in memory), memory
 own.close()
+
+# Steps of four tics are four of one each, of which the last is seen; but the face in the status bar looks about whenever it is drawn.
+one, four = (take_cover.TakeCover(resolution="160x120", skip=skip) for skip in (1, 4))
+assert (one.reset(seed=2)[0] == four.reset(seed=2)[0])[:HEIGHT].all()
+for step in range(525):
+    side = [[-1.0], [0.0], [1.0]][step // 7 % 3]
+    frame, reward, ended, _, _ = four.step(side)
+    for _ in range(4):
+        last, _, dead, _, _ = one.step(side)
+        if dead:
+            break
+    assert dead == ended and reward == (1 if ended else 4), (step, reward)
+    if ended:
+        break
+    assert (frame[:HEIGHT] == last[:HEIGHT]).all(), step
+assert ended and four.dt == 4 * one.dt
+one.close()
+four.close()

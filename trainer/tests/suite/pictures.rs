@@ -177,6 +177,8 @@ fn frames_are_mirrored_on_demand() {
     assert_eq!(plain, losses(""), "on one machine, the same");
     let flipped = losses("--set vae.flip=true");
     assert!(plain.iter().zip(&flipped).all(|(a, b)| a != b), "{plain:?} {flipped:?}");
+    let contrasted = losses("--set vae.contrast_weight=10");
+    assert!(plain.iter().flatten().zip(contrasted.iter().flatten()).all(|(a, b)| a < b), "{plain:?} {contrasted:?}");
 }
 
 fn answers(path: &Path) -> Value {

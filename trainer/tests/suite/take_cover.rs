@@ -17,9 +17,9 @@ fn interpreter() -> Option<PathBuf> {
     None
 }
 
-/// Small frames, and a limit that not every episode lives to see.
-const SMALL: &str =
-    "--preset take_cover --set env.kwargs.resolution=160x120 --set env.image.crop=[0,0,100,160] --set env.time_limit=170";
+/// Tic by tic, all that is above the status bar, and a limit that not every episode lives to see.
+const SMALL: &str = "--preset take_cover --set env.kwargs.skip=1 --set env.image.crop=[0,0,100,160] --set env.image.size=[64,64] \
+    --set env.time_limit=170 --set collect.noise_correlation=10";
 
 #[test]
 fn episodes_are_those_of_vizdoom_s_own_wrapper() {
@@ -67,20 +67,21 @@ fn what_take_cover_cannot_be_is_refused_in_one_line() {
     for (more, message) in [
         ("--set env.kwargs.resolution=64x64", "resolution: expected one of ViZDoom's, such as 640x480, found '64x64'"),
         ("--set env.kwargs.skill=6", "skill: expected 1 to 5, found 6"),
+        ("--set env.kwargs.skip=0", "skip: expected 1 to 2100, found 0"),
     ] {
         refused(folder.path(), &collect(more), message);
     }
 }
 
-/// The preset's own frames: the paper's.
+/// The preset's own frames: a strip about the horizon, four tics apart.
 #[test]
-fn the_preset_sees_the_paper_s_frames() {
+fn the_preset_sees_a_strip_every_four_tics() {
     let Some(python) = interpreter() else { return };
     let preset = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/take_cover.toml");
     let config = Config::default().overlay_file(&preset, &[]).unwrap();
     let env = EnvConfig { python: python.display().to_string(), ..config.env };
     let found = spec(&env).unwrap();
-    assert_eq!((found.frame(), found.time_limit), (Some([64, 64, 3]), 2100));
-    assert_eq!(found.image.unwrap().frame, [480, 640, 3]);
-    assert_eq!(found.dt_s, 1.0 / 35.0);
+    assert_eq!((found.frame(), found.time_limit), (Some([24, 80, 3]), 525));
+    assert_eq!(found.image.unwrap().frame, [120, 160, 3]);
+    assert_eq!(found.dt_s, 4.0 / 35.0);
 }

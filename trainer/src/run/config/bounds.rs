@@ -62,6 +62,7 @@ const RANGES: &[(&str, Range)] = &[
     ("vae.validation", BelowOne),
     ("vae.pool", Whole(1, SOME)),
     ("vae.block_weights", Real(0.0, GREATEST)),
+    ("vae.contrast_weight", Real(0.0, GREATEST)),
     ("vae.samples", Whole(0, SOME)),
     ("vae.schedule.patience", Whole(0, SOME)),
     ("vae.schedule.factor", Real(LEAST, GREATEST)),

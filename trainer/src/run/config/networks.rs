@@ -48,6 +48,9 @@ pub struct VaeConfig {
     /// Of pictures: each is mirrored, left to right, in half of the epochs, by lot. M's actions are not: where one means a side, V then sees
     /// a world that M is not told of.
     pub flip: bool,
+    /// Of pictures: a pixel's squared error weighs 1 and this times the pixel's squared distance, over its channels, from that of the mean
+    /// frame. What is small, rare and unlike what is usual there, as a ball that flies by, is otherwise too little of the loss to be seen.
+    pub contrast_weight: f64,
     /// Of pictures: epochs from one grid of held-out frames, their reconstructions and samples of the prior to the next; 0: a tenth of all.
     pub samples: usize,
     /// How the learning rate falls, and when to stop.
@@ -252,6 +255,7 @@ impl Default for VaeConfig {
             amp: false,
             block_weights: Vec::new(),
             flip: false,
+            contrast_weight: 0.0,
             samples: 0,
             schedule: ScheduleConfig::default(),
         }

@@ -98,6 +98,7 @@ fn errors_name_the_key_on_one_line() {
         ("", vec!["controller.assist.force=-0.1"], "controller.assist.force"),
         ("", vec!["controller.assist.decay=1.0"], "controller.assist.decay"),
         ("", vec!["vae.block_weights=[1,-1]"], "vae.block_weights[1] = -1"),
+        ("", vec!["vae.contrast_weight=-1"], "vae.contrast_weight = -1"),
         ("", vec!["vae.optimizer=sgd"], "sgd"),
         ("", vec!["mdnrnn.cell=rnn"], "rnn"),
         ("[vae", vec![], "test.toml"),
