@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # CarRacing-v3 from pictures, from nothing to a table: a driver that sees the state is evolved, it teaches an agent of pictures, and that one, in i8, is
-# judged in Gymnasium's own environment. Each step goes on from what an interrupted one left; the same command repeats it.
+# judged in Gymnasium's own environment. It needs what `make setup` installs. Each step goes on from what an interrupted one left; the same command repeats it.
 #
 #     scripts/car_racing.sh [RUN]       (SEED=0, EPISODES=100; QUICK=1: a tenth of everything, to see that it works)
 set -euo pipefail

@@ -41,7 +41,7 @@ fn the_humanoids_agent_walks() {
     assert!(far.mean >= 40.0, "it walks rather than stands: {far:?}");
 }
 
-/// It sees pictures alone, in i8, and drives as the driver that taught it.
+/// It sees pictures alone, in i8, and drives nearly as well as the driver that taught it.
 #[test]
 fn the_cars_agent_drives() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/data/car-racing.safetensors");

@@ -1,7 +1,5 @@
 //! Does a driver of pictures drive the same on a microcontroller? The shipped CarRacing-v3 agent, in i8 from flash, sees the recorded frames of its
-//! self-test, and does bit for bit what it did where it was packed; with what a step takes.
-//!
-//! Run it under QEMU with `-icount shift=0`, as `agent`.
+//! self-test, and does bit for bit what it did where it was packed. What such a step takes says `frames`.
 #![no_std]
 #![no_main]
 
@@ -20,7 +18,11 @@ fn main() -> ! {
     let needed = memory_len(model.dims());
     let memory = WHOLE.get_mut(..needed).expect("enough memory");
     match model.self_test(memory) {
-        Ok(()) => println!("= car-racing i8: {} bytes in flash, {} of memory: its recorded frames, the same bits", CAR_RACING.len(), 4 * needed),
+        Ok(()) => println!(
+            "= car-racing i8: {} bytes in flash, {} of memory: its recorded frames, the same bits",
+            CAR_RACING.len(),
+            4 * needed
+        ),
         Err(error) => panic!("this processor does not compute what the packer's did: {error}"),
     }
     process::exit(0)

@@ -52,7 +52,7 @@ pub struct ControllerConfig {
     /// episodes, and every figure, are the task's.
     pub physics: Physics,
     /// What V and M are packed in where candidates play episodes: `f32`, `f16`, `bf16` or `i8`. C gets used to what it will read on the robot,
-    /// and of pictures an i8 V takes half the time.
+    /// and of pictures an i8 V takes less time.
     #[serde(with = "PrecisionName")]
     pub precision: Precision,
     /// Whether the scale on which evolution moves (mean and deviation of every feature) follows the episodes that it plays, or stays as
