@@ -17,6 +17,8 @@ log=$(mktemp)
 skips=$(mktemp)
 trap 'rm -f "$log" "$skips"' EXIT
 export DREAMSTEP_SKIPPED=$skips
+# The steps that failed: a build that does not pass has no test to count.
+failed=()
 # What comes next, and how many seconds all before it took.
 step() { echo "== $* (at $SECONDS s)"; }
 runtime_packages=(-p dreamstep-core -p dreamstep-runtime -p dreamstep-capi -p dreamstep-conformance -p dreamstep-fixtures)
@@ -45,13 +47,13 @@ if all; then
   step "set-up harms nothing that it is told to use"
   bash scripts/test_setup.sh
   step "a build without libtorch"
-  bash scripts/test_light.sh 2>&1 | tee "$log" || failed=1
+  bash scripts/test_light.sh 2>&1 | tee "$log" || failed+=("a build without libtorch")
 fi
 step "tests (release, the flags that ship)"
-cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee -a "$log" || failed=1
+cargo test --release --locked "${packages[@]}" --features "$features" --no-fail-fast 2>&1 | tee -a "$log" || failed+=("tests")
 if all; then
   step "what fuzzing found worth keeping"
-  cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed=1
+  cargo test --locked --manifest-path fuzz/Cargo.toml 2>&1 | tee -a "$log" || failed+=("what fuzzing found")
   step "benches run"
   cargo bench --locked -p dreamstep-bench --bench runtime -- --test
 fi
@@ -69,4 +71,7 @@ count() { grep -E '^test result:' "$log" | sed -E "s/.* ([0-9]+) $1.*/\1/" | awk
 sed 's/^/  /' "$skips"
 echo
 echo "tests: $(($(count passed) - here)) passed, $(count failed) failed, $(($(count ignored) + here)) skipped"
-exit "${failed:-0}"
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi

@@ -1,15 +1,18 @@
-//! How many steps of CarRacing-v3 does one thread make in a second, in Rust and in Gymnasium, with its picture and without?
+//! How many steps of CarRacing-v3 does one thread make in a second, in Rust and in Gymnasium, with its picture and without, and with an agent in the loop?
 //!
 //! Laps are recorded once, driven by a simple rule. All sides play the recording from `reset` on, and must come to the same number of steps and the same
 //! bits of the sum of all rewards, as in [`super::simulator`]. In Gymnasium without a picture, drawing is replaced by nothing; what is left is Box2D and Python.
+//! The agent sees every picture, answers, and is overruled by the recording.
 
 use super::python::Child;
 use super::simulator::{Answer, Episode, gymnasium, replay};
 use super::{Options, Turn, take_turns, thread_s};
 use crate::report::{Cell, Table};
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use dreamstep::env::{AnyEnv, Env, EnvConfig};
 use dreamstep::run::config::{ImageConfig, Observation};
+use dreamstep_fixtures::CAR_RACING;
+use dreamstep_runtime::{Agent, Model, memory_len};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -60,7 +63,7 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
         let mut observation = vec![0.0; env.spec().obs];
         Ok(move || {
             let start = thread_s();
-            let total = replay(&mut env, &mut observation, laps)?;
+            let total = replay(&mut env, &mut observation, laps, |_, _, _| Ok(()))?;
             Ok::<_, anyhow::Error>((thread_s() - start, total))
         })
     };
@@ -82,6 +85,24 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
             Ok(seconds * 1e6 / total.steps as f64)
         }));
     }
+    let model = Model::load(CAR_RACING).map_err(|error| anyhow!("the shipped agent: {error}"))?;
+    let mut memory = vec![0.0; memory_len(model.dims())];
+    let (mut driver, mut env) = (Agent::new(model, &mut memory)?, AnyEnv::make(&configs[2])?);
+    let (mut observation, mut single) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().obs]);
+    turns.push(Box::new(move || {
+        let start = thread_s();
+        let total = replay(&mut env, &mut observation, laps, |index, observation, action| {
+            if index == 0 {
+                driver.reset();
+            }
+            single.iter_mut().zip(observation).for_each(|(single, &value)| *single = value as f32);
+            driver.act_in_place(&single)?;
+            driver.override_action(action)?;
+            Ok(driver.advance()?)
+        })?;
+        expected.expect("dreamstep", total)?;
+        Ok((thread_s() - start) * 1e6 / total.steps as f64)
+    }));
     let times = take_turns(&mut turns, rounds)?;
     drop(turns);
 
@@ -94,8 +115,9 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
         ("Gymnasium", "the picture, 96 × 96", 1),
         ("dreamstep", "the picture, 96 × 96", 1),
         ("dreamstep", "the road, resized to 64 × 64", 1),
+        ("dreamstep", "the road, and the shipped agent (i8) in the loop", 1),
     ];
-    for ((who, what, peer), time) in rows.into_iter().zip([0, 2, 1, 3, 4]).map(|(row, at)| (row, &times[at])) {
+    for ((who, what, peer), time) in rows.into_iter().zip([0, 2, 1, 3, 4, 5]).map(|(row, at)| (row, &times[at])) {
         table.row([
             who.into(),
             what.into(),
@@ -122,7 +144,7 @@ mod tests {
         let lap = [record(0).unwrap()];
         let mut env = AnyEnv::make(&EnvConfig { observation: Observation::State, ..EnvConfig::from(ENV) }).unwrap();
         let mut state = vec![0.0; env.spec().obs];
-        let total = replay(&mut env, &mut state, &lap).unwrap();
+        let total = replay(&mut env, &mut state, &lap, |_, _, _| Ok(())).unwrap();
         assert!(total.reward() > 700.0, "{} in {} steps", total.reward(), total.steps);
     }
 }

@@ -114,7 +114,7 @@ impl<'m> Bench<'m> {
 
     /// Plays the recorded actions.
     fn replay(&mut self, episodes: &[Episode]) -> Result<Total> {
-        replay(&mut self.env, &mut self.observation, episodes)
+        replay(&mut self.env, &mut self.observation, episodes, |_, _, _| Ok(()))
     }
 
     /// Plays episodes from the same starts, acted by the agent.
@@ -137,13 +137,20 @@ impl<'m> Bench<'m> {
     }
 }
 
-/// Plays the recorded actions in `env`, whose observations go into `observation`.
-pub(super) fn replay(env: &mut AnyEnv, observation: &mut [f64], episodes: &[Episode]) -> Result<Total> {
+/// Plays the recorded actions in `env`, whose observations go into `observation`. Before each of them `on_step` gets its number in the episode, the
+/// observation, and it.
+pub(super) fn replay(
+    env: &mut AnyEnv,
+    observation: &mut [f64],
+    episodes: &[Episode],
+    mut on_step: impl FnMut(usize, &[f64], &[f32]) -> Result<()>,
+) -> Result<Total> {
     let (mut steps, mut reward) = (0, 0.0);
     for Episode { seed, actions } in episodes {
         env.reset(*seed, observation)?;
         let mut over = false;
-        for action in actions {
+        for (index, action) in actions.iter().enumerate() {
+            on_step(index, observation, action)?;
             let step = env.step(action, observation)?;
             reward += step.reward;
             steps += 1;

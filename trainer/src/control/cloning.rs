@@ -10,7 +10,7 @@ use anyhow::Result;
 use dreamstep_core::c::{Activation, ControllerKind};
 use dreamstep_core::dims::Dims;
 use dreamstep_core::rng::{Philox, Stream};
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, Axis, s};
 use tch::{Device, Kind, Reduction, Tensor, nn};
 
 /// Passes over all rows after a lesson, at least, and updates in them, at least: few rows are passed over more often.
@@ -50,13 +50,14 @@ impl Cloning {
         Self { layers, activation, optimizer, rng, epoch: 0, rows: Vec::new() }
     }
 
-    /// Adds rows.
-    pub(super) fn add(&mut self, features: ArrayView2<'_, f32>, answers: ArrayView2<'_, f32>) {
+    /// Adds `rows`, of which the first `features` numbers are what C reads and the `answers` next what it is to answer.
+    pub(super) fn add(&mut self, rows: ArrayView2<'_, f32>, features: usize, answers: usize) {
         let tensor = |rows: ArrayView2<'_, f32>| {
             let values: Vec<f32> = rows.iter().copied().collect();
             Tensor::from_slice(&values).reshape([rows.nrows() as i64, rows.ncols() as i64])
         };
-        self.rows.push([tensor(features), tensor(answers)]);
+        let (read, rest) = rows.split_at(Axis(1), features);
+        self.rows.push([tensor(read), tensor(rest.slice(s![.., ..answers]))]);
     }
 
     /// Learns, and says C's parameters on whitened features.

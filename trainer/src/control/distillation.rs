@@ -39,7 +39,7 @@ use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Squash;
 use dreamstep_runtime::{Agent, Model, memory_len};
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, s};
 
 /// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
 const RECORDED_STEPS: usize = 200_000;
@@ -338,6 +338,7 @@ struct Lessons {
 
 impl Lessons {
     /// None yet, for a student of `dims`.
+    #[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "only gradient descent has settings"))]
     fn new(dims: &Dims, config: &Config) -> Result<Self> {
         let (features, answers) = (dims.controller_inputs(), dims.unit_len());
         let is_linear = dims.c.kind == ControllerKind::Linear;
@@ -359,8 +360,7 @@ impl Lessons {
     fn add(&mut self, rows: &Array2<f32>) {
         #[cfg(feature = "torch")]
         if let Some(cloning) = &mut self.cloning {
-            let (features, answers) = rows.view().split_at(Axis(1), self.features);
-            return cloning.add(features, answers.slice(s![.., ..self.answers]));
+            return cloning.add(rows.view(), self.features, self.answers);
         }
         self.moments.add(rows.view());
         if let (Some(chosen), false) = (&mut self.chosen, rows.is_empty()) {
