@@ -1,9 +1,10 @@
 //! Behaviour cloning by gradient descent: a C with hidden layers learns what its teacher answers, by Adam on the mean squared error. What it has learnt in
 //! the lessons before is where it goes on from.
 
+use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, OptimizerRule};
 use crate::run::interrupt;
-use crate::world::nets::{indices, linear, to_vec};
+use crate::world::nets::{export, import, indices, linear, to_vec};
 use crate::world::optim::Optimizer;
 use crate::world::schedule::cosine;
 use anyhow::Result;
@@ -20,9 +21,12 @@ const UPDATES: usize = 3000;
 const BATCH: usize = 128;
 /// The learning rate at the beginning of the passes; it falls to 0 in their course.
 const LEARNING_RATE: f64 = 1e-3;
+/// Passes so far, in the metadata of a lesson that was kept.
+const EPOCH: &str = "cloning.epoch";
 
 /// A student, and what there is to learn from.
 pub(super) struct Cloning {
+    vs: nn::VarStore,
     layers: Vec<nn::Linear>,
     activation: Activation,
     optimizer: Optimizer,
@@ -47,7 +51,7 @@ impl Cloning {
             _ => Activation::Relu,
         };
         let optimizer = Optimizer::new(&vs, OptimizerRule::Adam, LEARNING_RATE);
-        Self { layers, activation, optimizer, rng, epoch: 0, rows: Vec::new() }
+        Self { vs, layers, activation, optimizer, rng, epoch: 0, rows: Vec::new() }
     }
 
     /// Adds `rows`, of which the first `features` numbers are what C reads and the `answers` next what it is to answer.
@@ -89,6 +93,26 @@ impl Cloning {
             parameters.extend(layer.bs.as_ref().map(to_vec).transpose()?.into_iter().flatten());
         }
         Ok(parameters)
+    }
+
+    /// Adds what the student is, and what the optimiser remembers, to `kept`; the rows are another's.
+    ///
+    /// # Errors
+    /// libtorch cannot hand a tensor over.
+    pub(super) fn save(&self, kept: &mut Checkpoint) -> Result<()> {
+        kept.tensors.extend(export(&self.vs)?);
+        kept.set_meta(EPOCH, self.epoch);
+        self.optimizer.save(kept)
+    }
+
+    /// Becomes what [`Self::save`] added.
+    ///
+    /// # Errors
+    /// One line naming the file and what is missing or misshapen.
+    pub(super) fn load(&mut self, kept: &Checkpoint) -> Result<()> {
+        import(&self.vs, kept)?;
+        self.epoch = kept.meta(EPOCH)?;
+        self.optimizer.load(kept)
     }
 
     /// `[B, I]` → `[B, U]`

@@ -12,8 +12,7 @@
 //! lose those between two others.
 
 use super::candidate::Controller;
-#[cfg(feature = "torch")]
-use super::cloning::Cloning;
+use super::lessons::{Lessons, Notebook};
 use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
@@ -27,11 +26,8 @@ use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{Config, ScoredOn};
 use crate::run::folder::RunDir;
 use crate::run::interrupt;
-use crate::stats::{Chosen, Moments, Ridge, Softmax};
-use crate::world::device::needs_torch;
 use anyhow::{Context, Result, anyhow, ensure};
-use dreamstep_core::action::{Action, greatest};
-use dreamstep_core::c::ControllerKind;
+use dreamstep_core::action::Action;
 use dreamstep_core::dims::Dims;
 use dreamstep_core::maths::{ln, tanh};
 use dreamstep_core::obs::Observation;
@@ -39,16 +35,10 @@ use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
 use dreamstep_core::schema::Squash;
 use dreamstep_runtime::{Agent, Model, memory_len};
-use ndarray::{Array1, Array2, ArrayView1, s};
+use ndarray::{Array2, Axis};
 
 /// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
 const RECORDED_STEPS: usize = 200_000;
-/// Ridge, per row, on whitened features.
-const RIDGE: f64 = 1e-4;
-/// The same, where the teacher's answers are a linear map of what the student reads, and are to be met to the last digit.
-const EXACT_RIDGE: f64 = 1e-9;
-/// They are, where this share of each answer's variance is all that such a map leaves.
-const EXACT: f64 = 1e-3;
 /// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
 const MOST: f32 = 3.0;
 
@@ -63,9 +53,13 @@ pub(super) struct Teacher {
 /// A DAgger iteration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
+    /// From 0.
+    pub(super) number: u32,
     pub(super) steps: u64,
     /// Mean return of the student; of a privileged teacher in the first.
     pub(super) mean_return: f64,
+    /// Whether an earlier process played it.
+    pub(super) kept: bool,
 }
 
 impl Teacher {
@@ -134,7 +128,7 @@ impl Teacher {
     }
 
     /// Plain weights and biases of a C of `student` that acts as this teacher does: on the recorded episodes, and then on episodes that the
-    /// student plays in `pool`, where there is one. `done` hears of every iteration.
+    /// student plays in a pool, where there is one; from the first lesson on that is not in the notebook. `done` hears of every iteration.
     ///
     /// # Errors
     /// An episode cannot be read, all of an iteration failed, or the data leave the regression
@@ -144,9 +138,9 @@ impl Teacher {
         student: &Model<'_>,
         whitening: &Whitening,
         data: &Dataset,
-        pool: Option<&EnvPool>,
+        school: Option<(&EnvPool, &Notebook)>,
         config: &Config,
-        mut done: impl FnMut(Iteration),
+        mut done: impl FnMut(Iteration) -> Result<()>,
     ) -> Result<Vec<f32>> {
         let is_privileged = self.is_privileged(student.dims());
         let rng = Philox::new(config.seed);
@@ -154,11 +148,24 @@ impl Teacher {
         if !is_privileged {
             self.recorded(&mut lessons, student, whitening, data)?;
         }
-        let mut learnt = if is_privileged { None } else { Some(whitening.fold(&lessons.fit()?)) };
+        let mut learnt = None;
+        let mut first = 0;
+        let last = school.map_or(0, |_| config.controller.lessons + u32::from(is_privileged));
+        while let Some((_, notebook)) = school.filter(|_| first < last)
+            && let Some(kept) = notebook.read(first)?
+        {
+            learnt = Some(lessons.resume(&kept)?);
+            done(Iteration::of(&kept, first)?)?;
+            first += 1;
+        }
+        if learnt.is_none() && !is_privileged {
+            learnt = Some(lessons.fit()?);
+        }
         let teacher = self.model()?;
-        for iteration in 0..pool.map_or(0, |_| config.controller.lessons + u32::from(is_privileged)) {
-            let Some(pool) = pool else { break };
-            let made = learnt.as_ref().map(|learnt| Controller::new(student.dims(), learnt)).transpose()?;
+        for iteration in first..last {
+            let Some((pool, notebook)) = school else { break };
+            let folded = learnt.as_ref().map(|learnt| whitening.fold(learnt));
+            let made = folded.as_ref().map(|plain| Controller::new(student.dims(), plain)).transpose()?;
             let acting = made.as_ref().map(|made| made.model(student).context("student")).transpose()?;
             let policy = Policy::Agent(acting.as_ref().unwrap_or(&teacher));
             let played = pool.map(config.controller.lesson_episodes, |player, i| {
@@ -189,13 +196,19 @@ impl Teacher {
             if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
                 return Err(error.context("student, or its teacher"));
             }
-            sound.iter().for_each(|(_, answers)| lessons.add(answers));
             let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
             let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
-            done(Iteration { steps, mean_return: sum / sound.len() as f64 });
-            learnt = Some(whitening.fold(&lessons.fit()?));
+            let of = Iteration { number: iteration, steps, mean_return: sum / sound.len() as f64, kept: false };
+            let rows: Vec<_> = sound.iter().map(|(_, answers)| answers.view()).collect();
+            let rows = ndarray::concatenate(Axis(0), &rows)?;
+            lessons.add(&rows);
+            let fitted = lessons.fit()?;
+            notebook.write(&of, &rows, &fitted, &lessons)?;
+            learnt = Some(fitted);
+            done(of)?;
         }
-        learnt.context("teacher: expected real episodes to play, found none")
+        let learnt = learnt.context("teacher: expected real episodes to play, found none")?;
+        Ok(whitening.fold(&learnt))
     }
 
     /// Adds the newest recorded episodes to `lessons`.
@@ -323,98 +336,6 @@ fn as_asked(answer: f32, squashes: [Squash; 2]) -> f32 {
     }
 }
 
-/// What there is to learn from: rows of a [`Lesson`].
-struct Lessons {
-    /// `I`, and `U`.
-    features: usize,
-    answers: usize,
-    moments: Moments,
-    /// The rows' features, and what the teacher chose in each; none where it does not choose.
-    chosen: Option<Vec<Chosen>>,
-    /// Who learns by gradient descent; of the others there are nothing but moments.
-    #[cfg(feature = "torch")]
-    cloning: Option<Cloning>,
-}
-
-impl Lessons {
-    /// None yet, for a student of `dims`.
-    #[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "only gradient descent has settings"))]
-    fn new(dims: &Dims, config: &Config) -> Result<Self> {
-        let (features, answers) = (dims.controller_inputs(), dims.unit_len());
-        let is_linear = dims.c.kind == ControllerKind::Linear;
-        if !is_linear {
-            needs_torch("a controller with hidden layers that learns from a teacher")?;
-        }
-        let chosen = (is_linear && matches!(dims.action, Action::Discrete { .. })).then(Vec::new);
-        Ok(Self {
-            features,
-            answers,
-            moments: Moments::new(features + 2 * answers),
-            chosen,
-            #[cfg(feature = "torch")]
-            cloning: (!is_linear).then(|| Cloning::new(dims, config)),
-        })
-    }
-
-    /// Adds rows `[T, I+U+U]`.
-    fn add(&mut self, rows: &Array2<f32>) {
-        #[cfg(feature = "torch")]
-        if let Some(cloning) = &mut self.cloning {
-            return cloning.add(rows.view(), self.features, self.answers);
-        }
-        self.moments.add(rows.view());
-        if let (Some(chosen), false) = (&mut self.chosen, rows.is_empty()) {
-            let scores = rows.slice(s![.., self.features..self.features + self.answers]);
-            let choices = scores.rows().into_iter().map(|scores| greatest(&scores.to_vec())).collect();
-            chosen.push((rows.slice(s![.., ..self.features]).to_owned(), choices));
-        }
-    }
-
-    /// C's parameters on whitened features. Of a linear one, weights `[U, I]` and biases `[U]`: the regression of the teacher's whole answers where that
-    /// meets them exactly (another V that shows the same); else, of choices, the softmax regression; else that of what makes a difference.
-    fn fit(&mut self) -> Result<Vec<f32>> {
-        #[cfg(feature = "torch")]
-        if let Some(cloning) = &mut self.cloning {
-            return cloning.fit();
-        }
-        let Self { features, answers, moments, chosen, .. } = &*self;
-        let regress = |first: usize, ridge: f64| {
-            let columns: Vec<usize> = (0..*features).chain(first..first + answers).collect();
-            Ridge::from_moments(&moments.select(&columns), *features, ridge * moments.count() as f64)
-        };
-        let whole = regress(features + answers, EXACT_RIDGE)?;
-        let scatter = moments.scatter();
-        let variance = |answer: usize| scatter[[features + answers + answer; 2]] / moments.count() as f64;
-        let exact = whole.residual_variance.iter().enumerate().all(|(answer, &left)| left <= EXACT * variance(answer));
-        let (weight, bias) = match chosen {
-            _ if exact => (whole.weight, whole.bias),
-            Some(chosen) => self.choose(chosen)?,
-            None => {
-                let ridge = regress(*features, RIDGE)?;
-                (ridge.weight, ridge.bias)
-            }
-        };
-        Ok(weight.t().iter().chain(&bias).map(|&value| value as f32).collect())
-    }
-
-    /// The softmax regression of what was `chosen`, its scores as far apart as the teacher's: a search goes on from there, and its steps are of
-    /// the size that suits those.
-    fn choose(&self, chosen: &[Chosen]) -> Result<(Array2<f64>, Array1<f64>)> {
-        let learnt = Softmax::fit(chosen, self.answers, RIDGE)?;
-        let square = |scores: ArrayView1<'_, f64>| {
-            let mean = scores.sum() / scores.len() as f64;
-            scores.fold(0.0, |sum, score| sum + (score - mean).powi(2))
-        };
-        let of_rows = |(rows, _): &Chosen| learnt.scores(rows.view()).rows().into_iter().map(square).sum::<f64>();
-        let mine: f64 = chosen.iter().map(of_rows).sum();
-        let (scatter, mean) = (self.moments.scatter(), self.moments.mean());
-        let columns = self.features..self.features + self.answers;
-        let theirs: f64 = columns.map(|i| scatter[[i; 2]] + self.moments.count() as f64 * mean[i].powi(2)).sum();
-        let factor = if mine > 0.0 && theirs > 0.0 { (theirs / mine).sqrt() } else { 1.0 };
-        Ok((learnt.weight * factor, learnt.bias * factor))
-    }
-}
-
 #[cfg(all(test, feature = "torch"))]
 mod tests {
     use super::*;
@@ -439,7 +360,7 @@ mod tests {
         let base = base_agent(&Ingredients::read(&small.run).unwrap(), &config).unwrap();
         let base = Model::load(&base).unwrap();
         let whitening = Whitening::measure(&base, &small.data).unwrap();
-        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| ()).unwrap();
+        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| Ok(())).unwrap();
         let made = Controller::new(base.dims(), &learnt).unwrap();
         let student = made.model(&base).unwrap();
         let model = teacher.model().unwrap();
@@ -478,8 +399,8 @@ mod tests {
                 mine += square(&scores.iter().map(|&v| v as f32).collect::<Vec<_>>());
             }
         }
-        let mean = lessons.moments.mean();
-        for i in lessons.features..lessons.features + 3 {
+        let (mean, features) = (lessons.moments.mean(), base.dims().controller_inputs());
+        for i in features..features + 3 {
             theirs += lessons.moments.scatter()[[i; 2]] + lessons.moments.count() as f64 * mean[i].powi(2);
         }
         (same as f64 / f64::from(steps), mine / theirs)

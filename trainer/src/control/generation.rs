@@ -13,9 +13,6 @@ use crate::run::config::Config;
 use anyhow::{Result, bail};
 use std::time::Instant;
 
-/// Validation episodes of evolution on real episodes.
-const VALIDATION_EPISODES: usize = 16;
-
 /// What scores candidates.
 pub enum Scorer<'a> {
     /// Real episodes.
@@ -138,7 +135,7 @@ impl Search {
     pub fn validate(&mut self, config: &Config, scorer: &Scorer<'_>) -> Result<()> {
         let values = self.whitening.fold(&self.strategy.mean());
         let (dream, real, kept) = match scorer {
-            Scorer::Real(real) => (None, Some(real.validate(&values, VALIDATION_EPISODES)?), 1),
+            Scorer::Real(real) => (None, Some(real.validate(&values, config.controller.validation_episodes)?), 1),
             Scorer::Dream(imagined) => {
                 let (score, steps) = imagined.validate(&values)?;
                 self.state.dream_steps += steps;

@@ -12,6 +12,7 @@ mod cloning;
 mod distillation;
 pub mod dream;
 mod generation;
+mod lessons;
 pub mod real;
 mod scored;
 mod search;

@@ -11,9 +11,10 @@
 //! Every random number is named, so a run that was killed and resumed ends in the same bytes as one that was not; neither do they depend on
 //! the number of threads.
 
-use super::distillation::Teacher;
+use super::distillation::{Iteration, Teacher};
 use super::dream::{Imagined, recorded};
 use super::generation::Scorer;
+use super::lessons::Notebook;
 use super::real::RealEpisodes;
 use super::scored::Spent;
 use super::search::{Search, State, Validation, anew, is_finished_earlier, is_of, read_state};
@@ -87,7 +88,7 @@ pub fn train(
     device: Device,
     progress: &Progress,
 ) -> Result<Summary> {
-    let mut ledger = Ledger { run, clock: Clock::start(), steps: 0 };
+    let mut ledger = Ledger { run, clock: Clock::start(), steps: 0, total: 0 };
     let summary = evolve(config, run, data, force, device, progress, &mut ledger);
     // However it ended: what was spent since the last record is in the log.
     ledger.log(json!({ "phase": "end" }))?;
@@ -129,9 +130,11 @@ fn evolve(
         Some(recorded) => Scorer::Dream(Imagined::new(config, &agents, &models, recorded, device)?),
     };
     let teacher = Teacher::of(run)?.filter(|_| !in_dreams || config.dream.teacher);
-    // Mean returns of what a pupil played.
-    let mut lessons = Vec::new();
-    let mut search = if run.evolution().exists() && !force {
+    let notebook = Notebook::new(config, run)?;
+    if force {
+        notebook.remove()?;
+    }
+    let mut search = if resumes(run, force) {
         Search::resume(config, run, model.dims())?
     } else {
         let whitening = Whitening::measure(model, data)?;
@@ -141,22 +144,22 @@ fn evolve(
                 return Ok(controller);
             }
             // Only on real episodes does the student play.
-            let pool = if let Scorer::Real(real) = &scorer { Some(real.training_pool()) } else { None };
-            teacher.teach(model, &whitening, data, pool, config, |iteration| {
-                ledger.steps += iteration.steps;
-                lessons.push(iteration.mean_return);
-                progress.message(format!(
-                    "learning from {}: mean return {:.0}",
-                    run.teacher().display(),
-                    iteration.mean_return
-                ));
+            let school = if let Scorer::Real(real) = &scorer { Some((real.training_pool(), &notebook)) } else { None };
+            teacher.teach(model, &whitening, data, school, config, |Iteration { number, steps, mean_return, kept }| {
+                if kept {
+                    ledger.total += steps;
+                    return Ok(());
+                }
+                ledger.steps += steps;
+                progress.message(format!("learning from {}: mean return {mean_return:.0}", run.teacher().display()));
+                ledger.log(json!({ "phase": "lesson", "lesson": number, "mean_return": mean_return }))
             })
         });
         let mut search = Search::new(config, model.dims(), whitening, start.transpose()?.as_deref())?;
-        search.state.steps = ledger.steps;
+        search.state.steps = ledger.total;
         search
     };
-    ledger.log(json!({ "phase": "setup", "lessons": lessons }))?;
+    ledger.log(json!({ "phase": "setup" }))?;
 
     let place = |state: &State| if in_dreams { state.generation } else { state.steps.min(config.controller.steps) };
     progress.set_total(budget(config).0);
@@ -170,6 +173,7 @@ fn evolve(
             ledger.steps += spent(&search.state) - before;
             ledger.log(search.line(config, &newest))?;
             search.save(config, run)?;
+            notebook.remove()?;
             if let Some(best) = search.state.best.first() {
                 progress.message(format!("best: {best}"));
             }
@@ -195,11 +199,18 @@ fn evolve(
     Ok(Summary { best: search.state.best[0], drifted, state: search.state })
 }
 
+/// Whether a search goes on; not where lessons are kept, for those are of one that was to begin anew.
+fn resumes(run: &RunDir, force: bool) -> bool {
+    !force && run.evolution().exists() && !run.lessons().exists()
+}
+
 /// What was spent since the newest record of the log.
 struct Ledger<'a> {
     run: &'a RunDir,
     clock: Clock,
     steps: u64,
+    /// Steps of the records before.
+    total: u64,
 }
 
 impl Ledger<'_> {
@@ -211,6 +222,7 @@ impl Ledger<'_> {
         record["seconds"] = seconds.into();
         record["cpu_seconds"] = cpu_seconds.into();
         record["items_per_s"] = (self.steps as f64 / seconds).into();
+        self.total += self.steps;
         (self.clock, self.steps) = (Clock::start(), 0);
         append_metrics(self.run, &record)
     }
@@ -231,7 +243,7 @@ fn cost(run: &RunDir) -> Cost {
 /// # Errors
 /// One line: the result, V or M cannot be read.
 pub fn is_finished(config: &Config, run: &RunDir) -> Result<bool> {
-    if !run.controller().exists() {
+    if !run.controller().exists() || run.lessons().exists() {
         return Ok(false);
     }
     let result = Checkpoint::read(&run.controller())?;
@@ -276,8 +288,8 @@ pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, te
         Some(bytes) => Some(Teacher::new(AlignedBytes::new(bytes))?),
         None => Teacher::of(run)?,
     };
-    let begins = force || !run.evolution().exists();
-    let teacher = teacher.filter(|_| begins && (config.controller.scored_on == ScoredOn::Episodes || config.dream.teacher));
+    let teacher = teacher
+        .filter(|_| !resumes(run, force) && (config.controller.scored_on == ScoredOn::Episodes || config.dream.teacher));
     if !networks_stay {
         return Ok(());
     }
@@ -285,11 +297,14 @@ pub fn check(config: &Config, run: &RunDir, force: bool, networks_stay: bool, te
     if let Some(teacher) = teacher {
         teacher.check(&base, config)?;
     }
-    if run.evolution().exists() && !force {
+    let learns = !force && run.lessons().exists();
+    if learns {
+        Notebook::new(config, run)?.read(0)?;
+    } else if resumes(run, force) {
         read_state(config, run)?;
     }
     ensure!(
-        force || run.evolution().exists() || !run.controller().exists(),
+        force || learns || run.evolution().exists() || !run.controller().exists(),
         "{}: imported, or made with other settings, V or M, or by an earlier version: its search cannot be continued; {}",
         run.controller().display(),
         anew(run)

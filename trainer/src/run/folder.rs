@@ -86,6 +86,12 @@ impl RunDir {
         self.root.join("teacher.safetensors")
     }
 
+    /// The lessons of a C that has not had all of them from its teacher.
+    #[must_use]
+    pub fn lessons(&self) -> PathBuf {
+        self.root.join("lessons")
+    }
+
     /// The state of a training of `network` that is under way.
     #[must_use]
     pub fn training(&self, network: &str) -> PathBuf {
@@ -165,7 +171,7 @@ impl RunDir {
     /// # Errors
     /// As [`sweep`].
     pub fn sweep(&self) -> Result<()> {
-        let folders = [self.root.clone(), self.rollouts(), self.tensorboard(), self.figures()];
+        let folders = [self.root.clone(), self.rollouts(), self.lessons(), self.tensorboard(), self.figures()];
         folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| sweep(folder))
     }
 

@@ -20,6 +20,7 @@ mod imperfect;
 mod import;
 mod inputs;
 mod kinds;
+mod lessons;
 mod minari;
 mod mujoco_log;
 mod output;

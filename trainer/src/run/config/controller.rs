@@ -38,6 +38,9 @@ pub struct ControllerConfig {
     pub noise_handling: bool,
     /// See `noise_handling`.
     pub max_episodes: usize,
+    /// Episodes of a validation, the same each time: the mean of the search distribution that does best in them is the result. The luck of few of
+    /// them hides that one in twenty goes wrong.
+    pub validation_episodes: usize,
     /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
     pub sigma: f64,
     /// Taken off every step's reward while evolving (never while evaluating): with Humanoid's whole healthy bonus of 5 left
@@ -265,6 +268,7 @@ impl Default for ControllerConfig {
             online_whitening: true,
             carry_controller: true,
             max_episode_steps: 0,
+            validation_episodes: 16,
             patience: 0,
             lessons: 4,
             lesson_episodes: 64,
