@@ -11,7 +11,7 @@
 //! controller reads, in real episodes too: hidden vectors of two networks have nothing in common.
 
 use super::recorded::Recorded;
-use crate::run::config::Config;
+use crate::run::config::{Config, DreamEnds};
 use anyhow::{Context, Result};
 use dreamstep_core::rng::Philox;
 use dreamstep_runtime::{DreamBatch, DreamOptions, Model, Termination, dreams_memory_len};
@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Dreams that a worker steps together, at most: what the runtime steps as one.
 const SLOTS: usize = 64;
+
+/// A dream that has come so far with a lower probability is over.
+pub(super) const LEAST: f64 = 1e-3;
 
 /// What a candidate came to in its dreams.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +56,16 @@ struct Job {
 pub(super) struct Tally {
     pub(super) score: f64,
     pub(super) steps: u32,
+    /// How probable it is that it ended before: 0, where ends are drawn.
+    gone: f64,
+}
+
+impl Tally {
+    /// That it came to so much.
+    #[cfg(feature = "torch")]
+    pub(super) const fn of(score: f64, steps: u32) -> Self {
+        Self { score, steps, gone: 0.0 }
+    }
 }
 
 impl<'a> RuntimeDreams<'a> {
@@ -101,7 +114,8 @@ impl<'a> RuntimeDreams<'a> {
         next: &AtomicUsize,
     ) -> Result<Vec<(usize, Tally)>> {
         let (config, rng) = (&self.config.dream, Philox::new(self.config.seed));
-        let ending = if self.recorded.ends { Termination::Sampled } else { Termination::Never };
+        let drawn = self.recorded.ends && config.ends == DreamEnds::Drawn;
+        let ending = if drawn { Termination::Sampled } else { Termination::Never };
         let options =
             |termination| DreamOptions { seed: self.config.seed, temperature: config.temperature as f32, termination };
         let room = |model: &Model<'_>| vec![0.0; dreams_memory_len(model.dims(), slots)];
@@ -176,8 +190,16 @@ impl<'a> RuntimeDreams<'a> {
         let offset = self.config.controller.reward_offset;
         dream.steps += 1;
         let earned = |ends| rewards.of_step(f64::from(teller.reward(slot)), ends, offset);
-        if teller.is_done(slot) {
-            dream.score += earned(true);
+        let expected = config.ends == DreamEnds::Expected && self.recorded.ends;
+        let end =
+            if expected { f64::from(teller.terminal_probability(slot)) } else { f64::from(u8::from(teller.is_done(slot))) };
+        let here = 1.0 - dream.gone;
+        if end > 0.0 {
+            dream.score += here * end * earned(true);
+        }
+        let stays = here * (1.0 - end);
+        dream.gone = 1.0 - stays;
+        if stays < LEAST {
             return false;
         }
         let latent = teller.latent(slot);
@@ -187,10 +209,10 @@ impl<'a> RuntimeDreams<'a> {
             return false;
         }
         if self.recorded.is_left(latent, config.bound as f32) {
-            dream.score += rewards.of_leaving(config.horizon - dream.steps + 1, offset);
+            dream.score += stays * rewards.of_leaving(config.horizon - dream.steps + 1, offset);
             return false;
         }
-        dream.score += earned(false);
+        dream.score += stays * earned(false);
         dream.steps < config.horizon
     }
 }

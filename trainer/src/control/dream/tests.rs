@@ -8,6 +8,7 @@ use crate::control::search::fingerprint;
 use crate::control::{State, Summary, Validation, check, is_finished};
 use crate::data::collect::{Request, collect};
 use crate::data::dataset::Dataset;
+use crate::env::pool::Estimate;
 use crate::env::{self, EnvSpec};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::{DreamConfig, ScoredOn};
@@ -243,6 +244,30 @@ fn scores_are_those_of_dreams_alone(small: &Small) {
         let backwards: Vec<_> = candidates.iter().rev().copied().collect();
         assert!(arena.score(&backwards, 50, 23).unwrap().iter().rev().eq(&scores));
         assert_ne!(arena.score(&candidates, 73, 23).unwrap(), scores, "other numbers are other dreams");
+    }
+}
+
+/// Over dreams that share no draw.
+#[test]
+fn expected_ends_come_to_what_drawn_ones_come_to_on_average_and_differ_less() {
+    // Where steps are counted, and where M predicts what they earn.
+    for set in [&["dream.horizon=12"][..], &["env=Hopper-v5", "vae.hidden=[16,16]", "collect.steps=600", "dream.horizon=8"]]
+    {
+        let small = small(set);
+        let agents = small.agents();
+        let models = [Model::load(&agents[0]).unwrap()];
+        let recorded = small.recorded(&models);
+        assert!(recorded.ends);
+        let blocks = |ends: &str, first: u32| {
+            let config = small.with(&[ends, "dream.bound=0"]);
+            let dreams = RuntimeDreams::new(&models, &recorded, &config).unwrap();
+            let blocks: Vec<f64> = (0..40).map(|i| dreams.score(&models, first + 50 * i, 50).unwrap()[0].value).collect();
+            Estimate::of(&blocks)
+        };
+        let [drawn, expected] = [blocks("dream.ends=drawn", 0), blocks("dream.ends=expected", 100_000)];
+        let error = drawn.standard_error.hypot(expected.standard_error);
+        assert!((drawn.mean - expected.mean).abs() < 4.0 * error, "{set:?}: {drawn:?} {expected:?}");
+        assert!(expected.standard_error < 0.9 * drawn.standard_error, "{set:?}: {drawn:?} {expected:?}");
     }
 }
 

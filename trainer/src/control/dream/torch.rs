@@ -12,10 +12,10 @@
 //! action score the same to the last digit, rounding may choose the other.
 
 use super::recorded::Recorded;
-use super::runtime::{Score, Tally, scores};
+use super::runtime::{LEAST, Score, Tally, scores};
 use crate::agent::controller;
 use crate::run::checkpoint::Checkpoint;
-use crate::run::config::Config;
+use crate::run::config::{Config, DreamEnds};
 use crate::world::mdnrnn::{MdnRnn, MdnRnnShape, MemoryState, Prediction};
 use crate::world::nets::{import, indices, matrix};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -79,6 +79,8 @@ struct Batch {
     active: Tensor,
     score: Tensor,
     steps: Tensor,
+    /// `[R]` how probable it is that the dream ended before: 0, where ends are drawn and it is active.
+    gone: Tensor,
 }
 
 impl<'a> TorchDreams<'a> {
@@ -185,6 +187,7 @@ impl<'a> TorchDreams<'a> {
             active: each(Kind::Bool).logical_not(),
             score: each(Kind::Double),
             steps: each(Kind::Int64),
+            gone: each(Kind::Double),
             jobs,
         }
     }
@@ -219,32 +222,40 @@ impl<'a> TorchDreams<'a> {
         batch.z = self.sample(&head, &component, &noise);
 
         batch.steps += &batch.active;
-        let here = match self.recorded.ends {
-            true => batch.active.logical_and(&end.lt_tensor(&head.terminal_logit.sigmoid()).logical_not()),
-            false => batch.active.shallow_clone(),
+        // How probable the end is here; where ends are drawn, 0 or 1. A dream that is over counts no more.
+        let probability = head.terminal_logit.sigmoid();
+        let ending = match (self.recorded.ends, self.config.dream.ends) {
+            (false, _) => probability.zeros_like(),
+            (true, DreamEnds::Drawn) => end.lt_tensor(&probability),
+            (true, DreamEnds::Expected) => probability,
         };
-        let ended = batch.active.logical_and(&here.logical_not());
+        let ending = ending.to_kind(Kind::Double) * &batch.active;
+        let ended = (1.0 - &batch.gone) * &ending;
+        let stays: Tensor = (1.0 - &batch.gone) * (1.0 - &ending);
+        batch.gone = 1.0 - &stays;
+        let here = batch.active.logical_and(&stays.ge(LEAST));
         let finite = batch.z.isfinite().all_dim(1, false);
         let inside = match &self.limits {
             Some([low, high]) => batch.z.ge_tensor(low).logical_and(&batch.z.le_tensor(high)).all_dim(1, false),
             None => finite.shallow_clone(),
         };
-        let stays = here.logical_and(&inside);
+        let goes_on = here.logical_and(&inside);
         let (rewards, offset) = (&self.recorded.rewards, self.config.controller.reward_offset);
         // As in the runtime's dreams, a latent that is not finite makes the score NaN.
         batch.score = batch.score.masked_fill(&here.logical_and(&finite.logical_not()), f64::NAN);
         let leaving = rewards.of_leaving(self.config.dream.horizon - tick, offset);
         if leaving != 0.0 {
-            batch.score += here.logical_and(&stays.logical_not()).to_kind(Kind::Double) * leaving;
+            batch.score += here.logical_and(&goes_on.logical_not()).to_kind(Kind::Double) * &stays * leaving;
         }
+        let counts = &stays * &goes_on;
         batch.score += if rewards.counted.is_some() {
-            let earned = |rows: &Tensor, ends| rows.to_kind(Kind::Double) * rewards.of_step(0.0, ends, offset);
-            earned(&stays, false) + earned(&ended, true)
+            counts * rewards.of_step(0.0, false, offset) + ended * rewards.of_step(0.0, true, offset)
         } else {
-            let predicted = (head.reward + teller.reward_offset).to_kind(Kind::Double);
-            (predicted - offset).masked_fill(&stays.logical_or(&ended).logical_not(), 0.0)
+            let predicted = (head.reward + teller.reward_offset).to_kind(Kind::Double) - offset;
+            let weight: Tensor = counts + ended;
+            predicted.masked_fill(&weight.le(0.0), 0.0) * weight
         };
-        batch.active = stays;
+        batch.active = goes_on;
     }
 
     /// Actions as M hears them `[R, U]`: each candidate's in its own rows.
@@ -352,7 +363,7 @@ impl Batch {
         for of_candidates in self.layers.iter_mut().flatten() {
             *of_candidates = of_candidates.index_select(0, &kept);
         }
-        for of_rows in [&mut self.dream, &mut self.z, &mut self.active, &mut self.score, &mut self.steps] {
+        for of_rows in [&mut self.dream, &mut self.z, &mut self.active, &mut self.score, &mut self.steps, &mut self.gone] {
             *of_rows = of_rows.index_select(0, &rows);
         }
         self.own = self.own.rows(&rows);
@@ -365,7 +376,7 @@ impl Batch {
         let score: Vec<f64> = Vec::try_from(&self.score.to_device(Device::Cpu))?;
         let steps: Vec<i64> = Vec::try_from(&self.steps.to_device(Device::Cpu))?;
         for ((&job, score), steps) in self.jobs.iter().zip(score).zip(steps) {
-            tallies[job] = Tally { score, steps: steps as u32 };
+            tallies[job] = Tally::of(score, steps as u32);
         }
         Ok(())
     }

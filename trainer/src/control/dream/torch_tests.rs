@@ -37,12 +37,14 @@ fn both<T>(small: &Small, agents: &[AlignedBytes], set: &[&str], ask: impl Fn(&E
 #[test]
 fn both_engines_dream_the_same_dreams() {
     let hopper = ["env=Hopper-v5", "controller.reward_offset=2", "vae.hidden=[16,16]", "collect.steps=600"];
-    let variants: [(&[&str], &[&str]); 10] = [
+    let variants: [(&[&str], &[&str]); 12] = [
         (&[], &["dream.ensemble=1"]),
         (&["mdnrnn.cell=gru", "mdnrnn.mixture=per-dimension", "controller.input=z"], &["controller.squash=tanh"]),
         (&["mdnrnn.target=z", "controller.input=h"], &["dream.recorded_starts=1"]),
         (&["dream.ensemble=3"], &["dream.pessimism=0.5"]),
         (&hopper, &["dream.bound=0.2"]),
+        (&hopper, &["dream.ends=expected", "dream.ensemble=2"]),
+        (&[], &["dream.ends=expected"]),
         (&["mdnrnn.mixtures=1"], &["dream.bound=0", "dream.horizon=33"]),
         (&["controller.hidden=[6]"], &[]),
         (&[CHOICES], &["dream.recorded_starts=0.5"]),
@@ -62,7 +64,7 @@ fn both_engines_dream_the_same_dreams() {
                 assert!(difference < 1e-3 * size && runtime.steps == torch.steps, "{made:?} {set:?}: {runtime:?} {torch:?}");
                 assert_eq!(runtime.length, torch.length);
             }
-            let distinct: std::collections::BTreeSet<_> = runtime.iter().map(|score| score.steps).collect();
+            let distinct: std::collections::BTreeSet<_> = runtime.iter().map(|score| score.value.to_bits()).collect();
             assert!(distinct.len() > 1, "candidates differ: {runtime:?}");
         }
     }

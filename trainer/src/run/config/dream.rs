@@ -16,6 +16,9 @@ pub struct DreamConfig {
     pub temperature: f64,
     /// A dream is cut after so many steps: M's errors add up.
     pub horizon: u32,
+    /// How the ends of dreams count: `drawn` with M's probability, and there is nothing after one; or `expected`: none is drawn, and a step counts as
+    /// much as it is probable that the dream comes so far. Scores have the same mean, and a smaller spread the more dreams end.
+    pub ends: DreamEnds,
     /// Dreams a candidate, of each M. All candidates of a generation dream the same ones.
     pub dreams: usize,
     /// How many they may become with `controller.noise_handling`.
@@ -60,6 +63,16 @@ pub enum DreamEngine {
     Torch,
 }
 
+/// How the ends of dreams count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DreamEnds {
+    /// A dream is over, or it is not.
+    Drawn,
+    /// A dream is over by so much.
+    Expected,
+}
+
 impl Default for DreamConfig {
     fn default() -> Self {
         Self {
@@ -67,6 +80,7 @@ impl Default for DreamConfig {
             generations: 200,
             temperature: 1.0,
             horizon: 300,
+            ends: DreamEnds::Drawn,
             dreams: 12,
             max_dreams: 96,
             recorded_starts: 0.5,

@@ -19,7 +19,7 @@ pub use controller::{
     ArsConfig, AssistConfig, CmaConfig, ControllerConfig, MAX_VECTORS, OpenAiEsConfig, PgpeConfig, Physics, ScoredOn,
     StrategyName, controller_of,
 };
-pub use dream::{DreamConfig, DreamEngine, RoundsConfig};
+pub use dream::{DreamConfig, DreamEnds, DreamEngine, RoundsConfig};
 pub use env::{EnvConfig, Observation, OnError};
 pub use image::{ColourName, FilterName, ImageConfig};
 pub use networks::{
