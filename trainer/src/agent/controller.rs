@@ -16,6 +16,7 @@ use crate::stats::uniform_values;
 use anyhow::{Context, Result, ensure};
 use dreamstep_core::c::{Activation, Controller, ControllerKind};
 use dreamstep_core::dims::Dims;
+use dreamstep_core::maths::{ln, tanh};
 use dreamstep_core::names::metadata;
 use dreamstep_core::pack::controller_panels;
 use dreamstep_core::rng::Philox;
@@ -103,10 +104,14 @@ pub fn units(dims: &Dims) -> usize {
     dims.controller_layers().at(0).rows.count()
 }
 
-/// What evolution begins with, on whitened features: a last layer of zeros, so that nothing moves, and before it hidden layers drawn as
-/// PyTorch draws a layer's weights, since zeros there would leave every unit like every other.
+/// The score that is enough for a limit of the range: its tanh is 0.96.
+const MOST_TANH: f32 = 2.0;
+
+/// What evolution begins with, on whitened features: a last layer of zeros, whose biases ask for the action nearest to 0, and before it hidden layers
+/// drawn as PyTorch draws a layer's weights, since zeros there would leave every unit like every other. Where a range is no symmetric one,
+/// its middle is no rest: a car's would brake.
 #[must_use]
-pub fn start(dims: &Dims, rng: Philox) -> Vec<f32> {
+pub fn start(dims: &Dims, rng: Philox, squash: Squash, actions: &ActionSpace) -> Vec<f32> {
     let layers = dims.controller_layers();
     let mut values = Vec::with_capacity(len(dims));
     for (index, layer) in layers.iter().enumerate() {
@@ -117,7 +122,25 @@ pub fn start(dims: &Dims, rng: Philox) -> Vec<f32> {
         }
         values.extend(std::iter::repeat_n(0.0, n));
     }
+    if let ActionSpace::Continuous { low, .. } = actions {
+        let mut rest = Vec::new();
+        // Numbers are always heard.
+        let _ = actions.ear().hear(&vec![0.0; low.len()], &mut rest);
+        let scores = rest.iter().map(|&unit| match squash {
+            Squash::Clamp => unit,
+            Squash::Tanh => before_tanh(unit, MOST_TANH),
+        });
+        let biases = values.len() - rest.len();
+        values[biases..].iter_mut().zip(scores).for_each(|(bias, score)| *bias = score);
+    }
     values
+}
+
+/// What tanh makes `unit` of, or `most` of its sign where that would be more.
+#[must_use]
+pub fn before_tanh(unit: f32, most: f32) -> f32 {
+    let within = unit.clamp(-tanh(most), tanh(most));
+    0.5 * ln((1.0 + within) / (1.0 - within))
 }
 
 /// Writes C of `dims` with these `values`, and what it is, into `checkpoint`.
@@ -153,7 +176,7 @@ pub fn say(checkpoint: &mut Checkpoint, c: &Controller) {
 /// One line naming the file and the tensor that is missing or has another shape.
 pub fn read(checkpoint: &Checkpoint, dims: &Dims) -> Result<Vec<f32>> {
     let mut values = Vec::with_capacity(len(dims));
-    for (name, shape, _) in tensors(dims, &start(dims, Philox::new(0))) {
+    for (name, shape, _) in tensors(dims, &vec![0.0; len(dims)]) {
         values.extend(checkpoint.tensor(name, &shape)?);
     }
     Ok(values)
@@ -219,4 +242,25 @@ pub fn mlp(dims: &Dims, values: &[f32]) -> Mlp {
     // A single layer has nothing to apply one to.
     let ControllerKind::Mlp { activation, .. } = dims.c.kind else { return Mlp::new(layers, Activation::Tanh) };
     Mlp::new(layers, activation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evolution_begins_with_the_action_nearest_to_zero() {
+        let biases = |squash, actions: &ActionSpace| {
+            let values = start(&Dims::reactive(5, actions.len()), Philox::new(1), squash, actions);
+            let (weights, biases) = values.split_at(values.len() - actions.len());
+            assert!(weights.iter().all(|&weight| weight == 0.0));
+            biases.to_vec()
+        };
+        // CarRacing's steering, gas and brake; and one that cannot be 0.
+        let car = ActionSpace::Continuous { low: vec![-1.0, 0.0, 0.0, 2.0], high: vec![1.0, 1.0, 1.0, 6.0] };
+        assert_eq!(biases(Squash::Clamp, &car), [0.0, -1.0, -1.0, -1.0]);
+        let asked = biases(Squash::Tanh, &car);
+        assert!(asked[0] == 0.0 && asked[1..].iter().all(|&score| (score + 2.0).abs() < 1e-5), "{asked:?}");
+        assert_eq!(biases(Squash::Tanh, &ActionSpace::symmetric(3, 0.4)), [0.0; 3]);
+    }
 }

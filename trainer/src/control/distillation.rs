@@ -29,7 +29,7 @@ use crate::run::interrupt;
 use anyhow::{Context, Result, anyhow, ensure};
 use dreamstep_core::action::Action;
 use dreamstep_core::dims::Dims;
-use dreamstep_core::maths::{ln, tanh};
+use dreamstep_core::maths::tanh;
 use dreamstep_core::obs::Observation;
 use dreamstep_core::pack::{AlignedBytes, Unpacked, unpack};
 use dreamstep_core::rng::{Philox, Stream};
@@ -328,10 +328,7 @@ impl<'a> Lesson<'a> {
 fn as_asked(answer: f32, squashes: [Squash; 2]) -> f32 {
     match squashes {
         [Squash::Tanh, Squash::Clamp] => tanh(answer),
-        [Squash::Clamp, Squash::Tanh] => {
-            let asked = answer.clamp(-tanh(MOST), tanh(MOST));
-            0.5 * ln((1.0 + asked) / (1.0 - asked))
-        }
+        [Squash::Clamp, Squash::Tanh] => controller::before_tanh(answer, MOST),
         [Squash::Clamp, Squash::Clamp] | [Squash::Tanh, Squash::Tanh] => answer.clamp(-MOST, MOST),
     }
 }

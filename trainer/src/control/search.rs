@@ -153,8 +153,13 @@ impl Search {
     /// One line: the strategy is not for so many parameters.
     pub fn new(config: &Config, dims: &Dims, whitening: Whitening, start: Option<&[f32]>) -> Result<Self> {
         check_size(config, dims)?;
-        let mean =
-            start.map_or_else(|| controller::start(dims, Philox::new(config.seed)), |values| whitening.unfold(values));
+        let mean = match start {
+            Some(values) => whitening.unfold(values),
+            None => {
+                let (rng, actions) = (Philox::new(config.seed), env::spec(&config.env)?.actions);
+                controller::start(dims, rng, config.controller.squash, &actions)
+            }
+        };
         let state = State { assistance: config.controller.assist.force, ..State::default() };
         let (strategy, noise) = (Strategy::new(Settings::of(config), mean), noise(config).map(Noise::new));
         Ok(Self { strategy, noise, whitening, state, best: Vec::new() })

@@ -36,7 +36,7 @@ pub struct DreamConfig {
     /// less.
     pub pessimism: f64,
     /// Whether C begins as what the run's teacher (in `rounds`, the agent of the round before) does on the recorded episodes, where there is
-    /// one. Else, and in any run without a teacher, it begins as zeros: a controller that holds still.
+    /// one. Else, and in any run without a teacher, it begins as the action nearest to 0: a controller that holds still.
     pub teacher: bool,
     /// Generations between two validations of the mean of the search distribution; a killed run resumes from the last one.
     pub validate_every: u64,
