@@ -203,6 +203,10 @@ impl AgentArgs {
             // The same in Gymnasium itself, or the other way round: it is seen as the agent's own is.
             Some(name) => match own() {
                 Ok(own) if own.id != name && env::is_same(&own.id, name) => EnvConfig { id: name.into(), ..own },
+                // Without the run's delays, noise and drawn physics, and seen as the agent's own.
+                Ok(EnvConfig { id, observation, image, .. }) if id == name => {
+                    EnvConfig { observation, image, ..EnvConfig::named(name)? }
+                }
                 _ => EnvConfig::named(name)?,
             },
         };

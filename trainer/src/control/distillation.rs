@@ -17,7 +17,10 @@ use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
 use crate::agent::mlp::Mlp;
+use crate::data::collect::Walk;
 use crate::data::dataset::Dataset;
+use crate::data::manifest::Noise;
+use crate::env;
 use crate::env::ends_run;
 use crate::env::pool::{EnvPool, Player, Policy};
 use crate::env::privileged_spec;
@@ -56,7 +59,7 @@ pub(super) struct Iteration {
     /// From 0.
     pub(super) number: u32,
     pub(super) steps: u64,
-    /// Mean return of the student; of a privileged teacher in the first.
+    /// Mean return of the student, of episodes without noise; of a privileged teacher in the first.
     pub(super) mean_return: f64,
     /// Whether an earlier process played it.
     pub(super) kept: bool,
@@ -162,6 +165,10 @@ impl Teacher {
             learnt = Some(lessons.fit()?);
         }
         let teacher = self.model()?;
+        let actions = env::spec(&config.env)?.actions;
+        let (scale, correlation) = (config.controller.lesson_noise, config.collect.noise_correlation);
+        let noise = (scale > 0.0).then_some(Noise { scale, correlation });
+        let is_disturbed = |episode: usize| episode % 2 == 1;
         for iteration in first..last {
             let Some((pool, notebook)) = school else { break };
             let folded = learnt.as_ref().map(|learnt| whitening.fold(learnt));
@@ -173,7 +180,15 @@ impl Teacher {
                 let seed = rng.bits(Stream::Lesson, u64::from(iteration), i as u32);
                 let mut memories = Memories::new(&teacher, student);
                 let mut lesson = Lesson::new(self, &teacher, student, whitening, &mut memories)?;
-                let outcome = player.watch(policy, seed, config.controller.cut(0.0), |tick| {
+                let mut walk = noise.filter(|_| is_disturbed(i)).map(|noise| Walk::new(noise, &actions));
+                let disturb = |step: u64, action: &mut [f32]| {
+                    if let Some(walk) = &mut walk {
+                        walk.step(Philox::new(seed), step);
+                        walk.explore(action);
+                    }
+                    walk.is_some()
+                };
+                let outcome = player.watch(policy, seed, config.controller.cut(0.0), disturb, |tick| {
                     let single = |numbers: &[f64]| numbers.iter().map(|&o| o as f32).collect::<Vec<_>>();
                     // The first lesson is the teacher's; in the others it is the student who acts.
                     let acting = tick.agent.filter(|_| acting.is_some());
@@ -189,17 +204,19 @@ impl Teacher {
                     return Ok(Err(error));
                 }
                 let answers = lesson.rows()?;
-                Ok(outcome.map(|outcome| (outcome, answers)))
+                Ok(outcome.map(|outcome| (i, outcome, answers)))
             })?;
             let (sound, failed): (Vec<_>, Vec<_>) = played.into_iter().partition(Result::is_ok);
             let sound: Vec<_> = sound.into_iter().flatten().collect();
             if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
                 return Err(error.context("student, or its teacher"));
             }
-            let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
-            let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
-            let of = Iteration { number: iteration, steps, mean_return: sum / sound.len() as f64, kept: false };
-            let rows: Vec<_> = sound.iter().map(|(_, answers)| answers.view()).collect();
+            let returns = sound.iter().filter(|(i, ..)| noise.is_none() || !is_disturbed(*i));
+            let returns: Vec<f64> = returns.map(|(_, outcome, _)| outcome.episode_return).collect();
+            let mean_return = returns.iter().sum::<f64>() / returns.len().max(1) as f64;
+            let steps = sound.iter().map(|(_, outcome, _)| outcome.length).sum();
+            let of = Iteration { number: iteration, steps, mean_return, kept: false };
+            let rows: Vec<_> = sound.iter().map(|(.., answers)| answers.view()).collect();
             let rows = ndarray::concatenate(Axis(0), &rows)?;
             lessons.add(&rows);
             let fitted = lessons.fit()?;

@@ -80,6 +80,11 @@ fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
     let returns = evaluated["rows"][0]["return"]["mean"].as_f64().unwrap_or(f64::NAN);
     assert!(returns > -93.0, "{evaluated}");
 
+    // By its name the environment is the same, seen as the agent sees it; for the driver, its state.
+    let named = json(at, "evaluate --agent pupil/agent.safetensors --env CarRacing-v3 --episodes 4 --json");
+    assert_eq!(named["rows"][0]["outcomes"], evaluated["rows"][0]["outcomes"]);
+    succeed(at, "evaluate --agent driver/agent.safetensors --env CarRacing-v3 --episodes 1");
+
     // In Gymnasium's own environment it comes to the same, frame by frame.
     let judge = "evaluate --agent pupil/agent.safetensors --env gym:CarRacing-v3 --episodes 1 --json";
     let judged = command(at, judge).env("DREAMSTEP_PYTHON", python::script("python/interpreter.sh")).output().unwrap();

@@ -100,6 +100,12 @@ fn errors_name_the_key_on_one_line() {
         ("", vec!["vae.block_weights=[1,-1]"], "vae.block_weights[1] = -1"),
         ("", vec!["vae.contrast_weight=-1"], "vae.contrast_weight = -1"),
         ("", vec!["vae.optimizer=sgd"], "sgd"),
+        (
+            "",
+            vec!["controller.scored_on=dreams", "controller.precision=i8"],
+            "controller.precision = \"i8\": must be \"f32\"",
+        ),
+        ("", vec!["dream.ends=sampled"], "sampled"),
         ("", vec!["mdnrnn.cell=rnn"], "rnn"),
         ("[vae", vec![], "test.toml"),
     ] {
