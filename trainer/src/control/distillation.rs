@@ -1,6 +1,7 @@
 //! Distillation of a teacher policy into C. The weights of an earlier controller mean nothing to a retrained V and M, whose [z, h] are
 //! others; its actions do. C starts as the linear map from the new [z, h] that acts as the teacher does: behaviour cloning by ridge
-//! regression on the recorded episodes, then DAgger (Ross, Gordon & Bagnell 2011, algorithm 3.1) on episodes that the student plays.
+//! regression on the recorded episodes, then DAgger (Ross, Gordon & Bagnell 2011, algorithm 3.1) on episodes that the student plays; the best in
+//! validation is the result.
 //!
 //! A C with hidden layers learns the same rows by gradient descent ([`super::cloning`]).
 //!
@@ -13,14 +14,12 @@
 
 use super::candidate::Controller;
 use super::lessons::{Lessons, Notebook};
+use super::real::RealEpisodes;
 use super::whitening::Whitening;
 use crate::agent::controller;
 use crate::agent::file;
 use crate::agent::mlp::Mlp;
-use crate::data::collect::Walk;
 use crate::data::dataset::Dataset;
-use crate::data::manifest::Noise;
-use crate::env;
 use crate::env::ends_run;
 use crate::env::pool::{EnvPool, Player, Policy};
 use crate::env::privileged_spec;
@@ -42,6 +41,8 @@ use ndarray::{Array2, Axis};
 
 /// Recorded steps that are learnt from: the newest, which are likest to what the teacher does.
 const RECORDED_STEPS: usize = 200_000;
+/// Of the C's that lessons came to, so many are validated: the last, and those whose own episodes returned the most.
+const FINALISTS: usize = 4;
 /// What the teacher asks of an actuator beyond so many times its range is learnt as this much: it makes no difference.
 const MOST: f32 = 3.0;
 
@@ -53,13 +54,21 @@ pub(super) struct Teacher {
     values: Vec<f32>,
 }
 
+/// What lessons came to.
+pub(super) struct Taught {
+    /// Plain weights and biases of C.
+    pub(super) values: Vec<f32>,
+    /// Steps of the choice among several.
+    pub(super) steps: u64,
+}
+
 /// A DAgger iteration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Iteration {
     /// From 0.
     pub(super) number: u32,
     pub(super) steps: u64,
-    /// Mean return of the student, of episodes without noise; of a privileged teacher in the first.
+    /// Mean return of the student; of a privileged teacher in the first.
     pub(super) mean_return: f64,
     /// Whether an earlier process played it.
     pub(super) kept: bool,
@@ -130,8 +139,9 @@ impl Teacher {
         Model::load(&self.bytes).map_err(|error| anyhow!("teacher: {error}"))
     }
 
-    /// Plain weights and biases of a C of `student` that acts as this teacher does: on the recorded episodes, and then on episodes that the
-    /// student plays in a pool, where there is one; from the first lesson on that is not in the notebook. `done` hears of every iteration.
+    /// A C of `student` that acts as this teacher does: on the recorded episodes, and then on episodes that the student plays, where there are any to
+    /// play; a lesson that is in the notebook is not played again. Of the C's that lessons came to, it is the one that does best in validation. `done` hears
+    /// of every iteration.
     ///
     /// # Errors
     /// An episode cannot be read, all of an iteration failed, or the data leave the regression
@@ -141,91 +151,98 @@ impl Teacher {
         student: &Model<'_>,
         whitening: &Whitening,
         data: &Dataset,
-        school: Option<(&EnvPool, &Notebook)>,
+        school: Option<(&RealEpisodes<'_>, &Notebook<'_>)>,
         config: &Config,
         mut done: impl FnMut(Iteration) -> Result<()>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Taught> {
         let is_privileged = self.is_privileged(student.dims());
-        let rng = Philox::new(config.seed);
         let mut lessons = Lessons::new(student.dims(), config)?;
         if !is_privileged {
             self.recorded(&mut lessons, student, whitening, data)?;
         }
-        let mut learnt = None;
-        let mut first = 0;
+        let mut learnt = if is_privileged { None } else { Some(whitening.fold(&lessons.fit()?)) };
+        // What acted in a lesson, and came to so much.
+        let mut acted = Vec::new();
         let last = school.map_or(0, |_| config.controller.lessons + u32::from(is_privileged));
-        while let Some((_, notebook)) = school.filter(|_| first < last)
-            && let Some(kept) = notebook.read(first)?
-        {
-            learnt = Some(lessons.resume(&kept)?);
-            done(Iteration::of(&kept, first)?)?;
-            first += 1;
-        }
-        if learnt.is_none() && !is_privileged {
-            learnt = Some(lessons.fit()?);
-        }
-        let teacher = self.model()?;
-        let actions = env::spec(&config.env)?.actions;
-        let (scale, correlation) = (config.controller.lesson_noise, config.collect.noise_correlation);
-        let noise = (scale > 0.0).then_some(Noise { scale, correlation });
-        let is_disturbed = |episode: usize| episode % 2 == 1;
-        for iteration in first..last {
-            let Some((pool, notebook)) = school else { break };
-            let folded = learnt.as_ref().map(|learnt| whitening.fold(learnt));
-            let made = folded.as_ref().map(|plain| Controller::new(student.dims(), plain)).transpose()?;
-            let acting = made.as_ref().map(|made| made.model(student).context("student")).transpose()?;
-            let policy = Policy::Agent(acting.as_ref().unwrap_or(&teacher));
-            let played = pool.map(config.controller.lesson_episodes, |player, i| {
-                interrupt::check()?;
-                let seed = rng.bits(Stream::Lesson, u64::from(iteration), i as u32);
-                let mut memories = Memories::new(&teacher, student);
-                let mut lesson = Lesson::new(self, &teacher, student, whitening, &mut memories)?;
-                let mut walk = noise.filter(|_| is_disturbed(i)).map(|noise| Walk::new(noise, &actions));
-                let disturb = |step: u64, action: &mut [f32]| {
-                    if let Some(walk) = &mut walk {
-                        walk.step(Philox::new(seed), step);
-                        walk.explore(action);
-                    }
-                    walk.is_some()
-                };
-                let outcome = player.watch(policy, seed, config.controller.cut(0.0), disturb, |tick| {
-                    let single = |numbers: &[f64]| numbers.iter().map(|&o| o as f32).collect::<Vec<_>>();
-                    // The first lesson is the teacher's; in the others it is the student who acts.
-                    let acting = tick.agent.filter(|_| acting.is_some());
-                    let privileged = tick.privileged.filter(|_| is_privileged).map(single);
-                    lesson.see(&single(tick.observation), privileged.as_deref(), tick.action, acting)
-                });
-                if let Err(error) = outcome {
-                    if ends_run(&error, &config.env) {
-                        return Err(error);
-                    }
-                    // Whatever the episode left half-done is not used again.
-                    *player = Player::under(&config.env, config.controller.physics)?;
-                    return Ok(Err(error));
-                }
-                let answers = lesson.rows()?;
-                Ok(outcome.map(|outcome| (i, outcome, answers)))
-            })?;
-            let (sound, failed): (Vec<_>, Vec<_>) = played.into_iter().partition(Result::is_ok);
-            let sound: Vec<_> = sound.into_iter().flatten().collect();
-            if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
-                return Err(error.context("student, or its teacher"));
-            }
-            let returns = sound.iter().filter(|(i, ..)| noise.is_none() || !is_disturbed(*i));
-            let returns: Vec<f64> = returns.map(|(_, outcome, _)| outcome.episode_return).collect();
-            let mean_return = returns.iter().sum::<f64>() / returns.len().max(1) as f64;
-            let steps = sound.iter().map(|(_, outcome, _)| outcome.length).sum();
-            let of = Iteration { number: iteration, steps, mean_return, kept: false };
-            let rows: Vec<_> = sound.iter().map(|(.., answers)| answers.view()).collect();
-            let rows = ndarray::concatenate(Axis(0), &rows)?;
-            lessons.add(&rows);
-            let fitted = lessons.fit()?;
-            notebook.write(&of, &rows, &fitted, &lessons)?;
-            learnt = Some(fitted);
+        for number in 0..last {
+            let Some((real, notebook)) = school else { break };
+            let (of, next) = if let Some(kept) = notebook.read(number)? {
+                (Iteration::of(&kept, number)?, lessons.resume(&kept)?)
+            } else {
+                let (of, rows) = self.lesson(student, whitening, real.training_pool(), config, learnt.as_deref(), number)?;
+                lessons.add(&rows);
+                let next = lessons.fit()?;
+                notebook.write(&of, &rows, &next, &lessons)?;
+                (of, next)
+            };
+            acted.extend(learnt.replace(whitening.fold(&next)).map(|values| (of.mean_return, values)));
             done(of)?;
         }
         let learnt = learnt.context("teacher: expected real episodes to play, found none")?;
-        Ok(whitening.fold(&learnt))
+        let Some((real, _)) = school.filter(|_| !acted.is_empty()) else { return Ok(Taught { values: learnt, steps: 0 }) };
+        acted.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let mut best = Taught { values: Vec::new(), steps: 0 };
+        let mut most = None;
+        for values in [learnt].into_iter().chain(acted.into_iter().map(|(_, values)| values).take(FINALISTS - 1)) {
+            interrupt::check()?;
+            let returns = real.validate(&values, config.controller.validation_episodes)?;
+            best.steps += returns.steps;
+            if most.is_none_or(|most| returns.mean > most) {
+                (most, best.values) = (Some(returns.mean), values);
+            }
+        }
+        Ok(best)
+    }
+
+    /// Lesson `number`, in which the C with plain weights `acting` plays, or else the teacher: how it went, and its rows `[T, I+U+U]`.
+    fn lesson(
+        &self,
+        student: &Model<'_>,
+        whitening: &Whitening,
+        pool: &EnvPool,
+        config: &Config,
+        acting: Option<&[f32]>,
+        number: u32,
+    ) -> Result<(Iteration, Array2<f32>)> {
+        let (is_privileged, teacher) = (self.is_privileged(student.dims()), self.model()?);
+        let rng = Philox::new(config.seed);
+        let made = acting.map(|values| Controller::new(student.dims(), values)).transpose()?;
+        let acting = made.as_ref().map(|made| made.model(student).context("student")).transpose()?;
+        let policy = Policy::Agent(acting.as_ref().unwrap_or(&teacher));
+        let played = pool.map(config.controller.lesson_episodes, |player, i| {
+            interrupt::check()?;
+            let seed = rng.bits(Stream::Lesson, u64::from(number), i as u32);
+            let mut memories = Memories::new(&teacher, student);
+            let mut lesson = Lesson::new(self, &teacher, student, whitening, &mut memories)?;
+            let outcome = player.watch(policy, seed, config.controller.cut(0.0), |tick| {
+                let single = |numbers: &[f64]| numbers.iter().map(|&o| o as f32).collect::<Vec<_>>();
+                let acting = tick.agent.filter(|_| acting.is_some());
+                let privileged = tick.privileged.filter(|_| is_privileged).map(single);
+                lesson.see(&single(tick.observation), privileged.as_deref(), tick.action, acting)
+            });
+            if let Err(error) = outcome {
+                if ends_run(&error, &config.env) {
+                    return Err(error);
+                }
+                // Whatever the episode left half-done is not used again.
+                *player = Player::under(&config.env, config.controller.physics)?;
+                return Ok(Err(error));
+            }
+            let answers = lesson.rows()?;
+            Ok(outcome.map(|outcome| (outcome, answers)))
+        })?;
+        let (sound, failed): (Vec<_>, Vec<_>) = played.into_iter().partition(Result::is_ok);
+        let sound: Vec<_> = sound.into_iter().flatten().collect();
+        if let (true, Some(Err(error))) = (sound.is_empty(), failed.into_iter().next()) {
+            return Err(error.context("student, or its teacher"));
+        }
+        let sum: f64 = sound.iter().map(|(outcome, _)| outcome.episode_return).sum();
+        let steps = sound.iter().map(|(outcome, _)| outcome.length).sum();
+        let rows: Vec<_> = sound.iter().map(|(_, answers)| answers.view()).collect();
+        Ok((
+            Iteration { number, steps, mean_return: sum / sound.len() as f64, kept: false },
+            ndarray::concatenate(Axis(0), &rows)?,
+        ))
     }
 
     /// Adds the newest recorded episodes to `lessons`.
@@ -374,7 +391,7 @@ mod tests {
         let base = base_agent(&Ingredients::read(&small.run).unwrap(), &config).unwrap();
         let base = Model::load(&base).unwrap();
         let whitening = Whitening::measure(&base, &small.data).unwrap();
-        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| Ok(())).unwrap();
+        let learnt = teacher.teach(&base, &whitening, &small.data, None, &config, |_| Ok(())).unwrap().values;
         let made = Controller::new(base.dims(), &learnt).unwrap();
         let student = made.model(&base).unwrap();
         let model = teacher.model().unwrap();

@@ -11,7 +11,7 @@
 //! Every random number is named, so a run that was killed and resumed ends in the same bytes as one that was not; neither do they depend on
 //! the number of threads.
 
-use super::distillation::{Iteration, Teacher};
+use super::distillation::{Iteration, Taught, Teacher};
 use super::dream::{Imagined, recorded};
 use super::generation::Scorer;
 use super::lessons::Notebook;
@@ -138,25 +138,34 @@ fn evolve(
         Search::resume(config, run, model.dims())?
     } else {
         let whitening = Whitening::measure(model, data)?;
-        let start = teacher.as_ref().map(|teacher| {
+        let start = teacher.as_ref().map(|teacher| -> Result<Vec<f32>> {
             teacher.check(&agents[0], config)?;
             if let Some(controller) = teacher.hand_over(&agents[0])? {
                 return Ok(controller);
             }
             // Only on real episodes does the student play.
-            let school = if let Scorer::Real(real) = &scorer { Some((real.training_pool(), &notebook)) } else { None };
-            teacher.teach(model, &whitening, data, school, config, |Iteration { number, steps, mean_return, kept }| {
-                if kept {
-                    ledger.total += steps;
-                    return Ok(());
-                }
-                ledger.steps += steps;
-                progress.message(format!("learning from {}: mean return {mean_return:.0}", run.teacher().display()));
-                ledger.log(json!({ "phase": "lesson", "lesson": number, "mean_return": mean_return }))
-            })
+            let school = if let Scorer::Real(real) = &scorer { Some((real, &notebook)) } else { None };
+            let Taught { values, steps } = teacher.teach(
+                model,
+                &whitening,
+                data,
+                school,
+                config,
+                |Iteration { number, steps, mean_return, kept }| {
+                    if kept {
+                        ledger.total += steps;
+                        return Ok(());
+                    }
+                    ledger.steps += steps;
+                    progress.message(format!("learning from {}: mean return {mean_return:.0}", run.teacher().display()));
+                    ledger.log(json!({ "phase": "lesson", "lesson": number, "mean_return": mean_return }))
+                },
+            )?;
+            ledger.steps += steps;
+            Ok(values)
         });
         let mut search = Search::new(config, model.dims(), whitening, start.transpose()?.as_deref())?;
-        search.state.steps = ledger.total;
+        search.state.steps = ledger.total + ledger.steps;
         search
     };
     ledger.log(json!({ "phase": "setup" }))?;

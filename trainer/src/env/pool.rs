@@ -93,7 +93,7 @@ impl Player {
     /// The model is of another environment, or the simulation gave a non-finite observation, or panicked: the line names the episode's
     /// seed.
     pub fn episode(&mut self, policy: Policy<'_>, seed: u64, cut: Cut) -> Result<Outcome> {
-        self.play(policy, seed, cut, |_, _| false, |_| Ok(()), |_| ())
+        self.play(policy, seed, cut, |_| Ok(()), |_| ())
     }
 
     /// As [`Self::episode`], of an agent; what its controller reads (z `[Z]` and h `[H]`, or another input) is appended to `features` in every step.
@@ -105,11 +105,10 @@ impl Player {
             features.extend(tick.agent.into_iter().flat_map(Agent::controller_input));
             Ok(())
         };
-        self.play(Policy::Agent(model), seed, cut, |_, _| false, on_step, |_| ())
+        self.play(Policy::Agent(model), seed, cut, on_step, |_| ())
     }
 
-    /// As [`Self::episode`]; `disturb` gets every step's number and an agent's action, and says whether it changed it; `on_step` sees every step, before it
-    /// is done, and may end the episode by an error.
+    /// As [`Self::episode`]; `on_step` sees every step, before it is done, and may end the episode by an error.
     ///
     /// # Errors
     /// As for [`Self::episode`], and those of `on_step`.
@@ -118,10 +117,9 @@ impl Player {
         policy: Policy<'_>,
         seed: u64,
         cut: Cut,
-        disturb: impl FnMut(u64, &mut [f32]) -> bool,
         on_step: impl FnMut(&Tick<'_>) -> Result<()>,
     ) -> Result<Outcome> {
-        self.play(policy, seed, cut, disturb, on_step, |_| ())
+        self.play(policy, seed, cut, on_step, |_| ())
     }
 
     /// The observations of an episode, from `reset(seed)` to before its end: those that the policy answered.
@@ -134,7 +132,7 @@ impl Player {
             observations.push(singles(tick.observation));
             Ok(())
         };
-        self.play(policy, seed, Cut::default(), |_, _| false, on_step, |_| ())?;
+        self.play(policy, seed, Cut::default(), on_step, |_| ())?;
         Ok(observations)
     }
 
@@ -144,7 +142,7 @@ impl Player {
     /// As for [`Self::episode`].
     pub fn rewards(&mut self, policy: Policy<'_>, seed: u64) -> Result<Vec<f64>> {
         let mut rewards = Vec::new();
-        self.play(policy, seed, Cut::default(), |_, _| false, |_| Ok(()), |reward| rewards.push(reward))?;
+        self.play(policy, seed, Cut::default(), |_| Ok(()), |reward| rewards.push(reward))?;
         Ok(rewards)
     }
 
@@ -154,13 +152,12 @@ impl Player {
         policy: Policy<'_>,
         seed: u64,
         cut: Cut,
-        disturb: impl FnMut(u64, &mut [f32]) -> bool,
         on_step: impl FnMut(&Tick<'_>) -> Result<()>,
         on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
         let id = self.env.spec().id.clone();
         // What a panic left half-done is not used again: the error ends the run.
-        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, cut, disturb, on_step, on_reward)));
+        let played = catch_unwind(AssertUnwindSafe(|| self.advance(policy, seed, cut, on_step, on_reward)));
         played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
@@ -173,7 +170,6 @@ impl Player {
         policy: Policy<'_>,
         seed: u64,
         cut: Cut,
-        mut disturb: impl FnMut(u64, &mut [f32]) -> bool,
         mut on_step: impl FnMut(&Tick<'_>) -> Result<()>,
         mut on_reward: impl FnMut(f64),
     ) -> Result<Outcome> {
@@ -213,10 +209,6 @@ impl Player {
                     single.clear();
                     single.extend(seen.iter().map(|&o| o as f32));
                     agent.act(single, action).with_context(refused)?;
-                    if disturb(outcome.length, action) {
-                        // M's memory takes what is done.
-                        agent.override_action(action).with_context(refused)?;
-                    }
                 }
                 (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), outcome.length, action),
                 (None, _) => {}

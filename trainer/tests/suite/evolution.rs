@@ -189,7 +189,7 @@ fn the_controllers_stage_runs_on_every_strategy() {
 /// Whoever earns nothing is cut, and whoever acts by a narrower V and M comes to something else. What a validation finds is that one's, and is found again.
 #[test]
 fn who_earns_nothing_is_cut_and_precision_decides_who_acts() {
-    let folder = prepared("HalfCheetah-v5");
+    let folder = prepared("HalfCheetah-v5 --set env.time_limit=100");
     let at = folder.path();
     let evolve = |set: &str| {
         let lines = log(at).len();
@@ -199,10 +199,10 @@ fn who_earns_nothing_is_cut_and_precision_decides_who_acts() {
         let best = Checkpoint::read(&at.join("r/controller.safetensors")).unwrap().meta::<f64>("validation.return").unwrap();
         (line["candidates_length"].as_f64().unwrap(), line["candidates_return"].as_f64().unwrap(), best)
     };
-    // No one falls: of who is not cut an episode has 1,000 steps.
+    // No one falls: of who is not cut an episode has 100 steps.
     let whole = evolve("--set controller.max_episode_steps=0");
     let cut = evolve("--set controller.patience=5");
-    assert!(whole.0 == 1000.0 && cut.0 < 500.0 && cut.0 >= 5.0, "{whole:?} {cut:?}");
+    assert!(whole.0 == 100.0 && cut.0 < 50.0 && cut.0 >= 5.0, "{whole:?} {cut:?}");
     let narrow = ["f16", "bf16", "i8"]
         .map(|precision| evolve(&format!("--set controller.patience=0 --set controller.precision={precision}")));
     assert_eq!(narrow[2], evolve("--set controller.precision=i8"));

@@ -10,7 +10,6 @@
 
 mod policy;
 
-pub(crate) use policy::Walk;
 pub use policy::{record, reset_seed};
 
 use crate::agent::file;

@@ -161,7 +161,7 @@ pub(super) fn episode(
 ///
 /// In which steps an agent's choice is replaced is drawn anew with probability 1 − ρ a step, and else stays as it is: so that a choice of
 /// the noise is kept about as long as the noise itself.
-pub(crate) struct Walk<'a> {
+struct Walk<'a> {
     actions: &'a ActionSpace,
     scale: f32,
     /// ρ and √(1−ρ²).
@@ -175,8 +175,7 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// At its beginning, for `actions`.
-    pub(crate) fn new(noise: Noise, actions: &'a ActionSpace) -> Self {
+    fn new(noise: Noise, actions: &'a ActionSpace) -> Self {
         let rho = if noise.correlation > 0.0 { (-1.0 / noise.correlation).exp() } else { 0.0 };
         let keep = [rho as f32, (1.0 - rho * rho).sqrt() as f32];
         let zeros = vec![0.0; actions.unit_len()];
@@ -192,7 +191,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The noise of the next step, with draws that `step` names.
-    pub(crate) fn step(&mut self, rng: Philox, step: u64) {
+    fn step(&mut self, rng: Philox, step: u64) {
         rng.fill_normal(Stream::CollectNoise, step, &mut self.fresh);
         let [keep, renew] = if self.started { self.keep } else { [0.0, 1.0] };
         if !self.started || rng.uniform(Stream::CollectAction, step, 0) >= keep {
@@ -214,7 +213,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the noise makes of an agent's `action`.
-    pub(crate) fn explore(&self, action: &mut [f32]) {
+    fn explore(&self, action: &mut [f32]) {
         match self.actions {
             ActionSpace::Continuous { .. } => self.add(action),
             ActionSpace::Discrete { .. } if self.exploring => self.act(action),

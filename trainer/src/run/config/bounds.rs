@@ -123,7 +123,6 @@ const RANGES: &[(&str, Range)] = &[
     ("controller.patience", Whole(0, SOME)),
     ("controller.lessons", Whole(0, 1000)),
     ("controller.lesson_episodes", Whole(1, SOME)),
-    ("controller.lesson_noise", Real(0.0, GREATEST)),
     ("controller.pgpe.directions", Whole(1, MAX_VECTORS as i64)),
     ("controller.pgpe.sigma_learning_rate", Real(0.0, GREATEST)),
     // At 1 a generation could make sigma 0, from which it never grows again.

@@ -75,9 +75,6 @@ pub struct ControllerConfig {
     pub lessons: u32,
     /// See `lessons`.
     pub lesson_episodes: usize,
-    /// Noise on the actions of every second episode of a lesson, as `collect.exploration` and with `collect.noise_correlation`; 0: none. Whoever is led astray
-    /// is told the way back.
-    pub lesson_noise: f64,
     /// PGPE's.
     pub pgpe: PgpeConfig,
     /// Of CMA-ES and separable CMA-ES.
@@ -275,7 +272,6 @@ impl Default for ControllerConfig {
             patience: 0,
             lessons: 4,
             lesson_episodes: 64,
-            lesson_noise: 0.0,
             pgpe: PgpeConfig {
                 directions: 40,
                 sigma_learning_rate: 0.1,
