@@ -76,6 +76,8 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
             Ok(seconds * 1e6 / total.steps as f64)
         })
     };
+    let model = Model::load(CAR_RACING).map_err(|error| anyhow!("the shipped agent: {error}"))?;
+    let mut memory = vec![0.0; memory_len(model.dims())];
     let mut turns = vec![python(blind), python(seeing)];
     for config in &configs {
         let mut play = play(config)?;
@@ -85,8 +87,6 @@ pub fn tables(options: &Options) -> Result<Vec<Table>> {
             Ok(seconds * 1e6 / total.steps as f64)
         }));
     }
-    let model = Model::load(CAR_RACING).map_err(|error| anyhow!("the shipped agent: {error}"))?;
-    let mut memory = vec![0.0; memory_len(model.dims())];
     let (mut driver, mut env) = (Agent::new(model, &mut memory)?, AnyEnv::make(&configs[2])?);
     let (mut observation, mut single) = (vec![0.0; env.spec().obs], vec![0.0; env.spec().obs]);
     turns.push(Box::new(move || {
