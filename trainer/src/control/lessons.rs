@@ -74,6 +74,7 @@ impl<'a> Notebook<'a> {
     ///
     /// # Errors
     /// The file cannot be written.
+    #[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "only gradient descent has a state"))]
     pub(super) fn write(&self, of: &Iteration, rows: &Array2<f32>, learnt: &[f32], lessons: &Lessons) -> Result<()> {
         let mut kept = Checkpoint::default();
         kept.insert(ROWS, rows.shape(), rows.iter().copied().collect());
