@@ -60,6 +60,7 @@ impl Search {
         let assistance = self.state.assistance;
         let terms = Terms {
             reward_offset: controller.reward_offset_at(self.state.steps),
+            action_change_cost: controller.action_change_cost,
             assistance,
             cut: controller.cut(assistance),
         };

@@ -24,6 +24,8 @@ pub(super) const VALIDATION: u64 = u64::MAX;
 pub struct Terms {
     /// Taken off every step's reward.
     pub reward_offset: f64,
+    /// Taken off for every squared change of an actuator ([`Outcome::action_change`]).
+    pub action_change_cost: f64,
     /// The assistive force, see [`Player::assist`].
     pub assistance: f64,
     /// Where an episode is cut.
@@ -120,7 +122,7 @@ impl<'a> RealEpisodes<'a> {
                 false => player.episode(Policy::Agent(&model), seed, terms.cut),
             }
         });
-        let mut scored = Scored::of(outcomes, episodes.len(), terms.reward_offset, &self.config.env)?;
+        let mut scored = Scored::of(outcomes, episodes.len(), &terms, &self.config.env)?;
         player.assist(0.0)?;
         if online {
             let mut observed = Spread::new(self.model.dims().controller_inputs());
@@ -165,11 +167,11 @@ pub(super) fn returns(
 }
 
 impl Scored {
-    /// Of the `outcomes` of `count` episodes in `env`: the mean return, `offset` taken off every step. An episode that failed is the last.
+    /// Of the `outcomes` of `count` episodes in `env`: the mean return, less what `terms` take off. An episode that failed is the last.
     ///
     /// # Errors
     /// An episode's that ends the run.
-    fn of(outcomes: impl Iterator<Item = Result<Outcome>>, count: usize, offset: f64, env: &EnvConfig) -> Result<Self> {
+    fn of(outcomes: impl Iterator<Item = Result<Outcome>>, count: usize, terms: &Terms, env: &EnvConfig) -> Result<Self> {
         let mut scored = Self { episodes: count, ..Self::default() };
         let count = count as f64;
         for outcome in outcomes {
@@ -178,7 +180,8 @@ impl Scored {
                 Err(error) if ends_run(&error, env) => return Err(error),
                 Err(error) => return Ok(Self { steps: scored.steps, ..Self::failed(&error) }),
             };
-            scored.score += (outcome.episode_return - offset * outcome.length as f64) / count;
+            let taken = terms.reward_offset * outcome.length as f64 + terms.action_change_cost * outcome.action_change;
+            scored.score += (outcome.episode_return - taken) / count;
             scored.mean_return += outcome.episode_return / count;
             scored.steps += outcome.length;
         }
@@ -197,31 +200,42 @@ mod tests {
     #[test]
     fn an_episode_that_fails_is_the_candidates_last_and_its_score_is_no_number() {
         let played = |episode_return, length| Ok(Outcome { episode_return, length, ..Outcome::default() });
-        let env = EnvConfig::default();
-        let sound = Scored::of([played(3.0, 10), played(5.0, 20)].into_iter(), 2, 0.1, &env).unwrap();
+        let (env, none) = (EnvConfig::default(), Terms::default());
+        let sound = Scored::of(
+            [played(3.0, 10), played(5.0, 20)].into_iter(),
+            2,
+            &Terms { reward_offset: 0.1, ..Terms::default() },
+            &env,
+        )
+        .unwrap();
         assert!((sound.score - 2.5).abs() < 1e-12 && sound.mean_return == 4.0, "{sound:?}");
         assert_eq!((sound.steps, sound.episodes, &sound.error), (30, 2, &None));
+        let thrown = Outcome { episode_return: 3.0, length: 10, action_change: 40.0, ..Outcome::default() };
+        let terms = Terms { reward_offset: 0.1, action_change_cost: 0.01, ..Terms::default() };
+        let taken = Scored::of([Ok(thrown)].into_iter(), 1, &terms, &env).unwrap();
+        assert!((taken.score - 1.6).abs() < 1e-12 && taken.mean_return == 3.0, "{taken:?}");
         let unplayed = std::iter::once_with(|| unreachable!("none is played after one that failed"));
         let broken = [played(3.0, 10), Err(anyhow!("observation[2]: expected a finite value, found NaN"))];
-        let failed = Scored::of(broken.into_iter().chain(unplayed), 3, 0.0, &env).unwrap();
+        let failed = Scored::of(broken.into_iter().chain(unplayed), 3, &none, &env).unwrap();
         assert!(failed.score.is_nan() && failed.steps == 10 && failed.error.unwrap().contains("observation[2]"));
         // A reward that is not finite is no error, and no score either.
-        assert!(!Scored::of([played(f64::INFINITY, 10)].into_iter(), 1, 0.0, &env).unwrap().score.is_finite());
+        assert!(!Scored::of([played(f64::INFINITY, 10)].into_iter(), 1, &none, &env).unwrap().score.is_finite());
     }
 
     /// What the environment itself does is the run's end, but where the configuration says that it is bad luck, too.
     #[test]
     fn a_fault_ends_the_run_or_is_the_candidate_s_last_as_the_configuration_says() {
         let faulty = || std::iter::once_with(|| Err(anyhow::Error::new(Fault("it died".into())).context("seed 3, step 5")));
+        let none = Terms::default();
         let [fail, worst] = [OnError::Fail, OnError::Worst].map(|on_error| EnvConfig { on_error, ..EnvConfig::default() });
-        let error = Scored::of(faulty(), 1, 0.0, &fail).unwrap_err();
+        let error = Scored::of(faulty(), 1, &none, &fail).unwrap_err();
         assert_eq!(format!("{error:#}"), "seed 3, step 5: it died");
-        let scored = Scored::of(faulty(), 1, 0.0, &worst).unwrap();
+        let scored = Scored::of(faulty(), 1, &none, &worst).unwrap();
         assert!(scored.score.is_nan() && scored.error.unwrap().contains("it died"));
         // An interruption is nobody's bad luck.
         for env in [fail, worst] {
             let interrupted = std::iter::once_with(|| Err(anyhow::Error::new(Interrupted).context("seed 3")));
-            assert!(Scored::of(interrupted, 1, 0.0, &env).unwrap_err().is::<Interrupted>());
+            assert!(Scored::of(interrupted, 1, &none, &env).unwrap_err().is::<Interrupted>());
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct Outcome {
     pub distance_m: Option<f64>,
     /// Whether the task ended it (else the time limit did).
     pub terminated: bool,
+    /// Sum over its steps, but the first, of the squared changes of every actuator, in halves of its range; 0 of choices.
+    #[serde(skip)]
+    pub action_change: f64,
 }
 
 /// What acts.
@@ -196,6 +199,8 @@ impl Player {
         let advances = agent.as_ref().is_some_and(advances);
         env.reset(seed, observation).with_context(|| format!("seed {seed}"))?;
         action.fill(0.0);
+        let mut before = vec![0.0; action.len()];
+        let half = env.spec().actions.map().1;
         let start = env.position_x();
         let mut outcome = Outcome::default();
         let mut unpaid = 0;
@@ -213,6 +218,12 @@ impl Player {
                 (None, Policy::Random) => env.spec().actions.uniform(Philox::new(seed), outcome.length, action),
                 (None, _) => {}
             }
+            if outcome.length > 0 {
+                let changes =
+                    before.iter().zip(&*action).zip(&half).map(|((then, now), half)| f64::from((now - then) / half));
+                outcome.action_change += changes.map(|change| change * change).sum::<f64>();
+            }
+            before.copy_from_slice(action);
             on_step(&Tick { observation, privileged: privileged.as_deref(), action, agent: agent.as_ref() })?;
             if let (Some(agent), true) = (&mut agent, advances) {
                 agent.advance().with_context(refused)?;

@@ -148,7 +148,7 @@ impl std::fmt::Display for Report {
             writeln!(f, "with {conditions}")?;
         }
         for outcome in &self.outcomes {
-            let Outcome { episode_return, length, distance_m, terminated } = *outcome;
+            let Outcome { episode_return, length, distance_m, terminated, .. } = *outcome;
             let end = if terminated { "terminated" } else { "time limit" };
             let distance = distance_m.map_or(String::new(), |distance_m| format!(", distance {distance_m:.2} m"));
             writeln!(f, "return {episode_return:.1}, length {length} steps ({end}){distance}")?;

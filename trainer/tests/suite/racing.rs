@@ -118,6 +118,26 @@ fn who_is_paid_no_more_is_not_watched_to_the_end() {
 }
 
 #[test]
+fn how_much_the_actuators_were_thrown_about_is_counted_in_halves_of_their_ranges() {
+    let env = EnvConfig { observation: Observation::State, ..EnvConfig::from("CarRacing-v3") };
+    let mut player = Player::new(&env).unwrap();
+    let mut actions: Vec<Vec<f32>> = Vec::new();
+    let cut = Cut { max_steps: 25, patience: 0 };
+    let random = player.watch(Policy::Random, 3, cut, |tick| {
+        actions.push(tick.action.to_vec());
+        Ok(())
+    });
+    // Steering is from -1 to 1, gas and brake from 0 to 1.
+    let squares = |pair: &[Vec<f32>]| {
+        (0..3).map(|i| [1.0, 2.0, 2.0][i] * f64::from(pair[1][i] - pair[0][i])).map(|c| c * c).sum::<f64>()
+    };
+    let expected: f64 = actions.windows(2).map(squares).sum();
+    let found = random.unwrap().action_change;
+    assert!(expected > 1.0 && (found - expected).abs() < 1e-5 * expected, "{found}, {expected}");
+    assert_eq!(player.episode(Policy::Zero, 3, cut).unwrap().action_change, 0.0);
+}
+
+#[test]
 fn every_round_has_the_teacher_that_the_first_had() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -120,6 +120,7 @@ const RANGES: &[(&str, Range)] = &[
     ("controller.reward_offset_steps", Whole(0, MANY)),
     ("controller.max_episode_steps", Whole(0, SOME)),
     ("controller.validation_episodes", Whole(1, SOME)),
+    ("controller.action_change_cost", Real(0.0, GREATEST)),
     ("controller.patience", Whole(0, SOME)),
     ("controller.lessons", Whole(0, 1000)),
     ("controller.lesson_episodes", Whole(1, SOME)),

@@ -51,6 +51,9 @@ pub struct ControllerConfig {
     pub reward_offset_final: f64,
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
+    /// Taken off an episode's return while evolving, for each squared change of an actuator from a step to the next, in halves of its range. Nothing else
+    /// keeps a controller from throwing an actuator to and fro in every step, which wears a robot out, and which nobody who is to learn from it can foresee.
+    pub action_change_cost: f64,
     /// What candidates play in: the `task`'s physics, or surrogate physics (`heun`: longer substeps of the second order). The validation
     /// episodes, and every figure, are the task's.
     pub physics: Physics,
@@ -263,6 +266,7 @@ impl Default for ControllerConfig {
             reward_offset: 4.0,
             reward_offset_final: 0.0,
             reward_offset_steps: 0,
+            action_change_cost: 0.0,
             physics: Physics::Task,
             precision: Precision::F32,
             online_whitening: true,
@@ -319,6 +323,11 @@ impl ControllerConfig {
             self.precision == Precision::F32 || self.scored_on == ScoredOn::Episodes,
             "controller.precision = \"{}\": must be \"f32\" where controller.scored_on = \"dreams\"",
             self.precision.name()
+        );
+        ensure!(
+            self.action_change_cost == 0.0 || self.scored_on == ScoredOn::Episodes,
+            "controller.action_change_cost = {}: must be 0 where controller.scored_on = \"dreams\"",
+            self.action_change_cost
         );
         let (ArsConfig { directions, top_directions, .. }, CmaConfig { population, restarts }) = (&self.ars, &self.cma);
         ensure!(

@@ -106,6 +106,11 @@ fn errors_name_the_key_on_one_line() {
             "controller.precision = \"i8\": must be \"f32\"",
         ),
         ("", vec!["dream.ends=sampled"], "sampled"),
+        (
+            "",
+            vec!["controller.scored_on=dreams", "controller.action_change_cost=1"],
+            "controller.action_change_cost = 1: must be 0",
+        ),
         ("", vec!["mdnrnn.cell=rnn"], "rnn"),
         ("[vae", vec![], "test.toml"),
     ] {
