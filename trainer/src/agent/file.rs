@@ -115,7 +115,12 @@ pub fn env(path: &Path, bytes: &[u8]) -> Result<EnvConfig> {
     let id = file.metadata(metadata::ENV).map(unescape).with_context(|| {
         format!("{}: metadata {}: not found; name the environment with --env", path.display(), metadata::ENV)
     })?;
-    // A key of another version is no reason not to run the agent: its environment is then what its name says.
-    let made = file.metadata(CONFIG).and_then(|text| Config::default().overlay(CONFIG, &unescape(text), &[]).ok());
+    // Of the configuration it is the environment's table alone that counts: a key of another version elsewhere is no reason not to run the agent. Where the
+    // table has one, the environment is what its name says.
+    let own = |text: &str| {
+        let table = unescape(text).parse::<toml::Table>().ok()?.remove_entry("env")?;
+        Config::default().overlay(CONFIG, &toml::Table::from_iter([table]).to_string(), &[]).ok()
+    };
+    let made = file.metadata(CONFIG).and_then(own);
     Ok(made.map(|config| config.env).filter(|env| env.id == id).unwrap_or_else(|| EnvConfig::from(id.as_str())))
 }

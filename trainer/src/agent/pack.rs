@@ -5,6 +5,7 @@
 use crate::agent::action::{self, Choices};
 use crate::agent::v::{VaeLayers, VaeShape};
 use crate::agent::{controller, file};
+use crate::data::dataset::Dataset;
 use crate::data::manifest;
 use crate::data::observations::frame_text;
 use crate::data::rollouts::{Episode, list};
@@ -27,6 +28,7 @@ use dreamstep_core::schema::{Acting, Settings, Target};
 use dreamstep_core::v::Encoder;
 use dreamstep_runtime::{Agent, Backend, Model, memory_len};
 use ndarray::Axis;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -506,9 +508,21 @@ pub fn with_decoder(bytes: &[u8], run: &RunDir) -> Result<AlignedBytes> {
 /// One line naming the episode that cannot be read.
 pub fn calibration_frames(rollouts: &Path) -> Result<Vec<Vec<u8>>> {
     let files = list(rollouts)?;
-    let (taken, mut frames) = (files.len().min(CALIBRATION), Vec::new());
+    frames_of(files.len(), |i| Episode::read(&files[i]))
+}
+
+/// The same of `data`, wherever it lies.
+///
+/// # Errors
+/// As [`calibration_frames`]'s.
+pub fn calibration_frames_of(data: &Dataset) -> Result<Vec<Vec<u8>>> {
+    frames_of(data.len(), |i| data.read(i).map(Cow::into_owned))
+}
+
+fn frames_of(episodes: usize, read: impl Fn(usize) -> Result<Episode>) -> Result<Vec<Vec<u8>>> {
+    let (taken, mut frames) = (episodes.min(CALIBRATION), Vec::new());
     for i in 0..taken {
-        let episode = Episode::read(&files[i * files.len() / taken])?;
+        let episode = read(i * episodes / taken)?;
         let Ok(all) = episode.observations.frames() else { return Ok(frames) };
         // As many from each, from its beginning to its end.
         let (each, rows) = ((CALIBRATION / taken).min(all.len_of(Axis(0))), all.len_of(Axis(0)));

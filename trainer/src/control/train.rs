@@ -19,7 +19,7 @@ use super::real::RealEpisodes;
 use super::scored::Spent;
 use super::search::{Search, State, Validation, anew, is_finished_earlier, is_of, read_state};
 use super::whitening::Whitening;
-use crate::agent::pack::{Ingredients, base_agent, base_agent_in, calibration_frames};
+use crate::agent::pack::{Ingredients, base_agent, base_agent_in, calibration_frames_of};
 use crate::data::dataset::Dataset;
 use crate::env;
 use crate::run::checkpoint::Checkpoint;
@@ -116,7 +116,7 @@ fn evolve(
     let narrow = match config.controller.precision {
         Precision::F32 => None,
         precision => {
-            let frames = if precision == Precision::I8 { calibration_frames(&run.rollouts())? } else { Vec::new() };
+            let frames = if precision == Precision::I8 { calibration_frames_of(data)? } else { Vec::new() };
             Some([base_agent_in(precision, &Ingredients::read(run)?, config, &frames)?])
         }
     };

@@ -95,7 +95,7 @@ fn a_driver_that_sees_the_state_teaches_one_of_pictures() {
     assert_eq!(judged["rows"][0]["outcomes"][0], evaluated["rows"][0]["outcomes"][0]);
 
     // What each part is worth, taught by the same driver.
-    succeed(at, "ablation --run pupil --arms z,z+h-untrained --taught --episodes 2");
+    succeed(at, "ablation --run pupil --arms z,z+h-untrained --taught --episodes 2 --set controller.precision=i8");
     for arm in ["z", "z+h-untrained"] {
         let arm = RunDir::new(&at.join("pupil/ablation").join(arm));
         assert!(std::fs::read(arm.teacher()).unwrap() == std::fs::read(run.teacher()).unwrap(), "{}", arm.root().display());

@@ -52,6 +52,13 @@ fn the_cars_agent_drives() {
     let outcomes = arena.episodes(Policy::Agent(&model), 1000, 6, || ()).unwrap();
     let earned = Estimate::of(&outcomes.iter().map(|outcome| outcome.episode_return).collect::<Vec<_>>());
     assert!(earned.mean >= 890.0, "{earned:?}");
+
+    // A key of another version says nothing of what it sees.
+    let mut other = bytes.to_vec();
+    let key = b"lesson_episodes";
+    let at = other.windows(key.len()).position(|window| window == key).unwrap();
+    other[at..at + key.len()].copy_from_slice(b"lesson_epizodes");
+    assert_eq!(file::env(&path, &other).unwrap(), file::env(&path, &bytes).unwrap());
 }
 
 /// Return and distance of a shipped agent, over the first of the protocol's episodes.
