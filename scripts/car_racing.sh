@@ -23,8 +23,11 @@ dreamstep=target/release/dreamstep
 "$dreamstep" collect --run "$run/driver" --preset car_racing_driver "${driver[@]}"
 "$dreamstep" train --run "$run/driver"
 "$dreamstep" pack --run "$run/driver"
-mkdir -p "$run/safe"
-[ -e "$run/safe/config.toml" ] || cp -r "$run/driver/config.toml" "$run/driver/rollouts" "$run/driver/vae.safetensors" "$run/driver/mdnrnn.safetensors" "$run/safe"
+if [ ! -e "$run/safe/config.toml" ]; then
+  mkdir -p "$run/safe"
+  cp -r "$run"/driver/{rollouts,vae.safetensors,mdnrnn.safetensors} "$run/safe"
+  cp "$run/driver/config.toml" "$run/safe"
+fi
 "$dreamstep" train --run "$run/safe" --stage controller --teacher "$run/driver/agent.safetensors" --set controller.lessons=0 \
   --set controller.max_episode_steps=0 --set controller.patience=100 --set controller.episodes=8 --set controller.sigma=0.04 \
   --set controller.validation_episodes=100 --set controller.steps="$safe"
