@@ -100,7 +100,7 @@ fn everything_is_measured_and_told() {
     }
 
     check(table(&result, "Gymnasium "), 2, |_, _| false);
-    check(table(&result, "CarRacing-v3"), 5, |_, _| false);
+    check(table(&result, "CarRacing-v3"), 6, |_, _| false);
     check(table(&result, "A bridged environment"), 2, |row, column| column == "at least" && row["workers"] == 1.0);
 }
 
