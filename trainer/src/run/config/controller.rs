@@ -38,7 +38,7 @@ pub struct ControllerConfig {
     pub noise_handling: bool,
     /// See `noise_handling`.
     pub max_episodes: usize,
-    /// Episodes of a validation, the same each time: the mean of the search distribution that does best in them is the result. The luck of few of
+    /// Episodes of a validation, the same each time, where `scored_on` is `episodes` (else `dream.validation_episodes`): the mean of the search distribution that does best in them is the result. The luck of few of
     /// them hides that one in twenty goes wrong.
     pub validation_episodes: usize,
     /// Initial standard deviation of the search distribution, in units of whitened features; `ars` and `openai-es` keep it.
@@ -52,7 +52,7 @@ pub struct ControllerConfig {
     /// See `reward_offset_final`; 0 keeps `reward_offset` as it is.
     pub reward_offset_steps: u64,
     /// Taken off an episode's return while evolving, for each squared change of an actuator from a step to the next, in halves of its range. Nothing else
-    /// keeps a controller from throwing an actuator to and fro in every step, which wears a robot out, and which nobody who is to learn from it can foresee.
+    /// keeps a controller from throwing an actuator to and fro in every step, which wears a robot out.
     pub action_change_cost: f64,
     /// What candidates play in: the `task`'s physics, or surrogate physics (`heun`: longer substeps of the second order). The validation
     /// episodes, and every figure, are the task's.
